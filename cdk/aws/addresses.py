@@ -1,0 +1,63 @@
+"""How the address range of a cluster is cut into subnets (rule A4)."""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final
+
+RESERVED_ADDRESSES: Final = 5
+"""Addresses of every subnet that AWS keeps (VPC user guide, "Subnet CIDR blocks")."""
+LARGEST_PREFIX: Final = 16
+"""A VPC and its subnets are between /16 and /28 (VPC user guide, "VPC CIDR blocks", "Subnet CIDR blocks")."""
+SMALLEST_PREFIX: Final = 28
+_ROOMY_PUBLIC_PREFIX: Final = 26
+_ROOMY_NETWORK_PREFIX: Final = 22
+
+
+@dataclass(frozen=True)
+class Subnets:
+    """The two subnets of a cluster. What lies between them stays free."""
+
+    network: str
+    public: str
+    """For the NAT gateway: the start of the range."""
+    compute: str
+    """For nodes and file servers: the upper half of the range, so that a cluster can grow without a new subnet."""
+
+
+def cut(cidr: str, needed_addresses: int) -> Subnets:
+    """Cuts `cidr` into subnets, the one of the nodes with room for `needed_addresses`.
+
+    Args:
+        cidr: IPv4 range of the cluster's network.
+        needed_addresses: Addresses that nodes and file servers take.
+
+    Raises:
+        ValueError: `cidr` is no IPv4 network, is larger or smaller than AWS allows, or too small for the need.
+    """
+    try:
+        network = ipaddress.IPv4Network(cidr)
+    except ValueError as error:
+        raise ValueError(f"{cidr!r} is not an IPv4 network: {error}; give one such as 10.42.0.0/16") from error
+    smallest = SMALLEST_PREFIX - 1  # two subnets have to fit
+    if not LARGEST_PREFIX <= network.prefixlen <= smallest:
+        raise ValueError(
+            f"{cidr}: an AWS network with two subnets is between /{LARGEST_PREFIX} and /{smallest}; choose one of these"
+        )
+    lower, compute = network.subnets()
+    room = compute.num_addresses - RESERVED_ADDRESSES
+    if needed_addresses > room:
+        raise ValueError(
+            f"{cidr} is too small: nodes and file servers take {needed_addresses} addresses, "
+            f"and the compute subnet {compute} (the upper half) has {room}; {_remedy(needed_addresses)}"
+        )
+    public_prefix = _ROOMY_PUBLIC_PREFIX if network.prefixlen <= _ROOMY_NETWORK_PREFIX else SMALLEST_PREFIX
+    public = next(lower.subnets(new_prefix=public_prefix))
+    return Subnets(network=str(network), public=str(public), compute=str(compute))
+
+
+def _remedy(needed_addresses: int) -> str:
+    subnet_bits = (needed_addresses + RESERVED_ADDRESSES - 1).bit_length()
+    prefix = 32 - subnet_bits - 1
+    if prefix < LARGEST_PREFIX:
+        return f"no AWS network holds them (the largest is a /{LARGEST_PREFIX}): plan fewer nodes"
+    return f"give a /{prefix} or larger, up to /{LARGEST_PREFIX}"

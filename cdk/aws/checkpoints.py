@@ -1,0 +1,176 @@
+"""The bucket that holds checkpoints (rule A15)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
+    DataAwsIamPolicyDocument,
+    DataAwsIamPolicyDocumentStatement,
+    DataAwsIamPolicyDocumentStatementCondition,
+    DataAwsIamPolicyDocumentStatementPrincipals,
+)
+from cdktf_cdktf_provider_aws.s3_bucket import S3Bucket
+from cdktf_cdktf_provider_aws.s3_bucket_lifecycle_configuration import (
+    S3BucketLifecycleConfiguration,
+    S3BucketLifecycleConfigurationRule,
+    S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload,
+    S3BucketLifecycleConfigurationRuleFilter,
+    S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration,
+)
+from cdktf_cdktf_provider_aws.s3_bucket_ownership_controls import (
+    S3BucketOwnershipControls,
+    S3BucketOwnershipControlsRule,
+)
+from cdktf_cdktf_provider_aws.s3_bucket_policy import S3BucketPolicy
+from cdktf_cdktf_provider_aws.s3_bucket_public_access_block import S3BucketPublicAccessBlock
+from cdktf_cdktf_provider_aws.s3_bucket_server_side_encryption_configuration import (
+    S3BucketServerSideEncryptionConfigurationA,
+    S3BucketServerSideEncryptionConfigurationRuleA,
+    S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA,
+)
+from cdktf_cdktf_provider_aws.s3_bucket_versioning import (
+    S3BucketVersioningA,
+    S3BucketVersioningVersioningConfiguration,
+)
+from constructs import Construct
+
+from cdk.aws.naming import named
+
+NONCURRENT_DAYS: Final = 30
+"""How long an overwritten or deleted checkpoint can be brought back."""
+MULTIPART_DAYS: Final = 7
+"""When the parts of an upload that nobody finished are removed; they are billed and invisible in listings."""
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What a bucket needs to know."""
+
+    bucket: str
+    """Name, 3 to 63 characters, unique in all of AWS."""
+    kms_key_arn: str
+    protect: bool
+
+
+class CheckpointBucket(Construct):
+    """Versioned bucket, encrypted with the customer key, reachable over TLS only, never public."""
+
+    def __init__(self, scope: Construct, construct_id: str, config: CheckpointConfig) -> None:
+        super().__init__(scope, construct_id)
+        self.bucket = named(
+            S3Bucket(
+                self,
+                "bucket",
+                bucket=config.bucket,
+                lifecycle={"prevent_destroy": True} if config.protect else None,
+            ),
+            "checkpoints",
+        )
+        bucket_id = self.bucket.id
+        versioning = named(
+            S3BucketVersioningA(
+                self,
+                "versioning",
+                bucket=bucket_id,
+                versioning_configuration=S3BucketVersioningVersioningConfiguration(status="Enabled"),
+            ),
+            "checkpoints",
+        )
+        named(
+            S3BucketServerSideEncryptionConfigurationA(
+                self,
+                "encryption",
+                bucket=bucket_id,
+                rule=[
+                    S3BucketServerSideEncryptionConfigurationRuleA(
+                        # One data key for many objects: a checkpoint of thousands of shards stays below KMS's limits.
+                        bucket_key_enabled=True,
+                        apply_server_side_encryption_by_default=(
+                            S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA(
+                                sse_algorithm="aws:kms", kms_master_key_id=config.kms_key_arn
+                            )
+                        ),
+                    )
+                ],
+            ),
+            "checkpoints",
+        )
+        public_access = named(
+            S3BucketPublicAccessBlock(
+                self,
+                "public_access",
+                bucket=bucket_id,
+                block_public_acls=True,
+                block_public_policy=True,
+                ignore_public_acls=True,
+                restrict_public_buckets=True,
+            ),
+            "checkpoints",
+        )
+        named(
+            S3BucketOwnershipControls(
+                self,
+                "ownership",
+                bucket=bucket_id,
+                rule=S3BucketOwnershipControlsRule(object_ownership="BucketOwnerEnforced"),
+            ),
+            "checkpoints",
+        )
+        named(
+            S3BucketPolicy(self, "policy", bucket=bucket_id, policy=self._tls_only().json, depends_on=[public_access]),
+            "checkpoints",
+        )
+        named(
+            S3BucketLifecycleConfiguration(
+                self,
+                "leftovers",
+                bucket=bucket_id,
+                rule=[
+                    S3BucketLifecycleConfigurationRule(
+                        id="expire-old-versions",
+                        status="Enabled",
+                        filter=[S3BucketLifecycleConfigurationRuleFilter(prefix="")],
+                        noncurrent_version_expiration=[
+                            S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration(
+                                noncurrent_days=NONCURRENT_DAYS
+                            )
+                        ],
+                    ),
+                    S3BucketLifecycleConfigurationRule(
+                        id="abort-unfinished-uploads",
+                        status="Enabled",
+                        filter=[S3BucketLifecycleConfigurationRuleFilter(prefix="")],
+                        abort_incomplete_multipart_upload=[
+                            S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload(
+                                days_after_initiation=MULTIPART_DAYS
+                            )
+                        ],
+                    ),
+                ],
+                depends_on=[versioning],
+            ),
+            "checkpoints",
+        )
+
+    def _tls_only(self) -> DataAwsIamPolicyDocument:
+        return named(
+            DataAwsIamPolicyDocument(
+                self,
+                "tls_only",
+                statement=[
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="DenyPlainHttp",
+                        effect="Deny",
+                        actions=["s3:*"],
+                        resources=[self.bucket.arn, f"{self.bucket.arn}/*"],
+                        principals=[DataAwsIamPolicyDocumentStatementPrincipals(type="*", identifiers=["*"])],
+                        condition=[
+                            DataAwsIamPolicyDocumentStatementCondition(
+                                test="Bool", variable="aws:SecureTransport", values=["false"]
+                            )
+                        ],
+                    )
+                ],
+            ),
+            "checkpoints",
+        )

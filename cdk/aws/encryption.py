@@ -1,0 +1,88 @@
+"""The customer key of a cluster: root disks, checkpoints and the persistent file system."""
+
+from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
+from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
+    DataAwsIamPolicyDocument,
+    DataAwsIamPolicyDocumentStatement,
+    DataAwsIamPolicyDocumentStatementCondition,
+    DataAwsIamPolicyDocumentStatementPrincipals,
+)
+from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
+from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
+from cdktf_cdktf_provider_aws.kms_key import KmsKey
+from constructs import Construct
+
+from cdk.aws.naming import named
+
+AUTO_SCALING_ROLE = "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+"""Made by AWS with the first Auto Scaling group of an account (EC2 Auto Scaling guide, "Service-linked roles")."""
+
+
+class EncryptionKey(Construct):
+    """Rotated KMS key that account administrators manage and Auto Scaling may use for root disks (rule A16).
+
+    The statements for Auto Scaling are those of the EC2 Auto Scaling guide, "Required AWS KMS key policy for use with
+    encrypted volumes". Without them launches fail, and the only trace is in the activity of the group.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, name: str, protect: bool) -> None:
+        super().__init__(scope, construct_id)
+        self.account = named(DataAwsCallerIdentity(self, "account"), "current")
+        self.partition = named(DataAwsPartition(self, "partition"), "current")
+        account_arn = f"arn:{self.partition.partition}:iam::{self.account.account_id}"
+        administrators = _aws_principal(f"{account_arn}:root")
+        auto_scaling = _aws_principal(f"{account_arn}:{AUTO_SCALING_ROLE}")
+        policy = named(
+            DataAwsIamPolicyDocument(
+                self,
+                "policy",
+                statement=[
+                    # In a key policy "*" is this one key.
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="AccountAdministersKey", actions=["kms:*"], resources=["*"], principals=administrators
+                    ),
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="AutoScalingUsesKey",
+                        actions=[
+                            "kms:Decrypt",
+                            "kms:DescribeKey",
+                            "kms:Encrypt",
+                            "kms:GenerateDataKey*",
+                            "kms:ReEncrypt*",
+                        ],
+                        resources=["*"],
+                        principals=auto_scaling,
+                    ),
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="AutoScalingGrantsKeyToVolumes",
+                        actions=["kms:CreateGrant"],
+                        resources=["*"],
+                        principals=auto_scaling,
+                        condition=[
+                            DataAwsIamPolicyDocumentStatementCondition(
+                                test="Bool", variable="kms:GrantIsForAWSResource", values=["true"]
+                            )
+                        ],
+                    ),
+                ],
+            ),
+            "key",
+        )
+        self.key = named(
+            KmsKey(
+                self,
+                "key",
+                description=f"Disks, checkpoints and shared files of cluster {name}",
+                enable_key_rotation=True,
+                deletion_window_in_days=30,
+                policy=policy.json,
+                tags={"Name": name},
+                lifecycle={"prevent_destroy": True} if protect else None,
+            ),
+            "cluster",
+        )
+        named(KmsAlias(self, "alias", name=f"alias/{name}", target_key_id=self.key.key_id), "cluster")
+
+
+def _aws_principal(arn: str) -> list[DataAwsIamPolicyDocumentStatementPrincipals]:
+    return [DataAwsIamPolicyDocumentStatementPrincipals(type="AWS", identifiers=[arn])]

@@ -1,0 +1,125 @@
+"""What a node may do: be reached by Session Manager, read and write checkpoints. Nothing else (rules A17, A18)."""
+
+from dataclasses import dataclass
+
+from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
+    DataAwsIamPolicyDocument,
+    DataAwsIamPolicyDocumentStatement,
+    DataAwsIamPolicyDocumentStatementCondition,
+    DataAwsIamPolicyDocumentStatementPrincipals,
+)
+from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
+from cdktf_cdktf_provider_aws.iam_instance_profile import IamInstanceProfile
+from cdktf_cdktf_provider_aws.iam_role import IamRole
+from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
+from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
+from constructs import Construct
+
+from cdk.aws.naming import named
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """What a node's identity needs to know."""
+
+    name: str
+    region: str
+    checkpoint_bucket_arn: str
+    kms_key_arn: str
+
+
+class NodeIdentity(Construct):
+    """Role and instance profile of the nodes."""
+
+    def __init__(self, scope: Construct, construct_id: str, config: IdentityConfig) -> None:
+        super().__init__(scope, construct_id)
+        partition = named(DataAwsPartition(self, "partition"), "current")
+        self.role = named(
+            IamRole(
+                self,
+                "role",
+                # IAM is global, clusters are not: the same name may stand in two regions.
+                name=f"{config.name}-node-{config.region}",
+                description=f"Nodes of cluster {config.name}",
+                assume_role_policy=self._ec2_assumes().json,
+            ),
+            "node",
+        )
+        named(
+            IamRolePolicyAttachment(
+                self,
+                "session_manager",
+                role=self.role.name,
+                policy_arn=f"arn:{partition.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
+            ),
+            "session_manager",
+        )
+        named(
+            IamRolePolicy(
+                self, "checkpoints", name="checkpoints", role=self.role.id, policy=self._checkpoints(config).json
+            ),
+            "checkpoints",
+        )
+        self.instance_profile = named(
+            IamInstanceProfile(self, "profile", name=self.role.name, role=self.role.name), "node"
+        )
+
+    def _ec2_assumes(self) -> DataAwsIamPolicyDocument:
+        return named(
+            DataAwsIamPolicyDocument(
+                self,
+                "assume",
+                statement=[
+                    DataAwsIamPolicyDocumentStatement(
+                        actions=["sts:AssumeRole"],
+                        principals=[
+                            DataAwsIamPolicyDocumentStatementPrincipals(
+                                type="Service", identifiers=["ec2.amazonaws.com"]
+                            )
+                        ],
+                    )
+                ],
+            ),
+            "ec2_assumes_node",
+        )
+
+    def _checkpoints(self, config: IdentityConfig) -> DataAwsIamPolicyDocument:
+        bucket = config.checkpoint_bucket_arn
+        return named(
+            DataAwsIamPolicyDocument(
+                self,
+                "checkpoint_access",
+                statement=[
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="ListCheckpoints",
+                        actions=["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+                        resources=[bucket],
+                    ),
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="ReadAndWriteCheckpoints",
+                        # Deleting leaves a marker; versions can be removed by nobody but the lifecycle rule.
+                        actions=[
+                            "s3:AbortMultipartUpload",
+                            "s3:DeleteObject",
+                            "s3:GetObject",
+                            "s3:ListMultipartUploadParts",
+                            "s3:PutObject",
+                        ],
+                        resources=[f"{bucket}/*"],
+                    ),
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="UseKeyThroughS3",
+                        actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                        resources=[config.kms_key_arn],
+                        condition=[
+                            DataAwsIamPolicyDocumentStatementCondition(
+                                test="StringEquals",
+                                variable="kms:ViaService",
+                                values=[f"s3.{config.region}.amazonaws.com"],
+                            )
+                        ],
+                    ),
+                ],
+            ),
+            "checkpoints",
+        )

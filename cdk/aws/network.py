@@ -1,0 +1,138 @@
+"""The network of a cluster: one zone, private nodes, outbound traffic through NAT and an S3 endpoint."""
+
+from dataclasses import dataclass
+
+from cdktf_cdktf_provider_aws.default_security_group import DefaultSecurityGroup
+from cdktf_cdktf_provider_aws.eip import Eip
+from cdktf_cdktf_provider_aws.internet_gateway import InternetGateway
+from cdktf_cdktf_provider_aws.nat_gateway import NatGateway
+from cdktf_cdktf_provider_aws.route import Route
+from cdktf_cdktf_provider_aws.route_table import RouteTable
+from cdktf_cdktf_provider_aws.route_table_association import RouteTableAssociation
+from cdktf_cdktf_provider_aws.subnet import Subnet
+from cdktf_cdktf_provider_aws.vpc import Vpc
+from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
+from constructs import Construct
+
+from cdk.aws.addresses import Subnets
+from cdk.aws.naming import named
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What a network needs to know."""
+
+    name: str
+    region: str
+    zone_id: str
+    """Zone *id* (`use1-az6`): zone names mean different places in different accounts."""
+    subnets: Subnets
+
+
+class ClusterNetwork(Construct):
+    """VPC with a private subnet for nodes and file servers and a public one that holds only the NAT gateway.
+
+    Both subnets stand in one Availability Zone (rule A5): a gang does not stretch over zones, and traffic through a
+    NAT gateway in another zone would be billed twice.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, config: NetworkConfig) -> None:
+        super().__init__(scope, construct_id)
+        name = config.name
+
+        self.vpc = named(
+            Vpc(
+                self,
+                "vpc",
+                cidr_block=config.subnets.network,
+                enable_dns_support=True,
+                enable_dns_hostnames=True,
+                tags={"Name": name},
+            ),
+            "cluster",
+        )
+        # No rules: whatever is started without a group of its own can talk to nobody.
+        named(DefaultSecurityGroup(self, "closed", vpc_id=self.vpc.id, tags={"Name": f"{name}-unused"}), "closed")
+
+        public_subnet = self._subnet("public", config, config.subnets.public)
+        internet = named(
+            InternetGateway(self, "internet", vpc_id=self.vpc.id, tags={"Name": name}),
+            "cluster",
+        )
+        public_routes = self._route_table("public", name, public_subnet)
+        named(
+            Route(
+                self,
+                "public_route",
+                route_table_id=public_routes.id,
+                destination_cidr_block="0.0.0.0/0",
+                gateway_id=internet.id,
+            ),
+            "public_internet",
+        )
+
+        self.public_ip = named(
+            Eip(self, "nat_ip", domain="vpc", tags={"Name": f"{name}-nat"}, depends_on=[internet]), "nat"
+        )
+        self.nat_gateway = named(
+            NatGateway(
+                self,
+                "nat",
+                allocation_id=self.public_ip.id,
+                subnet_id=public_subnet.id,
+                tags={"Name": name},
+                depends_on=[internet],
+            ),
+            "cluster",
+        )
+
+        self.compute_subnet = self._subnet("compute", config, config.subnets.compute)
+        compute_routes = self._route_table("compute", name, self.compute_subnet)
+        named(
+            Route(
+                self,
+                "compute_route",
+                route_table_id=compute_routes.id,
+                destination_cidr_block="0.0.0.0/0",
+                nat_gateway_id=self.nat_gateway.id,
+            ),
+            "compute_nat",
+        )
+        # Checkpoints and weights take this way, free of charge, instead of the NAT gateway.
+        named(
+            VpcEndpoint(
+                self,
+                "s3",
+                vpc_id=self.vpc.id,
+                service_name=f"com.amazonaws.{config.region}.s3",
+                vpc_endpoint_type="Gateway",
+                route_table_ids=[compute_routes.id],
+                tags={"Name": f"{name}-s3"},
+            ),
+            "s3",
+        )
+
+    def _subnet(self, role: str, config: NetworkConfig, cidr: str) -> Subnet:
+        return named(
+            Subnet(
+                self,
+                f"{role}_subnet",
+                vpc_id=self.vpc.id,
+                cidr_block=cidr,
+                availability_zone_id=config.zone_id,
+                map_public_ip_on_launch=False,
+                tags={"Name": f"{config.name}-{role}"},
+            ),
+            role,
+        )
+
+    def _route_table(self, role: str, name: str, subnet: Subnet) -> RouteTable:
+        table = named(
+            RouteTable(self, f"{role}_routes", vpc_id=self.vpc.id, tags={"Name": f"{name}-{role}"}),
+            role,
+        )
+        named(
+            RouteTableAssociation(self, f"{role}_association", subnet_id=subnet.id, route_table_id=table.id),
+            role,
+        )
+        return table

@@ -1,0 +1,37 @@
+"""The azurerm provider block, the same in every stack."""
+
+from cdktf_cdktf_provider_azurerm.provider import (
+    AzurermProvider,
+    AzurermProviderFeatures,
+    AzurermProviderFeaturesKeyVault,
+    AzurermProviderFeaturesResourceGroup,
+    AzurermProviderFeaturesStorage,
+    AzurermProviderFeaturesVirtualMachineScaleSet,
+)
+from constructs import Construct
+
+
+def azurerm(scope: Construct) -> AzurermProvider:
+    """Adds the provider. Subscription and credentials come from outside: ARM_SUBSCRIPTION_ID, Azure CLI or OIDC."""
+    return AzurermProvider(
+        scope,
+        "azurerm",
+        storage_use_azuread=True,
+        features=[
+            AzurermProviderFeatures(
+                # Purge protection forbids the purge that the provider would otherwise try when a vault is destroyed.
+                key_vault=[
+                    AzurermProviderFeaturesKeyVault(purge_soft_delete_on_destroy=False, recover_soft_deleted_key_vaults=True)
+                ],
+                resource_group=[AzurermProviderFeaturesResourceGroup(prevent_deletion_if_contains_resources=True)],
+                # The account has no public endpoint, so Terraform cannot read it but through Azure Resource Manager.
+                storage=[AzurermProviderFeaturesStorage(data_plane_available=False)],
+                # Left on, any change of the scale set's model would reimage nodes in the middle of a job.
+                virtual_machine_scale_set=[
+                    AzurermProviderFeaturesVirtualMachineScaleSet(
+                        roll_instances_when_required=False, reimage_on_manual_upgrade=False
+                    )
+                ],
+            )
+        ],
+    )

@@ -1,0 +1,173 @@
+"""NodeBootstrap -> cloud-init: scratch, shared file system, fabric check, environment, and the ready target."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, Literal
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+READY_MARKER: Final = "/run/llmcluster/ready"
+"""Exists only while every step of the bootstrap has succeeded since the last boot."""
+
+AWS_INSTANCE_STORE: Final = "nvme-Amazon_EC2_NVMe_Instance_Storage_*"
+"""EC2 user guide, "Make instance store volumes available": the model is `Amazon EC2 NVMe Instance Storage`, and EBS
+volumes are `Amazon Elastic Block Store`, which share the names /dev/nvme*."""
+
+AZURE_LOCAL_NVME: Final = "nvme-Microsoft_NVMe_Direct_Disk*"
+"""Azure/azure-vm-utils, 80-azure-disk.rules: `Microsoft NVMe Direct Disk` and `... v2` are the local disks, remote
+ones are `MSFT NVMe Accelerator v1.0`."""
+
+_BIN: Final = "/usr/local/sbin"
+_UNITS: Final = "/etc/systemd/system"
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TERRAFORM_TOKEN: Final = re.compile(r"\$\{TfToken\[[^\]]*\]\}")
+_TERRAFORM_TEMPLATE: Final = re.compile(r"[$%]\{")
+
+
+@dataclass(frozen=True)
+class LustreMount:
+    """A Lustre file system that every node mounts."""
+
+    client: Literal["aws", "azure"]
+    """Whose client packages: FSx for Lustre or Azure Managed Lustre."""
+    source: str
+    """`<dns name or address>@tcp:/<file system>`; may hold Terraform tokens."""
+    mount_point: str = "/shared"
+
+
+@dataclass(frozen=True)
+class NodeBootstrap:
+    """What one node needs. Every node of a cluster gets the same."""
+
+    cluster: str
+    scratch: Literal["raid0", "none"]
+    nvme_disks: int
+    """Local NVMe disks that must be there; another number fails the node."""
+    lustre: LustreMount | None
+    fabric: Literal["efa", "infiniband", "ethernet"]
+    rdma_cards: int
+    """EFA interfaces, or active InfiniBand ports, that must be there."""
+    gpus: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """NCCL and libfabric variables, for login shells and for user services."""
+    scratch_dir: str = "/scratch"
+    nvme_by_id: tuple[str, ...] = (AWS_INSTANCE_STORE, AZURE_LOCAL_NVME)
+    """Names below /dev/disk/by-id that are local NVMe and nothing else."""
+
+
+@dataclass(frozen=True)
+class _File:
+    path: str
+    content: str
+    mode: str = "0644"
+
+
+class _Literal(str):
+    """A string that YAML shows as a block, so that a reviewer reads the script and not its escapes."""
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(
+    _Literal, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style="|")
+)
+
+
+def cloud_init(config: NodeBootstrap) -> str:
+    """The user data of a node: `#cloud-config`, the same bytes for the same configuration.
+
+    Nothing in it but `config.lustre.source` may hold what Terraform would interpolate: shell scripts are written
+    without braces after a dollar sign. Write it into a resource argument as it is.
+
+    Raises:
+        ValueError: the configuration contradicts itself, or a value holds text that Terraform would interpret.
+    """
+    _check(config)
+    files = list(_files(config))
+    document = {
+        "write_files": [
+            {"path": file.path, "permissions": file.mode, "owner": "root:root", "content": _Literal(file.content)}
+            for file in files
+        ],
+        "runcmd": [
+            ["systemctl", "daemon-reload"],
+            ["systemctl", "enable", *sorted(_unit_names(files))],
+            # cloud-init itself is a unit that the target may wait for, so it must not wait for the target.
+            ["systemctl", "start", "--no-block", "llmcluster-ready.target"],
+        ],
+    }
+    text = "#cloud-config\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000)
+    if found := _TERRAFORM_TEMPLATE.search(_TERRAFORM_TOKEN.sub("", text)):
+        around = text[max(0, found.start() - 30) : found.start() + 30]
+        raise ValueError(f"user data holds text that Terraform would interpret: ...{around!r}...; write it differently")
+    return text
+
+
+def steps(config: NodeBootstrap) -> tuple[str, ...]:
+    """Names of the steps that must succeed before a node is ready, in the order in which they start."""
+    lustre = ("lustre-client", "shared") if config.lustre else ()
+    return (*(("scratch",) if config.scratch == "raid0" else ()), *lustre, "check")
+
+
+def _files(config: NodeBootstrap) -> Iterator[_File]:
+    names = steps(config)
+    yield _File("/etc/llmcluster/node.env", _render("node.env.j2", config))
+    if config.environment:
+        yield _File("/etc/profile.d/llmcluster.sh", _render("profile.sh.j2", config))
+        yield _File("/etc/environment.d/50-llmcluster.conf", _render("environment.conf.j2", config))
+    for name in names:
+        template = f"lustre-client-{config.lustre.client}" if config.lustre and name == "lustre-client" else name
+        yield _File(f"{_BIN}/llmcluster-{name}", _render(f"{template}.sh.j2", config), "0755")
+        yield _File(f"{_UNITS}/llmcluster-{name}.service", _render(f"{name}.service.j2", config))
+    yield _File(f"{_UNITS}/llmcluster-ready.service", _render("ready.service.j2", config))
+    yield _File(f"{_UNITS}/llmcluster-ready.target", _render("ready.target.j2", config))
+
+
+def _unit_names(files: list[_File]) -> Iterator[str]:
+    # Services are pulled in by what requires them; only the target is wanted by the boot.
+    return (file.path.removeprefix(f"{_UNITS}/") for file in files if file.path.endswith(".target"))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("cdk.bootstrap"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - shell and INI files, quoted by the filters below
+    )
+    environment.filters["shell"] = shlex.quote
+    environment.filters["ini"] = _quoted
+    return environment
+
+
+def _render(template: str, config: NodeBootstrap) -> str:
+    units = [f"llmcluster-{name}.service" for name in steps(config)]
+    return _environment().get_template(template).render(node=config, marker=READY_MARKER, units=units)
+
+
+def _quoted(value: str) -> str:
+    """A value of an environment file of systemd.exec(5) and environment.d(5): double quotes, backslash escapes."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _check(config: NodeBootstrap) -> None:
+    if config.scratch == "raid0" and config.nvme_disks < 1:
+        raise ValueError(f"scratch raid0 needs at least one NVMe disk, nvme_disks is {config.nvme_disks}; use none")
+    if config.fabric != "ethernet" and config.rdma_cards < 1:
+        raise ValueError(f"fabric {config.fabric} needs at least one RDMA card, rdma_cards is {config.rdma_cards}")
+    for name, value in config.environment.items():
+        if not _VARIABLE.fullmatch(name) or any(ord(character) < 32 for character in value) or "$" in value:
+            raise ValueError(
+                f"environment {name}={value!r}: names are letters, digits and underscores, "
+                "values hold no dollar sign and no control character"
+            )

@@ -1,0 +1,193 @@
+"""From the winner of the search to the Plan: choice, alternatives, notes."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from planner.candidate import Candidate
+from planner.capacity import Mix
+from planner.errors import SpecError
+from planner.machines import OWN, Machine
+from planner.plan import (
+    Alternative,
+    CatalogStamp,
+    Choice,
+    Cost,
+    ModelSummary,
+    Plan,
+    Rejection,
+    SharedStorage,
+    TrainingPerformance,
+)
+from planner.spec import ClusterSpec
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import Catalog
+from provider_catalog.facts import CatalogError
+from provider_catalog.precision import BITS_PER_VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A candidate on a machine with its bill."""
+
+    machine: Machine
+    candidate: Candidate
+    mix: Mix
+    cost: Cost
+
+    @property
+    def objective_usd(self) -> float:
+        """What the search minimises: the run when training, the hour when serving; unknown prices come last."""
+        amount = self.cost.usd_per_run if self.cost.usd_per_run is not None else self.cost.usd_per_hour
+        return float("inf") if amount is None else amount
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Order of preference: what fits (a pinned layout may not), money, then speed, then the simpler layout, then the name, so that ties are stable."""
+        performance = self.candidate.performance
+        slowness = performance.days if isinstance(performance, TrainingPerformance) else performance.tpot_ms
+        layout = self.candidate.layout
+        simplicity = (layout.pipeline, layout.tensor, layout.zero_stage, layout.micro_batch)
+        memory = self.candidate.memory
+        overfull = memory.total_bytes > memory.capacity_bytes
+        return (overfull, round(self.objective_usd, 6), round(slowness, 9), simplicity, self.machine.label)
+
+
+def spec_sha256(spec: ClusterSpec) -> str:
+    """SHA-256 of the spec in canonical JSON: key order, comments and spelled-out defaults do not change it."""
+    canonical = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def shared_storage(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> SharedStorage | None:
+    """The file system on order, at the smallest size on sale that holds the request; None on one's own hardware.
+
+    Raises:
+        SpecError: the provider sells no such SKU.
+    """
+    if machine.provider == OWN:
+        return None
+    sku = spec.storage.shared_sku or catalog.provider_defaults(machine.provider).shared_file_system
+    try:
+        system = catalog.shared_file_system(machine.provider, sku)
+    except CatalogError as error:
+        raise SpecError(f"storage.shared_sku: {error}") from error
+    requested_gib = spec.storage.shared_tib * 1024
+    size_gib = system.legal_size_gib(requested_gib)
+    return SharedStorage(
+        sku=sku,
+        deployment_type=system.deployment_type,
+        size_gib=size_gib,
+        requested_gib=requested_gib,
+        throughput_mb_per_s=size_gib / 1024 * system.throughput_mb_per_s_per_tib,
+        throughput_mb_per_s_per_tib=system.throughput_mb_per_s_per_tib,
+    )
+
+
+def root_disk_gib(catalog: Catalog, machine: Machine) -> int:
+    """Size of a node's root disk; 0 on one's own hardware."""
+    return 0 if machine.provider == OWN else catalog.provider_defaults(machine.provider).root_disk_gib
+
+
+def assemble(
+    spec: ClusterSpec,
+    architecture: ModelArchitecture,
+    catalog: Catalog,
+    best: Priced,
+    others: Sequence[Priced],
+    rejected: tuple[Rejection, ...],
+) -> Plan:
+    """The Plan of a finished search."""
+    choice = _choice(spec, catalog, best)
+    return Plan(
+        name=spec.name,
+        spec=spec,
+        spec_sha256=spec_sha256(spec),
+        catalog=CatalogStamp(version=catalog.version, prices_as_of=catalog.prices_as_of),
+        model=ModelSummary(
+            name=architecture.name,
+            total_parameters=architecture.total_parameters,
+            active_parameters=architecture.active_parameters,
+            warnings=architecture.warnings,
+        ),
+        choice=choice,
+        memory_per_gpu=best.candidate.memory,
+        performance=best.candidate.performance,
+        cost=best.cost,
+        alternatives=tuple(_alternative(option, best) for option in others),
+        rejected=rejected,
+        notes=_notes(spec, architecture, best, choice),
+    )
+
+
+def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
+    machine, candidate = best.machine, best.candidate
+    return Choice(
+        provider=machine.provider,
+        region=machine.region,
+        zone=machine.zone,
+        instance_type=machine.name,
+        gpu=machine.node.gpu.name,
+        nodes=candidate.nodes,
+        gpus=candidate.nodes * machine.node.gpus,
+        multi_node=candidate.gang > 1,
+        layout=candidate.layout,
+        weights=candidate.weights,
+        kv_cache=candidate.kv_cache,
+        purchase=best.mix.purchase,
+        shared_storage=shared_storage(spec, catalog, machine),
+        scratch=spec.storage.scratch if machine.nvme_disks else "none",
+        root_disk_gib=root_disk_gib(catalog, machine),
+    )
+
+
+def _alternative(option: Priced, best: Priced) -> Alternative:
+    machine, candidate = option.machine, option.candidate
+    return Alternative(
+        provider=machine.provider,
+        region=machine.region,
+        instance_type=machine.name,
+        nodes=candidate.nodes,
+        gpus=candidate.nodes * machine.node.gpus,
+        layout=candidate.layout,
+        usd_per_hour=option.cost.usd_per_hour,
+        usd_per_month=option.cost.usd_per_month,
+        usd_per_run=option.cost.usd_per_run,
+        performance=candidate.performance,
+        reason=_why_not(option, best),
+    )
+
+
+def _why_not(option: Priced, best: Priced) -> str:
+    if option.cost.usd_per_hour is None:
+        return "its price is unknown"
+    extra = option.objective_usd / best.objective_usd - 1
+    what = "a run" if isinstance(option.candidate.performance, TrainingPerformance) else "an hour"
+    return (
+        f"costs {extra:.1%} more {what}"
+        if extra > 0.0005
+        else "costs the same, and ranks lower for speed or simplicity"
+    )
+
+
+def _notes(spec: ClusterSpec, architecture: ModelArchitecture, best: Priced, choice: Choice) -> tuple[str, ...]:
+    notes = list(architecture.warnings)
+    storage = choice.shared_storage
+    if storage is not None and storage.size_gib != storage.requested_gib:
+        notes.append(
+            f"storage.shared_tib asks for {storage.requested_gib:,.0f} GiB; {storage.sku} is sold at"
+            f" {storage.size_gib:,} GiB, the next legal size"
+        )
+    if spec.storage.scratch == "raid0" and not best.machine.nvme_disks:
+        notes.append(f"{choice.instance_type} has no local NVMe disks: there is no scratch array")
+    memory = best.candidate.memory
+    if memory.total_bytes > memory.capacity_bytes:
+        notes.append(
+            f"the pinned layout does not fit: {memory.total_bytes / 2**30:.1f} GiB on the fullest GPU,"
+            f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
+        )
+    published = architecture.published_precision
+    if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:
+        notes.append(f"weights are published in {published}; planned in {choice.weights}")
+    return (*notes, *best.cost.notes)

@@ -1,0 +1,51 @@
+"""What an engine hands to the search: configurations that serve, and misses with their reason."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from planner.plan import InferencePerformance, Layout, MemoryPerGpu, TrainingPerformance
+from provider_catalog.hardware import NodeTopology
+from provider_catalog.precision import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A configuration that does the work on some number of nodes of one kind."""
+
+    nodes: int
+    layout: Layout
+    weights: Precision
+    kv_cache: Precision
+    memory: MemoryPerGpu
+    performance: TrainingPerformance | InferencePerformance
+
+    @property
+    def gang(self) -> int:
+        """Nodes that must work at the same time: all of a training run, those of one replica when serving."""
+        if isinstance(self.performance, TrainingPerformance):
+            return self.nodes
+        gpus_per_node = self.layout.gpus / self.nodes
+        return max(1, round(self.layout.gpus_per_replica / max(gpus_per_node, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A configuration that does not, why, and by what factor it falls short (1.0 would do)."""
+
+    reason: str
+    shortfall: float
+    nodes: int | None = None
+
+
+class Engine(Protocol):
+    """Evaluates one workload of one model on nodes of any kind."""
+
+    @property
+    def name(self) -> str:
+        """What every number of the engine is signed with."""
+        ...
+
+    def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterable[Candidate | Miss]:
+        """Configurations worth pricing on this kind of node, and the nearest misses."""
+        ...

@@ -1,0 +1,123 @@
+"""The bill of a cluster: line items with provenance, and totals that are their sums."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from planner.capacity import Mix, Offers
+from planner.plan import Cost, CostItem, InferencePerformance, SharedStorage, TrainingPerformance
+from provider_catalog.facts import Provenance
+from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
+
+HOURS_PER_MONTH = 730
+NAT_GB_PER_NODE_MONTH = 50.0
+"""Packages and container images that a node pulls through NAT in a month. Estimate, 10 to 200 GB."""
+
+Stack = Literal["network", "storage", "compute"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What is bought beside the instances."""
+
+    provider: str
+    region: str
+    nodes: int
+    shared_storage: SharedStorage | None
+    checkpoints_gib: float
+    root_disk_gib: int
+
+
+def cluster_cost(
+    prices: PriceBook,
+    bill: Bill,
+    offers: Offers,
+    mix: Mix,
+    performance: TrainingPerformance | InferencePerformance,
+    run_hours: float | None,
+) -> Cost:
+    """The bill per hour, month of 730 hours, training run, and million output tokens, all in USD.
+
+    Items whose price nobody sourced have no amount; they are named in `unknown` and the totals leave them out.
+    """
+    items = tuple(_compute_items(bill, offers, mix) + _service_items(prices, bill))
+    known = [item.usd_per_hour for item in items if item.usd_per_hour is not None]
+    unknown = tuple(item.name for item in items if item.usd_per_hour is None)
+    compute_known = all(item.usd_per_hour is not None for item in items if item.role.startswith("compute"))
+    usd_per_hour = sum(known) if compute_known and known else None
+    per_million = None
+    if usd_per_hour is not None and isinstance(performance, InferencePerformance):
+        per_million = usd_per_hour / (performance.tokens_per_s * 3600) * 1e6
+    return Cost(
+        usd_per_hour=usd_per_hour,
+        usd_per_month=None if usd_per_hour is None else usd_per_hour * HOURS_PER_MONTH,
+        usd_per_run=None if usd_per_hour is None or run_hours is None else usd_per_hour * run_hours,
+        usd_per_million_output_tokens=per_million,
+        items=items,
+        unknown=unknown,
+        notes=(
+            f"data through NAT is an estimate of {NAT_GB_PER_NODE_MONTH:g} GB a node and month (range 10 to 200)",
+            *(("totals leave out what has no known price: " + ", ".join(unknown),) if unknown else ()),
+        ),
+    )
+
+
+def _compute_items(bill: Bill, offers: Offers, mix: Mix) -> list[CostItem]:
+    purchase = mix.purchase
+    rows = (
+        ("reserved", purchase.reserved_nodes, float(purchase.reserved_nodes), mix.reserved_price),
+        ("spot", purchase.spot_nodes, mix.mean_spot_nodes, offers.spot),
+        ("on_demand", purchase.on_demand_nodes, mix.mean_on_demand_nodes, offers.on_demand),
+    )
+    return [_instance_item(how, nodes, mean, price) for how, nodes, mean, price in rows if nodes]
+
+
+def _instance_item(how: str, nodes: int, mean_nodes: float, price: InstancePrice | None) -> CostItem:
+    label = how.replace("_", "-")
+    average = "" if abs(mean_nodes - nodes) < 1e-9 else f", {mean_nodes:.1f} running on average"
+    return CostItem(
+        name=f"compute, {label}: {nodes} nodes{average}",
+        role=f"compute_{how}",
+        stack="compute",
+        quantity=mean_nodes,
+        unit="instance-hour",
+        unit_price_usd=None if price is None else price.usd_per_hour,
+        usd_per_hour=None if price is None else mean_nodes * price.usd_per_hour,
+        provenance=Provenance(source="no price on file", as_of="", kind="list") if price is None else price.provenance,
+    )
+
+
+def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
+    rows: list[tuple[str, str, Stack, str, float, str]] = [
+        ("root disks", "root_disk", "compute", "root_disk_gb_month", bill.nodes * bill.root_disk_gib, "GiB-month"),
+        ("checkpoints in the object store", "checkpoint_storage", "storage", "object_storage_gb_month",
+         bill.checkpoints_gib, "GiB-month"),
+        ("encryption key", "encryption_key", "storage", "encryption_key_month", 1, "key-month"),
+        ("NAT gateway", "nat_gateway", "network", "nat_gateway_hour", 1, "hour"),
+        ("data through NAT", "nat_data", "network", "nat_gateway_gb", bill.nodes * NAT_GB_PER_NODE_MONTH, "GB-month"),
+        ("public address of the NAT gateway", "public_ip", "network", "public_ip_hour", 1, "hour"),
+    ]  # fmt: skip
+    if bill.shared_storage is not None:
+        storage = bill.shared_storage
+        name = f"shared file system {storage.sku}"
+        rows.insert(0, (name, "shared_storage", "storage", storage.sku, storage.size_gib, "GiB-month"))
+    return [
+        _service_item(prices.service(bill.provider, bill.region, sku), name, role, stack, quantity, unit)
+        for name, role, stack, sku, quantity, unit in rows
+    ]
+
+
+def _service_item(
+    price: ServicePrice | None, name: str, role: str, stack: Stack, quantity: float, unit: str
+) -> CostItem:
+    unit_price = None if price is None else price.unit_price_usd
+    hours = HOURS_PER_MONTH if unit.endswith("-month") else 1
+    return CostItem(
+        name=name,
+        role=role,
+        stack=stack,
+        quantity=float(quantity),
+        unit=unit,
+        unit_price_usd=unit_price,
+        usd_per_hour=None if unit_price is None else quantity * unit_price / hours,
+        provenance=price.provenance if price else Provenance(source="no price on file", as_of="", kind="list"),
+    )

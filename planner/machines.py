@@ -1,0 +1,166 @@
+"""What the search walks over: every instance type in every region that the spec allows, with its prices."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from planner.capacity import Offers
+from planner.errors import SpecError
+from planner.spec import ClusterSpec, PinnedNode
+from provider_catalog.catalog import Catalog
+from provider_catalog.facts import CatalogError
+from provider_catalog.hardware import InstanceType, NodeTopology
+
+OWN = "own"
+"""Provider and region of hardware that the user described instead of naming an instance type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One kind of node in one place."""
+
+    provider: str
+    region: str
+    zone: str | None
+    name: str
+    node: NodeTopology
+    nvme_disks: int
+    multi_node: bool
+    max_nodes: int
+    offers: Offers
+    no_offer: str | None
+    """Why nothing is on sale here by default; None when something is."""
+
+    @property
+    def label(self) -> str:
+        """How reports name it."""
+        return f"{self.provider}/{self.region}/{self.name}"
+
+
+def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:
+    """Machines in a fixed order: providers, then regions, then instance types by name.
+
+    Raises:
+        SpecError: a provider, region, zone or instance type of the spec is not in the catalog.
+    """
+    if spec.pin.node is not None:
+        yield _own_machine(spec.pin.node, catalog)
+        return
+    providers = _providers(spec, catalog)
+    wanted = _wanted_types(spec, catalog, providers)
+    for provider, region in _places(spec, catalog, providers):
+        for (owner, name), instance_type in sorted(catalog.instance_types.items()):
+            if owner == provider and (wanted is None or name in wanted):
+                yield _machine(spec, catalog, region, instance_type)
+
+
+def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
+    for index, provider in enumerate(spec.placement.providers):
+        if provider not in catalog.providers:
+            raise SpecError(_unknown(f"placement.providers[{index}]", provider, catalog.providers))
+    return spec.placement.providers or catalog.providers
+
+
+def _wanted_types(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> frozenset[str] | None:
+    if spec.pin.instance_type is not None:
+        named = {"pin.instance_type": spec.pin.instance_type}
+    elif spec.placement.instance_types == "any":
+        return None
+    else:
+        named = {f"placement.instance_types[{i}]": name for i, name in enumerate(spec.placement.instance_types)}
+    known = sorted(name for provider, name in catalog.instance_types if provider in providers)
+    for field, name in named.items():
+        if name not in known:
+            raise SpecError(_unknown(field, name, known))
+    return frozenset(named.values())
+
+
+def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(provider, region) pairs: the regions named, each at the provider that has it, or every default region."""
+    if not spec.placement.regions:
+        return [(provider, catalog.provider_defaults(provider).default_region) for provider in providers]
+    places = []
+    for index, region in enumerate(spec.placement.regions):
+        owners = [p for p in providers if region in catalog.provider_defaults(p).default_zones]
+        if not owners:
+            known = [r for p in providers for r in catalog.provider_defaults(p).default_zones]
+            raise SpecError(_unknown(f"placement.regions[{index}]", region, known))
+        places += [(owner, region) for owner in owners]
+    return places
+
+
+def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: InstanceType) -> Machine:
+    provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
+    defaults = catalog.provider_defaults(provider)
+    zone = spec.placement.zone or defaults.default_zones[region]
+    zones = prices.zones(provider, region, name)
+    if spec.placement.zone is None and zones and zone not in zones:
+        zone = zones[0]
+    offers = Offers(
+        on_demand=prices.instance(provider, region, name, "on-demand", zone),
+        spot=prices.instance(provider, region, name, "spot", zone),
+        commitment=prices.instance(provider, region, name, "reserved-1y", zone),
+        gangs_can_be_reserved=defaults.gangs_can_be_reserved,
+    )
+    gang_limit = defaults.max_gang_nodes or spec.placement.max_nodes
+    return Machine(
+        provider=provider,
+        region=region,
+        zone=zone,
+        name=name,
+        node=catalog.topology(instance_type),
+        nvme_disks=instance_type.nvme_disks,
+        multi_node=instance_type.multi_node,
+        max_nodes=min(spec.placement.max_nodes, gang_limit),
+        offers=offers,
+        no_offer=_no_offer(spec, catalog, region, zone, instance_type, offers),
+    )
+
+
+def _no_offer(
+    spec: ClusterSpec, catalog: Catalog, region: str, zone: str, instance_type: InstanceType, offers: Offers
+) -> str | None:
+    spot = offers.spot if spec.capacity.interruption == "tolerate" else None
+    if offers.on_demand is not None or spot is not None:
+        return None
+    provider, name = instance_type.provider, instance_type.name
+    if catalog.prices.instance(provider, region, name, "capacity-block") is not None:
+        return f"sold in {region} by Capacity Block only, which is not chosen by default"
+    if offers.spot is not None:
+        return f"only a Spot price is known in {zone}, and capacity.interruption is never"
+    elsewhere = [r for r in catalog.prices.regions(provider, name) if r != region]
+    hint = f"; priced in {', '.join(elsewhere)}" if elsewhere else "; no region has a sourced price"
+    return f"price unknown in {region} ({zone}){hint}"
+
+
+def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:
+    try:
+        gpu = catalog.gpu(node.gpu)
+    except CatalogError as error:
+        raise SpecError(f"pin.node.gpu: {error}") from error
+    return Machine(
+        provider=OWN,
+        region=OWN,
+        zone=None,
+        name=f"{node.gpus}x {gpu.name}",
+        node=NodeTopology(
+            gpu=gpu,
+            gpus=node.gpus,
+            gpu_memory_bytes=int(gpu.memory_gb * 1e9),
+            nvlink_gb_per_s=gpu.nvlink_gb_per_s if node.nvlink_gb_per_s is None else node.nvlink_gb_per_s,
+            nic_gbit_per_s=node.nic_gbit_per_s,
+            fabric="infiniband",
+        ),
+        nvme_disks=0,
+        multi_node=True,
+        max_nodes=1_000_000,
+        offers=Offers(on_demand=None, spot=None, commitment=None),
+        no_offer=None,
+    )
+
+
+def _unknown(field: str, value: str, known: Iterable[str]) -> str:
+    names = sorted(set(known))
+    near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{field} is {value!r}, which the catalog does not hold; {hint}known: {', '.join(names)}"

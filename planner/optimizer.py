@@ -1,0 +1,151 @@
+"""One search for every workload: price what the engine offers on each machine, keep the cheapest that serves."""
+
+from dataclasses import replace
+
+from planner.assembly import Priced, assemble, root_disk_gib, shared_storage
+from planner.candidate import Candidate, Engine, Miss
+from planner.capacity import Mix, serving_mix, training_mix
+from planner.cost import Bill, cluster_cost
+from planner.errors import InfeasibleError, NearestMiss, SpecError
+from planner.goodput import training_goodput
+from planner.inference import InferenceEngine
+from planner.machines import Machine, machines
+from planner.plan import Plan, Purchase, Rejection, TrainingPerformance
+from planner.sizing.profile import ModelProfile
+from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from planner.training import TrainingEngine
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import Catalog
+from provider_catalog.precision import Precision
+
+NEAREST_SHOWN = 5
+OTHER_LAYOUTS_SHOWN = 2
+
+
+def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -> Plan:
+    """The cheapest cluster that carries the workload, with alternatives and a reason for every rejection.
+
+    Raises:
+        SpecError: the spec names what does not exist, or contradicts itself or the model.
+        InfeasibleError: nothing serves; holds the nearest misses.
+    """
+    _check_against_model(spec, architecture)
+    engine = _engine(spec, architecture)
+    found: list[Priced] = []
+    runners_up: dict[str, list[Priced]] = {}
+    misses: list[tuple[float, Rejection]] = []
+    for machine in machines(spec, catalog):
+        if machine.no_offer is not None and spec.pin.instance_type is None:
+            misses.append((float("inf"), Rejection(candidate=machine.label, reason=machine.no_offer)))
+            continue
+        priced, miss = _search_machine(spec, catalog, machine, engine)
+        if priced:
+            found.append(priced[0])
+            runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
+        else:
+            misses.append((miss.shortfall, Rejection(candidate=machine.label, reason=miss.reason)))
+    if not found:
+        raise _infeasible(spec, misses)
+    found.sort(key=lambda priced: priced.rank)
+    best, others = found[0], found[1:]
+    rejected = tuple(rejection for _, rejection in misses)
+    return assemble(spec, architecture, catalog, best, [*runners_up[best.machine.label], *others], rejected)
+
+
+def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> None:
+    limit, workload = architecture.max_position_embeddings, spec.workload
+    if limit is None:
+        return
+    if isinstance(workload, InferenceWorkload):
+        context, field = workload.prompt_tokens + workload.output_tokens, "prompt_tokens + workload.output_tokens"
+    else:
+        context, field = workload.sequence_length, "sequence_length"
+    if context > limit and not (spec.pin.nodes or spec.pin.batch):
+        raise SpecError(f"workload.{field} is {context}; {architecture.name} reaches {limit} tokens at most")
+
+
+def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
+    profile = ModelProfile.of(architecture)
+    weights, kv_cache = spec.precision.weights, spec.precision.kv_cache
+    if isinstance(spec.workload, InferenceWorkload):
+        return InferenceEngine(
+            profile=profile,
+            workload=spec.workload,
+            headroom=spec.headroom,
+            pin=spec.pin,
+            weights=architecture.published_precision if weights == "auto" else weights,
+            kv_cache="bf16" if kv_cache == "auto" else kv_cache,
+            may_widen=weights == "auto",
+        )
+    precision: Precision = "bf16" if weights == "auto" else weights
+    return TrainingEngine(profile, spec.workload, spec.headroom, spec.pin, precision)
+
+
+def _search_machine(spec: ClusterSpec, catalog: Catalog, machine: Machine, engine: Engine) -> tuple[list[Priced], Miss]:
+    """The distinct ways to do the work on one machine, cheapest first, or the nearest miss."""
+    nearest: Miss | None = None
+    priced: list[Priced] = []
+    for found in engine.candidates(machine.node, machine.max_nodes, machine.multi_node):
+        if isinstance(found, Miss):
+            nearest = _nearer(nearest, found)
+            continue
+        bought = _price(spec, catalog, machine, found)
+        budget = spec.budget.usd_per_month
+        monthly = bought.cost.usd_per_month
+        if budget is not None and monthly is not None and monthly > budget:
+            over = Miss(
+                f"{found.nodes} nodes cost {monthly:,.0f} USD a month, the budget is {budget:,.0f}", monthly / budget
+            )
+            nearest = _nearer(nearest, over)
+            continue
+        priced.append(bought)
+    priced.sort(key=lambda option: option.rank)
+    return priced, nearest or Miss("no parallel layout of the model divides the node", float("inf"))
+
+
+def _nearer(one: Miss | None, other: Miss) -> Miss:
+    return other if one is None or other.shortfall < one.shortfall else one
+
+
+def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Candidate) -> Priced:
+    performance, run_hours = candidate.performance, None
+    mix: Mix | None
+    if isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
+        on_spot = _on_spot(performance, candidate)
+        late = on_spot.days > spec.workload.deadline_days
+        capacity = spec.capacity.model_copy(update={"interruption": "never"}) if late else spec.capacity
+        mix = training_mix(candidate.nodes, capacity, machine.offers, on_spot.goodput / performance.goodput)
+        if mix is not None and mix.purchase.spot_nodes:
+            performance = on_spot
+        run_hours = performance.days * 24
+    else:
+        mix = serving_mix(candidate.nodes, candidate.gang, spec.capacity, machine.offers)
+    if mix is None:
+        mix = Mix(Purchase(on_demand_nodes=candidate.nodes, reason="no price on file"), None, 0.0, candidate.nodes)
+    bill = Bill(
+        provider=machine.provider,
+        region=machine.region,
+        nodes=candidate.nodes,
+        shared_storage=shared_storage(spec, catalog, machine),
+        checkpoints_gib=spec.storage.checkpoints_tib * 1024,
+        root_disk_gib=root_disk_gib(catalog, machine),
+    )
+    cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
+    return Priced(machine, replace(candidate, performance=performance), mix, cost)
+
+
+def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:
+    """The same run on Spot nodes, any of which stops all of it when reclaimed."""
+    goodput = training_goodput(candidate.layout.gpus, candidate.nodes)
+    days = performance.days * performance.goodput / goodput
+    return performance.model_copy(
+        update={"goodput": goodput, "days": days, "gpu_hours": days * 24 * candidate.layout.gpus}
+    )
+
+
+def _infeasible(spec: ClusterSpec, misses: list[tuple[float, Rejection]]) -> InfeasibleError:
+    nearest = sorted(misses, key=lambda miss: (miss[0], miss[1].candidate))[:NEAREST_SHOWN]
+    return InfeasibleError(
+        f"no cluster carries {spec.name!r}: none of the {len(misses)} machines looked at will do",
+        tuple(NearestMiss(rejection.candidate, rejection.reason) for _, rejection in nearest),
+    )

@@ -1,0 +1,47 @@
+"""Which layers a pipeline stage holds."""
+
+from functools import lru_cache
+
+from provider_catalog.architecture import ModelArchitecture
+
+StageLayers = tuple[tuple[int, int], ...]
+"""(index of a layer group, layers of it) for every group a stage holds any of."""
+
+
+def stage_sizes(layer_count: int, pipeline: int) -> tuple[int, ...]:
+    """Layers per stage: as even as possible; a remainder goes to the stages before the last, from the back.
+
+    The first stage holds the embedding and the last one the head, so they are the last to get an additional layer.
+    This is how vLLM divides layers (`get_pp_indices`); Megatron takes even divisions only, where both agree.
+
+    Raises:
+        ValueError: fewer layers than stages, or no stage.
+    """
+    if not 1 <= pipeline <= layer_count:
+        raise ValueError(f"pipeline is {pipeline}; allowed: 1 to the {layer_count} layers of the model")
+    base, remainder = divmod(layer_count, pipeline)
+    sizes = [base] * pipeline
+    for step in range(remainder):
+        # From the last but one towards the first, which comes last but for the last stage itself.
+        sizes[(pipeline - 2 - step) % pipeline] += 1
+    return tuple(sizes)
+
+
+@lru_cache(maxsize=4096)
+def _stages(sequence: tuple[int, ...], pipeline: int) -> tuple[StageLayers, ...]:
+    stages: list[StageLayers] = []
+    start = 0
+    for size in stage_sizes(len(sequence), pipeline):
+        held = sequence[start : start + size]
+        stages.append(tuple((group, held.count(group)) for group in dict.fromkeys(held)))
+        start += size
+    return tuple(stages)
+
+
+def pipeline_stages(arch: ModelArchitecture, pipeline: int) -> tuple[StageLayers, ...]:
+    """The layers of every pipeline stage, first stage first.
+
+    Raises:
+        ValueError: fewer layers than stages, or no stage.
+    """
+    return _stages(arch.layer_sequence, pipeline)

@@ -1,0 +1,134 @@
+"""Bytes of the weights by format, whole and on the GPU that holds most.
+
+Below 16 bits the quantization is selective, as published checkpoints are: embeddings, head, norms, biases and routers
+stay in bf16; the projections and experts go to the format, each with the scales of its blocks.
+"""
+
+from fractions import Fraction
+from functools import lru_cache
+from math import ceil
+from typing import Final
+
+from planner.sizing.stages import pipeline_stages
+from provider_catalog.architecture import Attention, FeedForward, LayerGroup, ModelArchitecture
+from provider_catalog.precision import BITS_PER_VALUE, Precision
+
+SCALE_BITS_PER_VALUE: Final[dict[Precision, Fraction]] = {
+    "fp32": Fraction(0),
+    "bf16": Fraction(0),
+    "fp16": Fraction(0),
+    # One fp32 scale per 128 x 128 block: DeepSeek-V3, arXiv 2412.19437, section 3.3.2; its weight_scale_inv tensors
+    "fp8": Fraction(32, 128 * 128),
+    # One fp16 scale per group of 128 along the input: GPTQ (arXiv 2210.17323, section 4) and AWQ (arXiv 2306.00978)
+    "int8": Fraction(16, 128),
+    "int4": Fraction(16, 128),
+    # One e4m3 scale per 16 values (and one fp32 a tensor): NVIDIA, "Introducing NVFP4", 2025
+    "nvfp4": Fraction(8, 16),
+    # One e8m0 scale per 32 values: OCP Microscaling Formats v1.0, Table 1
+    "mxfp4": Fraction(8, 32),
+}
+"""Bits that the scales of a quantized matrix add to each of its values."""
+
+
+def bytes_per_value(precision: Precision) -> float:
+    """Bytes of one value of a quantized matrix, scales included."""
+    return float(_bits(precision) / 8)
+
+
+def weights_bytes(arch: ModelArchitecture, precision: Precision) -> int:
+    """Bytes of all decoder weights, without multi-token-prediction layers and vision or audio towers.
+
+    At the format the weights were published in, attention and experts take the formats the publisher chose for them.
+    """
+    return _worst(arch, precision, 1, 1, 1)
+
+
+def weights_bytes_per_gpu(
+    arch: ModelArchitecture, precision: Precision, tensor: int, pipeline: int, expert: int
+) -> int:
+    """Bytes of the decoder weights on the GPU that holds most.
+
+    Tensor parallelism divides heads (key and value projections at most among kv_heads ranks), feed-forward widths,
+    and the vocabulary; latent down-projections, head norms, indexers, routers and layer norms are whole on every
+    rank. Experts are divided by `expert` ranks in whole experts; where tensor exceeds expert, each expert is cut
+    further so that the divisor is max(tensor, expert), the placement of vLLM and SGLang. The first stage holds the
+    embedding, the last the head; a tied head is a second copy once they are on different stages.
+
+    Raises:
+        ValueError: a degree below 1, more stages than layers, or more expert ranks than experts.
+    """
+    for name, degree in (("tensor", tensor), ("expert", expert)):
+        if degree < 1:
+            raise ValueError(f"{name} is {degree}; allowed: 1 or more")
+    most = max((group.feed_forward.experts for group in arch.layers), default=0)
+    if expert > max(most, 1):
+        raise ValueError(f"expert is {expert}; allowed: 1 to the {max(most, 1)} experts of a layer")
+    return _worst(arch, precision, tensor, pipeline, expert)
+
+
+def _bits(precision: Precision) -> Fraction:
+    return BITS_PER_VALUE[precision] + SCALE_BITS_PER_VALUE[precision]
+
+
+@lru_cache(maxsize=8192)
+def _worst(arch: ModelArchitecture, precision: Precision, tensor: int, pipeline: int, expert: int) -> int:
+    high: Precision = precision if BITS_PER_VALUE[precision] >= 16 else "bf16"
+    published = precision == arch.published_precision
+    attention = (arch.published_attention_precision if published else None) or precision
+    experts = (arch.published_expert_precision if published else None) or precision
+    bits = [_layer_bits(group, precision, attention, experts, high, tensor, expert) for group in arch.layers]
+    stages = pipeline_stages(arch, pipeline)
+    totals = [sum((bits[index] * count for index, count in stage), Fraction(0)) for stage in stages]
+    high_bits = _bits(high)
+    embedding = -(-arch.embedding_parameters // tensor)
+    head = -(-arch.head_parameters // tensor)
+    if pipeline > 1 and arch.tied_embeddings and not arch.head_parameters:
+        head = -(-arch.vocab_size * arch.hidden_size // tensor)
+    totals[0] += embedding * high_bits
+    totals[-1] += (head + arch.other_parameters) * high_bits
+    return ceil(max(totals) / 8)
+
+
+def _layer_bits(
+    group: LayerGroup,
+    precision: Precision,
+    attention: Precision,
+    experts: Precision,
+    high: Precision,
+    tensor: int,
+    expert: int,
+) -> Fraction:
+    """Bits of one layer on one rank."""
+    return (
+        _attention_bits(group.attention, attention, high, tensor)
+        + _feed_forward_bits(group.feed_forward, precision, experts, high, tensor, expert)
+        + group.norm_parameters * _bits(high)
+    )
+
+
+def _attention_bits(attention: Attention, precision: Precision, high: Precision, tensor: int) -> Fraction:
+    whole = attention.replicated_parameters
+    key_value = attention.key_value_parameters
+    divided = attention.parameters - whole - key_value
+    held = whole
+    if attention.kv_heads:
+        held += key_value * -(-attention.kv_heads // tensor) // attention.kv_heads
+    if attention.heads:
+        held += -(-divided * -(-attention.heads // tensor) // attention.heads)
+    else:
+        held += divided
+    small = min(attention.high_precision_parameters, held)
+    return (held - small) * _bits(precision) + small * _bits(high)
+
+
+def _feed_forward_bits(
+    block: FeedForward, precision: Precision, experts: Precision, high: Precision, tensor: int, expert: int
+) -> Fraction:
+    small = block.router_parameters + block.high_precision_parameters
+    dense = -(-(block.parameters - block.routed_expert_parameters - small) // tensor)
+    routed = 0
+    if block.experts:
+        ranks = min(expert, block.experts)
+        each = block.routed_expert_parameters // block.experts
+        routed = -(-block.experts // ranks) * -(-each // max(1, tensor // ranks))
+    return dense * _bits(precision) + routed * _bits(experts) + small * _bits(high)

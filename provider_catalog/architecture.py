@@ -1,0 +1,175 @@
+"""ModelArchitecture: the shape of a decoder, independent of the family whose config.json it was read from.
+
+Everything that sizing, training and inference need is here as numbers per layer, so that nothing above
+this module asks which family a model belongs to.
+"""
+
+from functools import cached_property
+from typing import Literal
+
+from pydantic import Field
+
+from provider_catalog.facts import Fact
+from provider_catalog.precision import Precision
+
+
+class Attention(Fact):
+    """The token-mixing block of a layer.
+
+    `gqa` covers multi-head, grouped-query and multi-query attention. `parameters` counts every weight of the
+    block: projections, biases, query/key norms, latent norms, indexer; not the layer's own norms.
+    """
+
+    kind: Literal["gqa", "mla", "linear", "ssm", "none"]
+    heads: int = 0
+    kv_heads: int = 0
+    head_dim: int = 0
+    """Query/key width of a head (MLA: nope + rope)."""
+    value_head_dim: int = 0
+    window: int | None = None
+    """Tokens a sliding-window or chunked layer can see; None sees all."""
+    q_lora_rank: int | None = None
+    kv_lora_rank: int = 0
+    qk_rope_head_dim: int = 0
+    cache_values_per_token: int = 0
+    """Values this layer adds to the KV cache per token (within its window), before any sharding."""
+    cache_compression: int = 1
+    """Tokens that share one cache entry (DeepSeek-V4's compressed caches); 1 elsewhere."""
+    local_window: int = 0
+    """Latest tokens a compressed cache also keeps uncompressed (DeepSeek-V4's sliding-window branch)."""
+    indexer_values_per_token: int = 0
+    """Values a sparse-attention indexer caches per token."""
+    state_values: int = 0
+    """Fixed state per sequence of a linear-attention or state-space layer, in values."""
+    state_precision: Precision = "bf16"
+    """Format of that state, whatever the KV cache is stored in: `mamba_ssm_cache_dtype`, else the compute format."""
+    parameters: int = 0
+    key_value_parameters: int = 0
+    """Key and value projections with their biases: tensor parallelism divides them by at most kv_heads."""
+    replicated_parameters: int = 0
+    """What every tensor-parallel rank holds whole: latent down-projections, norms over a head, an indexer."""
+    high_precision_parameters: int = 0
+    """Norms, biases, convolutions and decay rates, which no quantization touches."""
+
+
+class FeedForward(Fact):
+    """The channel-mixing block of a layer. `parameters` counts all of it, routed experts included."""
+
+    kind: Literal["dense", "moe", "none"]
+    intermediate_size: int = 0
+    """Width of the dense block, or of all shared experts together in a mixture-of-experts layer."""
+    gated: bool = True
+    experts: int = 0
+    experts_per_token: int = 0
+    expert_intermediate_size: int = 0
+    parameters: int = 0
+    routed_expert_parameters: int = 0
+    """All routed experts of the layer together; a token uses experts_per_token / experts of them."""
+    router_parameters: int = 0
+    high_precision_parameters: int = 0
+    """Biases and gates beside the router, which no quantization touches."""
+
+
+class LayerGroup(Fact):
+    """`count` layers of the same shape. Groups stand in the order of first appearance."""
+
+    count: int = Field(gt=0)
+    attention: Attention
+    feed_forward: FeedForward
+    norm_parameters: int = 0
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of one layer of the group."""
+        return self.attention.parameters + self.feed_forward.parameters + self.norm_parameters
+
+
+class ModelArchitecture(Fact):
+    """The shape of a decoder-only language model and where its parameters lie."""
+
+    name: str
+    model_type: str
+    hidden_size: int = Field(gt=0)
+    vocab_size: int = Field(gt=0)
+    max_position_embeddings: int | None
+    tied_embeddings: bool
+    embedding_parameters: int
+    head_parameters: int
+    """Output projection; 0 when it is tied to the embedding."""
+    other_parameters: int
+    """Final norm, position embeddings and whatever belongs to no layer."""
+    layers: tuple[LayerGroup, ...]
+    layer_order: tuple[int, ...] = ()
+    """Group of every layer from the first to the last; empty where the groups follow one another."""
+    mtp_parameters: int = 0
+    vision_parameters: int = 0
+    audio_parameters: int = 0
+    published_precision: Precision = "bf16"
+    """The format the published weights are stored in (`quantization_config`, else `torch_dtype`)."""
+    published_attention_precision: Precision | None = None
+    """Format of the attention blocks where the publisher left them higher than the rest (gpt-oss)."""
+    published_expert_precision: Precision | None = None
+    """Format of the routed experts where it differs from the rest (DeepSeek-V4)."""
+    embedding_counts_as_active: bool = True
+    """False where the publisher's active count leaves the input embedding out (gpt-oss, DeepSeek from V2 on)."""
+    warnings: tuple[str, ...] = ()
+    """What a reader had to assume."""
+
+    @cached_property
+    def layer_count(self) -> int:
+        """Decoder layers, without multi-token-prediction layers."""
+        return sum(group.count for group in self.layers)
+
+    @cached_property
+    def total_parameters(self) -> int:
+        """What the published weights hold without multi-token-prediction layers and vision or audio towers."""
+        in_layers = sum(group.count * group.parameters for group in self.layers)
+        return in_layers + self.embedding_parameters + self.head_parameters + self.other_parameters
+
+    @cached_property
+    def routed_expert_parameters(self) -> int:
+        """All routed experts of all layers."""
+        return sum(group.count * group.feed_forward.routed_expert_parameters for group in self.layers)
+
+    @cached_property
+    def layer_sequence(self) -> tuple[int, ...]:
+        """Group of every layer from the first to the last."""
+        if self.layer_order:
+            return self.layer_order
+        return tuple(index for index, group in enumerate(self.layers) for _ in range(group.count))
+
+    @cached_property
+    def active_parameters(self) -> int:
+        """Parameters a token passes through: of the routed experts only the top-k.
+
+        The input embedding is counted, as Mistral, Meta and Qwen do, unless the publisher leaves it out.
+        """
+        inactive = sum(
+            group.count
+            * group.feed_forward.routed_expert_parameters
+            * (group.feed_forward.experts - group.feed_forward.experts_per_token)
+            // group.feed_forward.experts
+            for group in self.layers
+            if group.feed_forward.experts
+        )
+        left_out = 0 if self.embedding_counts_as_active else self.embedding_parameters
+        return self.total_parameters - inactive - left_out
+
+    @property
+    def parameters_by_component(self) -> dict[str, int]:
+        """Where the parameters lie; multi-token prediction and towers are named but not part of the total."""
+        components = {
+            "embedding": self.embedding_parameters,
+            "attention": sum(g.count * g.attention.parameters for g in self.layers),
+            "mlp": sum(
+                g.count * (g.feed_forward.parameters - g.feed_forward.routed_expert_parameters) for g in self.layers
+            ),
+            "experts": self.routed_expert_parameters,
+            "norms": sum(g.count * g.norm_parameters for g in self.layers),
+            "other": self.other_parameters,
+            "head": self.head_parameters,
+            "mtp": self.mtp_parameters,
+            "vision": self.vision_parameters,
+            "audio": self.audio_parameters,
+        }
+        return {name: count for name, count in components.items() if count}

@@ -1,0 +1,277 @@
+"""Catalog.load(): every fact of the data folder, parsed once and lazily."""
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from provider_catalog.defaults import ProviderDefaults
+from provider_catalog.facts import CatalogError, Provenance
+from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
+from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
+from provider_catalog.storage import SharedFileSystem
+from provider_catalog.tables import fact, read_csv, read_yaml
+
+if TYPE_CHECKING:
+    from provider_catalog.architecture import ModelArchitecture
+
+_PriceT = TypeVar("_PriceT", InstancePrice, ServicePrice)
+_YamlT = TypeVar("_YamlT", Gpu, SharedFileSystem)
+_ValueT = TypeVar("_ValueT")
+
+PACKAGED_DATA: Final = Path(__file__).parent / "data"
+_MODELS_FOLDER: Final = "models"
+_INSTANCES: Final = "instances.csv"
+_MIB: Final = 2**20
+
+
+class Catalog:
+    """The facts of one data folder. A cloud is a subfolder that holds `instances.csv`; nothing here names one.
+
+    Files are read when they are first asked for, so an error in one surfaces with the first query that needs it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise CatalogError(f"catalog folder {folder}: no such folder; give one that holds gpus.yaml")
+        self.folder = folder
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> "Catalog":
+        """The packaged catalog (one instance a process), or the one in `folder`.
+
+        Raises:
+            CatalogError: `folder` does not exist.
+        """
+        return _packaged() if folder is None else cls(folder)
+
+    @cached_property
+    def version(self) -> str:
+        """First 12 hex digits of the SHA-256 over names and bytes of the hardware, storage and price files."""
+        digest = hashlib.sha256()
+        for path in self._data_files():
+            content = path.read_bytes()
+            # The length keeps a name from running into the content before it.
+            digest.update(f"{path.relative_to(self.folder).as_posix()}\0{len(content)}\0".encode())
+            digest.update(content)
+        return digest.hexdigest()[:12]
+
+    @cached_property
+    def prices_as_of(self) -> str:
+        """The newest date (ISO, or a month or year) of a known price; empty where there are none."""
+        provenances = [price.provenance for price in self._instance_prices]
+        provenances += [price.provenance for price in self._service_prices if price.unit_price_usd is not None]
+        return max((provenance.as_of for provenance in provenances), default="")
+
+    @cached_property
+    def providers(self) -> tuple[str, ...]:
+        """Names of the clouds, sorted."""
+        return tuple(sorted(path.parent.name for path in self.folder.glob(f"*/{_INSTANCES}")))
+
+    @cached_property
+    def gpus(self) -> Mapping[str, Gpu]:
+        """GPUs by name, without aliases."""
+        path = self.folder / "gpus.yaml"
+        return MappingProxyType(_unique(((gpu.name, gpu) for gpu in _yaml_facts(path, Gpu)), path))
+
+    @cached_property
+    def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
+        """Instance types by provider and name.
+
+        Raises:
+            CatalogError: a row is broken, doubled, or names a GPU that gpus.yaml does not hold.
+        """
+        types: dict[tuple[str, str], InstanceType] = {}
+        for provider in self.providers:
+            path = self.folder / provider / _INSTANCES
+            for line, row in read_csv(path):
+                where = f"{path}, line {line}"
+                instance_type = fact(InstanceType, {"provider": provider, **row}, where)
+                key = (provider, instance_type.name)
+                if key in types:
+                    raise CatalogError(f"{where}: {instance_type.name} stands there twice; remove one row")
+                if instance_type.gpu not in self.gpus:
+                    raise CatalogError(f"{where}: {_unknown('gpu', instance_type.gpu, self.gpus)}")
+                types[key] = instance_type
+        return MappingProxyType(types)
+
+    @cached_property
+    def prices(self) -> PriceBook:
+        """All prices of all clouds."""
+        return PriceBook(self._instance_prices, self._service_prices)
+
+    @cached_property
+    def shared_file_systems(self) -> Mapping[str, tuple[SharedFileSystem, ...]]:
+        """Shared file systems by provider, in the order of the file."""
+        return MappingProxyType(
+            {
+                provider: tuple(
+                    _yaml_facts(self.folder / provider / "shared_file_systems.yaml", SharedFileSystem, provider)
+                )
+                for provider in self.providers
+            }
+        )
+
+    def gpu(self, name: str) -> Gpu:
+        """The GPU of that name or alias.
+
+        Raises:
+            CatalogError: no GPU is called so; the message names the nearest.
+        """
+        if name in self._gpus_by_any_name:
+            return self._gpus_by_any_name[name]
+        raise CatalogError(_unknown("gpu", name, self._gpus_by_any_name))
+
+    def instance_type(self, provider: str, name: str) -> InstanceType:
+        """The instance type of that name.
+
+        Raises:
+            CatalogError: the provider or the name is unknown; the message names the nearest.
+        """
+        self._require_provider(provider)
+        if (provider, name) in self.instance_types:
+            return self.instance_types[provider, name]
+        elsewhere = [p for p, known in self.instance_types if known == name]
+        if elsewhere:
+            raise CatalogError(f"instance_type {name!r} belongs to {elsewhere[0]}, not to {provider}; change either")
+        raise CatalogError(
+            _unknown(f"{provider} instance_type", name, [known for p, known in self.instance_types if p == provider])
+        )
+
+    def shared_file_system(self, provider: str, sku: str) -> SharedFileSystem:
+        """The shared file system of that SKU.
+
+        Raises:
+            CatalogError: the provider or the SKU is unknown; the message names the nearest.
+        """
+        self._require_provider(provider)
+        by_sku = {system.sku: system for system in self.shared_file_systems[provider]}
+        if sku in by_sku:
+            return by_sku[sku]
+        raise CatalogError(_unknown(f"{provider} shared file system", sku, by_sku))
+
+    def provider_defaults(self, provider: str) -> ProviderDefaults:
+        """What a plan assumes of the cloud when the spec says nothing.
+
+        Raises:
+            CatalogError: the provider is unknown, or its defaults.yaml is broken.
+        """
+        self._require_provider(provider)
+        if provider not in self._defaults:
+            path = self.folder / provider / "defaults.yaml"
+            self._defaults[provider] = fact(ProviderDefaults, {"provider": provider, **_mapping(path)}, str(path))
+        return self._defaults[provider]
+
+    def topology(self, instance_type: InstanceType) -> NodeTopology:
+        """How the GPUs of a node of that type reach each other and the other nodes."""
+        gpu = self.gpu(instance_type.gpu)
+        return NodeTopology(
+            gpu=gpu,
+            gpus=instance_type.gpus,
+            gpu_memory_bytes=instance_type.gpu_memory_mib * _MIB,
+            nvlink_gb_per_s=gpu.nvlink_gb_per_s if instance_type.nvlink else 0,
+            nic_gbit_per_s=instance_type.nic_gbit_per_s,
+            fabric=instance_type.fabric,
+        )
+
+    def model(self, reference: str | Mapping[str, object], folder: Path | None = None) -> "ModelArchitecture":
+        """The architecture of a preset, of a `config.json`, of a folder that holds one, or of a size alone.
+
+        Args:
+            reference: Preset name, path, or a mapping such as `{parameters: 65B}`.
+            folder: What a relative path is relative to; the working directory when None.
+
+        Raises:
+            CatalogError: nothing is found there, or it is not a decoder that the catalog can read.
+        """
+        # Here and not above: hardware and price queries do without the readers of model configurations.
+        from provider_catalog.models import load_model
+
+        return load_model(reference, folder)
+
+    @cached_property
+    def _gpus_by_any_name(self) -> Mapping[str, Gpu]:
+        named = ((name, gpu) for gpu in self.gpus.values() for name in (gpu.name, *gpu.aliases))
+        return _unique(named, self.folder / "gpus.yaml")
+
+    @cached_property
+    def _defaults(self) -> dict[str, ProviderDefaults]:
+        return {}
+
+    @cached_property
+    def _instance_prices(self) -> tuple[InstancePrice, ...]:
+        return tuple(self._priced("instance_prices.csv", InstancePrice, ("region", "zone", "instance_type", "option")))
+
+    @cached_property
+    def _service_prices(self) -> tuple[ServicePrice, ...]:
+        return tuple(self._priced("service_prices.csv", ServicePrice, ("region", "sku")))
+
+    def _priced(self, file_name: str, model: type[_PriceT], key_columns: tuple[str, ...]) -> Iterator[_PriceT]:
+        """Rows of every cloud's price file; the three provenance columns become one shared record per source."""
+        provenances: dict[tuple[str | None, ...], Provenance] = {}
+        for provider in self.providers:
+            path = self.folder / provider / file_name
+            seen: set[tuple[str | None, ...]] = set()
+            for line, row in read_csv(path):
+                where = f"{path}, line {line}"
+                given = {c: row.pop(c) for c in ("source", "as_of", "kind") if c in row}
+                origin = tuple(given.values())
+                if origin not in provenances:
+                    provenances[origin] = fact(Provenance, given, where)
+                price = fact(model, {"provider": provider, **row, "provenance": provenances[origin]}, where)
+                key = tuple(row[column] for column in key_columns)
+                if key in seen:
+                    raise CatalogError(f"{where}: {', '.join(filter(None, key))} is priced twice; remove one row")
+                seen.add(key)
+                yield price
+
+    def _require_provider(self, provider: str) -> None:
+        if provider not in self.providers:
+            raise CatalogError(_unknown("provider", provider, self.providers))
+
+    def _data_files(self) -> list[Path]:
+        folders = [self.folder, *(p for p in self.folder.iterdir() if p.is_dir() and p.name != _MODELS_FOLDER)]
+        files = (path for folder in folders for path in folder.iterdir() if path.suffix in {".csv", ".yaml"})
+        return sorted(files, key=lambda path: path.relative_to(self.folder).as_posix())
+
+
+@cache
+def _packaged() -> Catalog:
+    return Catalog(PACKAGED_DATA)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise CatalogError(f"{path}: expected a mapping at the top, found {type(document).__name__}")
+    return document
+
+
+def _yaml_facts(path: Path, model: type[_YamlT], provider: str | None = None) -> Iterator[_YamlT]:
+    document = read_yaml(path)
+    if not isinstance(document, list):
+        raise CatalogError(f"{path}: expected a list of entries at the top, found {type(document).__name__}")
+    owner = {} if provider is None else {"provider": provider}
+    for number, row in enumerate(document, start=1):
+        if not isinstance(row, dict):
+            raise CatalogError(f"{path}, entry {number}: expected a mapping, found {type(row).__name__}")
+        yield fact(model, owner | row, f"{path}, entry {number} ({row.get('name', row.get('sku', 'unnamed'))})")
+
+
+def _unique(named: Iterable[tuple[str, _ValueT]], path: Path) -> dict[str, _ValueT]:
+    found: dict[str, _ValueT] = {}
+    for name, value in named:
+        if name in found:
+            raise CatalogError(f"{path}: {name} stands there twice; remove or rename one")
+        found[name] = value
+    return found
+
+
+def _unknown(field: str, value: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    nearest = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"unknown {field} {value!r}; {hint}known: {', '.join(names)}"

@@ -1,0 +1,33 @@
+"""What a plan assumes of a cloud when the spec says nothing."""
+
+from pydantic import Field
+
+from provider_catalog.facts import Fact
+
+
+class ProviderDefaults(Fact):
+    """Defaults of one cloud; a spec overrides any of them."""
+
+    provider: str
+    name: str
+    """As the vendor writes it."""
+    default_region: str
+    default_zones: dict[str, str]
+    """Zone by region for what has no zone of its own yet; where the instance type is priced by zone, that wins.
+    AWS zone ids (`use1-az1`), which mean the same place in every account; Azure zone numbers."""
+    shared_file_system: str
+    """SKU of the file system of a cluster that asks for none in particular."""
+    root_disk_gib: int = Field(gt=0)
+    max_gang_nodes: int | None = Field(default=None, gt=0)
+    """Most nodes that share one RDMA network; None where the provider states no limit."""
+    gangs_can_be_reserved: bool
+    """Whether reserved capacity can stand in one RDMA network (placement group, InfiniBand scale set)."""
+    reserved_mechanism: str
+    """How capacity is reserved on this cloud, as the report names it."""
+    source: str
+    as_of: str
+
+    @property
+    def default_zone(self) -> str:
+        """The zone of the default region."""
+        return self.default_zones[self.default_region]

@@ -1,0 +1,83 @@
+"""GPUs, the nodes they sit in, and how those nodes are wired."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from provider_catalog.facts import Fact
+from provider_catalog.precision import Precision
+
+
+class Gpu(Fact):
+    """One accelerator, by its vendor's data sheet. FLOP/s are dense peaks: sparse peaks are not peaks."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    """Other names that specs and papers use for the same part."""
+    vendor: Literal["nvidia", "amd"]
+    generation: str
+    """Micro-architecture as the vendor names it: Ampere, Hopper, Blackwell, CDNA3."""
+    memory_gb: float = Field(gt=0)
+    """Memory as marketed, in 10^9 bytes; what an instance exposes is the InstanceType's gpu_memory_mib."""
+    memory_bandwidth_gb_per_s: float = Field(gt=0)
+    peak_tflops: dict[Precision, float]
+    """Dense peak by format, 10^12 FLOP/s (or OP/s): tensor cores, but for fp32, which is the vector peak. A format
+    that is missing has no tensor-core path on this part: its values are converted, and compute runs in another."""
+    tf32_tflops: float | None = Field(default=None, gt=0)
+    """Dense tensor-core peak on fp32 operands rounded to TF32; None where the part has none."""
+    nvlink_gb_per_s: float = Field(default=0, ge=0)
+    """Per GPU, both directions together, as data sheets state it (AMD: Infinity Fabric links together); 0 where GPUs
+    meet over PCIe only."""
+    tdp_w: float = Field(gt=0)
+    source: str
+    as_of: str
+
+
+class NodeTopology(Fact):
+    """How the GPUs of a node reach each other and the other nodes."""
+
+    gpu: Gpu
+    gpus: int = Field(gt=0)
+    gpu_memory_bytes: int = Field(gt=0)
+    """Memory of one GPU as the machine reports it."""
+    nvlink_gb_per_s: float = 0
+    """Per GPU, both directions together."""
+    nic_gbit_per_s: float = Field(gt=0)
+    """Of the whole node, one direction."""
+    fabric: Literal["efa", "infiniband", "ethernet"]
+
+
+class InstanceType(Fact):
+    """A GPU instance type of a cloud."""
+
+    provider: str
+    name: str
+    gpu: str
+    gpus: int = Field(gt=0)
+    gpu_memory_mib: int = Field(gt=0)
+    """Of one GPU, as the provider's API or the driver reports it."""
+    vcpus: int = Field(gt=0)
+    memory_mib: int = Field(gt=0)
+    nic_gbit_per_s: float = Field(gt=0)
+    """Sustained, of the whole node, one direction."""
+    fabric: Literal["efa", "infiniband", "ethernet"]
+    network_cards: int = Field(gt=0)
+    rdma_cards: int = Field(ge=0)
+    """Cards that carry EFA or InfiniBand; they may be fewer than network_cards (p6-b300: 16 of 17)."""
+    gpudirect_rdma: bool
+    """Whether those cards read and write GPU memory without a copy through the host."""
+    nvlink: bool
+    """Whether every pair of the node's GPUs is linked by NVLink (or Infinity Fabric), not only bridged pairs."""
+    nvme_disks: int = Field(ge=0)
+    nvme_total_gb: int = Field(ge=0)
+    purchase_options: tuple[Literal["on-demand", "spot", "capacity-block"], ...]
+    multi_node: bool
+    """Whether the type joins a gang over RDMA (placement group, or one InfiniBand scale set)."""
+    source: str
+    as_of: str
+
+    @field_validator("purchase_options", mode="before")
+    @classmethod
+    def _split_purchase_options(cls, value: object) -> object:
+        # A CSV cell holds one string; several options in it are separated by a bar.
+        return tuple(value.split("|")) if isinstance(value, str) else value

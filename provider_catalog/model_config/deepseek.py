@@ -1,0 +1,83 @@
+"""DeepSeek MoE, V2, V3, V3.2 and the families that took their latent attention: Kimi K2, GLM-5.
+
+Sources: DeepSeekMoE, arXiv 2401.06066; DeepSeek-V2, arXiv 2405.04434; DeepSeek-V3, arXiv 2412.19437; DeepSeek-V3.2
+(the lightning indexer), arXiv 2512.02556.
+"""
+
+from provider_catalog.architecture import Attention
+from provider_catalog.model_config import blocks, llama_like
+from provider_catalog.model_config.fields import ConfigFields
+from provider_catalog.model_config.parts import Parts, positions, vocabulary
+
+
+def read(config: ConfigFields, model_type: str) -> Parts:
+    """Count a model with multi-head latent attention, or the plain attention of the first DeepSeekMoE."""
+    hidden = config.integer("hidden_size")
+    layer_count = config.count("num_hidden_layers")
+    attention = _latent(config, hidden) if "kv_lora_rank" in config else _plain(config, hidden)
+    sparse = sparse_layers(config, layer_count)
+    norms = 2 * hidden
+    layer_dense = layer_sparse = None
+    if not all(sparse):
+        dense = blocks.dense_feed_forward(hidden, config.integer("intermediate_size"))
+        layer_dense = (attention, dense, norms)
+    if any(sparse):
+        experts = config.count("n_routed_experts")
+        width = config.integer("moe_intermediate_size")
+        moe = blocks.mixture_of_experts(
+            hidden,
+            experts=experts,
+            experts_per_token=blocks.experts_per_token(config, experts, "num_experts_per_tok"),
+            expert_width=width,
+            shared_width=width * config.count("n_shared_experts", default=0, minimum=0),
+        )
+        layer_sparse = (attention, moe, norms)
+    layers = [layer for layer in ((layer_sparse if s else layer_dense) for s in sparse) if layer is not None]
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config),
+        tied=config.flag("tie_word_embeddings", default=False),
+        layers=layers,
+        other=hidden,
+        mtp_parameters=llama_like.draft_layers(config, hidden, layers[-1]),
+        # DeepSeek's activated counts from V2 on, and those of its followers, leave the input embedding out: V2-Lite
+        # 2.4B (arXiv 2405.04434, appendix B), V3 37B (arXiv 2412.19437, section 4.2); with it they would be 2.66B, 37.6B
+        embedding_counts_as_active=attention.kind != "mla",
+    )
+
+
+def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
+    """Layers from first_k_dense_replace on whose index is a multiple of moe_layer_freq; none without experts."""
+    types = config.words("mlp_layer_types", layer_count)
+    if types is not None:
+        return [kind == "sparse" for kind in types]
+    if "n_routed_experts" not in config:
+        return [False] * layer_count
+    first = config.count("first_k_dense_replace", default=0, minimum=0)
+    step = config.count("moe_layer_freq", default=1)
+    return [index >= first and index % step == 0 for index in range(layer_count)]
+
+
+def _latent(config: ConfigFields, hidden: int) -> Attention:
+    return blocks.latent_attention(
+        hidden,
+        config.count("num_attention_heads"),
+        q_lora_rank=config.optional_integer("q_lora_rank"),
+        kv_lora_rank=config.integer("kv_lora_rank"),
+        nope_dim=config.integer("qk_nope_head_dim"),
+        rope_dim=config.integer("qk_rope_head_dim"),
+        value_dim=config.integer("v_head_dim"),
+        bias=config.flag("attention_bias", default=False),
+        indexer_heads=config.count("index_n_heads", default=0, minimum=0),
+        indexer_dim=config.integer("index_head_dim", default=0, minimum=0),
+    )
+
+
+def _plain(config: ConfigFields, hidden: int) -> Attention:
+    heads = config.count("num_attention_heads")
+    kv_heads = config.count("num_key_value_heads", default=heads)
+    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
+    bias = config.flag("attention_bias", default=False)
+    return blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)

@@ -1,0 +1,113 @@
+"""DeepSeek-V4: shared key-value attention over compressed caches, hyper-connections between layers.
+
+Source: DeepSeek-V4 technical report, 2026: section 2.1 (hash-routed first layers), 2.2 (manifold-constrained
+hyper-connections), 2.3 (compressed sparse and heavily compressed attention, grouped output projection); names and
+shapes as in Hugging Face transformers 5.23, `deepseek_v4`.
+"""
+
+from typing import Final
+
+from provider_catalog.architecture import Attention
+from provider_catalog.facts import CatalogError
+from provider_catalog.model_config import blocks
+from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
+from provider_catalog.model_config.parts import Parts, positions, vocabulary
+
+RATES: Final = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+
+
+def read(config: ConfigFields, model_type: str) -> Parts:
+    """Count a DeepSeek-V4 model."""
+    hidden = config.integer("hidden_size")
+    layer_count = config.count("num_hidden_layers")
+    streams = config.count("hc_mult", default=4)
+    experts = config.count("n_routed_experts")
+    width = config.integer("moe_intermediate_size")
+    moe = blocks.mixture_of_experts(
+        hidden,
+        experts=experts,
+        experts_per_token=blocks.experts_per_token(config, experts, "num_experts_per_tok"),
+        expert_width=width,
+        shared_width=width * config.count("n_shared_experts", default=1, minimum=0),
+    )
+    # Two hyper-connections a layer: maps from n·h streams to n pre, n post and n² mixing weights, base and 3 scales
+    maps = (2 + streams) * streams
+    norms = 2 * hidden + 2 * (maps * streams * hidden + maps + 3)
+    rates = _rates(config, layer_count)
+    by_rate = {rate: (_attention(config, hidden, rate), moe, norms) for rate in dict.fromkeys(rates)}
+    # The streams are joined by one more map before the final norm.
+    join = streams * streams * hidden + streams + 1
+    draft = config.count("num_nextn_predict_layers", default=0, minimum=0)
+    draft_attention = _attention(config, hidden, 0)
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config),
+        tied=config.flag("tie_word_embeddings", default=False),
+        layers=[by_rate[rate] for rate in rates],
+        other=hidden + join,
+        # As from V2 on: 13B and 49B activated are counted without the input embedding
+        embedding_counts_as_active=False,
+        mtp_parameters=draft
+        * (draft_attention.parameters + moe.parameters + norms + 2 * hidden * hidden + 3 * hidden + join),
+    )
+
+
+def _rates(config: ConfigFields, layer_count: int) -> list[int]:
+    """Tokens per compressed entry of every layer; 0 is a sliding window alone."""
+    ratios = config.integers("compress_ratios", layer_count)
+    if ratios is not None:
+        return list(ratios)
+    types = config.words("layer_types", layer_count)
+    if types is None:
+        # As V4-Pro: two heavily compressed layers, then in turn
+        return [128 if index < 2 or index % 2 else 4 for index in range(layer_count)]
+    for kind in types:
+        if kind not in RATES:
+            raise CatalogError(
+                f"{config.model}: config key '{config.path}layer_types' holds {kind!r}; allowed: {', '.join(RATES)}"
+            )
+    return [RATES[kind] for kind in types]
+
+
+def _attention(config: ConfigFields, hidden: int, rate: int) -> Attention:
+    """Multi-query attention whose one key is also the value, with the compressor and indexer of its rate."""
+    heads = config.count("num_attention_heads")
+    head_dim = config.integer("head_dim", default=512)
+    q_rank = config.integer("q_lora_rank")
+    o_rank = config.integer("o_lora_rank")
+    groups = config.count("o_groups")
+    window = config.integer("sliding_window", default=128, maximum=MAX_POSITIONS)
+    config.divided("num_attention_heads", heads, groups, "o_groups")
+    down = hidden * (q_rank + head_dim)
+    divided = q_rank * heads * head_dim + heads * head_dim * o_rank + groups * o_rank * hidden
+    small = q_rank + head_dim + heads
+    compressor = indexer_values = 0
+    # A compressor projects keys and gates, and learns a position bias and a norm. With overlap (rate 4) both are twice
+    # as wide. Only the sparse layers select entries, by an indexer with a compressor of its own.
+    if rate == RATES["compressed_sparse_attention"]:
+        index_heads = config.count("index_n_heads")
+        index_dim = config.integer("index_head_dim")
+        compressor = 4 * hidden * (head_dim + index_dim) + q_rank * index_heads * index_dim + hidden * index_heads
+        small += rate * 2 * (head_dim + index_dim) + head_dim + index_dim
+        indexer_values = index_dim
+    elif rate:
+        compressor = 2 * hidden * head_dim
+        small += rate * head_dim + head_dim
+    return Attention(
+        kind="gqa",
+        heads=heads,
+        kv_heads=1,
+        head_dim=head_dim,
+        value_head_dim=head_dim,
+        window=None if rate else window,
+        q_lora_rank=q_rank,
+        qk_rope_head_dim=config.integer("qk_rope_head_dim", default=64),
+        cache_values_per_token=head_dim,
+        cache_compression=rate or 1,
+        local_window=window if rate else 0,
+        indexer_values_per_token=indexer_values,
+        parameters=down + divided + compressor + small,
+        replicated_parameters=down + compressor + small,
+        high_precision_parameters=small,
+    )

@@ -1,0 +1,144 @@
+"""Checked access to the keys of a config.json, which may hold anything."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
+
+from provider_catalog.facts import CatalogError
+
+MAX_WIDTH: Final = 1 << 22
+"""Bound on any width (hidden, intermediate, head). The widest published decoder has 53248 (Llama 3.1 405B)."""
+MAX_COUNT: Final = 1 << 16
+"""Bound on heads, experts and layers."""
+MAX_VOCABULARY: Final = 1 << 26
+MAX_POSITIONS: Final = 1 << 40
+
+T = TypeVar("T")
+
+
+class ConfigFields:
+    """One JSON object of a configuration, with the name of the model and the path of the object for messages."""
+
+    def __init__(self, values: Mapping[str, object], model: str, path: str = "") -> None:
+        self.values = values
+        self.model = model
+        self.path = path
+
+    def __contains__(self, key: str) -> bool:
+        return self.values.get(key) is not None
+
+    def error(self, key: str, allowed: str) -> CatalogError:
+        """The error for a value that is not what `allowed` says."""
+        given = self.values.get(key)
+        shown = repr(given)
+        if len(shown) > 60:
+            shown = shown[:57] + "..."
+        verb = "is missing" if key not in self.values else f"is {shown}"
+        return CatalogError(f"{self.model}: config key '{self.path}{key}' {verb}; allowed: {allowed}")
+
+    def integer(self, *keys: str, default: int | None = None, minimum: int = 1, maximum: int = MAX_WIDTH) -> int:
+        """The first of `keys` that is set, an integer within bounds; `default` when none is.
+
+        Raises:
+            CatalogError: the value is no integer, is out of bounds, or is missing without a default.
+        """
+        value = self.optional_integer(*keys, minimum=minimum, maximum=maximum)
+        if value is not None:
+            return value
+        if default is not None:
+            return default
+        names = " or ".join(f"'{self.path}{key}'" for key in keys)
+        raise CatalogError(
+            f"{self.model}: config key {names} is missing; allowed: an integer from {minimum} to {maximum}"
+        )
+
+    def optional_integer(self, *keys: str, minimum: int = 1, maximum: int = MAX_WIDTH) -> int | None:
+        """As `integer`, None when no key is set."""
+        for key in keys:
+            value = self.values.get(key)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise self.error(key, f"an integer from {minimum} to {maximum}")
+            if isinstance(value, float) and (not math.isfinite(value) or value != int(value)):
+                raise self.error(key, f"an integer from {minimum} to {maximum}")
+            if not minimum <= value <= maximum:
+                raise self.error(key, f"an integer from {minimum} to {maximum}")
+            return int(value)
+        return None
+
+    def count(self, *keys: str, default: int | None = None, minimum: int = 1) -> int:
+        """Heads, layers, experts: an integer up to MAX_COUNT."""
+        return self.integer(*keys, default=default, minimum=minimum, maximum=MAX_COUNT)
+
+    def number(self, key: str, default: float, minimum: float, maximum: float) -> float:
+        """A finite number within bounds."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not minimum <= value <= maximum:
+            raise self.error(key, f"a number from {minimum} to {maximum}")
+        return float(value)
+
+    def flag(self, *keys: str, default: bool) -> bool:
+        """The first of `keys` that is set, which must be true or false."""
+        for key in keys:
+            value = self.values.get(key)
+            if value is None:
+                continue
+            if not isinstance(value, bool):
+                raise self.error(key, "true or false")
+            return value
+        return default
+
+    def text(self, *keys: str, default: str) -> str:
+        """A string."""
+        for key in keys:
+            value = self.values.get(key)
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                raise self.error(key, "a string")
+            return value
+        return default
+
+    def words(self, key: str, length: int) -> tuple[str, ...] | None:
+        """A list of at least `length` strings, one a layer; what goes beyond (draft layers) is cut off."""
+        return self._items(key, length, str, "strings")
+
+    def integers(self, key: str, length: int | None = None, minimum: int = 0) -> tuple[int, ...] | None:
+        """A list of integers, of at least `length` when given and cut there."""
+        items = self._items(key, length, int, "integers")
+        if items is not None and any(isinstance(i, bool) or not minimum <= i <= MAX_POSITIONS for i in items):
+            raise self.error(key, f"a list of integers from {minimum} up")
+        return items
+
+    def _items(self, key: str, length: int | None, kind: type[T], noun: str) -> tuple[T, ...] | None:
+        value = self.values.get(key)
+        if value is None:
+            return None
+        expected = f"a list of {noun}" + (f", one for each of the {length} layers" if length is not None else "")
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise self.error(key, expected)
+        items = [item for item in value if isinstance(item, kind)]
+        if len(items) != len(value) or len(items) > 2 * MAX_COUNT or (length is not None and len(items) < length):
+            raise self.error(key, expected)
+        return tuple(items if length is None else items[:length])
+
+    def child(self, key: str) -> "ConfigFields | None":
+        """The object under `key`, None when there is none."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            raise self.error(key, "an object")
+        return ConfigFields(value, self.model, f"{self.path}{key}.")
+
+    def divided(self, key: str, value: int, divisor: int, divisor_name: str) -> int:
+        """`value` / `divisor`, which must leave no remainder."""
+        if value % divisor:
+            raise CatalogError(
+                f"{self.model}: config key '{self.path}{key}' is {value}; allowed: a multiple of "
+                f"{divisor_name} ({divisor})"
+            )
+        return value // divisor

@@ -1,0 +1,76 @@
+"""A family nobody knows: read as the Llama-like decoder its keys describe, and say what was assumed."""
+
+from dataclasses import replace
+from typing import Final
+
+from provider_catalog.facts import CatalogError
+from provider_catalog.model_config import classic, deepseek, llama_like
+from provider_catalog.model_config.fields import ConfigFields
+from provider_catalog.model_config.parts import Parts
+
+EXPERT_KEYS: Final = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+
+
+def read(config: ConfigFields, model_type: str) -> Parts:
+    """Count by the keys alone.
+
+    Raises:
+        CatalogError: the keys describe no decoder.
+    """
+    if not any(key in config for key in classic.HIDDEN):
+        raise CatalogError(
+            f"{config.model}: config key '{config.path}hidden_size' is missing, and model_type "
+            f"{model_type!r} is unknown; allowed: the config.json of a decoder language model"
+        )
+    label = f"model_type {model_type!r} is unknown" if model_type else "the configuration states no model_type"
+    if "kv_lora_rank" in config:
+        parts = deepseek.read(config, model_type)
+        return _with_warning(parts, f"{label}: read as DeepSeek-style latent attention without further parameters")
+    experts = tuple(key for key in EXPERT_KEYS if key in config)
+    gated = not any(key in config for key in ("n_inner", "ffn_dim"))
+    renamed = ConfigFields(_renamed(config), config.model, config.path)
+    widths = ("moe_intermediate_size", "expert_intermediate_size", "intermediate_size")
+    traits = llama_like.Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        mlp_bias="mlp_bias",
+        query_norm="head",
+        query_norm_key="use_qk_norm",
+        gated=gated,
+        experts=experts,
+        expert_width=widths,
+        shared_width="shared_expert_intermediate_size",
+        shared_count="n_shared_experts" if "n_shared_experts" in config else None,
+    )
+    parts = llama_like.read(renamed, model_type, traits)
+    assumed = (
+        f"{label}: read as a Llama-like decoder with {'a gated' if gated else 'an ungated'} feed-forward block, "
+        "two norms a layer, biases and query norms only where attention_bias, mlp_bias and use_qk_norm say so"
+        + (f", experts of width {next(key for key in widths if key in renamed)}" if experts else "")
+    )
+    return _with_warning(parts, assumed)
+
+
+def _renamed(config: ConfigFields) -> dict[str, object]:
+    """The keys of older families under their later names."""
+    values = dict(config.values)
+    for name, others in (
+        ("hidden_size", classic.HIDDEN),
+        ("num_hidden_layers", classic.LAYERS),
+        ("num_attention_heads", classic.HEADS),
+        ("intermediate_size", classic.INNER),
+        ("max_position_embeddings", classic.POSITIONS),
+        ("num_key_value_heads", ("num_kv_heads", "n_head_kv", "multi_query_group_num")),
+        ("num_experts_per_tok", ("experts_per_token", "top_k_experts", "moe_topk", "moe_k", "top_k")),
+    ):
+        found = next((values[key] for key in (name, *others) if values.get(key) is not None), None)
+        if found is not None:
+            values[name] = found
+    hidden = values.get("hidden_size")
+    if values.get("intermediate_size") is None and isinstance(hidden, int):
+        values["intermediate_size"] = 4 * hidden
+    return values
+
+
+def _with_warning(parts: Parts, warning: str) -> Parts:
+    return replace(parts, warnings=(*parts.warnings, warning))

@@ -1,0 +1,49 @@
+"""What a family's reader returns, before towers, formats and names are added."""
+
+from dataclasses import dataclass, field
+
+from provider_catalog.model_config.blocks import Layer
+from provider_catalog.model_config.fields import MAX_POSITIONS, MAX_VOCABULARY, ConfigFields
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Shape of a decoder as its family counts it.
+
+    `other` is the final norm, position embeddings and whatever belongs to no layer. `head_parameters` None means
+    vocabulary x hidden, or nothing when tied.
+    """
+
+    hidden: int
+    vocabulary: int
+    positions: int | None
+    tied: bool
+    layers: list[Layer]
+    other: int
+    embedding_parameters: int | None = None
+    head_parameters: int | None = None
+    mtp_parameters: int = 0
+    embedding_counts_as_active: bool = True
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def embedding(self) -> int:
+        """Parameters of the token embedding."""
+        return self.vocabulary * self.hidden if self.embedding_parameters is None else self.embedding_parameters
+
+    @property
+    def head(self) -> int:
+        """Parameters of the output projection, 0 when it shares the embedding's."""
+        if self.head_parameters is not None:
+            return self.head_parameters
+        return 0 if self.tied else self.vocabulary * self.hidden
+
+
+def vocabulary(config: ConfigFields) -> int:
+    """Rows of the embedding."""
+    return config.integer("vocab_size", maximum=MAX_VOCABULARY)
+
+
+def positions(config: ConfigFields, *keys: str) -> int | None:
+    """Longest context the configuration states."""
+    return config.optional_integer(*(keys or ("max_position_embeddings",)), maximum=MAX_POSITIONS)

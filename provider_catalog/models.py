@@ -1,0 +1,263 @@
+"""load_model(): from what a spec says under `model` to a ModelArchitecture.
+
+Presets are the published configurations in data/models, parsed one at a time.
+"""
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.model_config import read_config
+
+DATA_FOLDER: Final = Path(__file__).parent / "data" / "models"
+MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
+"""Published configurations are below 1 MB; what is larger is another file."""
+
+MAX_NOMINAL_RATIO: Final = 1.3
+"""How far a nominal size may be from the class it is read as."""
+
+TIERS: Final = ("lite", "standard", "flagship")
+
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([mbt]?)\s*", re.IGNORECASE)
+_SIZE_UNITS: Final = {"": 1.0, "m": 1e6, "b": 1e9, "t": 1e12}
+
+ACCEPTED: Final = (
+    "a preset name (`llmcluster catalog models` lists them), a path to a config.json or to a folder holding one, "
+    "or a nominal size such as {parameters: 65B} or {tier: lite}"
+)
+
+
+class ModelPreset(Fact):
+    """A published model of the catalog."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    config: str
+    """File of the configuration in data/models; several models may share a shape."""
+    source: str
+    licence: str
+    as_of: str
+
+
+class NominalSize(Fact):
+    """A class of sizes as guides name it, and the published model whose shape stands for it."""
+
+    parameters: float
+    model: str
+    tier: str | None = None
+    """Set where the class is also what the tier stands for."""
+
+
+class ModelIndex(Fact):
+    """The table of contents of data/models."""
+
+    presets: tuple[ModelPreset, ...]
+    nominal_sizes: tuple[NominalSize, ...]
+
+
+@lru_cache(maxsize=1)
+def model_index() -> ModelIndex:
+    """All presets and nominal sizes; configurations themselves are not read."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    with (DATA_FOLDER / "index.yaml").open(encoding="utf-8") as file:
+        return ModelIndex.model_validate(yaml.load(file, Loader=loader))  # noqa: S506 - one of the safe loaders
+
+
+@lru_cache(maxsize=1)
+def _by_name() -> dict[str, ModelPreset]:
+    names: dict[str, ModelPreset] = {}
+    for preset in model_index().presets:
+        for name in (preset.name, *preset.aliases):
+            names.setdefault(name.casefold(), preset)
+    # The part after the organisation is a name too, unless an earlier preset took it.
+    for preset in model_index().presets:
+        names.setdefault(preset.name.rpartition("/")[2].casefold(), preset)
+    return names
+
+
+def find_preset(name: str) -> ModelPreset | None:
+    """The preset of a full name, the part after the organisation, or an alias; case does not matter."""
+    return _by_name().get(name.strip().casefold())
+
+
+def load_model(reference: str | Mapping[str, object], folder: Path | None = None) -> ModelArchitecture:
+    """The architecture a spec refers to.
+
+    Args:
+        reference: a preset name or alias; a path to a config.json or a folder holding one; a nominal size, as text
+            ('65B', 'lite') or mapping ({parameters: 65B}, {tier: lite}); or the keys of a config.json themselves.
+        folder: what relative paths are relative to; the working directory when None.
+
+    Raises:
+        CatalogError: nothing answers to the reference, or what does is no valid configuration.
+    """
+    if isinstance(reference, Mapping):
+        return _from_mapping(reference)
+    if not isinstance(reference, str) or not reference.strip():
+        raise CatalogError(f"model is {reference!r}; allowed: {ACCEPTED}")
+    preset = find_preset(reference)
+    if preset is not None:
+        return _load_preset(preset.name)
+    if reference.strip().casefold() in TIERS:
+        return _nominal(tier=reference.strip().casefold())
+    if _SIZE.fullmatch(reference):
+        return _nominal(parameters=parse_size(reference))
+    path = (folder or Path()) / Path(reference).expanduser()
+    try:
+        if path.is_dir():
+            path = path / "config.json"
+            if not path.is_file():
+                raise CatalogError(f"model is {reference!r}: the folder holds no config.json. Allowed: {ACCEPTED}")
+        if path.is_file():
+            return load_config_file(path, reference)
+    except (OSError, ValueError) as error:
+        if isinstance(error, CatalogError):
+            raise
+        raise CatalogError(f"model is {reference[:200]!r}: the path cannot be read ({error})") from error
+    raise CatalogError(f"model is {reference[:200]!r}: {_suggestion(reference)}Allowed: {ACCEPTED}")
+
+
+def parse_size(text: str | float) -> float:
+    """Parameters from '65B', '1.5b', '0.67T', '125M' or a plain number.
+
+    Raises:
+        CatalogError: it is no positive size.
+    """
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        value = float(text)
+    else:
+        match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise CatalogError(f"model.parameters is {text!r}; allowed: a number with M, B or T, such as 65B")
+        value = float(match[1]) * _SIZE_UNITS[match[2].lower()]
+    if not (math.isfinite(value) and value > 0):
+        raise CatalogError(f"model.parameters is {text!r}; allowed: a positive size, such as 65B")
+    return value
+
+
+def load_config_file(path: Path, name: str | None = None) -> ModelArchitecture:
+    """The architecture of a config.json; a model.safetensors.index.json beside it is compared with the count.
+
+    Raises:
+        CatalogError: the file is too large, no JSON object, or no valid configuration.
+    """
+    config = _read_json(path)
+    if not isinstance(config, dict):
+        kind = "a list" if isinstance(config, list) else type(config).__name__
+        raise CatalogError(f"{path}: holds {kind}; allowed: a JSON object, the config.json of a model")
+    if name is None or Path(name).name in ("config.json", ""):
+        stated = config.get("_name_or_path")
+        name = stated if isinstance(stated, str) and stated else path.resolve().parent.name
+    architecture = read_config(config, name)
+    index = path.parent / "model.safetensors.index.json"
+    if index.is_file():
+        return _checked_against_index(architecture, _read_json(index))
+    return architecture
+
+
+def _read_json(path: Path) -> object:
+    size = path.stat().st_size
+    if size > MAX_CONFIG_BYTES:
+        raise CatalogError(f"{path}: {size} bytes; allowed: a JSON file of at most {MAX_CONFIG_BYTES} bytes")
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise CatalogError(f"{path}: no valid JSON ({reason})") from error
+
+
+def _checked_against_index(architecture: ModelArchitecture, index: object) -> ModelArchitecture:
+    """A warning added where the checkpoint's own size disagrees with the count by more than 1 %.
+
+    Only 16- and 32-bit checkpoints are compared: in quantized ones the scales and their layout are the publisher's.
+    """
+    metadata = index.get("metadata") if isinstance(index, dict) else None
+    total_size = metadata.get("total_size") if isinstance(metadata, dict) else None
+    bytes_per_value = {"fp32": 4, "bf16": 2, "fp16": 2}.get(architecture.published_precision)
+    if isinstance(total_size, bool) or not isinstance(total_size, (int, float)) or bytes_per_value is None:
+        return architecture
+    stored = total_size / bytes_per_value
+    towers = architecture.vision_parameters + architecture.audio_parameters
+    counted = [architecture.total_parameters + a + b for a in (0, architecture.mtp_parameters) for b in (0, towers)]
+    if total_size > 0 and min(abs(stored - count) / stored for count in counted) <= 0.01:
+        return architecture
+    warning = (
+        f"model.safetensors.index.json states {total_size} bytes ({stored / 1e9:.2f}B values of "
+        f"{architecture.published_precision}), config.json counts {architecture.total_parameters / 1e9:.2f}B "
+        "parameters: one of them is of another model or format"
+    )
+    return architecture.model_copy(update={"warnings": (*architecture.warnings, warning)})
+
+
+@lru_cache(maxsize=64)
+def _load_preset(name: str) -> ModelArchitecture:
+    preset = _by_name()[name.casefold()]
+    config = _read_json(DATA_FOLDER / preset.config)
+    if not isinstance(config, dict):
+        raise CatalogError(f"{preset.config}: holds no JSON object")
+    return read_config(config, preset.name)
+
+
+def _from_mapping(reference: Mapping[str, object]) -> ModelArchitecture:
+    given = set(reference)
+    if given == {"parameters"}:
+        size = reference["parameters"]
+        if not isinstance(size, (str, int, float)) or isinstance(size, bool):
+            raise CatalogError(f"model.parameters is {size!r}; allowed: a number with M, B or T, such as 65B")
+        return _nominal(parameters=parse_size(size))
+    if given == {"tier"}:
+        tier = reference["tier"]
+        if not isinstance(tier, str) or tier.casefold() not in TIERS:
+            raise CatalogError(f"model.tier is {tier!r}; allowed: {', '.join(TIERS)}")
+        return _nominal(tier=tier.casefold())
+    if "parameters" in given or "tier" in given or not given:
+        raise CatalogError(f"model has the keys {sorted(map(str, given))}; allowed: one of parameters, tier")
+    name = reference.get("name", reference.get("_name_or_path", "custom"))
+    return read_config(reference, name if isinstance(name, str) and name else "custom")
+
+
+def _nominal(parameters: float | None = None, tier: str | None = None) -> ModelArchitecture:
+    sizes = model_index().nominal_sizes
+    if parameters is None:
+        chosen = next(size for size in sizes if size.tier == tier)
+        asked = f"tier {tier}"
+    else:
+        chosen = min(sizes, key=lambda size: abs(math.log(size.parameters / parameters)))
+        asked = f"{_size_text(parameters)} parameters"
+        if not 1 / MAX_NOMINAL_RATIO <= chosen.parameters / parameters <= MAX_NOMINAL_RATIO:
+            classes = ", ".join(_size_text(size.parameters) for size in sizes)
+            raise CatalogError(
+                f"model.parameters is {_size_text(parameters)}: no published shape is near it. Allowed: within a "
+                f"factor {MAX_NOMINAL_RATIO} of {classes}; or give a config.json"
+            )
+    architecture = _load_preset(chosen.model)
+    warning = (
+        f"{asked}: the published shape of {chosen.model} is used "
+        f"({architecture.total_parameters / 1e9:.2f}B parameters)"
+    )
+    return architecture.model_copy(update={"warnings": (*architecture.warnings, warning)})
+
+
+def _size_text(parameters: float) -> str:
+    return f"{parameters / 1e9:g}B"
+
+
+def _suggestion(reference: str) -> str:
+    """'did you mean …' with the nearest preset names, or that there is none."""
+    names = _by_name()
+    near = difflib.get_close_matches(reference.strip().casefold()[:200], names, n=5, cutoff=0.5)
+    full = list(dict.fromkeys(names[name].name for name in near))[:3]
+    return (
+        f"no preset and no file of that name; did you mean {', '.join(full)}? "
+        if full
+        else ("no preset and no file of that name. ")
+    )

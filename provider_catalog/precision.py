@@ -1,0 +1,17 @@
+"""Number formats by the names that specs, plans and the catalog share (design contract)."""
+
+from typing import Final, Literal
+
+Precision = Literal["fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
+
+BITS_PER_VALUE: Final[dict[Precision, int]] = {
+    "fp32": 32,
+    "bf16": 16,
+    "fp16": 16,
+    "fp8": 8,
+    "int8": 8,
+    "int4": 4,
+    "nvfp4": 4,
+    "mxfp4": 4,
+}
+"""Bits of one stored value, without the scales of its block or group."""

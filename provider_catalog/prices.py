@@ -1,0 +1,74 @@
+"""PriceBook: what things cost, where, since when, according to whom. A gap is unknown, never invented."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field
+
+from provider_catalog.facts import Fact, Provenance
+
+PurchaseOption = Literal["on-demand", "spot", "capacity-block", "reserved-1y", "reserved-3y"]
+
+
+class InstancePrice(Fact):
+    """USD an hour for one whole instance, Linux, in one region or zone."""
+
+    provider: str
+    region: str
+    zone: str | None
+    """Zone id (AWS) where the price is a zone's own; None where it holds for the region."""
+    instance_type: str
+    option: PurchaseOption
+    usd_per_hour: float = Field(gt=0)
+    provenance: Provenance
+
+
+class ServicePrice(Fact):
+    """Unit price of anything on the bill that is not an instance."""
+
+    provider: str
+    region: str
+    sku: str
+    """A role of the cluster's own, the same word on every cloud (`nat_gateway_hour`), or a file system's SKU."""
+    unit: str
+    """What the price buys, read as "USD per …": `hour`, `GB`, `GiB-month`."""
+    unit_price_usd: float | None = Field(ge=0)
+    """None: no source was found."""
+    provenance: Provenance
+
+
+class PriceBook:
+    """Prices by provider, region and thing. Look-ups return None for what nobody has sourced."""
+
+    def __init__(self, instances: Iterable[InstancePrice], services: Iterable[ServicePrice]) -> None:
+        self._instances: dict[tuple[str, str, str, PurchaseOption], list[InstancePrice]] = {}
+        zones: dict[tuple[str, str, str], set[str]] = {}
+        for price in instances:
+            key = (price.provider, price.region, price.instance_type, price.option)
+            self._instances.setdefault(key, []).append(price)
+            in_region = zones.setdefault(key[:3], set())
+            if price.zone is not None:
+                in_region.add(price.zone)
+        self._zones = {key: tuple(sorted(found)) for key, found in zones.items()}
+        self._services = {(price.provider, price.region, price.sku): price for price in services}
+
+    def instance(
+        self, provider: str, region: str, instance_type: str, option: PurchaseOption, zone: str | None = None
+    ) -> InstancePrice | None:
+        """The price of an instance by option: in `zone` when given, else the cheapest zone of the region."""
+        candidates = self._instances.get((provider, region, instance_type, option), [])
+        if zone is not None:
+            candidates = [price for price in candidates if price.zone in (None, zone)]
+        return min(candidates, key=lambda price: (price.usd_per_hour, price.zone or ""), default=None)
+
+    def zones(self, provider: str, region: str, instance_type: str) -> tuple[str, ...]:
+        """Zone ids in which the type is priced, sorted; empty where prices hold for the whole region."""
+        return self._zones.get((provider, region, instance_type), ())
+
+    def regions(self, provider: str, instance_type: str) -> tuple[str, ...]:
+        """Regions in which the type has any price, sorted."""
+        return tuple(sorted({r for (p, r, t) in self._zones if (p, t) == (provider, instance_type)}))
+
+    def service(self, provider: str, region: str, sku: str) -> ServicePrice | None:
+        """The unit price of a service, None when the catalog has no row for it at all."""
+        return self._services.get((provider, region, sku))

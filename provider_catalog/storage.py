@@ -1,0 +1,44 @@
+"""Shared file systems and their legal sizes."""
+
+from pydantic import Field
+
+from provider_catalog.facts import CatalogError, Fact
+
+
+class SharedFileSystem(Fact):
+    """One SKU of a managed Lustre service."""
+
+    provider: str
+    sku: str
+    """Key of its price, and the name the cloud's construct understands."""
+    deployment_type: str
+    throughput_mb_per_s_per_tib: int = Field(gt=0)
+    """Baseline, 10^6 bytes a second per TiB of storage."""
+    sizes_gib: tuple[int, ...] = Field(min_length=1)
+    """Legal sizes below the step, smallest first."""
+    step_gib: int = Field(gt=0)
+    """Above the last of sizes_gib: multiples of this."""
+    max_gib: int | None = Field(default=None, gt=0)
+    """Largest size without asking the provider; None where it states none."""
+    persistent: bool
+    """False: data is lost when a file server fails."""
+    source: str
+    as_of: str
+
+    def legal_size_gib(self, requested_gib: float) -> int:
+        """The smallest size on sale that holds `requested_gib`.
+
+        Raises:
+            CatalogError: the request is not positive, or larger than the largest size on sale.
+        """
+        if requested_gib <= 0:
+            raise CatalogError(f"{self.sku}: a file system needs a positive size, not {requested_gib} GiB")
+        if self.max_gib is not None and requested_gib > self.max_gib:
+            raise CatalogError(
+                f"{self.sku}: {requested_gib:g} GiB is more than the {self.max_gib} GiB it holds without a support "
+                "request; ask for less, or choose a SKU with a larger maximum"
+            )
+        for size_gib in self.sizes_gib:
+            if size_gib >= requested_gib:
+                return size_gib
+        return -int(-requested_gib // self.step_gib) * self.step_gib

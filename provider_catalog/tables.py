@@ -1,0 +1,88 @@
+"""Reading the data files: a CSV or YAML row becomes a Fact, or an error that names file, line and column."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from provider_catalog.facts import CatalogError, Fact
+
+FactT = TypeVar("FactT", bound=Fact)
+
+# libyaml's loader is about ten times faster than the pure Python one, but not in every PyYAML build.
+_YAML_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Rows of a CSV file with the line each ends on; an empty cell is None.
+
+    Raises:
+        CatalogError: the file is missing, or a row has more or fewer cells than the header.
+    """
+    with _open(path) as lines:
+        reader = csv.reader(lines)
+        header = next(reader, None)
+        if header is None:
+            raise CatalogError(f"{path}: the file is empty; its first line must name the columns")
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise CatalogError(
+                    f"{path}, line {reader.line_num}: {len(cells)} cells, but the header names {len(header)} columns; "
+                    "quote a cell that holds a comma"
+                )
+            yield reader.line_num, {column: cell or None for column, cell in zip(header, cells, strict=True)}
+
+
+def read_yaml(path: Path) -> Any:
+    """The document of a YAML file.
+
+    Raises:
+        CatalogError: the file is missing or not YAML.
+    """
+    with _open(path) as text:
+        try:
+            return yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - both loaders are the safe ones
+        except yaml.YAMLError as error:
+            raise CatalogError(f"{path}: not valid YAML: {error}") from error
+
+
+def fact(model: type[FactT], row: Mapping[str, Any], where: str) -> FactT:
+    """`row` as a `model`.
+
+    Args:
+        model: What the row describes.
+        row: Values by field name, as the file holds them.
+        where: File and line or entry, for the message.
+
+    Raises:
+        CatalogError: a value is missing, misspelt or out of range; the message names column and value.
+    """
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        raise CatalogError(f"{where}: {'; '.join(_problems(error, model))}") from error
+
+
+def _problems(error: ValidationError, model: type[Fact]) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        column = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "missing":
+            yield f"column {column!r} is missing"
+        elif problem["type"] == "extra_forbidden":
+            yield f"unknown column {column!r}; the columns are {', '.join(model.model_fields)}"
+        elif problem["input"] is None:
+            yield f"column {column!r} is empty"
+        else:
+            yield f"column {column!r} is {problem['input']!r}: {problem['msg']}"
+
+
+def _open(path: Path) -> Any:
+    try:
+        return path.open(encoding="utf-8", newline="")
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be read ({error.strerror}); is the data folder complete?") from error

@@ -1,0 +1,233 @@
+"""The CDKTF app: specs in, one folder a stack out. `cdktf.json` starts it; `llmcluster synth` calls `synthesize`.
+
+Every spec is planned, and every stack written to a folder aside, before the first file of the output changes.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cdktf import App
+
+from planner.assembly import spec_sha256
+from planner.errors import InfeasibleError, SpecError
+from planner.optimizer import plan as make_plan
+from planner.plan import Plan
+from provider_catalog.catalog import Catalog
+from provider_catalog.facts import CatalogError
+from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
+from stacks.files import publish, staged
+from stacks.hcl import readable_hcl
+from stacks.locks import read_lock
+from stacks.sidecar import sidecars
+from stacks.specs import load_spec
+
+MANIFEST: Final = "manifest.json"
+JSON_DOCUMENT: Final = "cdk.tf.json"
+HCL_DOCUMENT: Final = "cdk.tf"
+
+
+@dataclass(frozen=True)
+class SynthesizedStack:
+    """One stack as it was written."""
+
+    cluster: str
+    role: StackRole
+    name: str
+    folder: Path
+    """Holds the document for Terraform, plan.json, cost.json and cost.md."""
+    hcl_folder: Path | None
+    """The same with the document as HCL, when that was asked for."""
+    locked: bool
+    """Whether the plan comes from a lock."""
+
+
+@dataclass(frozen=True)
+class PlannedSpec:
+    """A spec and the decision that is synthesized for it."""
+
+    path: Path
+    plan: Plan
+    locked: bool
+
+
+def plan_specs(spec_paths: Sequence[Path], catalog: Catalog) -> tuple[PlannedSpec, ...]:
+    """Reads and plans every spec; a locked plan is taken as it stands.
+
+    Raises:
+        SpecError: a spec is wrong, two clusters share a name, or a lock does not fit its spec.
+        CatalogError: the catalog does not hold what a spec names.
+        InfeasibleError: no cluster serves a spec.
+        OSError: a file cannot be read.
+    """
+    planned: dict[str, PlannedSpec] = {}
+    for path in spec_paths:
+        loaded = load_spec(path)
+        name = loaded.spec.name
+        if name in planned:
+            raise SpecError(
+                f"name: {name!r} stands in {planned[name].path} and in {path}; "
+                "stacks and state are named after it, so give one of them another name"
+            )
+        locked = read_lock(path, spec_sha256(loaded.spec))
+        plan = locked or make_plan(loaded.spec, loaded.architecture, catalog)
+        planned[name] = PlannedSpec(path, plan, locked is not None)
+    return tuple(planned.values())
+
+
+def synthesize(spec_paths: Sequence[Path], outdir: Path, hcl_outdir: Path | None = None) -> list[SynthesizedStack]:
+    """Writes the stacks of every spec below `outdir`, and as HCL below `hcl_outdir` when that is given.
+
+    The bytes depend on specs, locks, catalog and versions, not on either folder.
+
+    Raises:
+        SpecError, CatalogError, InfeasibleError: see `plan_specs`; nothing was written.
+        OSError: a file cannot be read or written.
+    """
+    if hcl_outdir is not None and hcl_outdir.resolve() == outdir.resolve():
+        raise SpecError(f"HCL and JSON cannot share the folder {outdir}: Terraform would read both; give HCL its own")
+    catalog = Catalog.load()
+    return write_stacks(plan_specs(spec_paths, catalog), catalog, outdir, hcl_outdir)
+
+
+def write_stacks(
+    planned: Sequence[PlannedSpec], catalog: Catalog, outdir: Path, hcl_outdir: Path | None = None
+) -> list[SynthesizedStack]:
+    """Writes the stacks of what is already planned; see `synthesize`."""
+    written: list[SynthesizedStack] = []
+    with staged(outdir) as stage, staged(hcl_outdir or outdir) as hcl_stage:
+        app = App(outdir=str(stage), stack_traces=False)
+        clusters = [
+            (entry, load_cloud(entry.plan.choice.provider).build(app, entry.plan, catalog)) for entry in planned
+        ]
+        app.synth()
+        if hcl_outdir is not None:
+            _write_hcl_manifest(stage, hcl_stage)
+        for entry, stacks in clusters:
+            for built in stacks:
+                relative = Path("stacks", stack_id(entry.plan, built.role))
+                if _hcl_requested():
+                    _write_hcl(stage / relative, built)
+                _write_sidecars(stage / relative, entry.plan, built)
+                if hcl_outdir is not None:
+                    _write_hcl(hcl_stage / relative, built)
+                    _write_sidecars(hcl_stage / relative, entry.plan, built)
+                written.append(
+                    SynthesizedStack(
+                        cluster=entry.plan.name,
+                        role=built.role,
+                        name=relative.name,
+                        folder=outdir / relative,
+                        hcl_folder=hcl_outdir / relative if hcl_outdir else None,
+                        locked=entry.locked,
+                    )
+                )
+        publish(stage, outdir, last=MANIFEST)
+        if hcl_outdir is not None:
+            publish(hcl_stage, hcl_outdir, last=MANIFEST)
+    for stack in written:
+        _drop_other_document(stack.folder, hcl=_hcl_requested())
+        if stack.hcl_folder is not None:
+            _drop_other_document(stack.hcl_folder, hcl=True)
+    return written
+
+
+def _write_sidecars(folder: Path, plan: Plan, built: BuiltStack) -> None:
+    for name, text in sidecars(plan, built).items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_hcl(folder: Path, built: BuiltStack) -> None:
+    # An App writes either JSON or HCL, by an environment variable of its Node process; a stack renders both.
+    rendered: dict[str, Any] = built.stack.to_hcl_terraform()
+    hcl = readable_hcl(rendered["hcl"], built.stack.to_terraform())
+    metadata = json.dumps(rendered["metadata"], indent=2, sort_keys=True) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / HCL_DOCUMENT).write_text(hcl, encoding="utf-8", newline="\n")
+    (folder / "metadata.json").write_text(metadata, encoding="utf-8", newline="\n")
+
+
+def _write_hcl_manifest(stage: Path, hcl_stage: Path) -> None:
+    manifest = json.loads((stage / MANIFEST).read_text(encoding="utf-8"))
+    for stack in manifest["stacks"].values():
+        stack["synthesizedStackPath"] = f"{stack['workingDirectory']}/{HCL_DOCUMENT}"
+    (hcl_stage / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _drop_other_document(folder: Path, *, hcl: bool) -> None:
+    """`cdktf synth` and `cdktf synth --hcl` into one folder leave two documents, and Terraform would read both."""
+    (folder / (JSON_DOCUMENT if hcl else HCL_DOCUMENT)).unlink(missing_ok=True)
+
+
+def _hcl_requested() -> bool:
+    # `cdktf synth --hcl` sets it; cdktf itself reads it again in Node.
+    return os.environ.get("SYNTH_HCL_OUTPUT") in ("true", "1")
+
+
+def specs_of_context(context: dict[str, Any], folder: Path) -> list[Path]:
+    """Paths that the `specs` globs of `cdktf.json` match, relative to `folder`, sorted, each once.
+
+    Raises:
+        SpecError: `specs` is missing, has the wrong type, or matches nothing.
+    """
+    given = context.get("specs")
+    patterns = [given] if isinstance(given, str) else given
+    if not isinstance(patterns, list) or not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+        raise SpecError(
+            f"cdktf.json: context.specs is {given!r}; give a glob such as 'clusters/*.yaml', or a list of globs"
+        )
+    found = sorted({path for pattern in patterns for path in _matches(pattern, folder)})
+    if not found:
+        raise SpecError(f"cdktf.json: context.specs {patterns} matches no file in {folder}; name a spec that exists")
+    return found
+
+
+def _matches(pattern: str, folder: Path) -> Iterator[Path]:
+    anchor = Path(pattern).anchor
+    return Path(anchor).glob(pattern.removeprefix(anchor)) if anchor else folder.glob(pattern)
+
+
+def _context() -> dict[str, Any]:
+    """The context of cdktf.json: the CLI hands it over; without the CLI the file is read."""
+    handed_over = os.environ.get("CDKTF_CONTEXT_JSON")
+    path = Path("cdktf.json")
+    try:
+        document = json.loads(handed_over) if handed_over else json.loads(path.read_text(encoding="utf-8"))["context"]
+    except FileNotFoundError as error:
+        raise SpecError("cdktf.json is not in the working directory; run from the folder that holds it") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SpecError(f"cdktf.json: no context can be read from it ({error}); give context.specs") from error
+    if not isinstance(document, dict):
+        raise SpecError(f"cdktf.json: context is a {type(document).__name__}; give a mapping with specs")
+    return document
+
+
+def main() -> int:
+    """What `cdktf.json` starts: synthesizes the specs of the context into CDKTF_OUTDIR, or cdktf.out.
+
+    Returns:
+        0 done, 2 the input is wrong, 3 no feasible plan, 4 a file or a tool failed; the reason is on stderr.
+    """
+    try:
+        synthesize(specs_of_context(_context(), Path()), Path(os.environ.get("CDKTF_OUTDIR") or "cdktf.out"))
+    except (SpecError, CatalogError) as error:
+        return _fail(2, str(error))
+    except InfeasibleError as error:
+        nearest = [f"  {miss.candidate}: {miss.reason}" for miss in error.nearest]
+        return _fail(3, "\n".join([str(error), *nearest]))
+    except OSError as error:
+        return _fail(4, f"{error}; nothing was half-written")
+    return 0
+
+
+def _fail(code: int, message: str) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Files appear whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces `path` by `text` in one step; a reader sees the old content or the new.
+
+    Raises:
+        OSError: the file cannot be written; what stood there before still does.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """An empty folder on the file system of `folder`. It is gone afterwards, with all that was not published.
+
+    Raises:
+        OSError: the parent of `folder` cannot be written.
+    """
+    created = _missing_parents(folder.parent)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        for parent in created:
+            # Only what is still empty: nothing was published into it.
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def publish(stage: Path, folder: Path, last: str) -> None:
+    """Moves every file of `stage` to its place below `folder`, `last` after all others.
+
+    Files of `folder` that `stage` does not hold stay: Terraform keeps its working data beside the stacks.
+    """
+    files = sorted(path for path in stage.rglob("*") if path.is_file())
+    for path in sorted(files, key=lambda path: path.name == last):
+        target = folder / path.relative_to(stage)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+
+
+def _missing_parents(folder: Path) -> list[Path]:
+    return [path for path in (folder, *folder.parents) if not path.exists()]

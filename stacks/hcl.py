@@ -1,0 +1,225 @@
+"""HCL that a reviewer reads, from what cdktf renders.
+
+cdktf 0.21 writes HCL without indentation, breaks quoted strings over lines, and leaves quotes and backslashes beside
+a reference as they are. Both are mended here: strings by the JSON document of the same stack, which holds what they
+mean, and the layout by the rules of `terraform fmt`.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+_HEREDOC: Final = re.compile(r"<<(\w+)$")
+_ASSIGNMENT: Final = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"|[\w-]+) = (?P<value>.+)$')
+_OPENING: Final = "{[("
+_CLOSING: Final = "}])"
+
+
+def readable_hcl(rendered: str, document: dict[str, Any]) -> str:
+    """The HCL of a stack as a careful author writes it: valid, and what `terraform fmt` leaves alone.
+
+    Args:
+        rendered: What `TerraformStack.to_hcl_terraform` returns as `hcl`.
+        document: What `TerraformStack.to_terraform` returns for the same stack.
+
+    Raises:
+        ValueError: the text is not what cdktf renders (a string is not closed on its line).
+    """
+    return _layout(_mend_strings(rendered, document))
+
+
+def _mend_strings(rendered: str, document: dict[str, Any]) -> str:
+    # Longest first: a short string may be part of a long one, never the other way round.
+    for text in sorted(set(_strings(document)), key=lambda text: (-len(text), text)):
+        meant = _literal(text)
+        for written in (f'"{text}"', _quotes_escaped(text), f"<<EOF\n{text}\nEOF"):
+            if written != meant:
+                rendered = rendered.replace(f" {written}", f" {meant}").replace(f"\n{written}", f"\n{meant}")
+    return rendered
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Strings that cdktf may render wrongly: those over several lines, with quotes, or with backslashes."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key != "//":
+                yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+    elif isinstance(value, str) and any(character in value for character in '\n\\"'):
+        yield value
+
+
+def _quotes_escaped(text: str) -> str:
+    return '"' + re.sub(r'(?<!\\)"', r"\"", text) + '"'
+
+
+def _literal(text: str) -> str:
+    if "\n" not in text:
+        return f'"{_escaped(text)}"'
+    if text.endswith("\n"):
+        return f"<<EOT\n{text}EOT"
+    # A heredoc ends with a line feed, which this text does not have.
+    return f"chomp(<<EOT\n{text}\nEOT\n)"
+
+
+def _escaped(text: str) -> str:
+    """A template without newlines between quotes: escapes in literal parts, expressions as they are."""
+    parts, at = [], 0
+    while at < len(text):
+        if text.startswith(("$${", "%%{"), at):
+            parts.append(text[at : at + 3])
+            at += 3
+        elif text.startswith(("${", "%{"), at):
+            end = _end_of_expression(text, at + 2)
+            parts.append(text[at:end])
+            at = end
+        else:
+            parts.append({'"': '\\"', "\\": "\\\\", "\t": "\\t", "\r": "\\r"}.get(text[at], text[at]))
+            at += 1
+    return "".join(parts)
+
+
+def _end_of_expression(text: str, at: int) -> int:
+    """Index after the brace that closes an interpolation whose inside starts at `at`."""
+    depth = 1
+    while at < len(text):
+        if text[at] == '"':
+            at = _end_of_string(text, at)
+            continue
+        depth += (text[at] == "{") - (text[at] == "}")
+        at += 1
+        if depth == 0:
+            return at
+    raise ValueError(f"an interpolation does not end: {text[:80]!r}")
+
+
+def _end_of_string(text: str, at: int) -> int:
+    """Index after the quote that closes the string which opens at `at`."""
+    at += 1
+    while at < len(text):
+        if text[at] == "\\":
+            at += 2
+        elif text.startswith(("$${", "%%{"), at):
+            at += 3
+        elif text.startswith(("${", "%{"), at):
+            at = _end_of_expression(text, at + 2)
+        elif text[at] == '"':
+            return at + 1
+        else:
+            at += 1
+    raise ValueError(f"a string does not end on its line: {text[:80]!r}")
+
+
+@dataclass
+class _Line:
+    text: str
+    depth: int
+    verbatim: bool = False
+    """Inside a heredoc: not ours to touch."""
+
+
+def _layout(hcl: str) -> str:
+    lines = _indented(_joined_lists(_content(hcl)))
+    _align(lines)
+    return "\n".join(line.text if line.verbatim else "  " * line.depth + line.text for line in lines) + "\n"
+
+
+def _content(hcl: str) -> list[_Line]:
+    """Lines without indentation and without empty lines, heredocs as they are."""
+    lines: list[_Line] = []
+    ends_with: str | None = None
+    for raw in hcl.split("\n"):
+        if ends_with is not None:
+            lines.append(_Line(raw, 0, verbatim=True))
+            ends_with = None if raw == ends_with else ends_with
+            continue
+        text = raw.strip()
+        if text:
+            lines.append(_Line(_unwrapped(text), 0))
+            opened = _HEREDOC.search(text)
+            ends_with = opened.group(1) if opened else None
+    return lines
+
+
+def _unwrapped(text: str) -> str:
+    """`a = "${b.c}"` as `a = b.c`: an interpolation that is the whole string needs neither."""
+    assigned = _ASSIGNMENT.match(text)
+    prefix, value = (f"{assigned['name']} = ", assigned["value"]) if assigned else ("", text)
+    value, comma = (value[:-1], ",") if value.endswith(",") else (value, "")
+    if value.startswith('"${') and value.endswith('}"') and _end_of_expression(value, 3) == len(value) - 1:
+        return f"{prefix}{value[3:-2]}{comma}"
+    return text
+
+
+def _joined_lists(lines: list[_Line]) -> list[_Line]:
+    """Lists of one short element on one line."""
+    joined: list[_Line] = []
+    for line in lines:
+        if (
+            len(joined) >= 2
+            and line.text.rstrip(",") == "]"
+            and not any(part.verbatim for part in (line, *joined[-2:]))
+            and joined[-2].text.endswith("[")
+            and _net_brackets(joined[-1].text) == 0
+            and len(joined[-2].text + joined[-1].text) < 100
+        ):
+            element = joined.pop()
+            joined[-1].text += element.text.rstrip(",") + line.text
+        elif joined and line.text.rstrip(",") in ("]", "}") and joined[-1].text.endswith((" [", " {")):
+            joined[-1].text += line.text
+        else:
+            joined.append(line)
+    return joined
+
+
+def _indented(lines: list[_Line]) -> list[_Line]:
+    """Depths, and one empty line between blocks."""
+    result: list[_Line] = []
+    open_blocks: list[bool] = []
+    after_opening, after_block = True, False
+    for line in lines:
+        if line.verbatim:
+            result.append(line)
+            continue
+        closing = len(line.text) - len(line.text.lstrip(_CLOSING))
+        is_block = line.text.endswith(("{", "{}")) and not _ASSIGNMENT.match(line.text)
+        if closing == 0 and (after_block or (is_block and not after_opening)):
+            result.append(_Line("", 0))
+        line.depth = len(open_blocks) - closing
+        after_block = is_block and line.text.endswith("}")
+        for _ in range(closing):
+            after_block = open_blocks.pop()
+        opened = _net_brackets(line.text) + closing
+        open_blocks += [is_block] * opened
+        after_opening = opened > 0
+        result.append(line)
+    return result
+
+
+def _net_brackets(text: str) -> int:
+    at = net = 0
+    while at < len(text):
+        if text[at] == '"':
+            at = _end_of_string(text, at)
+            continue
+        net += (text[at] in _OPENING) - (text[at] in _CLOSING)
+        at += 1
+    return net
+
+
+def _align(lines: list[_Line]) -> None:
+    """Equals signs of neighbouring one-line arguments stand in one column."""
+    group: list[tuple[_Line, str, str]] = []
+    for line in [*lines, _Line("", -1)]:
+        assigned = None if line.verbatim else _ASSIGNMENT.match(line.text)
+        whole = assigned is not None and _net_brackets(assigned["value"]) == 0
+        if group and (not whole or group[0][0].depth != line.depth):
+            width = max(len(name) for _, name, _ in group)
+            for member, name, value in group:
+                member.text = f"{name:<{width}} = {value}"
+            group = []
+        if assigned is not None and whole:
+            group.append((line, assigned["name"], assigned["value"]))

@@ -1,0 +1,85 @@
+"""plan.json, cost.json and cost.md beside each synthesized stack."""
+
+import json
+import math
+from typing import Any
+
+from planner.cost import HOURS_PER_MONTH
+from planner.plan import CostItem, Plan
+from stacks.clouds import BuiltStack
+from stacks.locks import plan_json
+
+
+def sidecars(plan: Plan, built: BuiltStack) -> dict[str, str]:
+    """Content by file name; the same bytes for the same plan and addresses."""
+    cost = stack_cost(plan, built)
+    return {
+        "plan.json": plan_json(plan),
+        "cost.json": json.dumps(cost, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "cost.md": cost_markdown(cost),
+    }
+
+
+def stack_cost(plan: Plan, built: BuiltStack) -> dict[str, Any]:
+    """The part of the bill that one stack causes, each line with the Terraform address of what it pays for.
+
+    `total_usd_per_hour` is the sum of the items; items without a known price count nothing and stand in `unknown`.
+    """
+    items = [item for item in plan.cost.items if item.stack == built.role]
+    known = [item.usd_per_hour for item in items if item.usd_per_hour is not None]
+    total_usd_per_hour = math.fsum(known) if known or not items else None
+    return {
+        "cluster": plan.name,
+        "stack": built.role,
+        "prices_as_of": plan.catalog.prices_as_of,
+        "items": [_item(item, built.addresses.get(item.role)) for item in items],
+        "total_usd_per_hour": total_usd_per_hour,
+        "total_usd_per_month": None if total_usd_per_hour is None else total_usd_per_hour * HOURS_PER_MONTH,
+        "unknown": [item.name for item in items if item.usd_per_hour is None],
+        "cluster_usd_per_hour": plan.cost.usd_per_hour,
+        "cluster_usd_per_month": plan.cost.usd_per_month,
+    }
+
+
+def _item(item: CostItem, address: str | None) -> dict[str, Any]:
+    return item.model_dump(mode="json") | {"resource": address or item.resource}
+
+
+def cost_markdown(cost: dict[str, Any]) -> str:
+    """The bill of `stack_cost` as a reviewer reads it."""
+    lines = [
+        f"# {cost['cluster']}: cost of the {cost['stack']} stack",
+        "",
+        "| Item | Resource | Quantity | Unit | Unit price, USD | USD per hour | USD per month | Source |",
+        "|---|---|--:|---|--:|--:|--:|---|",
+        *(_row(item) for item in cost["items"]),
+        f"| **Total** | | | | | **{_usd(cost['total_usd_per_hour'])}** | **{_usd(cost['total_usd_per_month'])}** | |",
+        "",
+    ]
+    if cost["unknown"]:
+        lines += [f"Price unknown, not in the total: {', '.join(cost['unknown'])}.", ""]
+    lines.append(
+        f"The whole cluster: {_usd(cost['cluster_usd_per_hour'])} USD per hour, "
+        f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours. "
+        f"Newest price of the catalog: {cost['prices_as_of']}."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _row(item: dict[str, Any]) -> str:
+    per_hour, provenance = item["usd_per_hour"], item["provenance"]
+    cells = [
+        item["name"],
+        f"`{item['resource']}`" if item["resource"] else "",
+        f"{item['quantity']:,.6g}" if abs(item["quantity"]) < 1e6 else f"{item['quantity']:,.0f}",
+        item["unit"],
+        "unknown" if item["unit_price_usd"] is None else f"{item['unit_price_usd']:.6g}",
+        _usd(per_hour),
+        _usd(None if per_hour is None else per_hour * HOURS_PER_MONTH),
+        f"{provenance['source']}, {provenance['as_of']} ({provenance['kind']})",
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:,.2f}"

@@ -1,0 +1,77 @@
+"""Spec files: reading them, and the model they name, with an error for everything that can be wrong."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from planner.errors import SpecError
+from planner.spec import ClusterSpec, NominalModel
+from planner.spec_reader import read_spec
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.facts import CatalogError
+from provider_catalog.models import load_model
+
+LARGEST_SPEC_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A spec, the architecture of its model, and where it was read from."""
+
+    spec: ClusterSpec
+    architecture: ModelArchitecture
+    path: Path
+
+
+def load_spec(path: Path) -> LoadedSpec:
+    """The spec in a YAML file; a relative model path is relative to that file.
+
+    Raises:
+        SpecError: the file cannot be read, is no YAML mapping, or a field or the model is wrong.
+    """
+    spec = read_spec(_parse(path), str(path))
+    model = spec.model.model_dump() if isinstance(spec.model, NominalModel) else spec.model
+    try:
+        architecture = load_model(model, path.parent)
+    except CatalogError as error:
+        raise SpecError(f"{path}: model: {error}") from error
+    return LoadedSpec(spec, architecture, path)
+
+
+def _parse(path: Path) -> object:
+    try:
+        size_bytes = path.stat().st_size
+        if path.is_dir():
+            raise SpecError(f"{path}: is a folder; name a spec file in it")
+        if size_bytes > LARGEST_SPEC_BYTES:
+            raise SpecError(
+                f"{path}: {size_bytes:,} bytes are no spec; the largest that is read is {LARGEST_SPEC_BYTES:,} bytes"
+            )
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file; name a spec, such as one in clusters/") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: not UTF-8 text (byte {error.start}); a spec is a YAML file") from None
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise SpecError(f"{path}: nested too deeply for a spec") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, which YAML would let the last one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if isinstance(key, str) and key in seen and key_node.tag != "tag:yaml.org,2002:merge":
+                raise yaml.YAMLError(f"key {key!r} stands twice, line {key_node.start_mark.line + 1}")
+            if isinstance(key, str):
+                seen.add(key)
+        return super().construct_mapping(node, deep)

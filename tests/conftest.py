@@ -1,0 +1,56 @@
+"""Fixtures shared by the suite.
+
+Terraform on a synthesized stack, against a local AWS::
+
+    def test_network_applies(terraform, aws, tmp_path):
+        synthesize(..., outdir=tmp_path)
+        stack = tmp_path / "stacks" / "demo-network"
+        aws.write_override(stack)                    # path-style S3, beside cdk.tf.json
+        tf = terraform.with_env(aws.env)
+        tf.init(stack)
+        assert tf.validate(stack) == []
+        tf.apply(stack)
+        assert tf.changes(stack) == {}
+        tf.destroy(stack)
+        assert tf.state(stack) == []
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from tests.support import moto_server as moto
+from tests.support import terraform as terraform_cli
+from tests.support.moto_server import MotoServer
+from tests.support.terraform import Terraform
+
+pytest_plugins = ["tests.support.forbid_skips"]
+
+# Without a deadline and with fixed seeds a loaded machine and a second run give the same verdict.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(scope="session")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    """The Terraform binary with providers from TF_PLUGIN_MIRROR or the registry; skips, with the reason, without."""
+    reason = terraform_cli.unavailable_reason()
+    if reason:
+        pytest.skip(reason)
+    return Terraform(tmp_path_factory.mktemp("terraform"))
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[MotoServer]:
+    """One local AWS per test process; prefer the fixture ``aws``, which hands it over empty."""
+    with moto.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def aws(moto_server: MotoServer) -> MotoServer:
+    """A local AWS in which nothing exists yet but the account's defaults."""
+    moto_server.reset()
+    return moto_server

@@ -1,0 +1,160 @@
+"""Parameter counts against instantiated models and publishers' figures."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.model_config import read_config
+from provider_catalog.models import load_model
+
+REFERENCE: dict[str, list[dict[str, Any]]] = yaml.safe_load(
+    (Path(__file__).parent / "data" / "model_totals.yaml").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("row", REFERENCE["totals"], ids=lambda row: row["model"])
+def test_total_is_that_of_the_instantiated_model(row: dict[str, Any]) -> None:
+    model = load_model(row["model"])
+    assert model.total_parameters == pytest.approx(row["total"], rel=1e-3)
+    assert model.warnings == ()
+
+
+@pytest.mark.parametrize("row", [r for r in REFERENCE["totals"] if "vision" in r], ids=lambda row: row["model"])
+def test_vision_tower_is_counted_apart(row: dict[str, Any]) -> None:
+    model = load_model(row["model"])
+    assert model.vision_parameters == pytest.approx(row["vision"], rel=1e-3)
+    assert model.parameters_by_component["vision"] == model.vision_parameters
+
+
+@pytest.mark.parametrize("row", REFERENCE["active"], ids=lambda row: row["model"])
+def test_active_parameters_are_the_publishers(row: dict[str, Any]) -> None:
+    assert load_model(row["model"]).active_parameters / 1e9 == pytest.approx(row["billions"], rel=0.02)
+
+
+def test_dense_model_activates_all_its_parameters() -> None:
+    model = load_model("meta-llama/Llama-3.1-8B")
+    assert model.active_parameters == model.total_parameters
+
+
+def test_components_add_up_to_total_and_what_is_named_beside_it() -> None:
+    for name in ("deepseek-ai/DeepSeek-V3", "Qwen/Qwen3-VL-4B-Instruct", "openai-community/gpt2-xl"):
+        model = load_model(name)
+        beside = model.mtp_parameters + model.vision_parameters + model.audio_parameters
+        assert sum(model.parameters_by_component.values()) == model.total_parameters + beside
+
+
+def test_v3_draft_layer_is_apart_and_of_the_published_size() -> None:
+    # README_WEIGHTS of DeepSeek-V3: the MTP module has 11.5B unique parameters
+    assert load_model("deepseek-ai/DeepSeek-V3").mtp_parameters / 1e9 == pytest.approx(11.5, rel=0.02)
+
+
+def test_r1_latent_attention_shape() -> None:
+    # arXiv 2412.19437, section 4.2: 61 layers, 128 heads, r_kv 512, r_q 1536, per-head 128 and 64 decoupled
+    model = load_model("deepseek-r1")
+    attention = model.layers[0].attention
+    assert (model.layer_count, attention.kind, attention.heads) == (61, "mla", 128)
+    assert (attention.kv_lora_rank, attention.q_lora_rank, attention.qk_rope_head_dim) == (512, 1536, 64)
+    assert [group.count for group in model.layers] == [3, 58]
+    assert (model.layers[1].feed_forward.experts, model.layers[1].feed_forward.experts_per_token) == (256, 8)
+
+
+def test_gpt3_counts_to_the_papers_total() -> None:
+    # Brown et al. 2020, Table 2.1: 174.6B in the published breakdown (Table D.1: 174,600M)
+    assert load_model("gpt3-175b").total_parameters / 1e6 == pytest.approx(174_600, rel=1e-3)
+
+
+def test_tied_head_is_counted_once() -> None:
+    shape = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 1000,
+    }
+    tied = read_config({**shape, "tie_word_embeddings": True}, "tied")
+    untied = read_config({**shape, "tie_word_embeddings": False}, "untied")
+    assert tied.head_parameters == 0
+    assert untied.total_parameters - tied.total_parameters == 64 * 1000
+
+
+def test_layer_order_follows_the_configuration() -> None:
+    # gpt-oss alternates windowed and full layers, the first windowed (arXiv 2508.10925, section 2.3: 128 tokens)
+    model = load_model("openai/gpt-oss-20b")
+    windows = [model.layers[index].attention.window for index in model.layer_sequence]
+    assert windows[:4] == [128, None, 128, None]
+    assert len(windows) == model.layer_count == 24
+
+
+@pytest.mark.parametrize(
+    ("config", "published"),
+    [
+        # Model types whose presets the catalog does not hold; totals from Hugging Face safetensors metadata
+        ({"model_type": "gptj", "n_embd": 4096, "n_layer": 28, "n_head": 16, "vocab_size": 50400}, 6_050_882_784),
+        ({"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257}, 124_439_808),
+        (
+            {
+                "model_type": "olmoe",
+                "hidden_size": 2048,
+                "intermediate_size": 1024,
+                "num_hidden_layers": 16,
+                "num_attention_heads": 16,
+                "num_experts": 64,
+                "num_experts_per_tok": 8,
+                "vocab_size": 50304,
+            },
+            6_919_161_856,
+        ),
+    ],
+    ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
+)
+def test_other_families_count_to_their_published_totals(config: dict[str, object], published: int) -> None:
+    assert read_config(config, "model").total_parameters == pytest.approx(published, rel=1e-3)
+
+
+def test_unknown_family_is_read_by_its_keys_and_says_so() -> None:
+    shape = {
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "vocab_size": 32000,
+        "tie_word_embeddings": False,
+    }
+    model = read_config({**shape, "model_type": "nobody-knows"}, "new")
+    # The shape is Llama 2 7B's
+    assert model.total_parameters == 6_738_415_616
+    assert "'nobody-knows' is unknown" in model.warnings[0]
+    assert "gated" in model.warnings[0]
+
+
+def test_nested_text_config_is_followed() -> None:
+    text = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 1000,
+    }
+    nested = read_config({"model_type": "some-vlm", "text_config": text}, "vlm")
+    assert nested.total_parameters == read_config(text, "llm").total_parameters
+
+
+def _published(model: ModelArchitecture) -> tuple[object, ...]:
+    return (
+        model.published_precision,
+        model.published_attention_precision,
+        model.published_expert_precision,
+    )
+
+
+def test_published_formats_are_read() -> None:
+    assert _published(load_model("deepseek-ai/DeepSeek-V3")) == ("fp8", None, None)
+    # V4 keeps its experts in FP4, gpt-oss its attention in bf16
+    assert _published(load_model("deepseek-ai/DeepSeek-V4-Pro")) == ("fp8", None, "mxfp4")
+    assert _published(load_model("openai/gpt-oss-20b")) == ("mxfp4", "bf16", None)
+    assert _published(load_model("meta-llama/Llama-3.1-8B")) == ("bf16", None, None)
