@@ -35,7 +35,13 @@ class Miss:
 
     reason: str
     shortfall: float
-    nodes: int | None = None
+    fits_memory: bool = False
+    """Whether the model at least fits: then time, SLO, node count or budget is what it misses."""
+
+    @property
+    def distance(self) -> tuple[bool, float]:
+        """How far from serving: what fits is nearer than what does not, whatever it misses."""
+        return (not self.fits_memory, self.shortfall)
 
 
 class Engine(Protocol):

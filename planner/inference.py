@@ -92,7 +92,7 @@ class InferenceEngine:
             return Miss(
                 f"{_split_name(layout)} carries the load on {nodes} nodes; {max_nodes} may be used",
                 nodes / max_nodes,
-                nodes,
+                fits_memory=True,
             )
         if self.pin.batch is not None:
             batch = self.pin.batch
@@ -218,9 +218,10 @@ class Replica:
             if self.engine.pin.nodes is not None:
                 return 1
             return Miss(
-                f"{_split_name(self.layout)}: {worst[1]} is {worst[2]:.0f} ms with one request in flight,"
+                f"{_split_name(self.layout)}: {worst[1]} is {worst[2]:.3g} ms with one request in flight,"
                 f" the SLO is {worst[3]:g} ms",
                 worst[0],
+                fits_memory=True,
             )
         return _largest(self._meets_slo, fits)
 

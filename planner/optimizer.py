@@ -33,17 +33,18 @@ def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -
     engine = _engine(spec, architecture)
     found: list[Priced] = []
     runners_up: dict[str, list[Priced]] = {}
-    misses: list[tuple[float, Rejection]] = []
+    misses: list[tuple[Miss, Rejection]] = []
     for machine in machines(spec, catalog):
         if machine.no_offer is not None and spec.pin.instance_type is None:
-            misses.append((float("inf"), Rejection(candidate=machine.label, reason=machine.no_offer)))
+            miss = Miss(machine.no_offer, float("inf"))
+            misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
         priced, miss = _search_machine(spec, catalog, machine, engine)
         if priced:
             found.append(priced[0])
             runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
         else:
-            misses.append((miss.shortfall, Rejection(candidate=machine.label, reason=miss.reason)))
+            misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
     if not found:
         raise _infeasible(spec, misses)
     found.sort(key=lambda priced: priced.rank)
@@ -94,7 +95,9 @@ def _search_machine(spec: ClusterSpec, catalog: Catalog, machine: Machine, engin
         monthly = bought.cost.usd_per_month
         if budget is not None and monthly is not None and monthly > budget:
             over = Miss(
-                f"{found.nodes} nodes cost {monthly:,.0f} USD a month, the budget is {budget:,.0f}", monthly / budget
+                f"{found.nodes} nodes cost {monthly:,.0f} USD a month, the budget is {budget:,.0f}",
+                monthly / budget,
+                fits_memory=True,
             )
             nearest = _nearer(nearest, over)
             continue
@@ -104,7 +107,7 @@ def _search_machine(spec: ClusterSpec, catalog: Catalog, machine: Machine, engin
 
 
 def _nearer(one: Miss | None, other: Miss) -> Miss:
-    return other if one is None or other.shortfall < one.shortfall else one
+    return other if one is None or other.distance < one.distance else one
 
 
 def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Candidate) -> Priced:
@@ -143,8 +146,8 @@ def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> Training
     )
 
 
-def _infeasible(spec: ClusterSpec, misses: list[tuple[float, Rejection]]) -> InfeasibleError:
-    nearest = sorted(misses, key=lambda miss: (miss[0], miss[1].candidate))[:NEAREST_SHOWN]
+def _infeasible(spec: ClusterSpec, misses: list[tuple[Miss, Rejection]]) -> InfeasibleError:
+    nearest = sorted(misses, key=lambda miss: (miss[0].distance, miss[1].candidate))[:NEAREST_SHOWN]
     return InfeasibleError(
         f"no cluster carries {spec.name!r}: none of the {len(misses)} machines looked at will do",
         tuple(NearestMiss(rejection.candidate, rejection.reason) for _, rejection in nearest),

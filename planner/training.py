@@ -61,6 +61,7 @@ class TrainingEngine:
                 f"even at {1 - self.headroom.compute_fraction:.0%} of peak compute the deadline of"
                 f" {self.workload.deadline_days:g} days takes {floor_nodes} nodes; {max_nodes} may be used",
                 floor_nodes / max_nodes,
+                fits_memory=True,
             )
             return
         for layout in training_layouts(self.profile.architecture, node, self.workload, self.pin, max_nodes):
@@ -146,14 +147,14 @@ class TrainingEngine:
         )
         pinned = self.pin.nodes is not None or self.pin.layout.data is not None
         if memory.total_bytes > memory.capacity_bytes and not pinned:
-            return Miss(_memory_reason(layout, memory), memory.total_bytes / memory.capacity_bytes, nodes)
+            return Miss(_memory_reason(layout, memory), memory.total_bytes / memory.capacity_bytes)
         performance = self._performance(node, layout, micro_batches)
         if performance.days > self.workload.deadline_days and not pinned:
             return Miss(
                 f"{_split_name(layout)} on {nodes} nodes takes {performance.days:.1f} days,"
                 f" {performance.days - self.workload.deadline_days:.1f} more than the deadline",
                 performance.days / self.workload.deadline_days,
-                nodes,
+                fits_memory=True,
             )
         return Candidate(nodes, layout, self.precision, self.precision, memory, performance)
 

@@ -122,7 +122,10 @@ def load_model(reference: str | Mapping[str, object], folder: Path | None = None
     except (OSError, ValueError) as error:
         if isinstance(error, CatalogError):
             raise
-        raise CatalogError(f"model is {reference[:200]!r}: the path cannot be read ({error})") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CatalogError(
+            f"model is {reference[:200]!r}: the path cannot be read ({reason}). Allowed: {ACCEPTED}"
+        ) from error
     raise CatalogError(f"model is {reference[:200]!r}: {_suggestion(reference)}Allowed: {ACCEPTED}")
 
 

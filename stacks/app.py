@@ -24,7 +24,7 @@ from stacks.files import publish, staged
 from stacks.hcl import readable_hcl
 from stacks.locks import read_lock
 from stacks.sidecar import sidecars
-from stacks.specs import load_spec
+from stacks.specs import LoadedSpec, load_spec
 
 MANIFEST: Final = "manifest.json"
 JSON_DOCUMENT: Final = "cdk.tf.json"
@@ -74,9 +74,18 @@ def plan_specs(spec_paths: Sequence[Path], catalog: Catalog) -> tuple[PlannedSpe
                 "stacks and state are named after it, so give one of them another name"
             )
         locked = read_lock(path, spec_sha256(loaded.spec))
-        plan = locked or make_plan(loaded.spec, loaded.architecture, catalog)
-        planned[name] = PlannedSpec(path, plan, locked is not None)
+        planned[name] = PlannedSpec(path, locked or _decide(loaded, catalog), locked is not None)
     return tuple(planned.values())
+
+
+def _decide(loaded: LoadedSpec, catalog: Catalog) -> Plan:
+    """The plan of one spec among several: what is wrong is said with the file."""
+    try:
+        return make_plan(loaded.spec, loaded.architecture, catalog)
+    except (SpecError, CatalogError) as error:
+        raise SpecError(f"{loaded.path}: {error}") from error
+    except InfeasibleError as error:
+        raise InfeasibleError(f"{loaded.path}: {error}", error.nearest) from error
 
 
 def synthesize(spec_paths: Sequence[Path], outdir: Path, hcl_outdir: Path | None = None) -> list[SynthesizedStack]:

@@ -157,7 +157,9 @@ def _network(app: App, plan: Plan, addresses: AddressPlan, tags: Mapping[str, st
     _output(stack, "resource_group_name", network.resource_group.name, "Resource group of the whole cluster")
     for role, subnet in network.subnets.items():
         _output(stack, f"{role}_subnet_id", subnet.id, _SUBNETS[role])
-    _output(stack, "blob_dns_zone_id", network.blob_dns_zone.id, "DNS zone in which private endpoints of blobs register")
+    _output(
+        stack, "blob_dns_zone_id", network.blob_dns_zone.id, "DNS zone in which private endpoints of blobs register"
+    )
     _output(stack, "nat_public_ip", network.nat_public_ip.ip_address, "Address from which nodes reach the Internet")
     nat = address(network.nat_gateway)
     return BuiltStack(

@@ -8,10 +8,12 @@ mean, and the layout by the rules of `terraform fmt`.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 _HEREDOC: Final = re.compile(r"<<(\w+)$")
 _ASSIGNMENT: Final = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"|[\w-]+) = (?P<value>.+)$')
+_ADDRESS_LISTS: Final = tuple(f"{name} = [" for name in ("depends_on", "ignore_changes", "replace_triggered_by"))
 _OPENING: Final = "{[("
 _CLOSING: Final = "}])"
 
@@ -122,7 +124,9 @@ class _Line:
 
 
 def _layout(hcl: str) -> str:
-    lines = _indented(_joined_lists(_content(hcl)))
+    lines = _content(hcl)
+    _tidy_lists(lines)
+    lines = _indented(_joined_lists(lines))
     _align(lines)
     return "\n".join(line.text if line.verbatim else "  " * line.depth + line.text for line in lines) + "\n"
 
@@ -152,6 +156,19 @@ def _unwrapped(text: str) -> str:
     if value.startswith('"${') and value.endswith('}"') and _end_of_expression(value, 3) == len(value) - 1:
         return f"{prefix}{value[3:-2]}{comma}"
     return text
+
+
+def _tidy_lists(lines: list[_Line]) -> None:
+    """A comma after the last element, and no quotes around the addresses of meta-arguments (deprecated since 0.12)."""
+    addresses = False
+    for line, following in pairwise(lines):
+        if line.verbatim:
+            continue
+        addresses = line.text in _ADDRESS_LISTS or (addresses and not line.text.startswith("]"))
+        if addresses and line.text.startswith('"'):
+            line.text = line.text.replace('"', "")
+        if following.text.startswith("]") and not line.text.endswith((",", "[")):
+            line.text += ","
 
 
 def _joined_lists(lines: list[_Line]) -> list[_Line]:

@@ -82,4 +82,6 @@ def _row(item: dict[str, Any]) -> str:
 
 
 def _usd(amount: float | None) -> str:
-    return "unknown" if amount is None else f"{amount:,.2f}"
+    if amount is None:
+        return "unknown"
+    return f"{amount:,.4f}" if 0 < amount < 0.1 else f"{amount:,.2f}"

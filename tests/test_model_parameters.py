@@ -1,5 +1,6 @@
 """Parameter counts against instantiated models and publishers' figures."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,20 @@ def test_layer_order_follows_the_configuration() -> None:
     windows = [model.layers[index].attention.window for index in model.layer_sequence]
     assert windows[:4] == [128, None, 128, None]
     assert len(windows) == model.layer_count == 24
+
+
+FAMILIES: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "data" / "family_totals.json").read_text(encoding="utf-8")
+)
+"""Configurations of every family (its defaults, and variants) as Hugging Face transformers 5.23 writes them, with the
+parameters it instantiates on the meta device, towers left out."""
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_family_counts_to_the_instantiated_total(name: str) -> None:
+    model = read_config(FAMILIES[name]["config"], name)
+    assert model.total_parameters == pytest.approx(FAMILIES[name]["total"], rel=1e-5)
+    assert model.warnings == ()
 
 
 @pytest.mark.parametrize(

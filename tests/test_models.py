@@ -147,7 +147,7 @@ def test_tier_is_within_its_class(tier: str) -> None:
     ids=lambda reference: repr(reference)[:30],
 )
 def test_nonsense_is_a_catalog_error(reference: str | dict[str, object]) -> None:
-    with pytest.raises(CatalogError, match="allowed|Allowed"):
+    with pytest.raises(CatalogError, match=r"allowed|Allowed"):
         load_model(reference)
 
 
@@ -162,7 +162,7 @@ def test_path_to_a_file_or_its_folder_relative_to_the_spec(tmp_path: Path) -> No
 
 
 def test_folder_without_a_configuration(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="holds no config.json"):
+    with pytest.raises(CatalogError, match=r"holds no config\.json"):
         load_model(str(tmp_path))
 
 

@@ -78,7 +78,9 @@ class _Shared:
     custom_data: str
 
 
-def node_sets(scope: Construct, config: NodeConfig, nodes: Mapping[PurchaseOption, int]) -> dict[PurchaseOption, NodeSet]:
+def node_sets(
+    scope: Construct, config: NodeConfig, nodes: Mapping[PurchaseOption, int]
+) -> dict[PurchaseOption, NodeSet]:
     """Adds the identity of the nodes and a scale set for each option in `nodes` that buys any.
 
     Raises:
@@ -195,9 +197,7 @@ def _custom_data(scope: Construct, text: str) -> str:
     return Fn.base64encode(TerraformLocal(scope, "user_data", text).as_string)
 
 
-def _node_set(
-    scope: Construct, config: NodeConfig, shared: _Shared, option: PurchaseOption, count: int
-) -> NodeSet:
+def _node_set(scope: Construct, config: NodeConfig, shared: _Shared, option: PurchaseOption, count: int) -> NodeSet:
     group, reservation = _reservation(scope, config, count) if option == "reserved" else (None, None)
     spot = option == "spot"
     scale_set = LinuxVirtualMachineScaleSet(
@@ -241,9 +241,7 @@ def _node_set(
         identity=LinuxVirtualMachineScaleSetIdentity(type="UserAssigned", identity_ids=[shared.identity.id]),
         admin_username=ADMIN_USER,
         disable_password_authentication=True,
-        admin_ssh_key=[
-            LinuxVirtualMachineScaleSetAdminSshKey(username=ADMIN_USER, public_key=shared.ssh_public_key)
-        ],
+        admin_ssh_key=[LinuxVirtualMachineScaleSetAdminSshKey(username=ADMIN_USER, public_key=shared.ssh_public_key)],
         custom_data=shared.custom_data,
         # Empty: kept in storage that Azure manages.
         boot_diagnostics=LinuxVirtualMachineScaleSetBootDiagnostics(),

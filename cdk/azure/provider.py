@@ -19,9 +19,14 @@ def azurerm(scope: Construct) -> AzurermProvider:
         storage_use_azuread=True,
         features=[
             AzurermProviderFeatures(
-                # Purge protection forbids the purge that the provider would otherwise try when a vault is destroyed.
+                # Purge protection forbids the purge that the provider would otherwise try when vault or key is destroyed.
                 key_vault=[
-                    AzurermProviderFeaturesKeyVault(purge_soft_delete_on_destroy=False, recover_soft_deleted_key_vaults=True)
+                    AzurermProviderFeaturesKeyVault(
+                        purge_soft_delete_on_destroy=False,
+                        purge_soft_deleted_keys_on_destroy=False,
+                        recover_soft_deleted_key_vaults=True,
+                        recover_soft_deleted_keys=True,
+                    )
                 ],
                 resource_group=[AzurermProviderFeaturesResourceGroup(prevent_deletion_if_contains_resources=True)],
                 # The account has no public endpoint, so Terraform cannot read it but through Azure Resource Manager.

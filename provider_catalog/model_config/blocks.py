@@ -27,6 +27,7 @@ def grouped_query_attention(
     norm: int = 0,
     sinks: bool = False,
     output_gate: bool = False,
+    head_gate: bool = False,
     keys_are_values: bool = False,
     owns_cache: bool = True,
     window: int | None = None,
@@ -44,6 +45,7 @@ def grouped_query_attention(
         norm: parameters of query and key norms together.
         sinks: one learned sink logit a head.
         output_gate: the query projection also makes a gate of its own width.
+        head_gate: a projection h·heads makes one gate a head.
         keys_are_values: one projection makes both keys and values; both are still cached.
         owns_cache: False where a layer reads the keys and values of an earlier one and has no projections for them.
         window: tokens the layer sees; None for all.
@@ -61,7 +63,7 @@ def grouped_query_attention(
         value_head_dim=value_dim,
         window=window,
         cache_values_per_token=kv_heads * (head_dim + value_dim) if owns_cache else 0,
-        parameters=hidden * (query + key_value + heads * value_dim) + small,
+        parameters=hidden * (query + key_value + heads * value_dim + (heads if head_gate else 0)) + small,
         key_value_parameters=key_value * (hidden + (1 if query_bias else 0)),
         replicated_parameters=norm + (hidden if output_bias else 0),
         high_precision_parameters=small,
@@ -188,6 +190,21 @@ def experts_per_token(config: ConfigFields, experts: int, *keys: str) -> int:
             f"{config.model}: config key '{config.path}{keys[0]}' is {chosen}; allowed: at most the {experts} experts"
         )
     return chosen
+
+
+def hyper_connections(hidden: int, streams: int) -> int:
+    """Parameters of the two manifold-constrained hyper-connections of a layer; 0 without streams.
+
+    Each maps n·h streams to n pre, n post and n² mixing weights, with a base and three scales (DeepSeek-V4 report,
+    section 2.2).
+    """
+    maps = (2 + streams) * streams
+    return 2 * (maps * streams * hidden + maps + 3) if streams else 0
+
+
+def hyper_connection_head(hidden: int, streams: int) -> int:
+    """Parameters of the map that joins the streams before the final norm; 0 without streams."""
+    return streams * streams * hidden + streams + 1 if streams else 0
 
 
 Layer = tuple[Attention, FeedForward, int]

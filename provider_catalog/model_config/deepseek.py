@@ -1,4 +1,4 @@
-"""DeepSeek MoE, V2, V3, V3.2 and the families that took their latent attention: Kimi K2, GLM-5.
+"""DeepSeek MoE, V2, V3, V3.2 and the families that took their latent attention: Kimi K2, GLM-5, LongCat-Flash.
 
 Sources: DeepSeekMoE, arXiv 2401.06066; DeepSeek-V2, arXiv 2405.04434; DeepSeek-V3, arXiv 2412.19437; DeepSeek-V3.2
 (the lightning indexer), arXiv 2512.02556.
@@ -42,8 +42,40 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         other=hidden,
         mtp_parameters=llama_like.draft_layers(config, hidden, layers[-1]),
         # DeepSeek's activated counts from V2 on, and those of its followers, leave the input embedding out: V2-Lite
-        # 2.4B (arXiv 2405.04434, appendix B), V3 37B (arXiv 2412.19437, section 4.2); with it they would be 2.66B, 37.6B
+        # 2.4B (arXiv 2405.04434, appendix B), V3 37B (arXiv 2412.19437, section 4.2); with it: 2.66B, 37.6B
         embedding_counts_as_active=attention.kind != "mla",
+    )
+
+
+def read_longcat(config: ConfigFields, model_type: str) -> Parts:
+    """Count LongCat-Flash: a block is two layers, both with a dense part, the first with experts beside it.
+
+    Router outputs include experts that do nothing (arXiv 2509.01322, section 2.1); on average a token uses fewer than
+    the top-k counted here.
+    """
+    hidden = config.integer("hidden_size")
+    attention = _latent(config, hidden)
+    width = config.integer("ffn_hidden_size", "intermediate_size")
+    experts = config.count("n_routed_experts")
+    idle = config.count("zero_expert_num", default=0, minimum=0)
+    moe = blocks.mixture_of_experts(
+        hidden,
+        experts=experts,
+        experts_per_token=blocks.experts_per_token(config, experts, "moe_topk", "num_experts_per_tok"),
+        expert_width=config.integer("expert_ffn_hidden_size", "moe_intermediate_size"),
+        shared_width=width,
+        router_extra=idle * hidden,
+    )
+    first = (attention, moe, 2 * hidden)
+    second = (attention, blocks.dense_feed_forward(hidden, width), 2 * hidden)
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config),
+        tied=config.flag("tie_word_embeddings", default=False),
+        layers=[first, second] * config.count("num_layers"),
+        other=hidden,
+        warnings=("active parameters are an upper bound: idle experts take part of the top-k",) if idle else (),
     )
 
 

@@ -30,13 +30,10 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         expert_width=width,
         shared_width=width * config.count("n_shared_experts", default=1, minimum=0),
     )
-    # Two hyper-connections a layer: maps from n·h streams to n pre, n post and n² mixing weights, base and 3 scales
-    maps = (2 + streams) * streams
-    norms = 2 * hidden + 2 * (maps * streams * hidden + maps + 3)
+    norms = 2 * hidden + blocks.hyper_connections(hidden, streams)
     rates = _rates(config, layer_count)
     by_rate = {rate: (_attention(config, hidden, rate), moe, norms) for rate in dict.fromkeys(rates)}
-    # The streams are joined by one more map before the final norm.
-    join = streams * streams * hidden + streams + 1
+    join = blocks.hyper_connection_head(hidden, streams)
     draft = config.count("num_nextn_predict_layers", default=0, minimum=0)
     draft_attention = _attention(config, hidden, 0)
     return Parts(

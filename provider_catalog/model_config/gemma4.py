@@ -53,7 +53,7 @@ def _attention(config: ConfigFields, hidden: int, *, sliding: bool, reuses_cache
     head_dim = config.integer("head_dim", default=256)
     one_projection = False
     if not sliding:
-        head_dim = config.integer("global_head_dim", default=head_dim)
+        head_dim = config.integer("global_head_dim", default=512)
         one_projection = config.flag("attention_k_eq_v", default=False)
         if one_projection:
             kv_heads = config.count("num_global_key_value_heads", default=kv_heads)

@@ -6,8 +6,10 @@ from typing import Final
 from provider_catalog.facts import CatalogError
 from provider_catalog.model_config import classic, deepseek, llama_like
 from provider_catalog.model_config.fields import ConfigFields
+from provider_catalog.model_config.llama_traits import Traits
 from provider_catalog.model_config.parts import Parts
 
+RECURRENT_PREFIXES: Final = ("mamba_", "ssm_", "conv_", "linear_")
 EXPERT_KEYS: Final = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
@@ -30,7 +32,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     gated = not any(key in config for key in ("n_inner", "ffn_dim"))
     renamed = ConfigFields(_renamed(config), config.model, config.path)
     widths = ("moe_intermediate_size", "expert_intermediate_size", "intermediate_size")
-    traits = llama_like.Traits(
+    traits = Traits(
         query_bias="attention_bias",
         output_bias="attention_bias",
         mlp_bias="mlp_bias",
@@ -43,10 +45,12 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         shared_count="n_shared_experts" if "n_shared_experts" in config else None,
     )
     parts = llama_like.read(renamed, model_type, traits)
+    recurrent = sorted(key for key in config.values if key.startswith(RECURRENT_PREFIXES))
     assumed = (
         f"{label}: read as a Llama-like decoder with {'a gated' if gated else 'an ungated'} feed-forward block, "
         "two norms a layer, biases and query norms only where attention_bias, mlp_bias and use_qk_norm say so"
         + (f", experts of width {next(key for key in widths if key in renamed)}" if experts else "")
+        + (f"; {', '.join(recurrent[:3])} hint at recurrent layers, which are not counted" if recurrent else "")
     )
     return _with_warning(parts, assumed)
 
@@ -61,7 +65,7 @@ def _renamed(config: ConfigFields) -> dict[str, object]:
         ("intermediate_size", classic.INNER),
         ("max_position_embeddings", classic.POSITIONS),
         ("num_key_value_heads", ("num_kv_heads", "n_head_kv", "multi_query_group_num")),
-        ("num_experts_per_tok", ("experts_per_token", "top_k_experts", "moe_topk", "moe_k", "top_k")),
+        ("num_experts_per_tok", (*llama_like.TOP_K, "top_k_experts", "top_k")),
     ):
         found = next((values[key] for key in (name, *others) if values.get(key) is not None), None)
         if found is not None:

@@ -1,24 +1,19 @@
-"""Decoders that mix attention with recurrent layers: Qwen3-Next and Qwen3.5 (gated delta rule), Nemotron-H (Mamba-2).
+"""Decoders that mix attention with linear attention: Qwen3-Next, Qwen3.5, Kimi Linear, GLM-5 Next, MiniMax-01.
 
-Sources: gated delta networks, Yang et al. 2024, arXiv 2412.06464; Mamba-2, Dao and Gu 2024, arXiv 2405.21060;
-Nemotron-H, arXiv 2504.03624; shapes as in Hugging Face transformers 5.23.
+Sources: gated delta networks, Yang et al. 2024, arXiv 2412.06464; Kimi Delta Attention, arXiv 2510.26692; lightning
+attention, MiniMax-01, arXiv 2501.08313; shapes as in Hugging Face transformers 5.23.
 """
 
-from typing import Final
-
 from provider_catalog.architecture import Attention, FeedForward
-from provider_catalog.facts import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.llama_like import sparse_layers
+from provider_catalog.model_config.formats import DTYPES
+from provider_catalog.model_config.llama_like import TOP_K, sparse_layers
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
-from provider_catalog.precision import Precision
-
-STATE_FORMATS: Final[dict[str, Precision]] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def read_qwen(config: ConfigFields, model_type: str) -> Parts:
-    """Count Qwen3-Next and Qwen3.5: three gated delta layers to one of gated attention."""
+    """Count Qwen3-Next, Qwen3.5 and OLMo hybrid: three gated delta layers to one of attention (gated in Qwen)."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     types = config.words("layer_types", layer_count)
@@ -30,7 +25,10 @@ def read_qwen(config: ConfigFields, model_type: str) -> Parts:
     heads = config.count("num_attention_heads")
     kv_heads = config.count("num_key_value_heads", default=heads)
     config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
-    head_dim = config.integer("head_dim", default=256)
+    is_olmo = model_type == "olmo_hybrid"
+    head_dim = config.optional_integer("head_dim") or (
+        config.divided("hidden_size", hidden, heads, "num_attention_heads") if is_olmo else 256
+    )
     bias = config.flag("attention_bias", default=False)
     full = blocks.grouped_query_attention(
         hidden,
@@ -39,8 +37,8 @@ def read_qwen(config: ConfigFields, model_type: str) -> Parts:
         head_dim,
         query_bias=bias,
         output_bias=bias,
-        norm=2 * head_dim,
-        output_gate=model_type.startswith("qwen3_next") or config.flag("attn_output_gate", default=True),
+        norm=(heads + kv_heads) * head_dim if is_olmo else 2 * head_dim,
+        output_gate=not is_olmo and config.flag("attn_output_gate", default=True),
     )
     linear = _gated_delta(config, hidden)
     dense, moe = _qwen_feed_forward(config, hidden)
@@ -101,119 +99,144 @@ def _gated_delta(config: ConfigFields, hidden: int) -> Attention:
         head_dim=key_dim,
         value_head_dim=value_dim,
         state_values=value_heads * key_dim * value_dim + mixed * (kernel - 1),
-        state_precision=STATE_FORMATS.get(config.text("mamba_ssm_dtype", default="bfloat16"), "bf16"),
+        state_precision=DTYPES.get(config.text("mamba_ssm_dtype", default="bfloat16"), "bf16"),
         parameters=hidden * (mixed + values + 2 * value_heads) + values * hidden + small,
         replicated_parameters=value_dim,
         high_precision_parameters=small,
     )
 
 
-def read_nemotron_h(config: ConfigFields, model_type: str) -> Parts:
-    """Count Nemotron-H and Nemotron 3: every layer is one block, by a pattern of letters."""
+def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
+    """Count Kimi Linear and GLM-5 Next: three layers of Kimi Delta Attention to one of latent attention.
+
+    GLM-5 Next adds an indexer over pooled keys to the latent layers and hyper-connections to all.
+    """
     hidden = config.integer("hidden_size")
-    pattern = _pattern(config)
-    letters: dict[str, blocks.Layer] = {}
-    for letter in dict.fromkeys(pattern):
-        if letter == "M":
-            block: tuple[Attention, FeedForward] = (_mamba2(config, hidden), blocks.NO_FEED_FORWARD)
-        elif letter == "*":
-            block = (_nemotron_attention(config, hidden), blocks.NO_FEED_FORWARD)
-        elif letter == "-":
-            width = config.integer("intermediate_size")
-            bias = config.flag("mlp_bias", default=False)
-            block = (blocks.NO_ATTENTION, blocks.dense_feed_forward(hidden, width, gated=False, bias=bias))
-        else:
-            block = (blocks.NO_ATTENTION, _nemotron_experts(config, hidden))
-        letters[letter] = (*block, hidden)
+    layer_count = config.count("num_hidden_layers")
+    heads = config.count("num_attention_heads")
+    streams = config.count("hc_mult", default=0, minimum=0)
+    pool = config.count("index_kpool", default=1)
+    index_dim = config.integer("index_head_dim", default=0, minimum=0)
+    full = blocks.latent_attention(
+        hidden,
+        heads,
+        q_lora_rank=config.optional_integer("q_lora_rank"),
+        kv_lora_rank=config.integer("kv_lora_rank"),
+        nope_dim=config.integer("qk_nope_head_dim"),
+        rope_dim=config.integer("qk_rope_head_dim", minimum=0),
+        value_dim=config.integer("v_head_dim"),
+        indexer_heads=config.count("index_n_heads", default=0, minimum=0),
+        indexer_dim=index_dim,
+    )
+    if pool > 1:
+        # Keys of the indexer are pooled by a learned gate and position bias, and cached once a pool.
+        pooling = index_dim * hidden + pool * index_dim
+        full = full.model_copy(
+            update={
+                "parameters": full.parameters + pooling,
+                "replicated_parameters": full.replicated_parameters + pooling,
+                "indexer_values_per_token": -(-index_dim // pool),
+            }
+        )
+    linear = _kimi_delta(config, hidden, heads)
+    experts = config.count("num_experts", "n_routed_experts")
+    width = config.integer("moe_intermediate_size")
+    moe = blocks.mixture_of_experts(
+        hidden,
+        experts=experts,
+        experts_per_token=blocks.experts_per_token(config, experts, *TOP_K),
+        expert_width=width,
+        shared_width=width * config.count("num_shared_experts", "n_shared_experts", default=0, minimum=0),
+    )
+    dense = blocks.dense_feed_forward(hidden, config.integer("intermediate_size"))
+    types = config.words("layer_types", layer_count)
+    published = config.child("linear_attn_config")
+    # Published configurations list the full layers, counted from 1.
+    numbers = (published.integers("full_attn_layers") if published is not None else None) or ()
+    norms = 2 * hidden + blocks.hyper_connections(hidden, streams)
+    shapes: dict[tuple[bool, bool], blocks.Layer] = {}
+    layers = []
+    for index, sparse in enumerate(sparse_layers(config, layer_count)):
+        is_full = types[index] != "linear_attention" if types is not None else index + 1 in numbers
+        layer = (full if is_full else linear, moe if sparse else dense, norms)
+        layers.append(shapes.setdefault((is_full, sparse), layer))
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config, "max_position_embeddings", "model_max_length"),
+        tied=config.flag("tie_word_embeddings", default=False),
+        layers=layers,
+        other=hidden + blocks.hyper_connection_head(hidden, streams),
+    )
+
+
+def _kimi_delta(config: ConfigFields, hidden: int, heads: int) -> Attention:
+    """Delta rule with a decay a channel: low-rank forget and output gates, short convolutions over q, k and v."""
+    published = config.child("linear_attn_config")
+    linear_heads = (published or config).count("num_heads" if published else "linear_num_heads", default=heads)
+    dim = (published or config).integer("head_dim" if published else "linear_head_dim", default=128)
+    kernel = (published or config).count("short_conv_kernel_size" if published else "linear_conv_kernel_dim", default=4)
+    inner = linear_heads * dim
+    small = 3 * inner * kernel + inner + linear_heads + dim
+    low_rank = 2 * (hidden * dim + dim * inner)
+    return Attention(
+        kind="linear",
+        heads=linear_heads,
+        kv_heads=linear_heads,
+        head_dim=dim,
+        value_head_dim=dim,
+        state_values=linear_heads * dim * dim + 3 * inner * (kernel - 1),
+        state_precision="fp32",
+        parameters=4 * hidden * inner + hidden * linear_heads + low_rank + small,
+        replicated_parameters=2 * hidden * dim + dim,
+        high_precision_parameters=small,
+    )
+
+
+def read_minimax(config: ConfigFields, model_type: str) -> Parts:
+    """Count MiniMax-01 and M1: seven layers of lightning attention to one of softmax attention."""
+    hidden = config.integer("hidden_size")
+    layer_count = config.count("num_hidden_layers")
+    heads = config.count("num_attention_heads")
+    kv_heads = config.count("num_key_value_heads", default=heads)
+    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
+    full = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim)
+    inner = heads * head_dim
+    linear = Attention(
+        kind="linear",
+        heads=heads,
+        kv_heads=heads,
+        head_dim=head_dim,
+        value_head_dim=head_dim,
+        state_values=heads * head_dim * head_dim,
+        state_precision="fp32",
+        parameters=5 * hidden * inner + inner,
+        replicated_parameters=inner,
+        high_precision_parameters=inner,
+    )
+    experts = config.count("num_local_experts")
+    moe = blocks.mixture_of_experts(
+        hidden,
+        experts=experts,
+        experts_per_token=blocks.experts_per_token(config, experts, *TOP_K),
+        expert_width=config.integer("intermediate_size"),
+        shared_width=config.integer("shared_intermediate_size", default=0, minimum=0),
+    )
+    types = config.words("layer_types", layer_count)
+    numbers = config.integers("attn_type_list", layer_count)
+    if types is not None:
+        is_full = [kind == "full_attention" for kind in types]
+    elif numbers is not None:
+        is_full = [number == 1 for number in numbers]
+    else:
+        is_full = [(index + 1) % 2 == 1 for index in range(layer_count)]
+    shapes = {True: (full, moe, 2 * hidden), False: (linear, moe, 2 * hidden)}
     return Parts(
         hidden=hidden,
         vocabulary=vocabulary(config),
         positions=positions(config),
         tied=config.flag("tie_word_embeddings", default=False),
-        layers=[letters[letter] for letter in pattern],
+        layers=[shapes[kind] for kind in is_full],
         other=hidden,
-    )
-
-
-def _pattern(config: ConfigFields) -> str:
-    """M Mamba-2, * attention, - dense feed-forward, E experts; one letter a layer."""
-    names = {"mamba": "M", "attention": "*", "full_attention": "*", "mlp": "-", "moe": "E"}
-    allowed = "a string of M, *, - and E, one a layer"
-    if "hybrid_override_pattern" not in config:
-        for key in ("layers_block_type", "layer_types"):
-            kinds = config.words(key, config.count("num_hidden_layers", default=1))
-            if kinds is not None:
-                if any(kind not in names for kind in kinds):
-                    raise config.error(key, f"a list of {', '.join(names)}")
-                return "".join(names[kind] for kind in kinds)
-    pattern = config.text("hybrid_override_pattern", default="")
-    if not pattern or set(pattern) - set("M*-E") or len(pattern) > 4096:
-        raise config.error("hybrid_override_pattern", allowed)
-    layer_count = config.optional_integer("num_hidden_layers")
-    if layer_count is not None and layer_count != len(pattern):
-        raise CatalogError(
-            f"{config.model}: config key '{config.path}num_hidden_layers' is {layer_count}; allowed: "
-            f"{len(pattern)}, the length of hybrid_override_pattern"
-        )
-    return pattern
-
-
-def _nemotron_attention(config: ConfigFields, hidden: int) -> Attention:
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
-    head_dim = config.integer("head_dim", "attention_head_dim", default=128)
-    bias = config.flag("attention_bias", default=False)
-    return blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
-
-
-def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
-    experts = config.count("n_routed_experts")
-    shared = config.integer("moe_shared_expert_intermediate_size", default=0, minimum=0)
-    block = blocks.mixture_of_experts(
-        config.integer("moe_latent_size", default=hidden),
-        experts=experts,
-        experts_per_token=blocks.experts_per_token(config, experts, "num_experts_per_tok"),
-        expert_width=config.integer("moe_intermediate_size"),
-        gated=False,
-    )
-    # With latent experts (Nemotron 3 Super) router and shared experts still work on the full width.
-    latent = config.integer("moe_latent_size", default=0, minimum=0)
-    router = experts * hidden
-    shared_parameters = 2 * hidden * shared * config.count("n_shared_experts", default=1, minimum=0)
-    return block.model_copy(
-        update={
-            "intermediate_size": shared,
-            "router_parameters": router,
-            "parameters": block.routed_expert_parameters + router + shared_parameters + 2 * hidden * latent,
-        }
-    )
-
-
-def _mamba2(config: ConfigFields, hidden: int) -> Attention:
-    """Mamba-2: state heads·d·n a sequence and a short convolution (arXiv 2405.21060, section 7)."""
-    heads = config.count("mamba_num_heads")
-    head_dim = config.integer("mamba_head_dim")
-    groups = config.count("n_groups", default=1)
-    state = config.integer("ssm_state_size")
-    kernel = config.count("conv_kernel", default=4)
-    inner = heads * head_dim
-    convolved = inner + 2 * groups * state
-    bias = config.flag("use_bias", "mamba_proj_bias", default=False)
-    small = (
-        convolved * (kernel + (1 if config.flag("use_conv_bias", default=True) else 0))
-        + 3 * heads
-        + inner
-        + (inner + convolved + heads + hidden if bias else 0)
-    )
-    return Attention(
-        kind="ssm",
-        heads=heads,
-        kv_heads=groups,
-        head_dim=head_dim,
-        value_head_dim=head_dim,
-        state_values=heads * head_dim * state + convolved * (kernel - 1),
-        state_precision=STATE_FORMATS.get(config.text("mamba_ssm_cache_dtype", default="bfloat16"), "bf16"),
-        parameters=hidden * (inner + convolved + heads) + inner * hidden + small,
-        high_precision_parameters=small,
     )

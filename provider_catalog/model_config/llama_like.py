@@ -1,199 +1,14 @@
-"""Families that differ from Llama by biases, norms, windows and experts only.
+"""Families that differ from Llama by biases, norms, windows and experts only."""
 
-Each row of `TRAITS` states those differences; the counting is one function. Source of every row: the family's
-modeling file in Hugging Face transformers 5.23.
-"""
-
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from provider_catalog.architecture import Attention, FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
+from provider_catalog.model_config.llama_traits import DEFAULT_TRUE, TRAITS, Traits
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
-
-@dataclass(frozen=True)
-class Traits:
-    """How a family differs from Llama."""
-
-    query_bias: bool | str = False
-    """On query, key and value projections: always, never, or by this key."""
-    output_bias: bool | str = False
-    mlp_bias: bool | str = False
-    query_norm: Literal["none", "head", "width"] = "none"
-    """Norms on queries and keys: one weight a head dimension shared by heads, or one over the whole width."""
-    query_norm_key: str | None = None
-    """Key that switches the query norm on, where it is optional."""
-    norms: int = 2
-    norm_biases: bool = False
-    norm_weights: bool = True
-    gated: bool = True
-    tied: bool = False
-    """Whether head and embedding are one when the configuration does not say."""
-    head_dim: int | None = None
-    """Default of the family where `head_dim` is missing; None: hidden size / heads."""
-    window: int | None = None
-    """Default of the family where `sliding_window` is missing."""
-    window_switch: str | None = None
-    """Key without which the window is not used, and its default is false."""
-    window_period: int | None = None
-    """Default of the family for the interval at which a layer sees all, the others only the window."""
-    experts: tuple[str, ...] = ()
-    """Keys of the number of routed experts; empty for a dense family."""
-    expert_width: tuple[str, ...] = ("moe_intermediate_size",)
-    shared_width: str | None = None
-    """Key of the width of the shared expert, 0 when missing."""
-    shared_count: str | None = None
-    """Key of the number of shared experts, each of the routed experts' width."""
-    shared_gate: bool = False
-    router_bias: bool = False
-    expert_bias: bool = False
-    sinks: bool = False
-    head_bias: bool | str = False
-    embedding_counts_as_active: bool = True
-
-
-LLAMA: Final = Traits(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias")
-QWEN3: Final = Traits(query_bias="attention_bias", output_bias="attention_bias", query_norm="head", head_dim=128)
-
-TRAITS: Final[dict[str, Traits]] = {
-    "gemma": Traits(query_bias="attention_bias", output_bias="attention_bias", head_dim=256, tied=True),
-    "gemma2": Traits(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        head_dim=256,
-        tied=True,
-        norms=4,
-        window=4096,
-        window_period=2,
-    ),
-    "gemma3_text": Traits(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_norm="head",
-        head_dim=256,
-        tied=True,
-        norms=4,
-        window=4096,
-        window_period=6,
-    ),
-    # gpt-oss model card, arXiv 2508.10925, Table 1: the active count leaves the input embedding out
-    "gpt_oss": Traits(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        sinks=True,
-        head_dim=64,
-        window=128,
-        window_period=2,
-        experts=("num_local_experts", "num_experts"),
-        expert_width=("intermediate_size",),
-        router_bias=True,
-        expert_bias=True,
-        embedding_counts_as_active=False,
-    ),
-    "llama": LLAMA,
-    "internlm2": LLAMA,
-    "yi": LLAMA,
-    "smollm3": LLAMA,
-    "granite": Traits(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", tied=False),
-    "mistral": Traits(window=4096),
-    "ministral": Traits(window=4096),
-    "ministral3": Traits(),
-    "phi3": Traits(),
-    "mixtral": Traits(experts=("num_local_experts",), expert_width=("intermediate_size",)),
-    "qwen2": Traits(query_bias=True, window_switch="use_sliding_window"),
-    "qwen2_moe": Traits(
-        query_bias="qkv_bias",
-        window_switch="use_sliding_window",
-        experts=("num_experts", "num_local_experts"),
-        shared_width="shared_expert_intermediate_size",
-        shared_gate=True,
-    ),
-    "qwen3": Traits(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_norm="head",
-        head_dim=128,
-        window_switch="use_sliding_window",
-    ),
-    "qwen3_moe": Traits(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_norm="head",
-        window_switch="use_sliding_window",
-        experts=("num_experts", "num_local_experts"),
-    ),
-    "qwen3_vl_text": QWEN3,
-    "qwen3_vl_moe_text": Traits(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_norm="head",
-        experts=("num_experts", "num_local_experts"),
-    ),
-    "olmo": Traits(query_bias="attention_bias", output_bias="attention_bias", norm_weights=False),
-    "olmo2": Traits(query_bias="attention_bias", output_bias="attention_bias", query_norm="width"),
-    "olmo3": Traits(query_bias="attention_bias", output_bias="attention_bias", query_norm="width", window=4096),
-    "olmoe": Traits(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_norm="width",
-        experts=("num_experts", "num_local_experts"),
-        expert_width=("intermediate_size",),
-    ),
-    "glm": Traits(query_bias="attention_bias", head_dim=128),
-    "glm4": Traits(query_bias="attention_bias", head_dim=128, norms=4),
-    "glm4_moe": Traits(
-        query_bias="attention_bias",
-        query_norm="head",
-        query_norm_key="use_qk_norm",
-        experts=("n_routed_experts",),
-        shared_count="n_shared_experts",
-    ),
-    "dots1": Traits(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_norm="head",
-        experts=("n_routed_experts",),
-        shared_count="n_shared_experts",
-    ),
-    "ernie4_5": Traits(query_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias", head_dim=128, tied=True),
-    "minimax_m2": Traits(
-        query_norm="width",
-        query_norm_key="use_qk_norm",
-        experts=("num_local_experts",),
-        expert_width=("intermediate_size",),
-    ),
-    "cohere": Traits(query_bias="attention_bias", output_bias="attention_bias", norms=1, tied=True, query_norm="none"),
-    "cohere2": Traits(query_bias="attention_bias", output_bias="attention_bias", norms=1, tied=True, window=4096),
-    "starcoder2": Traits(
-        query_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias", norm_biases=True, gated=False, tied=True
-    ),
-    "stablelm": Traits(query_bias="use_qkv_bias", norm_biases=True),
-    "nemotron": Traits(
-        query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", norm_biases=True, gated=False
-    ),
-    "arcee": Traits(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", gated=False),
-    "seed_oss": Traits(
-        query_bias="attention_bias", output_bias="attention_out_bias", mlp_bias="mlp_bias", head_dim=128
-    ),
-    "exaone4": Traits(query_norm="head"),
-    "hunyuan_v1_dense": Traits(
-        query_bias="attention_bias", output_bias="attention_bias", query_norm="head", mlp_bias=False
-    ),
-    "mimo": Traits(query_bias=True),
-    "phimoe": Traits(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        norm_biases=True,
-        experts=("num_local_experts",),
-        expert_width=("intermediate_size",),
-        head_bias="lm_head_bias",
-    ),
-}
-
-DEFAULT_TRUE: Final = {"use_bias": {"starcoder2"}, "qkv_bias": {"qwen2_moe"}, "attention_bias": {"seed_oss", "gpt_oss"}}
-"""Switches that are on when the configuration does not say, by family."""
+TOP_K: Final = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_topk", "moe_k", "moe_top_k")
 
 
 def read(config: ConfigFields, model_type: str, traits: Traits | None = None) -> Parts:
@@ -259,6 +74,19 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
     )
 
 
+def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
+    """Count Hunyuan experts, whose published configuration repeats one number for every layer."""
+    values = dict(config.values)
+    for key in ("moe_topk", "num_shared_expert", "moe_intermediate_size"):
+        numbers = values.get(key)
+        if isinstance(numbers, list):
+            if len(set(map(str, numbers))) != 1:
+                raise config.error(key, "the same integer for every layer")
+            values[key] = numbers[0]
+    values.setdefault("num_shared_expert", 1)
+    return read(ConfigFields(values, config.model, config.path), model_type)
+
+
 def draft_layers(config: ConfigFields, hidden: int, last: blocks.Layer) -> int:
     """Multi-token-prediction modules: a layer like the last, a projection 2·h -> h, and three norms each.
 
@@ -291,6 +119,17 @@ def layer_windows(config: ConfigFields, layer_count: int, traits: Traits) -> lis
 
 def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
     """Which layers hold experts: all, but for the first k, those named dense, and those off the step."""
+    types = config.words("mlp_layer_types", layer_count)
+    if types is not None:
+        return [kind != "dense" for kind in types]
+    if "moe_layer_start_index" in config:
+        # ERNIE 4.5: from one layer to another at an interval
+        start = config.count("moe_layer_start_index", minimum=0)
+        end = config.count("moe_layer_end_index", default=layer_count - 1, minimum=0)
+        step = config.count("moe_layer_interval", default=1)
+        return [start <= index <= end and (index + 1) % step == 0 for index in range(layer_count)]
+    if isinstance(config.values.get("moe_layer_freq"), (list, tuple)):
+        return [value > 0 for value in config.integers("moe_layer_freq", layer_count) or ()]
     first = config.count("first_k_dense_replace", default=0, minimum=0)
     step = config.count("decoder_sparse_step", "moe_layer_freq", default=1)
     named = set(config.integers("mlp_only_layers") or ())
@@ -304,7 +143,7 @@ def _feed_forwards(
     sparse = sparse_layers(config, layer_count) if traits.experts else [False] * layer_count
     dense = None
     if not all(sparse):
-        dense = blocks.dense_feed_forward(hidden, config.integer("intermediate_size"), gated=traits.gated, bias=bias)
+        dense = blocks.dense_feed_forward(hidden, config.integer(*traits.dense_width), gated=traits.gated, bias=bias)
     if not traits.experts or not any(sparse):
         return dense, None, sparse
     experts = config.count(*traits.experts)
@@ -317,7 +156,7 @@ def _feed_forwards(
     moe = blocks.mixture_of_experts(
         hidden,
         experts=experts,
-        experts_per_token=blocks.experts_per_token(config, experts, "num_experts_per_tok", "experts_per_token"),
+        experts_per_token=blocks.experts_per_token(config, experts, *TOP_K),
         expert_width=width,
         shared_width=shared,
         gated=traits.gated,

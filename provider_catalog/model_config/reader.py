@@ -15,6 +15,9 @@ from provider_catalog.model_config import (
     hybrid,
     llama4,
     llama_like,
+    llama_traits,
+    mamba,
+    mixed_heads,
 )
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.formats import expert_precision, published_precision
@@ -30,15 +33,32 @@ MAX_NESTING: Final = 4
 FamilyReader = Callable[[ConfigFields, str], Parts]
 
 READERS: Final[dict[str, FamilyReader]] = {
-    **dict.fromkeys(llama_like.TRAITS, llama_like.read),
+    **dict.fromkeys(llama_traits.TRAITS, llama_like.read),
     **dict.fromkeys(
-        ("deepseek", "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm_moe_dsa"), deepseek.read
+        (
+            "deepseek",
+            "deepseek_v2",
+            "deepseek_v3",
+            "deepseek_v32",
+            "kimi_k2",
+            "glm_moe_dsa",
+            "glm4_moe_lite",
+            "mistral4",
+        ),
+        deepseek.read,
     ),
     "deepseek_v4": deepseek_v4.read,
     **dict.fromkeys(classic.FAMILIES, classic.read),
     "falcon": classic.read_falcon,
     **dict.fromkeys(("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"), hybrid.read_qwen),
-    "nemotron_h": hybrid.read_nemotron_h,
+    "nemotron_h": mamba.read_nemotron_h,
+    **dict.fromkeys(("granitemoehybrid", "bamba"), mamba.read_granite_hybrid),
+    "kimi_linear": hybrid.read_kimi_linear,
+    **dict.fromkeys(("minimax", "minimax_text_01", "minimax_m1"), hybrid.read_minimax),
+    **dict.fromkeys(("mimo_v2", "mimo_v2_flash"), mixed_heads.read_mimo),
+    **dict.fromkeys(("step3p5", "step3p7", "step3p7_text"), mixed_heads.read_step),
+    "hunyuan_v1_moe": llama_like.read_hunyuan_experts,
+    "granitemoeshared": lambda config, model_type: llama_like.read(config, "granitemoe"),
     **dict.fromkeys(("gemma4", "gemma4_text"), gemma4.read),
     **dict.fromkeys(("llama4", "llama4_text"), llama4.read),
 }

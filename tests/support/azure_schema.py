@@ -5,14 +5,14 @@ assembly inside the package names for every resource its arguments, their types,
 What the check cannot see: values the provider validates by itself, and block counts beyond "one" or "any number".
 """
 
-import gzip
 import json
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 _PACKAGE: Final = "cdktf_cdktf_provider_azurerm"
@@ -50,14 +50,14 @@ class Schema:
 
 @cache
 def _assembly() -> Mapping[str, Any]:
-    folder = files(_PACKAGE).joinpath("_jsii")
-    (archive,) = (entry for entry in folder.iterdir() if entry.name.endswith(".jsii.tgz"))
-    with archive.open("rb") as packed, tarfile.open(fileobj=packed, mode="r|gz") as members:
+    # Found without importing the package, which would import over a thousand submodules.
+    spec = find_spec(_PACKAGE)
+    assert spec is not None and spec.submodule_search_locations, f"{_PACKAGE} is not installed"
+    (archive,) = Path(spec.submodule_search_locations[0], "_jsii").glob("*.jsii.tgz")
+    with tarfile.open(archive, mode="r|gz") as members:
         for member in members:
             if member.name == "package/.jsii" and (content := members.extractfile(member)):
-                raw = content.read()
-                assembly: Mapping[str, Any] = json.loads(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
-                types: Mapping[str, Any] = assembly["types"]
+                types: Mapping[str, Any] = json.load(content)["types"]
                 return types
     raise AssertionError(f"{archive.name} holds no jsii assembly")
 

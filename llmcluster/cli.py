@@ -1,0 +1,134 @@
+"""Commands. Each imports what it needs when it runs, so that `--help` is instant."""
+
+from pathlib import Path
+
+import click
+
+from llmcluster.errors import exit_codes
+
+OUTDIR = Path("cdktf.out")
+HCL_OUTDIR = Path("hcl.out")
+CLUSTERS = "clusters/*.yaml"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="llmcluster", prog_name="llmcluster")
+def cli() -> None:
+    """From a large language model and a workload to reviewed Terraform and a bill, on AWS and Azure."""
+
+
+@cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
+@click.option("--lock", is_flag=True, help="Keep this plan beside the spec; synth then reproduces it byte for byte.")
+def plan(spec: Path, as_json: bool, lock: bool) -> None:
+    """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
+    with exit_codes():
+        from planner.optimizer import plan as make_plan  # noqa: PLC0415
+        from provider_catalog.catalog import Catalog  # noqa: PLC0415
+        from stacks.locks import plan_json, write_lock  # noqa: PLC0415
+        from stacks.specs import load_spec  # noqa: PLC0415
+
+        loaded = load_spec(spec)
+        decided = make_plan(loaded.spec, loaded.architecture, Catalog.load())
+        if as_json:
+            click.echo(plan_json(decided), nl=False)
+        else:
+            from llmcluster.report import print_plan  # noqa: PLC0415
+
+            print_plan(decided)
+        if lock:
+            click.echo(f"locked in {write_lock(decided, spec)}", err=True)
+
+
+@cli.command()
+@click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=OUTDIR, show_default=True, help="Terraform JSON.")
+@click.option("--hcl-out", type=click.Path(path_type=Path), default=HCL_OUTDIR, show_default=True, help="For review.")
+@click.option("--no-hcl", is_flag=True, help="Write the JSON that Terraform applies and no HCL.")
+def synth(specs: tuple[Path, ...], out: Path, hcl_out: Path, no_hcl: bool) -> None:
+    """Write the Terraform stacks of SPECS (all of clusters/ when none is named) with plan and cost beside them."""
+    with exit_codes():
+        from stacks.app import synthesize  # noqa: PLC0415
+
+        for stack in synthesize(specs or _example_specs(), out, None if no_hcl else hcl_out):
+            locked = " (from its lock)" if stack.locked else ""
+            click.echo(f"{stack.name}{locked}: {stack.folder}" + (f", {stack.hcl_folder}" if stack.hcl_folder else ""))
+
+
+@cli.command()
+def demo() -> None:
+    """Plan and synthesize the example clusters and print every decision and bill."""
+    with exit_codes():
+        from llmcluster.report import print_plan, print_where  # noqa: PLC0415
+        from provider_catalog.catalog import Catalog  # noqa: PLC0415
+        from stacks.app import plan_specs, write_stacks  # noqa: PLC0415
+
+        catalog = Catalog.load()
+        planned = plan_specs(_example_specs(), catalog)
+        written = write_stacks(planned, catalog, OUTDIR, HCL_OUTDIR)
+        for entry in planned:
+            print_plan(entry.plan)
+            print_where([stack for stack in written if stack.cluster == entry.plan.name])
+
+
+@cli.command()
+@click.argument("model")
+@click.option("--weights", default=None, help="Format of the weights; the published one when left out.")
+@click.option("--kv-cache", default="bf16", show_default=True, help="Format of the KV cache.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def size(model: str, weights: str | None, kv_cache: str, as_json: bool) -> None:
+    """Say what MODEL holds: a preset, a config.json or its folder, or a nominal size such as 65B."""
+    with exit_codes():
+        from llmcluster.size import model_size  # noqa: PLC0415
+        from provider_catalog.models import load_model  # noqa: PLC0415
+
+        result = model_size(load_model(model, Path()), weights, kv_cache)
+        if as_json:
+            click.echo(result.to_json())
+        else:
+            from llmcluster.report import print_size  # noqa: PLC0415
+
+            print_size(result)
+
+
+@cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def cost(spec: Path, as_json: bool) -> None:
+    """Print the bill of SPEC, line by line with the source of every price; a locked plan is taken as it stands."""
+    with exit_codes():
+        from llmcluster.report import print_cost  # noqa: PLC0415
+        from provider_catalog.catalog import Catalog  # noqa: PLC0415
+        from stacks.app import plan_specs  # noqa: PLC0415
+
+        decided = plan_specs([spec], Catalog.load())[0].plan
+        if as_json:
+            click.echo(decided.cost.model_dump_json(indent=2))
+        else:
+            print_cost(decided)
+
+
+@cli.group()
+def spec() -> None:
+    """About the spec file itself."""
+
+
+@spec.command()
+def schema() -> None:
+    """Print the JSON Schema of a spec, so that editors complete and check it."""
+    import json  # noqa: PLC0415
+
+    from planner.spec import ClusterSpec  # noqa: PLC0415
+
+    click.echo(json.dumps(ClusterSpec.model_json_schema(), indent=2))
+
+
+def _example_specs() -> tuple[Path, ...]:
+    """The specs of clusters/ below the working directory."""
+    from planner.errors import SpecError  # noqa: PLC0415
+
+    found = tuple(sorted(Path().glob(CLUSTERS)))
+    if not found:
+        raise SpecError(f"no spec matches {CLUSTERS} here ({Path.cwd()}); name a spec, or run from the project's root")
+    return found

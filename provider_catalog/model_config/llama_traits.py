@@ -1,0 +1,251 @@
+"""What sets each Llama-like family apart from Llama: one row a family.
+
+Source of every row: the family's modeling and configuration files in Hugging Face transformers 5.23.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+@dataclass(frozen=True)
+class Traits:
+    """How a family differs from Llama."""
+
+    query_bias: bool | str = False
+    """On query, key and value projections: always, never, or by this key."""
+    output_bias: bool | str = False
+    mlp_bias: bool | str = False
+    query_norm: Literal["none", "head", "width"] = "none"
+    """Norms on queries and keys: one weight a head dimension shared by heads, or one over the whole width."""
+    query_norm_key: str | None = None
+    """Key that switches the query norm on, where it is optional."""
+    norms: int = 2
+    norm_biases: bool = False
+    norm_weights: bool = True
+    gated: bool = True
+    tied: bool = False
+    """Whether head and embedding are one when the configuration does not say."""
+    head_dim: int | None = None
+    """Default of the family where `head_dim` is missing; None: hidden size / heads."""
+    window: int | None = None
+    """Default of the family where `sliding_window` is missing."""
+    window_switch: str | None = None
+    """Key without which the window is not used, and its default is false."""
+    window_period: int | None = None
+    """Default of the family for the interval at which a layer sees all, the others only the window."""
+    experts: tuple[str, ...] = ()
+    """Keys of the number of routed experts; empty for a dense family."""
+    expert_width: tuple[str, ...] = ("moe_intermediate_size",)
+    dense_width: tuple[str, ...] = ("intermediate_size",)
+    shared_width: str | None = None
+    """Key of the width of the shared expert, 0 when missing."""
+    shared_count: str | None = None
+    """Key of the number of shared experts, each of the routed experts' width."""
+    shared_gate: bool = False
+    router_bias: bool = False
+    expert_bias: bool = False
+    sinks: bool = False
+    head_bias: bool | str = False
+    embedding_counts_as_active: bool = True
+
+
+LLAMA: Final = Traits(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias")
+QWEN3: Final = Traits(query_bias="attention_bias", output_bias="attention_bias", query_norm="head", head_dim=128)
+
+TRAITS: Final[dict[str, Traits]] = {
+    "gemma": Traits(query_bias="attention_bias", output_bias="attention_bias", head_dim=256, tied=True),
+    "gemma2": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        head_dim=256,
+        tied=True,
+        norms=4,
+        window=4096,
+        window_period=2,
+    ),
+    "gemma3_text": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        query_norm="head",
+        head_dim=256,
+        tied=True,
+        norms=4,
+        window=4096,
+        window_period=6,
+    ),
+    # gpt-oss model card, arXiv 2508.10925, Table 1: the active count leaves the input embedding out
+    "gpt_oss": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        sinks=True,
+        head_dim=64,
+        window=128,
+        window_period=2,
+        experts=("num_local_experts", "num_experts"),
+        expert_width=("intermediate_size",),
+        router_bias=True,
+        expert_bias=True,
+        embedding_counts_as_active=False,
+    ),
+    "llama": LLAMA,
+    "internlm2": LLAMA,
+    "yi": LLAMA,
+    "smollm3": LLAMA,
+    "granite": Traits(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", tied=False),
+    "mistral": Traits(window=4096),
+    "ministral": Traits(window=4096),
+    "ministral3": Traits(),
+    "phi3": Traits(),
+    "mixtral": Traits(experts=("num_local_experts",), expert_width=("intermediate_size",)),
+    "qwen2": Traits(query_bias=True, window_switch="use_sliding_window"),
+    # Qwen2-VL and Qwen2.5-VL keep the decoder of Qwen2
+    **dict.fromkeys(
+        ("qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text", "qwen2_5_omni_text"),
+        Traits(query_bias=True, window_switch="use_sliding_window"),
+    ),
+    "qwen2_moe": Traits(
+        query_bias="qkv_bias",
+        window_switch="use_sliding_window",
+        experts=("num_experts", "num_local_experts"),
+        shared_width="shared_expert_intermediate_size",
+        shared_gate=True,
+    ),
+    "qwen3": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        query_norm="head",
+        head_dim=128,
+        window_switch="use_sliding_window",
+    ),
+    "qwen3_moe": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        query_norm="head",
+        window_switch="use_sliding_window",
+        experts=("num_experts", "num_local_experts"),
+    ),
+    "qwen3_vl_text": QWEN3,
+    **dict.fromkeys(
+        ("qwen3_vl_moe_text", "qwen3_omni_moe_text"),
+        Traits(
+            query_bias="attention_bias",
+            output_bias="attention_bias",
+            query_norm="head",
+            experts=("num_experts", "num_local_experts"),
+        ),
+    ),
+    "olmo": Traits(query_bias="attention_bias", output_bias="attention_bias", norm_weights=False),
+    "olmo2": Traits(query_bias="attention_bias", output_bias="attention_bias", query_norm="width"),
+    "olmo3": Traits(query_bias="attention_bias", output_bias="attention_bias", query_norm="width", window=4096),
+    "olmoe": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        query_norm="width",
+        experts=("num_experts", "num_local_experts"),
+        expert_width=("intermediate_size",),
+    ),
+    "glm": Traits(query_bias="attention_bias", head_dim=128),
+    "glm4": Traits(query_bias="attention_bias", head_dim=128, norms=4),
+    "glm4v_text": Traits(query_bias=True, norms=4),
+    **dict.fromkeys(
+        ("glm4_moe", "glm4v_moe_text"),
+        Traits(
+            query_bias="attention_bias",
+            query_norm="head",
+            query_norm_key="use_qk_norm",
+            head_dim=128,
+            experts=("n_routed_experts",),
+            shared_count="n_shared_experts",
+        ),
+    ),
+    "cohere2_moe": Traits(norms=1, experts=("num_experts", "num_local_experts"), expert_width=("intermediate_size",)),
+    "exaone_moe": Traits(
+        query_norm="head",
+        window=4096,
+        window_period=4,
+        experts=("num_experts",),
+        shared_count="num_shared_experts",
+    ),
+    "hunyuan_v1_moe": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        query_norm="head",
+        experts=("num_experts",),
+        expert_width=("moe_intermediate_size", "intermediate_size"),
+        shared_count="num_shared_expert",
+    ),
+    "granitemoe": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        experts=("num_local_experts",),
+        expert_width=("intermediate_size",),
+        shared_width="shared_intermediate_size",
+    ),
+    "minimax_m3_vl_text": Traits(
+        query_norm="head",
+        experts=("num_local_experts",),
+        expert_width=("intermediate_size",),
+        dense_width=("dense_intermediate_size", "intermediate_size"),
+        shared_width="shared_intermediate_size",
+    ),
+    "ernie4_5_moe": Traits(
+        query_bias="use_bias",
+        output_bias="use_bias",
+        mlp_bias="use_bias",
+        tied=True,
+        experts=("moe_num_experts",),
+        shared_count="moe_num_shared_experts",
+    ),
+    "dots1": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        query_norm="head",
+        experts=("n_routed_experts",),
+        shared_count="n_shared_experts",
+    ),
+    "ernie4_5": Traits(query_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias", head_dim=128, tied=True),
+    "minimax_m2": Traits(
+        query_norm="width",
+        query_norm_key="use_qk_norm",
+        experts=("num_local_experts",),
+        expert_width=("intermediate_size",),
+    ),
+    "cohere": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        norms=1,
+        tied=True,
+        query_norm="width",
+        query_norm_key="use_qk_norm",
+    ),
+    "cohere2": Traits(query_bias="attention_bias", output_bias="attention_bias", norms=1, tied=True, window=4096),
+    "starcoder2": Traits(
+        query_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias", norm_biases=True, gated=False, tied=True
+    ),
+    "stablelm": Traits(query_bias="use_qkv_bias", norm_biases=True),
+    "nemotron": Traits(
+        query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", norm_biases=True, gated=False
+    ),
+    # Its activation learns two numbers a layer, which are not counted
+    "apertus": Traits(query_bias="attention_bias", output_bias="attention_bias", gated=False, query_norm="head"),
+    "arcee": Traits(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", gated=False),
+    "seed_oss": Traits(
+        query_bias="attention_bias", output_bias="attention_out_bias", mlp_bias="mlp_bias", head_dim=128
+    ),
+    "exaone4": Traits(query_norm="head"),
+    "hunyuan_v1_dense": Traits(
+        query_bias="attention_bias", output_bias="attention_bias", query_norm="head", mlp_bias=False
+    ),
+    "mimo": Traits(query_bias=True),
+    "phimoe": Traits(
+        query_bias="attention_bias",
+        output_bias="attention_bias",
+        norm_biases=True,
+        experts=("num_local_experts",),
+        expert_width=("intermediate_size",),
+        head_bias="lm_head_bias",
+    ),
+}
+
+DEFAULT_TRUE: Final = {"use_bias": {"starcoder2"}, "qkv_bias": {"qwen2_moe"}, "attention_bias": {"seed_oss", "gpt_oss"}}
+"""Switches that are on when the configuration does not say, by family."""

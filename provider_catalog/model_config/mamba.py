@@ -1,0 +1,239 @@
+"""Decoders that mix attention with Mamba-2: Nemotron-H, Nemotron 3, Granite 4, Bamba, Falcon-H1.
+
+Sources: Mamba-2, Dao and Gu 2024, arXiv 2405.21060; Nemotron-H, arXiv 2504.03624; shapes as in Hugging Face
+transformers 5.23.
+"""
+
+from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.facts import CatalogError
+from provider_catalog.model_config import blocks
+from provider_catalog.model_config.fields import ConfigFields
+from provider_catalog.model_config.formats import DTYPES
+from provider_catalog.model_config.llama_like import TOP_K
+from provider_catalog.model_config.parts import Parts, positions, vocabulary
+
+
+def read_nemotron_h(config: ConfigFields, model_type: str) -> Parts:
+    """Count Nemotron-H and Nemotron 3: every layer is one block, by a pattern of letters."""
+    hidden = config.integer("hidden_size")
+    pattern = _pattern(config)
+    letters: dict[str, blocks.Layer] = {}
+    for letter in dict.fromkeys(pattern):
+        if letter == "M":
+            block: tuple[Attention, FeedForward] = (_mamba2(config, hidden), blocks.NO_FEED_FORWARD)
+        elif letter == "*":
+            block = (_nemotron_attention(config, hidden), blocks.NO_FEED_FORWARD)
+        elif letter == "-":
+            width = config.integer("intermediate_size")
+            bias = config.flag("mlp_bias", default=False)
+            block = (blocks.NO_ATTENTION, blocks.dense_feed_forward(hidden, width, gated=False, bias=bias))
+        else:
+            block = (blocks.NO_ATTENTION, _nemotron_experts(config, hidden))
+        letters[letter] = (*block, hidden)
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config),
+        tied=config.flag("tie_word_embeddings", default=False),
+        layers=[letters[letter] for letter in pattern],
+        other=hidden,
+    )
+
+
+def _pattern(config: ConfigFields) -> str:
+    """M Mamba-2, * attention, - dense feed-forward, E experts; one letter a layer."""
+    names = {"mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*", "mlp": "-", "moe": "E"}
+    allowed = "a string of M, *, - and E, one a layer"
+    if "hybrid_override_pattern" not in config:
+        for key in ("layers_block_type", "layer_types"):
+            listed = config.values.get(key)
+            length = len(listed) if isinstance(listed, list) else 1
+            kinds = config.words(key, config.count("num_hidden_layers", default=max(length, 1)))
+            if kinds is not None:
+                if any(kind not in names for kind in kinds):
+                    raise config.error(key, f"a list of {', '.join(names)}")
+                return "".join(names[kind] for kind in kinds)
+    pattern = config.text("hybrid_override_pattern", default="")
+    if not pattern or set(pattern) - set("M*-E") or len(pattern) > 4096:
+        raise config.error("hybrid_override_pattern", allowed)
+    layer_count = config.optional_integer("num_hidden_layers")
+    if layer_count is not None and layer_count != len(pattern):
+        raise CatalogError(
+            f"{config.model}: config key '{config.path}num_hidden_layers' is {layer_count}; allowed: "
+            f"{len(pattern)}, the length of hybrid_override_pattern"
+        )
+    return pattern
+
+
+def _nemotron_attention(config: ConfigFields, hidden: int) -> Attention:
+    heads = config.count("num_attention_heads")
+    kv_heads = config.count("num_key_value_heads", default=heads)
+    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    head_dim = config.integer("head_dim", "attention_head_dim", default=128)
+    bias = config.flag("attention_bias", default=False)
+    return blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
+
+
+def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
+    experts = config.count("n_routed_experts")
+    shared = config.integer("moe_shared_expert_intermediate_size", default=0, minimum=0)
+    block = blocks.mixture_of_experts(
+        config.integer("moe_latent_size", default=hidden),
+        experts=experts,
+        experts_per_token=blocks.experts_per_token(config, experts, "num_experts_per_tok"),
+        expert_width=config.integer("moe_intermediate_size"),
+        gated=False,
+    )
+    # With latent experts (Nemotron 3 Super) router and shared experts still work on the full width.
+    latent = config.integer("moe_latent_size", default=0, minimum=0)
+    router = experts * hidden
+    shared_parameters = 2 * hidden * shared * config.count("n_shared_experts", default=1, minimum=0)
+    return block.model_copy(
+        update={
+            "intermediate_size": shared,
+            "router_parameters": router,
+            "parameters": block.routed_expert_parameters + router + shared_parameters + 2 * hidden * latent,
+        }
+    )
+
+
+def _mamba2(config: ConfigFields, hidden: int) -> Attention:
+    return mamba2_block(
+        hidden,
+        heads=config.count("mamba_num_heads"),
+        head_dim=config.integer("mamba_head_dim"),
+        groups=config.count("n_groups", default=1),
+        state=config.integer("ssm_state_size"),
+        kernel=config.count("conv_kernel", default=4),
+        bias=config.flag("use_bias", "mamba_proj_bias", default=False),
+        conv_bias=config.flag("use_conv_bias", default=True),
+        state_format=config.text("mamba_ssm_cache_dtype", default="bfloat16"),
+    )
+
+
+def mamba2_block(
+    hidden: int,
+    *,
+    heads: int,
+    head_dim: int,
+    groups: int,
+    state: int,
+    kernel: int,
+    bias: bool,
+    conv_bias: bool,
+    normed: bool = True,
+    state_format: str = "bfloat16",
+) -> Attention:
+    """Mamba-2: state heads·d·n a sequence and a short convolution (arXiv 2405.21060, section 7)."""
+    inner = heads * head_dim
+    convolved = inner + 2 * groups * state
+    small = convolved * (kernel + (1 if conv_bias else 0)) + 3 * heads + (inner if normed else 0)
+    small += inner + convolved + heads + hidden if bias else 0
+    return Attention(
+        kind="ssm",
+        heads=heads,
+        kv_heads=groups,
+        head_dim=head_dim,
+        value_head_dim=head_dim,
+        state_values=heads * head_dim * state + convolved * (kernel - 1),
+        state_precision=DTYPES.get(state_format, "bf16"),
+        parameters=hidden * (inner + convolved + heads) + inner * hidden + small,
+        high_precision_parameters=small,
+    )
+
+
+def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
+    """Count Granite 4 and Bamba: Mamba-2 or attention in every layer, each followed by a feed-forward block."""
+    hidden = config.integer("hidden_size")
+    layer_count = config.count("num_hidden_layers")
+    heads = config.count("num_attention_heads")
+    kv_heads = config.count("num_key_value_heads", default=heads)
+    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
+    bias = config.flag("attention_bias", default=False)
+    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
+    mamba_heads = config.count("mamba_n_heads", default=128)
+    inner = hidden * config.count("mamba_expand", default=2)
+    mamba = mamba2_block(
+        hidden,
+        heads=mamba_heads,
+        head_dim=config.divided("mamba_expand", inner, mamba_heads, "mamba_n_heads"),
+        groups=config.count("mamba_n_groups", default=1),
+        state=config.integer("mamba_d_state", default=256),
+        kernel=config.count("mamba_d_conv", default=4),
+        bias=config.flag("mamba_proj_bias", default=False),
+        conv_bias=config.flag("mamba_conv_bias", default=True),
+    )
+    feed_forward = _granite_feed_forward(config, hidden)
+    types = config.words("layer_types", layer_count) or config.words("layers_block_type", layer_count)
+    indices = config.integers("attn_layer_indices") or ()
+    if types is not None:
+        is_attention = [kind in ("attention", "full_attention") for kind in types]
+    else:
+        is_attention = [index in indices for index in range(layer_count)]
+    shapes = {True: (attention, feed_forward, 2 * hidden), False: (mamba, feed_forward, 2 * hidden)}
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config),
+        tied=config.flag("tie_word_embeddings", default=False),
+        layers=[shapes[kind] for kind in is_attention],
+        other=hidden,
+    )
+
+
+def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
+    """Count Falcon-H1: attention and Mamba-2 side by side in every layer (arXiv 2507.22448, section 2)."""
+    hidden = config.integer("hidden_size")
+    heads = config.count("num_attention_heads")
+    kv_heads = config.count("num_key_value_heads", default=heads)
+    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
+    bias = config.flag("attention_bias", default=False)
+    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
+    mamba_heads = config.count("mamba_n_heads", default=128)
+    inner = config.integer("mamba_d_ssm", default=2 * hidden)
+    mamba = mamba2_block(
+        hidden,
+        heads=mamba_heads,
+        head_dim=config.divided("mamba_d_ssm", inner, mamba_heads, "mamba_n_heads"),
+        groups=config.count("mamba_n_groups", default=1),
+        state=config.integer("mamba_d_state", default=256),
+        kernel=config.count("mamba_d_conv", default=4),
+        bias=config.flag("mamba_proj_bias", default=False),
+        conv_bias=config.flag("mamba_conv_bias", default=True),
+        normed=config.flag("mamba_rms_norm", default=False),
+    )
+    both = attention.model_copy(
+        update={
+            "state_values": mamba.state_values,
+            "parameters": attention.parameters + mamba.parameters,
+            "high_precision_parameters": attention.high_precision_parameters + mamba.high_precision_parameters,
+        }
+    )
+    feed_forward = blocks.dense_feed_forward(
+        hidden, config.integer("intermediate_size"), bias=config.flag("mlp_bias", default=False)
+    )
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config),
+        tied=config.flag("tie_word_embeddings", default=False),
+        layers=[(both, feed_forward, 2 * hidden)] * config.count("num_hidden_layers"),
+        other=hidden,
+    )
+
+
+def _granite_feed_forward(config: ConfigFields, hidden: int) -> FeedForward:
+    """Experts beside a shared block, the shared block alone where there are none, or a plain block (Bamba)."""
+    experts = config.count("num_local_experts", default=0, minimum=0)
+    shared = config.integer("shared_intermediate_size", default=0, minimum=0)
+    if not experts:
+        return blocks.dense_feed_forward(hidden, shared or config.integer("intermediate_size"))
+    return blocks.mixture_of_experts(
+        hidden,
+        experts=experts,
+        experts_per_token=blocks.experts_per_token(config, experts, *TOP_K),
+        expert_width=config.integer("intermediate_size"),
+        shared_width=shared,
+    )

@@ -1,0 +1,154 @@
+"""Purchase mix and bill: sums, provenance, the newsvendor's quantile, and published totals."""
+
+import math
+from typing import Any
+
+import pytest
+
+from planner.capacity import BUSINESS_HOURS, Offers, serving_mix
+from planner.errors import InfeasibleError
+from planner.goodput import goodput
+from planner.optimizer import plan
+from planner.plan import Plan
+from planner.spec import Capacity
+from planner.spec_reader import read_spec
+from provider_catalog.catalog import Catalog
+from provider_catalog.facts import Provenance
+from provider_catalog.models import load_model
+from provider_catalog.prices import InstancePrice, PurchaseOption
+
+
+def offer(option: PurchaseOption, usd_per_hour: float) -> InstancePrice:
+    return InstancePrice(
+        provider="x",
+        region="r",
+        zone=None,
+        instance_type="t",
+        option=option,
+        usd_per_hour=usd_per_hour,
+        provenance=Provenance(source="test", as_of="2026", kind="list"),
+    )
+
+
+def offers(on_demand: float = 10, spot: float | None = None, commitment: float | None = None) -> Offers:
+    return Offers(
+        on_demand=offer("on-demand", on_demand),
+        spot=None if spot is None else offer("spot", spot),
+        commitment=None if commitment is None else offer("reserved-1y", commitment),
+    )
+
+
+def test_newsvendor_reserves_up_to_the_price_ratio() -> None:
+    # Demand is 10 nodes in 9 of 24 hours and 4 otherwise. At 30 % of the on-demand price the upper six pay (9/24 =
+    # 37.5 % of the time in use), at 40 % they do not: r is reserved while P(demand >= r) >= reserved / on-demand.
+    day = tuple(1.0 if hour < 9 else 0.4 for hour in range(24))
+    cheap = serving_mix(10, 1, Capacity(demand=day), offers(commitment=3.0))
+    dear = serving_mix(10, 1, Capacity(demand=day), offers(commitment=4.0))
+    assert cheap is not None and dear is not None
+    assert cheap.purchase.reserved_nodes == 10
+    assert dear.purchase.reserved_nodes == 4
+    assert dear.mean_on_demand_nodes == pytest.approx(6 * 9 / 24)
+
+
+def test_spot_needs_consent_and_leaves_half_of_a_serving_fleet() -> None:
+    refused = serving_mix(8, 1, Capacity(), offers(spot=1.0))
+    allowed = serving_mix(8, 1, Capacity(interruption="tolerate"), offers(spot=1.0))
+    assert refused is not None and allowed is not None
+    assert refused.purchase.spot_nodes == 0
+    assert allowed.purchase.spot_nodes == 4
+    dear = serving_mix(8, 1, Capacity(interruption="tolerate"), offers(spot=10.0))
+    assert dear is not None and dear.purchase.spot_nodes == 0
+
+
+@pytest.mark.parametrize("gang", [1, 2, 4])
+@pytest.mark.parametrize("interruption", ["never", "tolerate"])
+def test_shares_sum_to_the_fleet_in_whole_gangs(gang: int, interruption: str) -> None:
+    capacity = Capacity.model_validate({"demand": "business-hours", "interruption": interruption})
+    mix = serving_mix(12, gang, capacity, offers(spot=2.0, commitment=6.0))
+    assert mix is not None
+    bought = mix.purchase
+    assert bought.reserved_nodes + bought.spot_nodes + bought.on_demand_nodes == 12
+    assert bought.reserved_nodes % gang == bought.spot_nodes % gang == 0
+
+
+def test_nothing_priced_is_no_mix() -> None:
+    assert serving_mix(2, 1, Capacity(), Offers(on_demand=None, spot=offer("spot", 1), commitment=None)) is None
+
+
+def test_goodput_falls_with_interruptions() -> None:
+    values = [goodput(rate) for rate in (0, 0.001, 0.01, 0.1)]
+    assert values[0] == 1
+    assert values == sorted(values, reverse=True)
+
+
+def test_business_hours_is_a_week() -> None:
+    assert len(BUSINESS_HOURS) == 168
+    assert max(BUSINESS_HOURS) == 1
+
+
+def serve(**rest: Any) -> Plan:
+    document: dict[str, Any] = {
+        "name": "chat",
+        "model": "Qwen/Qwen2.5-7B",
+        "workload": {"kind": "inference", "request_rate_per_s": 40},
+        "placement": {"providers": ["aws"], "regions": ["us-east-1"]},
+        **rest,
+    }
+    return plan(read_spec(document, "spec"), load_model("Qwen/Qwen2.5-7B", None), Catalog.load())
+
+
+def test_items_add_up_to_the_totals_and_name_their_sources() -> None:
+    cost = serve().cost
+    assert cost.usd_per_hour is not None and cost.usd_per_month is not None
+    assert math.fsum(item.usd_per_hour or 0 for item in cost.items) == pytest.approx(cost.usd_per_hour, rel=1e-12)
+    assert cost.usd_per_month == pytest.approx(730 * cost.usd_per_hour)
+    for item in cost.items:
+        assert item.provenance.source
+        if item.usd_per_hour is None:
+            assert item.name in cost.unknown
+        else:
+            assert item.unit_price_usd is not None
+            hours = 730 if item.unit.endswith("-month") else 1
+            assert item.usd_per_hour == pytest.approx(item.quantity * item.unit_price_usd / hours)
+
+
+def test_an_unknown_price_is_said_and_not_chosen_by_default() -> None:
+    # AWS sells p5e by Capacity Block only: no on-demand price exists
+    with pytest.raises(InfeasibleError) as raised:
+        serve(placement={"providers": ["aws"], "regions": ["us-east-2"], "instance_types": ["p5e.48xlarge"]})
+    assert "Capacity Block" in raised.value.nearest[0].reason
+
+
+def test_the_published_cost_of_deepseek_v3() -> None:
+    # DeepSeek-V3 report (arXiv 2412.19437), Table 1: 2.788 M H800 hours at 2 USD are 5.576 M USD. Our bill of a run is
+    # nodes x price x hours, so the same hours at the same price per 8-GPU node must give the same sum.
+    from planner.cost import Bill, cluster_cost  # noqa: PLC0415
+    from planner.capacity import training_mix  # noqa: PLC0415
+    from planner.plan import TrainingPerformance  # noqa: PLC0415
+
+    gpus, gpu_hours = 2048, 2_788_000
+    performance = TrainingPerformance(
+        engine="published",
+        step_time_s=1,
+        steps=1,
+        mfu=0.4,
+        hfu=0.4,
+        tflops_per_gpu=1,
+        tokens_per_s_per_gpu=1,
+        goodput=1,
+        gpu_hours=gpu_hours,
+        days=gpu_hours / gpus / 24,
+        breakdown_s={},
+    )
+    node = offers(on_demand=8 * 2.0)
+    mix = training_mix(gpus // 8, Capacity(), node, 1.0)
+    assert mix is not None
+    bill = Bill("x", "r", gpus // 8, None, 0.0, 0)
+    cost = cluster_cost(Catalog.load().prices, bill, node, mix, performance, gpu_hours / gpus)
+    assert cost.usd_per_run == pytest.approx(5_576_000, rel=1e-6)
+
+
+def test_the_budget_is_a_bound() -> None:
+    with pytest.raises(InfeasibleError) as raised:
+        serve(budget={"usd_per_month": 100})
+    assert "the budget is 100" in raised.value.nearest[0].reason

@@ -1,0 +1,172 @@
+"""Serving plans against kernel-level reference latencies, and what must hold of any plan."""
+
+import csv
+import statistics
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.errors import InfeasibleError, SpecError
+from planner.optimizer import plan
+from planner.plan import InferencePerformance, Plan
+from planner.spec_reader import read_spec
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import Catalog
+from provider_catalog.models import load_model
+
+REFERENCE = Path(__file__).parent / "data" / "kernel_latencies.csv"
+AWS = {"providers": ["aws"], "regions": ["us-east-1"]}
+
+
+@cache
+def model(name: str) -> ModelArchitecture:
+    return load_model(name, None)
+
+
+def serve(name: str, workload: dict[str, Any], **rest: Any) -> Plan:
+    document = {"name": "chat", "model": name, "workload": {"kind": "inference", **workload}, **rest}
+    return plan(read_spec(document, "spec"), model(name), Catalog.load())
+
+
+def performance(decided: Plan) -> InferencePerformance:
+    assert isinstance(decided.performance, InferencePerformance)
+    return decided.performance
+
+
+def _reference_errors(phase: str) -> list[float]:
+    """Relative error of every reference point, replayed through pins."""
+    lines = [line for line in REFERENCE.read_text().splitlines() if not line.startswith("#")]
+    errors = []
+    for row in csv.DictReader(lines):
+        if row["phase"] != phase:
+            continue
+        replayed = serve(
+            row["model"],
+            {
+                "concurrency": 1,
+                "prompt_tokens": int(row["prompt_tokens"]),
+                "output_tokens": int(row["output_tokens"]),
+            },
+            precision={"weights": row["weights"], "kv_cache": row["kv_cache"]},
+            pin={
+                "node": {"gpu": row["gpu"], "gpus": 8, "nic_gbit_per_s": 3200},
+                "nodes": max(1, int(row["tensor"]) // 8),
+                "batch": int(row["batch"]),
+                "layout": {"tensor": int(row["tensor"]), "pipeline": 1},
+            },
+        )
+        found = performance(replayed)
+        ours = found.prefill_ms if phase == "prefill" else found.decode_step_ms
+        errors.append(abs(ours / float(row["latency_ms"]) - 1))
+    return errors
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_latencies_agree_with_the_kernel_reference(phase: str) -> None:
+    errors = sorted(_reference_errors(phase))
+    assert len(errors) > 50
+    assert statistics.median(errors) <= 0.12
+    assert errors[int(0.9 * len(errors))] <= 0.35
+
+
+def test_deepseek_r1_fits_one_node_of_eight_h200() -> None:
+    # DeepSeek-V3 repository, "How to run locally": 8 x H200 hold the fp8 weights, 8 x H100 do not
+    decided = serve(
+        "deepseek-ai/DeepSeek-R1",
+        {"request_rate_per_s": 1, "prompt_tokens": 2048, "output_tokens": 512},
+        precision={"weights": "fp8"},
+        placement={**AWS, "instance_types": ["p5en.48xlarge"]},
+    )
+    assert decided.choice.nodes == 1
+    assert 640 / 8 < decided.memory_per_gpu.weights_bytes / 1e9 < 720 / 8
+    two = serve(
+        "deepseek-ai/DeepSeek-R1",
+        {"request_rate_per_s": 1, "prompt_tokens": 2048, "output_tokens": 512},
+        precision={"weights": "fp8"},
+        placement={**AWS, "instance_types": ["p5.48xlarge"]},
+    )
+    assert two.choice.nodes == 2
+    assert two.choice.multi_node
+
+
+def test_a_gpu_without_the_format_is_rejected_with_the_reason() -> None:
+    # NVIDIA A100 data sheet: no FP8 tensor cores
+    with pytest.raises(InfeasibleError) as raised:
+        serve(
+            "meta-llama/Meta-Llama-3.1-8B",
+            {"request_rate_per_s": 1},
+            precision={"weights": "fp8"},
+            placement={**AWS, "instance_types": ["p4d.24xlarge"]},
+        )
+    assert "A100-40GB has no fp8" in raised.value.nearest[0].reason
+
+
+def test_the_slo_holds_and_memory_fits() -> None:
+    decided = serve(
+        "meta-llama/Meta-Llama-3.1-70B",
+        {
+            "request_rate_per_s": 20,
+            "prompt_tokens": 1500,
+            "output_tokens": 300,
+            "slo": {"ttft_ms": 800, "tpot_ms": 40},
+        },
+        placement=AWS,
+    )
+    found = performance(decided)
+    assert found.ttft_ms <= 800
+    assert found.tpot_ms <= 40
+    assert found.requests_per_s >= 20 * 0.999
+    assert decided.memory_per_gpu.total_bytes <= decided.memory_per_gpu.capacity_bytes
+    hourly = [other.usd_per_hour for other in decided.alternatives if other.usd_per_hour is not None]
+    assert all((decided.cost.usd_per_hour or 0) <= amount for amount in hourly)
+
+
+@settings(max_examples=12, deadline=None)
+@given(rate=st.floats(0.5, 50), tpot_ms=st.floats(30, 200))
+def test_more_load_or_a_tighter_slo_never_costs_less(rate: float, tpot_ms: float) -> None:
+    def hourly(rate: float, tpot_ms: float) -> float:
+        workload = {"request_rate_per_s": rate, "slo": {"ttft_ms": 2000, "tpot_ms": tpot_ms}}
+        return serve("Qwen/Qwen2.5-7B", workload, placement=AWS).cost.usd_per_hour or 0
+
+    base = hourly(rate, tpot_ms)
+    assert hourly(rate * 1.5, tpot_ms) >= base - 1e-9
+    assert hourly(rate, tpot_ms * 1.5) <= base + 1e-9
+
+
+@settings(max_examples=20, deadline=None)
+@given(prompt=st.integers(64, 8000), batch=st.integers(1, 128))
+def test_a_longer_prompt_or_larger_batch_is_never_faster(prompt: int, batch: int) -> None:
+    def replay(prompt: int, batch: int) -> InferencePerformance:
+        pin = {
+            "node": {"gpu": "H100", "gpus": 8, "nic_gbit_per_s": 3200},
+            "nodes": 1,
+            "batch": batch,
+            "layout": {"tensor": 8, "pipeline": 1},
+        }
+        workload = {"concurrency": 1, "prompt_tokens": prompt, "output_tokens": 128}
+        return performance(serve("meta-llama/Meta-Llama-3.1-70B", workload, pin=pin))
+
+    base, longer, larger = replay(prompt, batch), replay(prompt + 500, batch), replay(prompt, batch + 8)
+    assert longer.prefill_ms > base.prefill_ms
+    assert longer.decode_step_ms >= base.decode_step_ms
+    assert larger.decode_step_ms >= base.decode_step_ms
+    assert larger.tokens_per_s >= base.tokens_per_s
+
+
+def test_a_context_beyond_the_models_is_refused() -> None:
+    with pytest.raises(SpecError, match="4096 tokens at most"):
+        serve("meta-llama/Llama-2-7b-hf", {"prompt_tokens": 4000, "output_tokens": 1000})
+
+
+def test_an_slo_that_nothing_reaches_names_the_nearest() -> None:
+    with pytest.raises(InfeasibleError) as raised:
+        serve(
+            "meta-llama/Meta-Llama-3.1-405B",
+            {"request_rate_per_s": 1, "slo": {"ttft_ms": 1, "tpot_ms": 0.01}},
+            placement=AWS,
+        )
+    assert any("the SLO is" in miss.reason for miss in raised.value.nearest)
