@@ -1,8 +1,8 @@
 """Light registration of prebuilt CDKTF provider packages.
 
-The top ``__init__`` of a prebuilt provider imports all of its submodules, over a thousand a cloud, although a stack uses
-a few dozen. Registering a package object that has the ``__path__`` but was never executed leaves each submodule to be
-imported when it is named::
+The top ``__init__`` of a prebuilt provider imports all of its submodules, over a thousand a cloud, although a stack
+uses a few dozen. Registering a package object that has the ``__path__`` but was never executed leaves each submodule to
+be imported when it is named::
 
     from cdk.providers import register
 
@@ -52,7 +52,7 @@ def register(package: str) -> None:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(
-            f"provider package {package!r} is not installed; install it, or name one of the dependencies in pyproject.toml",
+            f"provider package {package!r} is not installed; install it, or name a dependency of pyproject.toml",
             name=package,
         )
     sys.modules[package] = importlib.util.module_from_spec(spec)

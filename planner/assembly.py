@@ -85,11 +85,6 @@ def shared_storage(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> Sha
     )
 
 
-def root_disk_gib(catalog: Catalog, machine: Machine) -> int:
-    """Size of a node's root disk; 0 on one's own hardware."""
-    return 0 if machine.provider == OWN else catalog.provider_defaults(machine.provider).root_disk_gib
-
-
 def assemble(
     spec: ClusterSpec,
     architecture: ModelArchitecture,
@@ -138,7 +133,8 @@ def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
         purchase=best.mix.purchase,
         shared_storage=shared_storage(spec, catalog, machine),
         scratch=spec.storage.scratch if machine.nvme_disks else "none",
-        root_disk_gib=root_disk_gib(catalog, machine),
+        root_disk_gib=machine.root_disk_gib,
+        root_disk=machine.root_disk,
     )
 
 

@@ -26,8 +26,14 @@ class Offers:
     spot: InstancePrice | None
     commitment: InstancePrice | None
     """A one-year reservation or savings plan."""
+    reservable: bool = True
+    """Whether capacity of the type can be reserved at all."""
     gangs_can_be_reserved: bool = True
     """Whether reserved capacity can stand in one RDMA network (Azure: not with a single placement group)."""
+
+    def can_reserve(self, gang: int) -> bool:
+        """Whether nodes that work in gangs of that size can be reserved."""
+        return self.reservable and (gang == 1 or self.gangs_can_be_reserved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ def serving_mix(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> Mi
         spot_goodput = goodput(gang * SPOT_INTERRUPTIONS_PER_NODE_HOUR)
         if offers.spot.usd_per_hour / spot_goodput < min(on_demand_usd, reserved_price.usd_per_hour):
             spot = int(nodes * SERVING_SPOT_SHARE) // gang * gang
-    if capacity.reservation == "auto" and nodes > 1 and (gang == 1 or offers.gangs_can_be_reserved):
+    if capacity.reservation == "auto" and nodes > 1 and offers.can_reserve(gang):
         ratio = reserved_price.usd_per_hour / on_demand_usd
         while reserved + gang <= nodes - spot and _share_at_least(demand, reserved + gang) >= ratio:
             reserved += gang
@@ -99,12 +105,12 @@ def training_mix(nodes: int, capacity: Capacity, offers: Offers, spot_goodput: f
         return Mix(Purchase(spot_nodes=nodes, reason=reason), None, float(nodes), 0.0)
     if offers.on_demand is None:
         return None
-    if capacity.reservation == "auto" and nodes > 1 and offers.gangs_can_be_reserved:
+    if capacity.reservation == "auto" and nodes > 1 and offers.can_reserve(nodes):
         reason = "a gang needs all of its nodes at once: capacity is reserved for the run, at the on-demand rate"
         return Mix(Purchase(reserved_nodes=nodes, reason=reason), offers.on_demand, 0.0, 0.0)
     reason = "interruption is not tolerated"
     if capacity.reservation == "auto" and nodes > 1:
-        reason += "; this cloud cannot reserve capacity inside one RDMA network"
+        reason += "; capacity of this type cannot be reserved inside one RDMA network"
     return Mix(Purchase(on_demand_nodes=nodes, reason=reason), None, 0.0, float(nodes))
 
 

@@ -25,6 +25,7 @@ class Bill:
     shared_storage: SharedStorage | None
     checkpoints_gib: float
     root_disk_gib: int
+    """Of a node's billed root disk; 0 where it lives on the host."""
 
 
 def cluster_cost(
@@ -96,6 +97,8 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
         ("data through NAT", "nat_data", "network", "nat_gateway_gb", bill.nodes * NAT_GB_PER_NODE_MONTH, "GB-month"),
         ("public address of the NAT gateway", "public_ip", "network", "public_ip_hour", 1, "hour"),
     ]  # fmt: skip
+    if not bill.root_disk_gib:
+        rows = [row for row in rows if row[1] != "root_disk"]
     if bill.shared_storage is not None:
         storage = bill.shared_storage
         name = f"shared file system {storage.sku}"

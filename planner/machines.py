@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from planner.capacity import Offers
 from planner.errors import SpecError
+from planner.plan import RootDisk
 from planner.spec import ClusterSpec, PinnedNode
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
@@ -25,6 +26,8 @@ class Machine:
     name: str
     node: NodeTopology
     nvme_disks: int
+    root_disk_gib: int
+    root_disk: RootDisk
     multi_node: bool
     max_nodes: int
     offers: Offers
@@ -100,6 +103,7 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
         on_demand=prices.instance(provider, region, name, "on-demand", zone),
         spot=prices.instance(provider, region, name, "spot", zone),
         commitment=prices.instance(provider, region, name, "reserved-1y", zone),
+        reservable=instance_type.reservable,
         gangs_can_be_reserved=defaults.gangs_can_be_reserved,
     )
     gang_limit = defaults.max_gang_nodes or spec.placement.max_nodes
@@ -110,6 +114,8 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
         name=name,
         node=catalog.topology(instance_type),
         nvme_disks=instance_type.nvme_disks,
+        root_disk_gib=defaults.root_disk_gib,
+        root_disk="ephemeral" if (instance_type.ephemeral_os_disk_gib or 0) >= defaults.root_disk_gib else "network",
         multi_node=instance_type.multi_node,
         max_nodes=min(spec.placement.max_nodes, gang_limit),
         offers=offers,
@@ -152,6 +158,8 @@ def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:
             fabric="infiniband",
         ),
         nvme_disks=0,
+        root_disk_gib=0,
+        root_disk="ephemeral",
         multi_node=True,
         max_nodes=1_000_000,
         offers=Offers(on_demand=None, spot=None, commitment=None),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from planner.assembly import Priced, assemble, root_disk_gib, shared_storage
+from planner.assembly import Priced, assemble, shared_storage
 from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, serving_mix, training_mix
 from planner.cost import Bill, cluster_cost
@@ -131,7 +131,7 @@ def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Can
         nodes=candidate.nodes,
         shared_storage=shared_storage(spec, catalog, machine),
         checkpoints_gib=spec.storage.checkpoints_tib * 1024,
-        root_disk_gib=root_disk_gib(catalog, machine),
+        root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
     )
     cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
     return Priced(machine, replace(candidate, performance=performance), mix, cost)

@@ -9,6 +9,10 @@ from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision
 
 
+RootDisk = Literal["network", "ephemeral"]
+"""Where a node's root disk lives: on a billed network disk, or on the host, gone with the node."""
+
+
 class PlanModel(BaseModel):
     """An immutable part of a plan."""
 
@@ -83,6 +87,7 @@ class Choice(PlanModel):
     shared_storage: SharedStorage | None
     scratch: Literal["raid0", "none"]
     root_disk_gib: int
+    root_disk: RootDisk = "network"
 
 
 class MemoryPerGpu(PlanModel):

@@ -108,10 +108,12 @@ class ModelArchitecture(Fact):
     """The format the published weights are stored in (`quantization_config`, else `torch_dtype`)."""
     published_attention_precision: Precision | None = None
     """Format of the attention blocks where the publisher left them higher than the rest (gpt-oss)."""
+    published_dense_precision: Precision | None = None
+    """Format of dense blocks and shared experts where only routed experts are quantized (Kimi K2 Thinking)."""
     published_expert_precision: Precision | None = None
     """Format of the routed experts where it differs from the rest (DeepSeek-V4)."""
-    embedding_counts_as_active: bool = True
-    """False where the publisher's active count leaves the input embedding out (gpt-oss, DeepSeek from V2 on)."""
+    active_leaves_out: tuple[Literal["embedding", "head"], ...] = ()
+    """Not part of the publisher's activated count: the input embedding (gpt-oss, DeepSeek), the head too (GLM)."""
     warnings: tuple[str, ...] = ()
     """What a reader had to assume."""
 
@@ -142,7 +144,7 @@ class ModelArchitecture(Fact):
     def active_parameters(self) -> int:
         """Parameters a token passes through: of the routed experts only the top-k.
 
-        The input embedding is counted, as Mistral, Meta and Qwen do, unless the publisher leaves it out.
+        Embedding and head are counted, as Mistral, Meta and Qwen do, unless the publisher leaves them out.
         """
         inactive = sum(
             group.count
@@ -152,8 +154,8 @@ class ModelArchitecture(Fact):
             for group in self.layers
             if group.feed_forward.experts
         )
-        left_out = 0 if self.embedding_counts_as_active else self.embedding_parameters
-        return self.total_parameters - inactive - left_out
+        outside = {"embedding": self.embedding_parameters, "head": self.head_parameters}
+        return self.total_parameters - inactive - sum(outside[part] for part in self.active_leaves_out)
 
     @property
     def parameters_by_component(self) -> dict[str, int]:

@@ -71,6 +71,10 @@ class InstanceType(Fact):
     nvme_disks: int = Field(ge=0)
     nvme_total_gb: int = Field(ge=0)
     purchase_options: tuple[Literal["on-demand", "spot", "capacity-block"], ...]
+    ephemeral_os_disk_gib: int | None = Field(default=None, gt=0)
+    """Largest root disk that may live on the host's own disk, which costs nothing; None: a network disk is billed."""
+    reservable: bool = True
+    """Whether on-demand capacity of the type can be reserved."""
     multi_node: bool
     """Whether the type joins a gang over RDMA (placement group, or one InfiniBand scale set)."""
     source: str

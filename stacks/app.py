@@ -152,7 +152,7 @@ def _write_sidecars(folder: Path, plan: Plan, built: BuiltStack) -> None:
 
 def _write_hcl(folder: Path, built: BuiltStack) -> None:
     # An App writes either JSON or HCL, by an environment variable of its Node process; a stack renders both.
-    rendered: dict[str, Any] = built.stack.to_hcl_terraform()
+    rendered = built.stack.to_hcl_terraform()
     hcl = readable_hcl(rendered["hcl"], built.stack.to_terraform())
     metadata = json.dumps(rendered["metadata"], indent=2, sort_keys=True) + "\n"
     folder.mkdir(parents=True, exist_ok=True)

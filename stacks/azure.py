@@ -111,18 +111,11 @@ def check_purchase(plan: Plan) -> None:
     """Refuses a mix that would tear a gang apart: each way of buying is a scale set, and InfiniBand ends at its edge.
 
     Raises:
-        SpecError: rule Z1 or Z2 forbids what was planned.
+        SpecError: rule Z1 forbids what was planned. Reserved gangs are refused with the scale set (rule Z2).
     """
     choice, bought = plan.choice, plan.choice.purchase
     if not choice.multi_node:
         return
-    if bought.reserved_nodes:
-        raise SpecError(
-            f"capacity.reservation: {bought.reserved_nodes} reserved nodes of {choice.instance_type} cannot work "
-            "together over InfiniBand on Azure (rule Z2): a capacity reservation group needs single_placement_group = "
-            "false, and InfiniBand needs it true. Set capacity.reservation to none; a committed price (reservation or "
-            "savings plan) still applies to the on-demand nodes"
-        )
     gang = _gang_nodes(plan)
     mix = {"on-demand": bought.on_demand_nodes, "spot": bought.spot_nodes}
     for option, nodes in mix.items():

@@ -49,11 +49,18 @@ def publish(stage: Path, folder: Path, last: str) -> None:
     """Moves every file of `stage` to its place below `folder`, `last` after all others.
 
     Files of `folder` that `stage` does not hold stay: Terraform keeps its working data beside the stacks.
+
+    Raises:
+        OSError: a file cannot take its place; none has been moved.
     """
     files = sorted(path for path in stage.rglob("*") if path.is_file())
-    for path in sorted(files, key=lambda path: path.name == last):
-        target = folder / path.relative_to(stage)
+    targets = {path: folder / path.relative_to(stage) for path in sorted(files, key=lambda path: path.name == last)}
+    # What can fail comes first: a renamed file needs no space of its own.
+    for target in targets.values():
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(f"{target} is a folder; a file is to be written there")
+    for path, target in targets.items():
         path.replace(target)
 
 

@@ -58,17 +58,22 @@ class BrokenCloud:
         raise SpecError("placement.zone: no such zone")
 
 
+CLOUDS = {
+    "aws": "stacks.aws:AwsCluster",
+    "azure": "stacks.azure:AzureCluster",
+    "paper": f"{__name__}:PaperCloud",
+    "broken": f"{__name__}:BrokenCloud",
+}
+
+
+def every_cloud() -> dict[str, EntryPoint]:
+    """The project's own entry points and those of this module, as if all were installed."""
+    return {name: EntryPoint(name, value, clouds.ENTRY_POINT_GROUP) for name, value in CLOUDS.items()}
+
+
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The project's own entry points and those of this module, as if all were installed."""
-    names = {
-        "aws": "stacks.aws:AwsCluster",
-        "azure": "stacks.azure:AzureCluster",
-        "paper": f"{__name__}:PaperCloud",
-        "broken": f"{__name__}:BrokenCloud",
-    }
-    points = {name: EntryPoint(name, value, clouds.ENTRY_POINT_GROUP) for name, value in names.items()}
-    monkeypatch.setattr(clouds, "registered_clouds", lambda: points)
+    monkeypatch.setattr(clouds, "registered_clouds", every_cloud)
 
 
 def on(cloud: str, **fields: Any) -> Plan:
@@ -151,6 +156,29 @@ def test_hcl_and_json_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.M
     assert not list(stack.hcl_folder.glob("*.json.tf"))
     assert sorted(path.name for path in stack.hcl_folder.glob("cdk.tf*")) == ["cdk.tf"]
     assert sorted(path.name for path in stack.folder.glob("cdk.tf*")) == ["cdk.tf.json"]
+
+
+def test_cdktf_synth_hcl_writes_the_bytes_of_the_own_hcl_folder(tmp_path: Path) -> None:
+    write(on("paper"), tmp_path, hcl=True)
+    # cdktf reads the variable when Node starts, so this takes a process of its own.
+    code = (
+        "from pathlib import Path; from stacks import clouds; from tests.test_app import every_cloud, on, write; "
+        "clouds.registered_clouds = every_cloud; write(on('paper'), Path())"
+    )
+    folder = tmp_path / "by-cli"
+    folder.mkdir()
+
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "SYNTH_HCL_OUTPUT": "true"},
+        check=True,
+        capture_output=True,
+    )
+
+    ours, theirs = content(tmp_path / "hcl.out"), content(folder / "cdktf.out")
+    assert json.loads(theirs.pop("manifest.json")) == json.loads(ours.pop("manifest.json"))
+    assert theirs == ours
 
 
 def test_json_synthesis_removes_the_hcl_that_an_earlier_run_left(tmp_path: Path) -> None:

@@ -41,8 +41,9 @@ def serving(nodes_per_replica: int, **choice: Any) -> Plan:
     return plan.model_copy(update={"performance": performance})
 
 
-def single_nodes(**purchase: int) -> Plan:
-    nodes = sum(purchase.values())
+def single_nodes(*, reserved_nodes: int = 0, on_demand_nodes: int = 0, spot_nodes: int = 0) -> Plan:
+    purchase = Purchase(reserved_nodes=reserved_nodes, on_demand_nodes=on_demand_nodes, spot_nodes=spot_nodes)
+    nodes = reserved_nodes + on_demand_nodes + spot_nodes
     return example_plan(
         "azure",
         instance_type="Standard_NC24ads_A100_v4",
@@ -50,7 +51,7 @@ def single_nodes(**purchase: int) -> Plan:
         nodes=nodes,
         multi_node=False,
         root_disk_gib=256,
-        purchase=Purchase(**purchase),
+        purchase=purchase,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cdktf import App, TerraformLocal, TerraformOutput, TerraformStack
+from cdktf import App, LocalBackend, TerraformLocal, TerraformOutput, TerraformStack
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -345,6 +345,7 @@ def test_shell_text_passes_terraform_unchanged(terraform: Terraform, tmp_path: P
     text = cloud_init(replace(AWS, environment={"NCCL_TEST": 'a "b" \\ % {c} %% #{d}'}))
     app = App(outdir=str(tmp_path / "out"), stack_traces=False)
     stack = TerraformStack(app, "text")
+    LocalBackend(stack, path="terraform.tfstate")
     TerraformOutput(stack, "text", value=TerraformLocal(stack, "user_data", text).as_string)
     app.synth()
     folder = tmp_path / "out" / "stacks" / "text"

@@ -56,7 +56,11 @@ def synthesize(cloud: str, how: str, outdir: Path) -> tuple[bytes, int]:
     program = PROGRAM.replace("{stack}", STACKS[cloud])
     package = f"cdktf_cdktf_provider_{cloud}"
     done = subprocess.run(
-        [sys.executable, "-c", program, package, how, str(outdir)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, package, how, str(outdir)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return (outdir / "stacks" / "s" / "cdk.tf.json").read_bytes(), int(done.stdout.splitlines()[-1])

@@ -43,7 +43,7 @@ def address_plan(cidr: str, nodes: int, lustre_tib: int | None) -> AddressPlan:
     usable = lower.num_addresses - AZURE_RESERVED_ADDRESSES
     if nodes > usable:
         raise _too_small(cidr, f"its lower half has {usable} usable addresses for {nodes} nodes")
-    endpoints = list(upper.subnets(new_prefix=_ENDPOINTS_PREFIX))[-1]
+    endpoints = IPv4Network((int(upper.broadcast_address) + 1 - 2 ** (32 - _ENDPOINTS_PREFIX), _ENDPOINTS_PREFIX))
     lustre = None
     if lustre_tib is not None:
         prefix = lustre_prefix(lustre_tib)

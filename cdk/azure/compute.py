@@ -192,7 +192,7 @@ def _custom_data(scope: Construct, text: str) -> str:
     size_bytes = -(-len(text.encode()) // 3) * 4
     if size_bytes > CUSTOM_DATA_LIMIT_BYTES:
         raise ValueError(
-            f"user data has {size_bytes} bytes in base64, and Azure takes {CUSTOM_DATA_LIMIT_BYTES}: shorten the scripts"
+            f"user data has {size_bytes} bytes in base64, Azure takes {CUSTOM_DATA_LIMIT_BYTES}: shorten the scripts"
         )
     return Fn.base64encode(TerraformLocal(scope, "user_data", text).as_string)
 

@@ -19,7 +19,7 @@ def azurerm(scope: Construct) -> AzurermProvider:
         storage_use_azuread=True,
         features=[
             AzurermProviderFeatures(
-                # Purge protection forbids the purge that the provider would otherwise try when vault or key is destroyed.
+                # Purge protection forbids the purge that the provider would try when vault or key is destroyed.
                 key_vault=[
                     AzurermProviderFeaturesKeyVault(
                         purge_soft_delete_on_destroy=False,

@@ -75,8 +75,9 @@ def _worst(arch: ModelArchitecture, precision: Precision, tensor: int, pipeline:
     high: Precision = precision if BITS_PER_VALUE[precision] >= 16 else "bf16"
     published = precision == arch.published_precision
     attention = (arch.published_attention_precision if published else None) or precision
+    dense = (arch.published_dense_precision if published else None) or precision
     experts = (arch.published_expert_precision if published else None) or precision
-    bits = [_layer_bits(group, precision, attention, experts, high, tensor, expert) for group in arch.layers]
+    bits = [_layer_bits(group, dense, attention, experts, high, tensor, expert) for group in arch.layers]
     stages = pipeline_stages(arch, pipeline)
     totals = [sum((bits[index] * count for index, count in stage), Fraction(0)) for stage in stages]
     high_bits = _bits(high)
@@ -91,7 +92,7 @@ def _worst(arch: ModelArchitecture, precision: Precision, tensor: int, pipeline:
 
 def _layer_bits(
     group: LayerGroup,
-    precision: Precision,
+    dense: Precision,
     attention: Precision,
     experts: Precision,
     high: Precision,
@@ -101,7 +102,7 @@ def _layer_bits(
     """Bits of one layer on one rank."""
     return (
         _attention_bits(group.attention, attention, high, tensor)
-        + _feed_forward_bits(group.feed_forward, precision, experts, high, tensor, expert)
+        + _feed_forward_bits(group.feed_forward, dense, experts, high, tensor, expert)
         + group.norm_parameters * _bits(high)
     )
 

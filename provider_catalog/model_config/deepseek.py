@@ -4,7 +4,9 @@ Sources: DeepSeekMoE, arXiv 2401.06066; DeepSeek-V2, arXiv 2405.04434; DeepSeek-
 (the lightning indexer), arXiv 2512.02556.
 """
 
-from provider_catalog.architecture import Attention
+from typing import Literal
+
+from provider_catalog.architecture import Attention, FeedForward
 from provider_catalog.model_config import blocks, llama_like
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
@@ -16,23 +18,26 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     layer_count = config.count("num_hidden_layers")
     attention = _latent(config, hidden) if "kv_lora_rank" in config else _plain(config, hidden)
     sparse = sparse_layers(config, layer_count)
-    norms = 2 * hidden
-    layer_dense = layer_sparse = None
+    own_index = _indexed_layers(config, layer_count)
+    attentions = {True: attention, False: _latent(config, hidden, indexer=False) if not all(own_index) else attention}
+    feed_forwards: dict[bool, FeedForward] = {}
     if not all(sparse):
-        dense = blocks.dense_feed_forward(hidden, config.integer("intermediate_size"))
-        layer_dense = (attention, dense, norms)
+        feed_forwards[False] = blocks.dense_feed_forward(hidden, config.integer("intermediate_size"))
     if any(sparse):
         experts = config.count("n_routed_experts")
         width = config.integer("moe_intermediate_size")
-        moe = blocks.mixture_of_experts(
+        feed_forwards[True] = blocks.mixture_of_experts(
             hidden,
             experts=experts,
             experts_per_token=blocks.experts_per_token(config, experts, "num_experts_per_tok"),
             expert_width=width,
             shared_width=width * config.count("n_shared_experts", default=0, minimum=0),
         )
-        layer_sparse = (attention, moe, norms)
-    layers = [layer for layer in ((layer_sparse if s else layer_dense) for s in sparse) if layer is not None]
+    shapes: dict[tuple[bool, bool], blocks.Layer] = {}
+    layers = [
+        shapes.setdefault(key, (attentions[key[0]], feed_forwards[key[1]], 2 * hidden))
+        for key in zip(own_index, sparse, strict=True)
+    ]
     return Parts(
         hidden=hidden,
         vocabulary=vocabulary(config),
@@ -41,9 +46,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         layers=layers,
         other=hidden,
         mtp_parameters=llama_like.draft_layers(config, hidden, layers[-1]),
-        # DeepSeek's activated counts from V2 on, and those of its followers, leave the input embedding out: V2-Lite
-        # 2.4B (arXiv 2405.04434, appendix B), V3 37B (arXiv 2412.19437, section 4.2); with it: 2.66B, 37.6B
-        embedding_counts_as_active=attention.kind != "mla",
+        active_leaves_out=_outside_active(model_type, attention),
     )
 
 
@@ -91,7 +94,31 @@ def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
     return [index >= first and index % step == 0 for index in range(layer_count)]
 
 
-def _latent(config: ConfigFields, hidden: int) -> Attention:
+def _outside_active(model_type: str, attention: Attention) -> tuple[Literal["embedding", "head"], ...]:
+    """What publishers of these families leave out of their activated counts.
+
+    DeepSeek from V2 on the input embedding: V2-Lite 2.4B (arXiv 2405.04434, appendix B), V3 37B (arXiv 2412.19437,
+    section 4.2) would be 2.66B and 37.6B with it. GLM the head as well: GLM-5.1 is stated with 40B, not 41.8B.
+    """
+    if attention.kind != "mla":
+        return ()
+    return ("embedding", "head") if model_type.startswith("glm") else ("embedding",)
+
+
+def _indexed_layers(config: ConfigFields, layer_count: int) -> list[bool]:
+    """Which layers have an indexer of their own; the others reuse the selection of the one before (GLM-5)."""
+    types = config.words("indexer_types", layer_count)
+    if types is not None:
+        return [kind != "shared" for kind in types]
+    pattern = config.values.get("index_topk_pattern")
+    if isinstance(pattern, str) and len(pattern) >= layer_count:
+        return [letter != "S" for letter in pattern[:layer_count]]
+    frequency = config.count("index_topk_freq", default=1)
+    offset = config.count("index_skip_topk_offset", default=2, minimum=0)
+    return [max(index - offset + 1, 0) % frequency == 0 for index in range(layer_count)]
+
+
+def _latent(config: ConfigFields, hidden: int, *, indexer: bool = True) -> Attention:
     return blocks.latent_attention(
         hidden,
         config.count("num_attention_heads"),
@@ -101,7 +128,7 @@ def _latent(config: ConfigFields, hidden: int) -> Attention:
         rope_dim=config.integer("qk_rope_head_dim"),
         value_dim=config.integer("v_head_dim"),
         bias=config.flag("attention_bias", default=False),
-        indexer_heads=config.count("index_n_heads", default=0, minimum=0),
+        indexer_heads=config.count("index_n_heads", default=0, minimum=0) if indexer else 0,
         indexer_dim=config.integer("index_head_dim", default=0, minimum=0),
     )
 

@@ -44,7 +44,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         layers=[by_rate[rate] for rate in rates],
         other=hidden + join,
         # As from V2 on: 13B and 49B activated are counted without the input embedding
-        embedding_counts_as_active=False,
+        active_leaves_out=("embedding",),
         mtp_parameters=draft
         * (draft_attention.parameters + moe.parameters + norms + 2 * hidden * hidden + 3 * hidden + join),
     )

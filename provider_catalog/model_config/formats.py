@@ -1,5 +1,6 @@
 """In which format the published weights are stored."""
 
+import re
 from typing import Final
 
 from provider_catalog.model_config.fields import ConfigFields
@@ -22,6 +23,13 @@ METHODS: Final[dict[str, Precision]] = {
     "nvfp4": "nvfp4",
 }
 """`quant_method` of a quantization_config to format; awq and gptq state their `bits`."""
+
+_BLOCKS: Final = {
+    # One projection of an attention block (kv_b_proj, say) left alone does not make the block unquantized
+    "attention": re.compile(r"(self_attn|attention|attn)(\.?\*)*\$?$"),
+    "dense": re.compile(r"shared_experts?(\.?\*)*\$?$"),
+}
+_LAYER: Final = re.compile(r"layers?\.(\d+)\.")
 
 
 def published_precision(config: ConfigFields, text: ConfigFields) -> tuple[Precision, tuple[str, ...]]:
@@ -63,6 +71,29 @@ def _compressed_tensors(quantization: ConfigFields) -> tuple[Precision, tuple[st
         if bits in (4, 8):
             return ("int4" if bits == 4 else "int8"), ()
     return "bf16", ("the compressed-tensors groups are unknown: weights are taken as bf16",)
+
+
+def unquantized_blocks(config: ConfigFields, text: ConfigFields, layer_count: int) -> set[str]:
+    """Which of `attention` and `dense` a quantized checkpoint leaves in 16 bits in (almost) every layer.
+
+    Publishers name them by patterns or one by one under `modules_to_not_convert`, `ignore` or `exclude_modules`.
+    """
+    quantization = config.child("quantization_config") or text.child("quantization_config")
+    if quantization is None:
+        return set()
+    names: list[str] = []
+    for key in ("modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules"):
+        listed = quantization.values.get(key)
+        if isinstance(listed, (list, tuple)):
+            names += [name for name in listed if isinstance(name, str)]
+    kept = set()
+    for block, pattern in _BLOCKS.items():
+        matching = [name for name in names if pattern.search(name)]
+        numbered = [_LAYER.search(name) for name in matching]
+        layers = {match[1] for match in numbered if match is not None}
+        if any(match is None for match in numbered) or len(layers) >= 0.9 * layer_count:
+            kept.add(block)
+    return kept
 
 
 def expert_precision(config: ConfigFields) -> Precision | None:

@@ -28,9 +28,9 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     if "kv_lora_rank" in config:
         parts = deepseek.read(config, model_type)
         return _with_warning(parts, f"{label}: read as DeepSeek-style latent attention without further parameters")
-    experts = tuple(key for key in EXPERT_KEYS if key in config)
     gated = not any(key in config for key in ("n_inner", "ffn_dim"))
-    renamed = ConfigFields(_renamed(config), config.model, config.path)
+    renamed = ConfigFields(renamed_keys(config), config.model, config.path)
+    experts = tuple(key for key in EXPERT_KEYS if key in renamed)
     widths = ("moe_intermediate_size", "expert_intermediate_size", "intermediate_size")
     traits = Traits(
         query_bias="attention_bias",
@@ -55,16 +55,31 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     return _with_warning(parts, assumed)
 
 
-def _renamed(config: ConfigFields) -> dict[str, object]:
+def read_renamed(config: ConfigFields, model_type: str) -> Parts:
+    """Count a Llama-like family whose keys have older names: ChatGLM, the first Qwen."""
+    values = renamed_keys(config)
+    width = values.get("intermediate_size")
+    if model_type == "qwen" and isinstance(width, int):
+        values["intermediate_size"] = width // 2
+    return llama_like.read(ConfigFields(values, config.model, config.path), model_type)
+
+
+def renamed_keys(config: ConfigFields) -> dict[str, object]:
     """The keys of older families under their later names."""
     values = dict(config.values)
+    for nested in ("attn_config", "ffn_config"):
+        inner = config.child(nested)
+        if inner is not None:
+            values = {**inner.values, **values}
     for name, others in (
         ("hidden_size", classic.HIDDEN),
         ("num_hidden_layers", classic.LAYERS),
         ("num_attention_heads", classic.HEADS),
         ("intermediate_size", classic.INNER),
         ("max_position_embeddings", classic.POSITIONS),
-        ("num_key_value_heads", ("num_kv_heads", "n_head_kv", "multi_query_group_num")),
+        ("num_key_value_heads", ("num_kv_heads", "n_head_kv", "kv_n_heads", "multi_query_group_num")),
+        ("head_dim", ("kv_channels",)),
+        ("vocab_size", ("padded_vocab_size",)),
         ("num_experts_per_tok", (*llama_like.TOP_K, "top_k_experts", "top_k")),
     ):
         found = next((values[key] for key in (name, *others) if values.get(key) is not None), None)

@@ -166,7 +166,8 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
         positions=positions(config, "max_position_embeddings", "model_max_length"),
         tied=config.flag("tie_word_embeddings", default=False),
         layers=layers,
-        other=hidden + blocks.hyper_connection_head(hidden, streams),
+        other=hidden,
+        active_leaves_out=("embedding", "head") if model_type.startswith("glm") else (),
     )
 
 
@@ -239,4 +240,6 @@ def read_minimax(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[shapes[kind] for kind in is_full],
         other=hidden,
+        # 45.9B activated of 456B (arXiv 2501.08313, section 1) is without embedding and head
+        active_leaves_out=("embedding", "head"),
     )

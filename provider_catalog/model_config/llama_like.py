@@ -70,7 +70,7 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
         other=norm,
         head_parameters=head + (rows if switched(traits.head_bias) else 0),
         mtp_parameters=draft_layers(config, hidden, layers[-1]),
-        embedding_counts_as_active=traits.embedding_counts_as_active,
+        active_leaves_out=traits.active_leaves_out,
     )
 
 

@@ -46,7 +46,7 @@ class Traits:
     expert_bias: bool = False
     sinks: bool = False
     head_bias: bool | str = False
-    embedding_counts_as_active: bool = True
+    active_leaves_out: tuple[Literal["embedding", "head"], ...] = ()
 
 
 LLAMA: Final = Traits(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias")
@@ -85,7 +85,7 @@ TRAITS: Final[dict[str, Traits]] = {
         expert_width=("intermediate_size",),
         router_bias=True,
         expert_bias=True,
-        embedding_counts_as_active=False,
+        active_leaves_out=("embedding",),
     ),
     "llama": LLAMA,
     "internlm2": LLAMA,
@@ -156,6 +156,8 @@ TRAITS: Final[dict[str, Traits]] = {
             head_dim=128,
             experts=("n_routed_experts",),
             shared_count="n_shared_experts",
+            # GLM-4.5, arXiv 2508.06471, Table 1: 32B and 12B activated are without embedding and head
+            active_leaves_out=("embedding", "head"),
         ),
     ),
     "cohere2_moe": Traits(norms=1, experts=("num_experts", "num_local_experts"), expert_width=("intermediate_size",)),
@@ -195,6 +197,8 @@ TRAITS: Final[dict[str, Traits]] = {
         tied=True,
         experts=("moe_num_experts",),
         shared_count="moe_num_shared_experts",
+        # 47B activated of ERNIE-4.5-300B-A47B is without the input embedding
+        active_leaves_out=("embedding",),
     ),
     "dots1": Traits(
         query_bias="attention_bias",
@@ -204,7 +208,9 @@ TRAITS: Final[dict[str, Traits]] = {
         shared_count="n_shared_experts",
     ),
     "ernie4_5": Traits(query_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias", head_dim=128, tied=True),
+    # Activated counts of MiniMax (45.9B of MiniMax-01, arXiv 2501.08313) are without embedding and head
     "minimax_m2": Traits(
+        active_leaves_out=("embedding", "head"),
         query_norm="width",
         query_norm_key="use_qk_norm",
         experts=("num_local_experts",),
@@ -237,6 +243,10 @@ TRAITS: Final[dict[str, Traits]] = {
         query_bias="attention_bias", output_bias="attention_bias", query_norm="head", mlp_bias=False
     ),
     "mimo": Traits(query_bias=True),
+    "chatglm": Traits(query_bias="add_qkv_bias", output_bias="add_bias_linear", mlp_bias="add_bias_linear"),
+    # Before Qwen2: a bias on queries, keys and values, intermediate_size counts gate and up together
+    "qwen": Traits(query_bias=True),
+    "baichuan": Traits(),
     "phimoe": Traits(
         query_bias="attention_bias",
         output_bias="attention_bias",

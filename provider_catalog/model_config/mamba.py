@@ -1,4 +1,4 @@
-"""Decoders that mix attention with Mamba-2: Nemotron-H, Nemotron 3, Granite 4, Bamba, Falcon-H1.
+"""Decoders that mix attention with Mamba-2: Nemotron-H and 3, Granite 4, Bamba, Falcon-H1; with Mamba-1: Jamba.
 
 Sources: Mamba-2, Dao and Gu 2024, arXiv 2405.21060; Nemotron-H, arXiv 2504.03624; shapes as in Hugging Face
 transformers 5.23.
@@ -221,6 +221,69 @@ def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[(both, feed_forward, 2 * hidden)] * config.count("num_hidden_layers"),
         other=hidden,
+    )
+
+
+def read_jamba(config: ConfigFields, model_type: str) -> Parts:
+    """Count Jamba: Mamba-1 with attention and experts at their own intervals (arXiv 2403.19887, section 2)."""
+    hidden = config.integer("hidden_size")
+    heads = config.count("num_attention_heads")
+    kv_heads = config.count("num_key_value_heads", default=heads)
+    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
+    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim)
+    mamba = _mamba1(config, hidden)
+    width = config.integer("intermediate_size")
+    experts = config.count("num_experts", default=16)
+    dense = blocks.dense_feed_forward(hidden, width)
+    moe = dense
+    if experts > 1:
+        moe = blocks.mixture_of_experts(
+            hidden,
+            experts=experts,
+            experts_per_token=blocks.experts_per_token(config, experts, *TOP_K),
+            expert_width=width,
+        )
+    attention_period = config.count("attn_layer_period", default=8)
+    attention_offset = config.count("attn_layer_offset", default=4, minimum=0)
+    expert_period = config.count("expert_layer_period", default=2)
+    expert_offset = config.count("expert_layer_offset", default=1, minimum=0)
+    shapes: dict[tuple[bool, bool], blocks.Layer] = {}
+    layers = []
+    for index in range(config.count("num_hidden_layers")):
+        key = (index % attention_period == attention_offset, index % expert_period == expert_offset)
+        layer = (attention if key[0] else mamba, moe if key[1] else dense, 2 * hidden)
+        layers.append(shapes.setdefault(key, layer))
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config),
+        tied=config.flag("tie_word_embeddings", default=False),
+        layers=layers,
+        other=hidden,
+    )
+
+
+def _mamba1(config: ConfigFields, hidden: int) -> Attention:
+    """Mamba with a state of n values a channel (arXiv 2312.00752), its step and matrices normalised as in Jamba."""
+    inner = hidden * config.count("mamba_expand", default=2)
+    state = config.integer("mamba_d_state", default=16)
+    kernel = config.count("mamba_d_conv", default=4)
+    rank = config.optional_integer("mamba_dt_rank") or -(-hidden // 16)
+    bias = config.flag("mamba_proj_bias", default=False)
+    conv_bias = config.flag("mamba_conv_bias", default=True)
+    small = inner * (kernel + (1 if conv_bias else 0)) + inner * (state + 2) + rank + 2 * state
+    small += 2 * inner + hidden if bias else 0
+    return Attention(
+        kind="ssm",
+        # Channels do not mix: each is a head of width one.
+        heads=inner,
+        kv_heads=inner,
+        head_dim=1,
+        value_head_dim=1,
+        state_values=inner * (state + kernel - 1),
+        parameters=3 * hidden * inner + inner * (2 * rank + 2 * state) + small,
+        high_precision_parameters=small,
     )
 
 

@@ -1,6 +1,7 @@
 """What a family's reader returns, before towers, formats and names are added."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from provider_catalog.model_config.blocks import Layer
 from provider_catalog.model_config.fields import MAX_POSITIONS, MAX_VOCABULARY, ConfigFields
@@ -23,7 +24,7 @@ class Parts:
     embedding_parameters: int | None = None
     head_parameters: int | None = None
     mtp_parameters: int = 0
-    embedding_counts_as_active: bool = True
+    active_leaves_out: tuple[Literal["embedding", "head"], ...] = ()
     warnings: tuple[str, ...] = field(default=())
 
     @property

@@ -20,7 +20,7 @@ from provider_catalog.model_config import (
     mixed_heads,
 )
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import expert_precision, published_precision
+from provider_catalog.model_config.formats import expert_precision, published_precision, unquantized_blocks
 from provider_catalog.model_config.parts import Parts
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
 
@@ -44,6 +44,7 @@ READERS: Final[dict[str, FamilyReader]] = {
             "glm_moe_dsa",
             "glm4_moe_lite",
             "mistral4",
+            "mistral_large4_text",
         ),
         deepseek.read,
     ),
@@ -53,10 +54,15 @@ READERS: Final[dict[str, FamilyReader]] = {
     **dict.fromkeys(("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"), hybrid.read_qwen),
     "nemotron_h": mamba.read_nemotron_h,
     **dict.fromkeys(("granitemoehybrid", "bamba"), mamba.read_granite_hybrid),
-    "kimi_linear": hybrid.read_kimi_linear,
+    **dict.fromkeys(("kimi_linear", "glm5_next", "glm5_next_text"), hybrid.read_kimi_linear),
+    "longcat_flash": deepseek.read_longcat,
+    "falcon_h1": mamba.read_falcon_h1,
+    "olmo_hybrid": hybrid.read_qwen,
     **dict.fromkeys(("minimax", "minimax_text_01", "minimax_m1"), hybrid.read_minimax),
     **dict.fromkeys(("mimo_v2", "mimo_v2_flash"), mixed_heads.read_mimo),
     **dict.fromkeys(("step3p5", "step3p7", "step3p7_text"), mixed_heads.read_step),
+    **dict.fromkeys(("chatglm", "qwen"), generic.read_renamed),
+    "jamba": mamba.read_jamba,
     "hunyuan_v1_moe": llama_like.read_hunyuan_experts,
     "granitemoeshared": lambda config, model_type: llama_like.read(config, "granitemoe"),
     **dict.fromkeys(("gemma4", "gemma4_text"), gemma4.read),
@@ -84,6 +90,7 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
     vision, vision_warnings = vision_parameters(root, parts.hidden)
     audio, audio_warnings = audio_parameters(root, parts.hidden)
     precision, warnings = published_precision(root, text)
+    kept = unquantized_blocks(root, text, len(parts.layers))
     groups, order = blocks.group_layers(parts.layers)
     in_sequence = tuple(sorted(order)) == order
     architecture = ModelArchitecture(
@@ -102,9 +109,10 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
         vision_parameters=vision,
         audio_parameters=audio,
         published_precision=precision,
-        published_attention_precision="bf16" if model_type == "gpt_oss" and precision == "mxfp4" else None,
+        published_attention_precision="bf16" if "attention" in kept else None,
+        published_dense_precision="bf16" if "dense" in kept else None,
         published_expert_precision=expert_precision(root),
-        embedding_counts_as_active=parts.embedding_counts_as_active,
+        active_leaves_out=parts.active_leaves_out,
         warnings=(*parts.warnings, *warnings, *vision_warnings, *audio_warnings),
     )
     if architecture.total_parameters > MAX_PARAMETERS:

@@ -59,9 +59,19 @@ def _gemma4(vision: ConfigFields, decoder_hidden: int) -> int:
     patch = vision.integer("patch_size", default=16)
     layer = hidden * head_dim * (2 * heads + 2 * kv_heads) + 2 * head_dim + 3 * hidden * inner + 4 * hidden
     embedding = 3 * patch * patch * hidden + 2 * vision.integer("position_embedding_size", default=10240) * hidden
-    standardize = 2 * hidden if vision.flag("standardize", default=False) else 0
-    projector = hidden * decoder_hidden
-    return vision.count("num_hidden_layers") * layer + embedding + standardize + projector
+    return vision.count("num_hidden_layers") * layer + embedding + hidden * decoder_hidden
+
+
+def _gemma3(vision: ConfigFields, decoder_hidden: int) -> int:
+    """Gemma 3: SigLIP (arXiv 2303.15343) with biases and learned positions, and a projection after a norm."""
+    hidden = vision.integer("hidden_size")
+    inner = vision.integer("intermediate_size")
+    patch = vision.integer("patch_size", default=16)
+    patches = (vision.integer("image_size", default=224) // patch) ** 2
+    layer = 4 * (hidden * hidden + hidden) + 2 * hidden * inner + inner + hidden + 4 * hidden
+    embedding = vision.integer("num_channels", default=3) * patch * patch * hidden + hidden + patches * hidden
+    projector = hidden * decoder_hidden + hidden
+    return vision.count("num_hidden_layers") * layer + embedding + 2 * hidden + projector
 
 
 VISION: Final[dict[str, Callable[[ConfigFields, int], int]]] = {
@@ -69,6 +79,7 @@ VISION: Final[dict[str, Callable[[ConfigFields, int], int]]] = {
     "qwen3_vl_moe": _qwen,
     "qwen3_5": _qwen,
     "qwen3_5_moe": _qwen,
+    "gemma3": _gemma3,
     "gemma4": _gemma4,
 }
 

@@ -52,7 +52,8 @@ class Schema:
 def _assembly() -> Mapping[str, Any]:
     # Found without importing the package, which would import over a thousand submodules.
     spec = find_spec(_PACKAGE)
-    assert spec is not None and spec.submodule_search_locations, f"{_PACKAGE} is not installed"
+    assert spec is not None, f"{_PACKAGE} is not installed"
+    assert spec.submodule_search_locations, f"{_PACKAGE} is not a package"
     (archive,) = Path(spec.submodule_search_locations[0], "_jsii").glob("*.jsii.tgz")
     with tarfile.open(archive, mode="r|gz") as members:
         for member in members:

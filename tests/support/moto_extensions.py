@@ -217,6 +217,7 @@ _file_system_init = FileSystem.__init__
 _file_system_to_dict = FileSystem.to_dict
 _create_file_system = FSxBackend.create_file_system
 _describe_file_systems = FSxBackend.describe_file_systems
+_delete_file_system = FSxBackend.delete_file_system
 
 
 def _init_file_system(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -276,6 +277,13 @@ def _describe_until_available(self: FSxBackend, file_system_ids: list[str] | Non
     return answer
 
 
+def _delete_and_answer_as_to_a_repeated_call(self: FSxBackend, **kwargs: Any) -> Any:
+    # After an accepted delete the AWS provider sleeps for minutes before it looks for the first time. What FSx answers
+    # to a second call makes it look at once: the file system is gone either way.
+    _delete_file_system(self, **kwargs)
+    raise FileSystemNotFound(kwargs["file_system_id"])
+
+
 def install() -> None:
     """Extend moto's EC2 and FSx in this process; a second call changes nothing."""
     if PlacementGroupBackend in EC2Backend.__mro__:
@@ -287,7 +295,11 @@ def install() -> None:
     EC2Response.__bases__ = (*EC2Response.__bases__, PlacementGroups, CapacityReservations)
     patches: dict[type, dict[str, Any]] = {
         FileSystem: {"__init__": _init_file_system, "to_dict": _describe_file_system},
-        FSxBackend: {"create_file_system": _create_with_version, "describe_file_systems": _describe_until_available},
+        FSxBackend: {
+            "create_file_system": _create_with_version,
+            "describe_file_systems": _describe_until_available,
+            "delete_file_system": _delete_and_answer_as_to_a_repeated_call,
+        },
     }
     for owner, methods in patches.items():
         for name, method in methods.items():

@@ -1,0 +1,1 @@
+"""Timings of what a user waits for. They print figures and judge nothing: a loaded machine is not a failed test."""
