@@ -8,7 +8,7 @@ def main() -> None:
 
     Exit codes: 0 done, 2 wrong input, 3 no feasible plan, 4 an outside service, tool or disk failed.
     """
-    from llmcluster.cli import cli  # noqa: PLC0415 - after the interpreter is up, so that Ctrl-C is caught
+    from llmcluster.cli import cli
 
     try:
         cli()

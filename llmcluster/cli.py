@@ -24,17 +24,17 @@ def cli() -> None:
 def plan(spec: Path, as_json: bool, lock: bool) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes():
-        from planner.optimizer import plan as make_plan  # noqa: PLC0415
-        from provider_catalog.catalog import Catalog  # noqa: PLC0415
-        from stacks.locks import plan_json, write_lock  # noqa: PLC0415
-        from stacks.specs import load_spec  # noqa: PLC0415
+        from planner.optimizer import plan as make_plan
+        from provider_catalog.catalog import Catalog
+        from stacks.locks import plan_json, write_lock
+        from stacks.specs import load_spec
 
         loaded = load_spec(spec)
         decided = make_plan(loaded.spec, loaded.architecture, Catalog.load())
         if as_json:
             click.echo(plan_json(decided), nl=False)
         else:
-            from llmcluster.report import print_plan  # noqa: PLC0415
+            from llmcluster.report import print_plan
 
             print_plan(decided)
         if lock:
@@ -49,7 +49,7 @@ def plan(spec: Path, as_json: bool, lock: bool) -> None:
 def synth(specs: tuple[Path, ...], out: Path, hcl_out: Path, no_hcl: bool) -> None:
     """Write the Terraform stacks of SPECS (all of clusters/ when none is named) with plan and cost beside them."""
     with exit_codes():
-        from stacks.app import synthesize  # noqa: PLC0415
+        from stacks.app import synthesize
 
         for stack in synthesize(specs or _example_specs(), out, None if no_hcl else hcl_out):
             locked = " (from its lock)" if stack.locked else ""
@@ -60,9 +60,9 @@ def synth(specs: tuple[Path, ...], out: Path, hcl_out: Path, no_hcl: bool) -> No
 def demo() -> None:
     """Plan and synthesize the example clusters and print every decision and bill."""
     with exit_codes():
-        from llmcluster.report import print_plan, print_where  # noqa: PLC0415
-        from provider_catalog.catalog import Catalog  # noqa: PLC0415
-        from stacks.app import plan_specs, write_stacks  # noqa: PLC0415
+        from llmcluster.report import print_plan, print_where
+        from provider_catalog.catalog import Catalog
+        from stacks.app import plan_specs, write_stacks
 
         catalog = Catalog.load()
         planned = plan_specs(_example_specs(), catalog)
@@ -80,14 +80,14 @@ def demo() -> None:
 def size(model: str, weights: str | None, kv_cache: str, as_json: bool) -> None:
     """Say what MODEL holds: a preset, a config.json or its folder, or a nominal size such as 65B."""
     with exit_codes():
-        from llmcluster.size import model_size  # noqa: PLC0415
-        from provider_catalog.models import load_model  # noqa: PLC0415
+        from llmcluster.size import model_size
+        from provider_catalog.models import load_model
 
         result = model_size(load_model(model, Path()), weights, kv_cache)
         if as_json:
             click.echo(result.to_json())
         else:
-            from llmcluster.report import print_size  # noqa: PLC0415
+            from llmcluster.report import print_size
 
             print_size(result)
 
@@ -98,9 +98,9 @@ def size(model: str, weights: str | None, kv_cache: str, as_json: bool) -> None:
 def cost(spec: Path, as_json: bool) -> None:
     """Print the bill of SPEC, line by line with the source of every price; a locked plan is taken as it stands."""
     with exit_codes():
-        from llmcluster.report import print_cost  # noqa: PLC0415
-        from provider_catalog.catalog import Catalog  # noqa: PLC0415
-        from stacks.app import plan_specs  # noqa: PLC0415
+        from llmcluster.report import print_cost
+        from provider_catalog.catalog import Catalog
+        from stacks.app import plan_specs
 
         decided = plan_specs([spec], Catalog.load())[0].plan
         if as_json:
@@ -117,16 +117,16 @@ def spec() -> None:
 @spec.command()
 def schema() -> None:
     """Print the JSON Schema of a spec, so that editors complete and check it."""
-    import json  # noqa: PLC0415
+    import json
 
-    from planner.spec import ClusterSpec  # noqa: PLC0415
+    from planner.spec import ClusterSpec
 
     click.echo(json.dumps(ClusterSpec.model_json_schema(), indent=2))
 
 
 def _example_specs() -> tuple[Path, ...]:
     """The specs of clusters/ below the working directory."""
-    from planner.errors import SpecError  # noqa: PLC0415
+    from planner.errors import SpecError
 
     found = tuple(sorted(Path().glob(CLUSTERS)))
     if not found:

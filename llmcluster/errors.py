@@ -12,8 +12,8 @@ OUTSIDE_FAILED = 4
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Turn the planner's errors into a message on stderr and an exit code."""
-    from planner.errors import InfeasibleError, SpecError  # noqa: PLC0415 - `--help` does without the planner
-    from provider_catalog.facts import CatalogError  # noqa: PLC0415
+    from planner.errors import InfeasibleError, SpecError
+    from provider_catalog.facts import CatalogError
 
     try:
         yield

@@ -87,14 +87,14 @@ def print_cost(plan: Plan) -> None:
 def print_size(size: "ModelSize") -> None:
     """Print what a model holds."""
     console = _console()
-    total, active = size.parameters["total"], size.parameters["active"]
-    console.print(f"[bold]{size.model}[/]: {total:,} parameters, {active:,} active per token", highlight=False)
+    counts = size.parameters
+    console.print(
+        f"[bold]{size.model}[/]: {counts.total:,} parameters, {counts.active:,} active per token", highlight=False
+    )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("component")
     table.add_column("parameters", justify="right")
-    components = size.parameters["by_component"]
-    assert isinstance(components, dict)
-    for name, count in components.items():
+    for name, count in counts.by_component.items():
         table.add_row(name, f"{count:,}")
     console.print(table)
     console.print(f"weights in {size.weights_precision}: {size.weights_bytes / GIB:,.1f} GiB", highlight=False)
@@ -121,7 +121,8 @@ def _promise(plan: Plan) -> str:
 
 def _memory_table(plan: Plan) -> Table:
     memory = plan.memory_per_gpu
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"memory per GPU, {memory.rank} (GiB)", title_justify="left")
+    title = f"memory per GPU, {memory.rank} (GiB)"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     rows = {
         "weights": memory.weights_bytes,
         "KV cache": memory.kv_cache_bytes,
@@ -160,9 +161,7 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
             f" goodput {performance.goodput:.1%}, {performance.gpu_hours:,.0f} GPU hours ({performance.engine})",
         )
     purchase = choice.purchase
-    mix = (
-        f"{purchase.reserved_nodes} reserved, {purchase.spot_nodes} Spot, {purchase.on_demand_nodes} on-demand"
-    )
+    mix = f"{purchase.reserved_nodes} reserved, {purchase.spot_nodes} Spot, {purchase.on_demand_nodes} on-demand"
     yield "bought", f"{mix}: {purchase.reason}"
 
 

@@ -12,11 +12,21 @@ from provider_catalog.precision import Precision
 
 
 @dataclass(frozen=True)
+class ParameterCounts:
+    """Where the parameters of a model lie."""
+
+    total: int
+    active: int
+    embedding: int
+    by_component: dict[str, int]
+
+
+@dataclass(frozen=True)
 class ModelSize:
-    """Parameters and bytes of a model; `parameters` as the contract nests them."""
+    """Parameters and bytes of a model, in the nesting of the contract."""
 
     model: str
-    parameters: dict[str, object]
+    parameters: ParameterCounts
     weights_precision: str
     weights_bytes: int
     kv_cache_precision: str
@@ -39,12 +49,12 @@ def model_size(architecture: ModelArchitecture, weights: str | None, kv_cache: s
     per_token = kv_cache_bytes_per_token(architecture, kv_precision)
     return ModelSize(
         model=architecture.name,
-        parameters={
-            "total": architecture.total_parameters,
-            "active": architecture.active_parameters,
-            "embedding": architecture.embedding_parameters,
-            "by_component": architecture.parameters_by_component,
-        },
+        parameters=ParameterCounts(
+            total=architecture.total_parameters,
+            active=architecture.active_parameters,
+            embedding=architecture.embedding_parameters,
+            by_component=architecture.parameters_by_component,
+        ),
         weights_precision=weights_precision,
         weights_bytes=weights_bytes(architecture, weights_precision),
         kv_cache_precision=kv_precision,

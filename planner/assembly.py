@@ -51,7 +51,8 @@ class Priced:
         simplicity = (layout.pipeline, layout.tensor, layout.zero_stage, layout.micro_batch)
         memory = self.candidate.memory
         overfull = memory.total_bytes > memory.capacity_bytes
-        return (overfull, round(self.objective_usd, 6), round(slowness, 9), simplicity, self.machine.label)
+        money_and_speed = (round(self.objective_usd, 6), round(slowness, 9))
+        return (overfull, *money_and_speed, simplicity, self.machine.label)
 
 
 def spec_sha256(spec: ClusterSpec) -> str:

@@ -95,6 +95,7 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
         ("encryption key", "encryption_key", "storage", "encryption_key_month", 1, "key-month"),
         ("NAT gateway", "nat_gateway", "network", "nat_gateway_hour", 1, "hour"),
         ("data through NAT", "nat_data", "network", "nat_gateway_gb", bill.nodes * NAT_GB_PER_NODE_MONTH, "GB-month"),
+        ("private endpoint of the object store", "private_endpoint", "storage", "private_endpoint_hour", 1, "hour"),
         ("public address of the NAT gateway", "public_ip", "network", "public_ip_hour", 1, "hour"),
     ]  # fmt: skip
     if not bill.root_disk_gib:
@@ -106,6 +107,7 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
     return [
         _service_item(prices.service(bill.provider, bill.region, sku), name, role, stack, quantity, unit)
         for name, role, stack, sku, quantity, unit in rows
+        if prices.sells(bill.provider, sku)
     ]
 
 

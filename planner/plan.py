@@ -8,7 +8,6 @@ from planner.spec import ClusterSpec
 from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision
 
-
 RootDisk = Literal["network", "ephemeral"]
 """Where a node's root disk lives: on a billed network disk, or on the host, gone with the node."""
 

@@ -16,7 +16,6 @@ from planner.spec import Headroom, Pin, TrainingWorkload
 from provider_catalog.hardware import Gpu, NodeTopology
 from provider_catalog.precision import Precision
 
-
 ACTIVATION_PASSES = 5
 """Times that a stored activation crosses the memory bus: written, read by the next kernel, read again in the backward
 pass, and its gradient written and read. Estimate, 4 to 8 by how much is fused."""

@@ -31,7 +31,7 @@ _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([mbt]?)\s*", re.IGN
 _SIZE_UNITS: Final = {"": 1.0, "m": 1e6, "b": 1e9, "t": 1e12}
 
 ACCEPTED: Final = (
-    "a preset name (`llmcluster catalog models` lists them), a path to a config.json or to a folder holding one, "
+    "a preset name such as deepseek-ai/DeepSeek-R1, a path to a config.json or to a folder holding one, "
     "or a nominal size such as {parameters: 65B} or {tier: lite}"
 )
 

@@ -50,6 +50,8 @@ class PriceBook:
             if price.zone is not None:
                 in_region.add(price.zone)
         self._zones = {key: tuple(sorted(found)) for key, found in zones.items()}
+        services = tuple(services)
+        self._sold = {(price.provider, price.sku) for price in services}
         self._services = {(price.provider, price.region, price.sku): price for price in services}
 
     def instance(
@@ -68,6 +70,10 @@ class PriceBook:
     def regions(self, provider: str, instance_type: str) -> tuple[str, ...]:
         """Regions in which the type has any price, sorted."""
         return tuple(sorted({r for (p, r, t) in self._zones if (p, t) == (provider, instance_type)}))
+
+    def sells(self, provider: str, sku: str) -> bool:
+        """Whether the provider bills for `sku` anywhere, at a known price or not."""
+        return (provider, sku) in self._sold
 
     def service(self, provider: str, region: str, sku: str) -> ServicePrice | None:
         """The unit price of a service, None when the catalog has no row for it at all."""

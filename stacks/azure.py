@@ -114,7 +114,7 @@ def check_purchase(plan: Plan) -> None:
         SpecError: rule Z1 forbids what was planned. Reserved gangs are refused with the scale set (rule Z2).
     """
     choice, bought = plan.choice, plan.choice.purchase
-    if not choice.multi_node:
+    if not choice.multi_node or bought.reserved_nodes:
         return
     gang = _gang_nodes(plan)
     mix = {"on-demand": bought.on_demand_nodes, "spot": bought.spot_nodes}
@@ -180,6 +180,7 @@ def _compute(
     network = remote_state(stack, network_stack, plan)
     storage = remote_state(stack, storage_stack, plan)
     choice = plan.choice
+    instance_type = catalog.instance_type("azure", choice.instance_type)
     lustre = None
     if choice.shared_storage:
         lustre = LustreMount(client="azure", source=storage.get_string("lustre_source"))
@@ -195,8 +196,10 @@ def _compute(
             instance_type=choice.instance_type,
             size=size,
             os_disk_gib=choice.root_disk_gib,
+            os_disk_is_ephemeral=choice.root_disk == "ephemeral",
+            reservable=instance_type.reservable,
             gang=choice.multi_node,
-            user_data=_user_data(plan, catalog.instance_type("azure", choice.instance_type), size, lustre),
+            user_data=_user_data(plan, instance_type, size, lustre),
             tags=tags,
         ),
         {

@@ -51,6 +51,7 @@ def single_nodes(*, reserved_nodes: int = 0, on_demand_nodes: int = 0, spot_node
         nodes=nodes,
         multi_node=False,
         root_disk_gib=256,
+        root_disk="network",
         purchase=purchase,
     )
 
@@ -155,8 +156,9 @@ def test_z1_a_placement_group_holds_100_nodes() -> None:
     assert "100" in message
 
 
-def test_z2_a_gang_is_not_reserved_because_infiniband_and_reservations_exclude_each_other() -> None:
-    message = refusal(example_plan("azure", purchase=Purchase(reserved_nodes=4)))
+@pytest.mark.parametrize("purchase", [Purchase(reserved_nodes=4), Purchase(reserved_nodes=3, on_demand_nodes=1)])
+def test_z2_a_gang_is_not_reserved_because_infiniband_and_reservations_exclude_each_other(purchase: Purchase) -> None:
+    message = refusal(example_plan("azure", purchase=purchase))
     assert "Z2" in message
     assert "Set capacity.reservation to none" in message
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from planner.capacity import BUSINESS_HOURS, Offers, serving_mix
+from planner.capacity import BUSINESS_HOURS, Offers, serving_mix, training_mix
+from planner.cost import Bill, cluster_cost
 from planner.errors import InfeasibleError
 from planner.goodput import goodput
 from planner.optimizer import plan
-from planner.plan import Plan
+from planner.plan import Plan, TrainingPerformance
 from planner.spec import Capacity
 from planner.spec_reader import read_spec
 from provider_catalog.catalog import Catalog
@@ -44,7 +45,8 @@ def test_newsvendor_reserves_up_to_the_price_ratio() -> None:
     day = tuple(1.0 if hour < 9 else 0.4 for hour in range(24))
     cheap = serving_mix(10, 1, Capacity(demand=day), offers(commitment=3.0))
     dear = serving_mix(10, 1, Capacity(demand=day), offers(commitment=4.0))
-    assert cheap is not None and dear is not None
+    assert cheap is not None
+    assert dear is not None
     assert cheap.purchase.reserved_nodes == 10
     assert dear.purchase.reserved_nodes == 4
     assert dear.mean_on_demand_nodes == pytest.approx(6 * 9 / 24)
@@ -53,11 +55,13 @@ def test_newsvendor_reserves_up_to_the_price_ratio() -> None:
 def test_spot_needs_consent_and_leaves_half_of_a_serving_fleet() -> None:
     refused = serving_mix(8, 1, Capacity(), offers(spot=1.0))
     allowed = serving_mix(8, 1, Capacity(interruption="tolerate"), offers(spot=1.0))
-    assert refused is not None and allowed is not None
+    assert refused is not None
+    assert allowed is not None
     assert refused.purchase.spot_nodes == 0
     assert allowed.purchase.spot_nodes == 4
     dear = serving_mix(8, 1, Capacity(interruption="tolerate"), offers(spot=10.0))
-    assert dear is not None and dear.purchase.spot_nodes == 0
+    assert dear is not None
+    assert dear.purchase.spot_nodes == 0
 
 
 @pytest.mark.parametrize("gang", [1, 2, 4])
@@ -99,7 +103,8 @@ def serve(**rest: Any) -> Plan:
 
 def test_items_add_up_to_the_totals_and_name_their_sources() -> None:
     cost = serve().cost
-    assert cost.usd_per_hour is not None and cost.usd_per_month is not None
+    assert cost.usd_per_hour is not None
+    assert cost.usd_per_month is not None
     assert math.fsum(item.usd_per_hour or 0 for item in cost.items) == pytest.approx(cost.usd_per_hour, rel=1e-12)
     assert cost.usd_per_month == pytest.approx(730 * cost.usd_per_hour)
     for item in cost.items:
@@ -122,9 +127,6 @@ def test_an_unknown_price_is_said_and_not_chosen_by_default() -> None:
 def test_the_published_cost_of_deepseek_v3() -> None:
     # DeepSeek-V3 report (arXiv 2412.19437), Table 1: 2.788 M H800 hours at 2 USD are 5.576 M USD. Our bill of a run is
     # nodes x price x hours, so the same hours at the same price per 8-GPU node must give the same sum.
-    from planner.cost import Bill, cluster_cost  # noqa: PLC0415
-    from planner.capacity import training_mix  # noqa: PLC0415
-    from planner.plan import TrainingPerformance  # noqa: PLC0415
 
     gpus, gpu_hours = 2048, 2_788_000
     performance = TrainingPerformance(

@@ -237,8 +237,9 @@ def test_the_clouds_share_their_service_roles() -> None:
         - {system.sku for system in CATALOG.shared_file_systems[provider]}
         for provider in CATALOG.providers
     }
-    first, *others = skus.values()
-    assert all(other == first for other in others)
+    # Azure keeps the object store private by an endpoint that is billed; an S3 gateway endpoint costs nothing.
+    assert skus["azure"] - skus["aws"] == {"private_endpoint_hour"}
+    assert skus["aws"] <= skus["azure"]
 
 
 @pytest.mark.parametrize("provider", CATALOG.providers)

@@ -194,8 +194,8 @@ def test_a_model_that_fits_nowhere_exits_3_with_the_nearest(tmp_path: Path) -> N
 
 
 def test_schema_accepts_the_examples_and_refuses_a_misspelt_key() -> None:
-    import jsonschema  # noqa: PLC0415
-    import yaml  # noqa: PLC0415
+    import jsonschema
+    import yaml
 
     schema = json.loads(run("spec", "schema").stdout)
     for path in (ROOT / "clusters").glob("*.yaml"):

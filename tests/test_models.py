@@ -81,7 +81,12 @@ def test_full_names_and_aliases_in_any_case(reference: str, name: str) -> None:
 def test_loading_one_preset_parses_one_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     original = models._read_json
-    monkeypatch.setattr(models, "_read_json", lambda path: read.append(path.name) or original(path))
+
+    def counted(path: Path) -> object:
+        read.append(path.name)
+        return original(path)
+
+    monkeypatch.setattr(models, "_read_json", counted)
     models._load_preset.cache_clear()
     load_model("deepseek-ai/DeepSeek-R1")
     assert read == ["deepseek-ai--DeepSeek-R1.json"]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cdk.providers import register
+
 ROOT = Path(__file__).parents[1]
 
 STACKS = {
@@ -72,12 +74,11 @@ def test_light_registration_leaves_the_document_unchanged(cloud: str, tmp_path: 
     plain, plain_modules = synthesize(cloud, "plain", tmp_path / "out")
     assert light == plain
     assert b'"resource"' in light
-    assert light_modules < 10 < 1000 < plain_modules
+    assert light_modules < 20
+    assert plain_modules > 1000
 
 
 def test_an_unknown_package_is_named() -> None:
-    from cdk.providers import register
-
     with pytest.raises(ModuleNotFoundError, match="cdktf_cdktf_provider_nowhere"):
         register("cdktf_cdktf_provider_nowhere")
     assert "cdktf_cdktf_provider_nowhere" not in sys.modules

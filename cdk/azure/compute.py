@@ -53,6 +53,10 @@ class NodeConfig:
     instance_type: str
     size: VmSize
     os_disk_gib: int
+    os_disk_is_ephemeral: bool
+    """On the host's own disk, which costs nothing and does not outlive the node."""
+    reservable: bool
+    """Whether the type takes on-demand capacity reservations at all."""
     gang: bool
     """Whether nodes of a set work together over InfiniBand, which only one placement group gives them."""
     user_data: str
@@ -98,11 +102,6 @@ def node_sets(
     return {option: _node_set(scope, config, shared, option, count) for option, count in bought.items()}
 
 
-def os_disk_is_ephemeral(size: VmSize, os_disk_gib: int) -> bool:
-    """Whether the OS disk is kept on the host's own disk, which costs nothing and does not outlive the node."""
-    return size.ephemeral_os_disk_gib is not None and os_disk_gib <= size.ephemeral_os_disk_gib
-
-
 def _check(config: NodeConfig, option: PurchaseOption, count: int) -> None:
     limit = SINGLE_PLACEMENT_GROUP_MAX if config.gang else SCALE_SET_MAX
     if count > limit:
@@ -117,7 +116,7 @@ def _check(config: NodeConfig, option: PurchaseOption, count: int) -> None:
             "group needs single_placement_group = false, and InfiniBand needs it true. Set capacity.reservation to "
             "none; a committed price (reservation or savings plan) still applies to the on-demand nodes"
         )
-    if option == "reserved" and not config.size.reservable:
+    if option == "reserved" and not config.reservable:
         raise ValueError(
             f"{config.instance_type} takes no on-demand capacity reservation on Azure (rule Z2; supported series: "
             "learn.microsoft.com, On-demand capacity reservation). Set capacity.reservation to none"
@@ -253,7 +252,7 @@ def _node_set(scope: Construct, config: NodeConfig, shared: _Shared, option: Pur
 
 
 def _os_disk(config: NodeConfig) -> LinuxVirtualMachineScaleSetOsDisk:
-    if os_disk_is_ephemeral(config.size, config.os_disk_gib):
+    if config.os_disk_is_ephemeral:
         # Ephemeral disks are cached read-only and, being no managed disks, take the plain storage type.
         return LinuxVirtualMachineScaleSetOsDisk(
             caching="ReadOnly",

@@ -1,4 +1,4 @@
-"""What a scale set has to know of a VM size: image, OS disk, NCCL environment, reservations. Facts in sizes.yaml."""
+"""What a scale set has to know of a VM size: image and NCCL environment. Facts in sizes.yaml."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from provider_catalog.tables import read_yaml
 
@@ -19,8 +19,6 @@ class VmSize(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_sku: str
-    ephemeral_os_disk_gib: int | None = Field(gt=0)
-    reservable: bool
     nccl: dict[str, str]
 
 
@@ -39,7 +37,7 @@ def vm_size(name: str) -> VmSize:
     sizes = vm_sizes()
     if name not in sizes:
         raise ValueError(
-            f"instance_type {name!r} can be planned but not built: image and OS disk are known for "
+            f"instance_type {name!r} can be planned but not built: its image is known for "
             f"{', '.join(sorted(sizes))}. Choose one of them, or add a row to {_SIZES.name}"
         )
     return sizes[name]

@@ -6,7 +6,6 @@ stay in bf16; the projections and experts go to the format, each with the scales
 
 from fractions import Fraction
 from functools import lru_cache
-from math import ceil
 from typing import Final
 
 from planner.sizing.stages import pipeline_stages
@@ -29,10 +28,17 @@ SCALE_BITS_PER_VALUE: Final[dict[Precision, Fraction]] = {
 }
 """Bits that the scales of a quantized matrix add to each of its values."""
 
+_UNITS_PER_BIT: Final = 512
+"""Sums are kept as integers: the finest scale adds 32 / 16384 = 1 / 512 bit to a value."""
+_UNITS_PER_VALUE: Final[dict[Precision, int]] = {
+    precision: int((bits + SCALE_BITS_PER_VALUE[precision]) * _UNITS_PER_BIT)
+    for precision, bits in BITS_PER_VALUE.items()
+}
+
 
 def bytes_per_value(precision: Precision) -> float:
     """Bytes of one value of a quantized matrix, scales included."""
-    return float(_bits(precision) / 8)
+    return _UNITS_PER_VALUE[precision] / (8 * _UNITS_PER_BIT)
 
 
 def weights_bytes(arch: ModelArchitecture, precision: Precision) -> int:
@@ -66,10 +72,6 @@ def weights_bytes_per_gpu(
     return _worst(arch, precision, tensor, pipeline, expert)
 
 
-def _bits(precision: Precision) -> Fraction:
-    return BITS_PER_VALUE[precision] + SCALE_BITS_PER_VALUE[precision]
-
-
 @lru_cache(maxsize=8192)
 def _worst(arch: ModelArchitecture, precision: Precision, tensor: int, pipeline: int, expert: int) -> int:
     high: Precision = precision if BITS_PER_VALUE[precision] >= 16 else "bf16"
@@ -77,20 +79,20 @@ def _worst(arch: ModelArchitecture, precision: Precision, tensor: int, pipeline:
     attention = (arch.published_attention_precision if published else None) or precision
     dense = (arch.published_dense_precision if published else None) or precision
     experts = (arch.published_expert_precision if published else None) or precision
-    bits = [_layer_bits(group, dense, attention, experts, high, tensor, expert) for group in arch.layers]
+    units = [_layer_units(group, dense, attention, experts, high, tensor, expert) for group in arch.layers]
     stages = pipeline_stages(arch, pipeline)
-    totals = [sum((bits[index] * count for index, count in stage), Fraction(0)) for stage in stages]
-    high_bits = _bits(high)
+    totals = [sum(units[index] * count for index, count in stage) for stage in stages]
+    high_units = _UNITS_PER_VALUE[high]
     embedding = -(-arch.embedding_parameters // tensor)
     head = -(-arch.head_parameters // tensor)
     if pipeline > 1 and arch.tied_embeddings and not arch.head_parameters:
         head = -(-arch.vocab_size * arch.hidden_size // tensor)
-    totals[0] += embedding * high_bits
-    totals[-1] += (head + arch.other_parameters) * high_bits
-    return ceil(max(totals) / 8)
+    totals[0] += embedding * high_units
+    totals[-1] += (head + arch.other_parameters) * high_units
+    return -(-max(totals) // (8 * _UNITS_PER_BIT))
 
 
-def _layer_bits(
+def _layer_units(
     group: LayerGroup,
     dense: Precision,
     attention: Precision,
@@ -98,16 +100,16 @@ def _layer_bits(
     high: Precision,
     tensor: int,
     expert: int,
-) -> Fraction:
-    """Bits of one layer on one rank."""
+) -> int:
+    """Size of one layer on one rank, in 1/512 bit."""
     return (
-        _attention_bits(group.attention, attention, high, tensor)
-        + _feed_forward_bits(group.feed_forward, dense, experts, high, tensor, expert)
-        + group.norm_parameters * _bits(high)
+        _attention_units(group.attention, attention, high, tensor)
+        + _feed_forward_units(group.feed_forward, dense, experts, high, tensor, expert)
+        + group.norm_parameters * _UNITS_PER_VALUE[high]
     )
 
 
-def _attention_bits(attention: Attention, precision: Precision, high: Precision, tensor: int) -> Fraction:
+def _attention_units(attention: Attention, precision: Precision, high: Precision, tensor: int) -> int:
     whole = attention.replicated_parameters
     key_value = attention.key_value_parameters
     divided = attention.parameters - whole - key_value
@@ -119,12 +121,12 @@ def _attention_bits(attention: Attention, precision: Precision, high: Precision,
     else:
         held += divided
     small = min(attention.high_precision_parameters, held)
-    return (held - small) * _bits(precision) + small * _bits(high)
+    return (held - small) * _UNITS_PER_VALUE[precision] + small * _UNITS_PER_VALUE[high]
 
 
-def _feed_forward_bits(
+def _feed_forward_units(
     block: FeedForward, precision: Precision, experts: Precision, high: Precision, tensor: int, expert: int
-) -> Fraction:
+) -> int:
     small = block.router_parameters + block.high_precision_parameters
     dense = -(-(block.parameters - block.routed_expert_parameters - small) // tensor)
     routed = 0
@@ -132,4 +134,4 @@ def _feed_forward_bits(
         ranks = min(expert, block.experts)
         each = block.routed_expert_parameters // block.experts
         routed = -(-block.experts // ranks) * -(-each // max(1, tensor // ranks))
-    return dense * _bits(precision) + routed * _bits(experts) + small * _bits(high)
+    return dense * _UNITS_PER_VALUE[precision] + routed * _UNITS_PER_VALUE[experts] + small * _UNITS_PER_VALUE[high]

@@ -271,7 +271,7 @@ def _describe_until_available(self: FSxBackend, file_system_ids: list[str] | Non
     for file_system_id in file_system_ids or []:
         if file_system_id not in self.file_systems:
             raise FileSystemNotFound(file_system_id)
-    answer = _describe_file_systems(self, file_system_ids=file_system_ids, **page)
+    answer: Any = _describe_file_systems(self, file_system_ids=file_system_ids, **page)
     for file_system in answer[0]:
         file_system.lifecycle = "AVAILABLE"
     return answer

@@ -39,6 +39,7 @@ _CHOICES: Final[dict[str, dict[str, Any]]] = {
         "region": "eastus",
         "zone": "1",
         "instance_type": "Standard_ND96asr_v4",
+        "root_disk": "ephemeral",
         "gpu": "A100-40GB",
         "shared_storage": SharedStorage(
             sku="AMLFS-Durable-Premium-125",
