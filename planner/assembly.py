@@ -44,7 +44,10 @@ class Priced:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Order of preference: what fits (a pinned layout may not), money, then speed, then the simpler layout, then the name, so that ties are stable."""
+        """Order of preference: what fits, money, speed, simplicity; the name last, so that ties are stable.
+
+        Only a pinned layout can be overfull.
+        """
         performance = self.candidate.performance
         slowness = performance.days if isinstance(performance, TrainingPerformance) else performance.tpot_ms
         layout = self.candidate.layout

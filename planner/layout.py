@@ -1,7 +1,7 @@
 """Parallel layouts: which splits of a model are legal, and which of them are worth evaluating."""
 
 from collections.abc import Iterator
-from math import gcd
+from math import gcd, isqrt
 from typing import Literal
 
 from planner.errors import SpecError
@@ -19,7 +19,8 @@ MAX_PIPELINE = 64
 
 def divisors(number: int) -> list[int]:
     """All divisors, smallest first."""
-    return [d for d in range(1, number + 1) if number % d == 0]
+    small = [d for d in range(1, isqrt(number) + 1) if number % d == 0]
+    return small + [number // d for d in reversed(small) if d * d != number]
 
 
 def head_count(architecture: ModelArchitecture) -> int:

@@ -7,7 +7,7 @@ from math import ceil
 from planner.candidate import Candidate, Miss
 from planner.errors import SpecError
 from planner.goodput import training_goodput
-from planner.layout import training_layouts
+from planner.layout import divisors, training_layouts
 from planner.plan import Layout, MemoryPerGpu, TrainingPerformance
 from planner.sizing.communication import Link, all_reduce_s, all_to_all_s, gather_or_scatter_s, links
 from planner.sizing.profile import ModelProfile
@@ -64,14 +64,13 @@ class TrainingEngine:
             )
             return
         for layout in training_layouts(self.profile.architecture, node, self.workload, self.pin, max_nodes):
-            yield self._fewest_nodes(node, layout, floor_nodes, max_nodes)
+            yield self._fewest_nodes(node, layout, max_nodes)
 
-    def _fewest_nodes(self, node: NodeTopology, split: Layout, floor_nodes: int, max_nodes: int) -> Candidate | Miss:
+    def _fewest_nodes(self, node: NodeTopology, split: Layout, max_nodes: int) -> Candidate | Miss:
         """The smallest data-parallel degree of a split that meets the deadline, found by bisection."""
         step = _lowest_data_step(split.gpus_per_replica, node.gpus)
         nodes_per_step = step * split.gpus_per_replica // node.gpus
-        highest = min(max_nodes // nodes_per_step, max(self.batch_sequences // step, 1))
-        if highest < 1:
+        if nodes_per_step > max_nodes:
             return Miss(
                 f"{_split_name(split)} needs {nodes_per_step} nodes at least; {max_nodes} may be used",
                 nodes_per_step / max_nodes,
@@ -81,19 +80,31 @@ class TrainingEngine:
             if data is None:
                 return Miss(f"{_split_name(split)} does not fill {self.pin.nodes} nodes", float("inf"))
             return self._evaluate(node, split.model_copy(update={"data": data}))
-        low = min(max(1, ceil(floor_nodes / nodes_per_step)), highest)
-        best = self._evaluate(node, split.model_copy(update={"data": highest * step}))
+        highest = max_nodes // nodes_per_step * step
+        degrees = [d for d in self._data_degrees(split.micro_batch) if d <= highest and d % step == 0]
+        if not degrees:
+            return Miss(
+                f"no data-parallel degree divides the {self.batch_sequences} sequences of a batch into micro-batches of"
+                f" {split.micro_batch} and fills whole nodes of {node.gpus} GPUs; change workload.global_batch_tokens",
+                float("inf"),
+            )
+        best = self._evaluate(node, split.model_copy(update={"data": degrees[-1]}))
         if isinstance(best, Miss):
             return best
-        high = highest
+        low, high = 0, len(degrees) - 1
         while low < high:
             middle = (low + high) // 2
-            found = self._evaluate(node, split.model_copy(update={"data": middle * step}))
+            found = self._evaluate(node, split.model_copy(update={"data": degrees[middle]}))
             if isinstance(found, Candidate):
                 best, high = found, middle
             else:
                 low = middle + 1
         return best
+
+    def _data_degrees(self, micro_batch: int) -> list[int]:
+        """Degrees that give every rank the same number of whole micro-batches, as training frameworks require."""
+        micro_batches, rest = divmod(self.batch_sequences, micro_batch)
+        return [] if rest else divisors(micro_batches)
 
     def _pinned_data(self, node: NodeTopology, split: Layout) -> int | None:
         """The data-parallel degree that the pins leave; None when a split of our own choice leaves a remainder."""
