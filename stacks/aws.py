@@ -1,5 +1,6 @@
 """A plan on AWS: three stacks, so that compute can go while files, checkpoints and addresses stay."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,7 +23,7 @@ from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import InstanceType
 from stacks.clouds import BuiltStack, StackRole, stack_id
-from stacks.state import remote_state, set_backend
+from stacks.state import name_provider_source, remote_state, set_backend
 
 IMAGE_PARAMETER: Final = (
     "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
@@ -37,6 +38,9 @@ NCCL"): newer families use it by themselves."""
 GIB_PER_FILE_SERVER: Final = 1200
 """Room kept in the subnet: an address for each smallest file system's worth of storage. AWS states no count of
 interfaces per file system, and this is its finest unit."""
+
+ZONE_ID: Final = re.compile(r"[a-z]+\d+(-[a-z]+\d+)?-az\d+")
+"""`use1-az6`, and with a Local Zone in the middle (AWS Regions and Availability Zones guide, "AZ IDs")."""
 
 PURCHASES: Final[tuple[tuple[PurchaseKind, str], ...]] = (
     ("reserved", "reserved_nodes"),
@@ -246,6 +250,7 @@ def _stack(app: App, plan: Plan, role: StackRole) -> TerraformStack:
     stack = TerraformStack(app, stack_id(plan, role))
     set_backend(stack, plan)
     AwsProvider(stack, "aws", region=plan.choice.region, default_tags=[{"tags": _tags(plan)}])
+    name_provider_source(stack, "aws")
     return stack
 
 
@@ -281,6 +286,11 @@ def _zone_id(plan: Plan, catalog: Catalog) -> str:
         raise SpecError(
             f"placement.zone: none given, and no default is known for region {region}; give a zone id such as use1-az6 "
             "(aws ec2 describe-availability-zones prints them as ZoneId)"
+        )
+    if not ZONE_ID.fullmatch(zone):
+        raise SpecError(
+            f"placement.zone: {zone!r} is not an AWS zone id; ids look like use1-az6. Names such as us-east-1a are not "
+            "taken, because they mean different places in different accounts"
         )
     return zone
 

@@ -24,7 +24,7 @@ from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import InstanceType
 from stacks.clouds import BuiltStack, StackRole, stack_id
-from stacks.state import remote_state, set_backend
+from stacks.state import name_provider_source, remote_state, set_backend
 
 GIB_PER_TIB: Final = 1024
 
@@ -264,6 +264,7 @@ def _stack(app: App, plan: Plan, role: StackRole) -> TerraformStack:
     stack = TerraformStack(app, stack_id(plan, role))
     set_backend(stack, plan)
     azurerm(stack)
+    name_provider_source(stack, "azurerm")
     return stack
 
 

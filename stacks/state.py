@@ -87,3 +87,8 @@ def _given(value: str | None) -> str:
     # State refuses to be built without what its backend needs; this only tells the type checker.
     assert value is not None  # noqa: S101
     return value
+
+
+def name_provider_source(stack: TerraformStack, provider: str) -> None:
+    """Writes the source of a HashiCorp provider in full: the bindings' bare name makes a reader look it up."""
+    stack.add_override(f"terraform.required_providers.{provider}.source", f"hashicorp/{provider}")

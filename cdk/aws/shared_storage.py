@@ -88,24 +88,33 @@ class SharedFileSystem(Construct):
         for first, last in LUSTRE_PORTS:
             ports = str(first) if first == last else f"{first}_{last}"
             incoming, outgoing = f"{role}_from_{peer_role}_{ports}", f"{role}_to_{peer_role}_{ports}"
-            common = {
-                "security_group_id": group.id,
-                "referenced_security_group_id": peer.id,
-                "ip_protocol": "tcp",
-                "from_port": first,
-                "to_port": last,
-            }
             rules.append(
                 named(
                     VpcSecurityGroupIngressRule(
-                        self, f"{incoming}_in", description=f"Lustre from {peer_role}", **common
+                        self,
+                        f"{incoming}_in",
+                        description=f"Lustre from {peer_role}",
+                        security_group_id=group.id,
+                        referenced_security_group_id=peer.id,
+                        ip_protocol="tcp",
+                        from_port=first,
+                        to_port=last,
                     ),
                     incoming,
                 )
             )
             rules.append(
                 named(
-                    VpcSecurityGroupEgressRule(self, f"{outgoing}_out", description=f"Lustre to {peer_role}", **common),
+                    VpcSecurityGroupEgressRule(
+                        self,
+                        f"{outgoing}_out",
+                        description=f"Lustre to {peer_role}",
+                        security_group_id=group.id,
+                        referenced_security_group_id=peer.id,
+                        ip_protocol="tcp",
+                        from_port=first,
+                        to_port=last,
+                    ),
                     outgoing,
                 )
             )

@@ -1,0 +1,69 @@
+"""AWS clusters of the test suite, and their synthesized documents."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from planner.plan import Plan, Purchase, SharedStorage
+from provider_catalog.catalog import Catalog
+from tests.support.plans import example_plan
+
+ROLES: Final = ("network", "storage", "compute")
+
+SCRATCH: Final = SharedStorage(
+    sku="SCRATCH_2",
+    deployment_type="SCRATCH_2",
+    size_gib=1200,
+    requested_gib=1000,
+    throughput_mb_per_s=240.0,
+    throughput_mb_per_s_per_tib=200,
+)
+
+CLUSTERS: Final[dict[str, dict[str, Any]]] = {
+    "p4d_gang_reserved": {"nodes": 4, "purchase": Purchase(reserved_nodes=4)},
+    "p4d_gang_spot": {"nodes": 2, "purchase": Purchase(spot_nodes=2)},
+    "p5_gang": {"instance_type": "p5.48xlarge", "nodes": 2},
+    "p5en_single": {"instance_type": "p5en.48xlarge", "nodes": 1},
+    "b300_gang": {"instance_type": "p6-b300.48xlarge", "nodes": 2},
+    "g6_single": {"instance_type": "g6.xlarge", "nodes": 1, "shared_storage": SCRATCH},
+    "g6e_replicas": {
+        "instance_type": "g6e.12xlarge",
+        "nodes": 5,
+        "multi_node": False,
+        "shared_storage": None,
+        "purchase": Purchase(reserved_nodes=2, on_demand_nodes=1, spot_nodes=2),
+    },
+}
+
+Documents = dict[str, dict[str, Any]]
+
+
+def synthesize(plan: Plan, folder: Path, *, protect_data: bool = True) -> Documents:
+    """The documents of a plan's stacks by role, written as Terraform finds them below `folder`/cdktf.out/stacks."""
+    from cdk.providers import use_bundled_node
+
+    use_bundled_node()
+    from cdktf import App
+
+    from stacks.aws import AwsCluster
+
+    app = App(outdir=str(folder / "cdktf.out"))
+    built = AwsCluster(protect_data=protect_data).build(app, plan, Catalog.load())
+    app.synth()
+    (folder / "state").mkdir(exist_ok=True)
+    documents: Documents = {}
+    for stack in built:
+        documents[stack.role] = json.loads((stack_folder(folder, plan, stack.role) / "cdk.tf.json").read_text())
+        # Kept beside the document, where the tests of the addresses find them.
+        documents[stack.role]["addresses"] = stack.addresses
+    return documents
+
+
+def stack_folder(folder: Path, plan: Plan, role: str) -> Path:
+    """Where the document of a stack lies."""
+    return folder / "cdktf.out" / "stacks" / f"{plan.name}-{role}"
+
+
+def cluster_plan(name: str) -> Plan:
+    """The plan of one of CLUSTERS."""
+    return example_plan(**CLUSTERS[name])

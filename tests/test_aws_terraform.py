@@ -1,0 +1,74 @@
+"""Terraform itself on the AWS stacks: validate, plan, and a whole life against a local AWS."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from planner.plan import Purchase
+from tests.support import aws_moto
+from tests.support.aws_stacks import ROLES, cluster_plan, stack_folder, synthesize
+from tests.support.moto_server import MotoServer
+from tests.support.plans import example_plan
+from tests.support.terraform import Terraform, TerraformError
+
+
+@pytest.fixture
+def account(aws: MotoServer) -> Iterator[MotoServer]:
+    aws_moto.install()
+    aws.reset()
+    yield aws
+    aws.reset()
+
+
+def apply(terraform: Terraform, aws: MotoServer, folder: Path) -> None:
+    aws.write_override(folder)
+    terraform.init(folder)
+    terraform.apply(folder)
+
+
+# Each shape of a stack once: the network is the same for all, and the life below takes a mixed gang through everything.
+@pytest.mark.parametrize(
+    ("name", "roles"),
+    [
+        ("p4d_gang_reserved", ROLES),
+        ("p5en_single", ("compute",)),
+        ("b300_gang", ("compute",)),
+        ("g6_single", ("storage", "compute")),
+        ("g6e_replicas", ("storage", "compute")),
+    ],
+)
+def test_terraform_accepts_every_shape_of_a_stack(
+    name: str, roles: tuple[str, ...], terraform: Terraform, tmp_path: Path
+) -> None:
+    plan = cluster_plan(name)
+    synthesize(plan, tmp_path)
+    for role in roles:
+        folder = stack_folder(tmp_path, plan, role)
+        terraform.init(folder, backend=False)
+        assert terraform.validate(folder) == [], role
+
+
+def test_a_mixed_gang_lives_and_dies_and_its_data_stays(
+    terraform: Terraform, account: MotoServer, tmp_path: Path
+) -> None:
+    plan = example_plan(nodes=4, purchase=Purchase(reserved_nodes=2, on_demand_nodes=1, spot_nodes=1))
+    synthesize(plan, tmp_path)
+    tf = terraform.with_env(account.env)
+    network, storage, compute = (stack_folder(tmp_path, plan, role) for role in ROLES)
+
+    for folder in (network, storage, compute):
+        apply(tf, account, folder)
+    for folder in (network, storage, compute):
+        assert tf.changes(folder) == {}, folder.name
+
+    tf.destroy(compute)
+    assert tf.state(compute) == []
+    assert "aws_fsx_lustre_file_system.shared" in tf.state(storage)
+
+    with pytest.raises(TerraformError, match="prevent_destroy"):
+        tf.destroy(storage)
+    synthesize(plan, tmp_path, protect_data=False)
+    tf.destroy(storage)
+    tf.destroy(network)
+    assert tf.state(storage) == tf.state(network) == []
