@@ -76,20 +76,44 @@ def demo() -> None:
 @click.argument("model")
 @click.option("--weights", default=None, help="Format of the weights; the published one when left out.")
 @click.option("--kv-cache", default="bf16", show_default=True, help="Format of the KV cache.")
+@click.option("--context", type=int, default=None, help="Tokens of a sequence; up to 8192 when left out.")
+@click.option("--concurrency", type=int, default=16, show_default=True, help="Sequences in the cache at once.")
+@click.option("--guide", is_flag=True, help="Also print the hardware guide's rules next to ours.")
+@click.option("--exact", is_flag=True, help="Count by instantiating the model (pip install 'llmcluster[exact]').")
+@click.option("--fleet/--no-fleet", default=None, help="GPUs that serve and train it; JSON has them when asked.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def size(model: str, weights: str | None, kv_cache: str, as_json: bool) -> None:
+def size(
+    model: str,
+    weights: str | None,
+    kv_cache: str,
+    context: int | None,
+    concurrency: int,
+    guide: bool,
+    exact: bool,
+    fleet: bool | None,
+    as_json: bool,
+) -> None:
     """Say what MODEL holds: a preset, a config.json or its folder, or a nominal size such as 65B."""
+    import os
+
+    # None is used, and looking for them reads the metadata of every installed distribution
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with exit_codes():
-        from llmcluster.size import model_size
-        from provider_catalog.models import load_model
+        from llmcluster.size.command import size_output
 
-        result = model_size(load_model(model, Path()), weights, kv_cache)
-        if as_json:
-            click.echo(result.to_json())
-        else:
-            from llmcluster.report import print_size
-
-            print_size(result)
+        click.echo(
+            size_output(
+                model,
+                weights=weights,
+                kv_cache=kv_cache,
+                context_tokens=context,
+                concurrency=concurrency,
+                guide=guide,
+                exact=exact,
+                fleet=fleet,
+                as_json=as_json,
+            )
+        )
 
 
 @cli.command()

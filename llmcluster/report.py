@@ -10,7 +10,6 @@ from rich.table import Table
 from planner.plan import InferencePerformance, Layout, Plan
 
 if TYPE_CHECKING:
-    from llmcluster.size import ModelSize
     from stacks.app import SynthesizedStack
 
 GIB = 2**30
@@ -82,26 +81,6 @@ def print_cost(plan: Plan) -> None:
         table.add_row(item.name, f"{item.quantity:,.1f}", unit_price, hourly, source)
     console.print(table)
     _print_totals(console, plan)
-
-
-def print_size(size: "ModelSize") -> None:
-    """Print what a model holds."""
-    console = _console()
-    counts = size.parameters
-    console.print(
-        f"[bold]{size.model}[/]: {counts.total:,} parameters, {counts.active:,} active per token", highlight=False
-    )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("component")
-    table.add_column("parameters", justify="right")
-    for name, count in counts.by_component.items():
-        table.add_row(name, f"{count:,}")
-    console.print(table)
-    console.print(f"weights in {size.weights_precision}: {size.weights_bytes / GIB:,.1f} GiB", highlight=False)
-    per_token = size.kv_cache_bytes_per_token
-    console.print(f"KV cache in {size.kv_cache_precision}: {per_token / 1024:,.2f} KiB a token", highlight=False)
-    for warning in size.warnings:
-        console.print(f"[yellow]note[/] {warning}", highlight=False)
 
 
 def _console() -> Console:

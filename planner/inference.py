@@ -190,7 +190,8 @@ class Replica:
             "overhead_bytes": self.overhead_bytes,
         }
         rank = "every rank" if self.layout.pipeline == 1 else f"heaviest of {self.layout.pipeline} pipeline stages"
-        return MemoryPerGpu(**parts, total_bytes=sum(parts.values()), capacity_bytes=self.capacity_bytes, rank=rank)
+        total = sum(parts.values())
+        return MemoryPerGpu(**parts, overhead={}, total_bytes=total, capacity_bytes=self.capacity_bytes, rank=rank)
 
     def batch_that_fits(self) -> int:
         """Full sequences that fit beside the weights."""

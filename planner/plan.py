@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from planner.spec import ClusterSpec
 from provider_catalog.facts import Provenance
@@ -102,6 +102,8 @@ class MemoryPerGpu(PlanModel):
     capacity_bytes: int
     rank: str
     """Which rank is the fullest, in words."""
+    overhead: dict[str, int] = Field(default_factory=dict)
+    """What overhead_bytes is made of, where the engine tells; the parts sum to it."""
 
 
 class TrainingPerformance(PlanModel):

@@ -46,6 +46,11 @@ class InferenceWorkload(SpecModel):
         return self
 
 
+Optimizer = Literal["adamw", "adamw-bf16-moments", "adamw-8bit", "adafactor", "muon", "sgd-momentum"]
+TrainingMethod = Literal["full", "lora", "qlora"]
+LoraTargets = Literal["attention", "attention-and-mlp"]
+
+
 class TrainingWorkload(SpecModel):
     """Pass `tokens` through the model, forward and backward, within a deadline."""
 
@@ -54,9 +59,35 @@ class TrainingWorkload(SpecModel):
     sequence_length: int = Field(default=4096, gt=0, le=10_000_000)
     global_batch_tokens: float = Field(default=4_194_304, gt=0, le=1e12, description="Tokens of one optimizer step")
     deadline_days: float = Field(default=30, gt=0, le=3650)
-    optimizer: Literal["adamw"] = "adamw"
+    optimizer: Optimizer = Field(default="adamw", description="adamw keeps fp32 master weights and fp32 moments")
+    gradient_precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="Format in which gradients are accumulated"
+    )
+    method: TrainingMethod = Field(
+        default="full", description="Finetuning only: lora and qlora freeze the weights (qlora in 4 bits)"
+    )
+    lora_rank: int = Field(default=16, gt=0, le=4096, description="Rank of every adapter of lora and qlora")
+    lora_targets: LoraTargets = Field(
+        default="attention-and-mlp", description="Linear layers that get an adapter; mlp includes routed experts"
+    )
     recompute: Literal["auto", "none", "selective", "full"] = "auto"
     flash_attention: bool = Field(default=True, description="False keeps the attention scores in memory")
+
+    @model_validator(mode="after")
+    def _adapters_are_for_finetuning(self) -> "TrainingWorkload":
+        if self.method != "full" and self.kind != "finetuning":
+            raise ValueError(
+                f"method is {self.method}, but kind is {self.kind}: adapters start from a trained model; allowed is"
+                " full, or set kind: finetuning"
+            )
+        changed = [
+            name
+            for name in ("lora_rank", "lora_targets")
+            if getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if self.method == "full" and changed:
+            raise ValueError(f"{' and '.join(changed)} given, but method is full; set method: lora or qlora")
+        return self
 
 
 Workload = Annotated[InferenceWorkload | TrainingWorkload, Field(discriminator="kind")]

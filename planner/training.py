@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 
 from planner.candidate import Candidate, Miss
@@ -10,8 +11,9 @@ from planner.goodput import training_goodput
 from planner.layout import divisors, training_layouts
 from planner.plan import Layout, MemoryPerGpu, TrainingPerformance
 from planner.sizing.communication import Link, all_reduce_s, all_to_all_s, gather_or_scatter_s, links
+from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
-from planner.sizing.training_memory import training_memory
+from planner.sizing.training_memory import trainable_parameters, training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
 from provider_catalog.hardware import Gpu, NodeTopology
 from provider_catalog.precision import Precision
@@ -36,7 +38,21 @@ class TrainingEngine:
     precision: Precision
     name: str = "analytic-training-1"
 
-    @property
+    @cached_property
+    def rules(self) -> StateRules:
+        """How the workload keeps its training state."""
+        return StateRules.of(self.workload)
+
+    @cached_property
+    def passes(self) -> int:
+        """Forward passes that forward and backward cost together.
+
+        The backward pass takes twice the forward (Kaplan et al. 2020, arXiv 2001.08361, section 2.1), once where
+        frozen weights need no gradient of their own; the adapters' own work is left out.
+        """
+        return 3 if self.rules.method == "full" else 2
+
+    @cached_property
     def batch_sequences(self) -> int:
         """Sequences of one optimizer step."""
         return max(1, round(self.workload.global_batch_tokens / self.workload.sequence_length))
@@ -82,6 +98,7 @@ class TrainingEngine:
             return self._evaluate(node, split.model_copy(update={"data": data}))
         highest = max_nodes // nodes_per_step * step
         degrees = [d for d in self._data_degrees(split.micro_batch) if d <= highest and d % step == 0]
+        degrees = [d for d in degrees if d * split.context % split.expert == 0]
         if not degrees:
             return Miss(
                 f"no data-parallel degree divides the {self.batch_sequences} sequences of a batch into micro-batches of"
@@ -137,11 +154,11 @@ class TrainingEngine:
         return gpu.peak_tflops[self.precision] * 1e12 * (1 - self.headroom.compute_fraction)
 
     def _model_flops_per_token(self) -> float:
-        """Forward and backward, backward costing twice the forward (Kaplan et al. 2020, arXiv 2001.08361, 2.1)."""
+        """Forward and backward."""
         forward = self.profile.matmul_flops_per_token + self.profile.causal_attention_flops_per_token(
             self.workload.sequence_length
         )
-        return 3 * forward
+        return self.passes * forward
 
     def _evaluate(self, node: NodeTopology, layout: Layout) -> Candidate | Miss:
         """Memory and time of one complete layout."""
@@ -154,6 +171,7 @@ class TrainingEngine:
             micro_batches,
             int(node.gpu_memory_bytes * self.headroom.memory_fraction),
             self.workload.flash_attention,
+            self.rules,
         )
         pinned = self.pin.nodes is not None or self.pin.layout.data is not None
         if memory.total_bytes > memory.capacity_bytes and not pinned:
@@ -174,7 +192,7 @@ class TrainingEngine:
         step_tokens = self.batch_sequences * self.workload.sequence_length
         steps = max(1, ceil(self.workload.tokens / step_tokens))
         model_flops = self._model_flops_per_token() * step_tokens
-        hardware_flops = model_flops * (4 / 3 if layout.recompute == "full" else 1)
+        hardware_flops = model_flops * self._recompute_factor(layout)
         peak = node.gpu.peak_tflops[self.precision] * 1e12
         gpu_seconds = step_time_s * layout.gpus
         goodput = training_goodput(layout.gpus)
@@ -214,13 +232,16 @@ class TrainingEngine:
             "data_parallel": self._data_parallel_s(node, layout, work, inside, between, micro_batches),
         }
 
+    def _recompute_factor(self, layout: Layout) -> float:
+        """FLOPs of a step over those of the model: full recompute runs one more forward pass."""
+        return (self.passes + 1) / self.passes if layout.recompute == "full" else 1.0
+
     def _micro_batch_compute_s(self, node: NodeTopology, layout: Layout) -> float:
         """Forward and backward of one micro-batch on the stage with the most layers."""
         layers = len(self.profile.layers)
         imbalance = ceil(layers / layout.pipeline) * layout.pipeline / layers
-        recompute = 4 / 3 if layout.recompute == "full" else 1.0
         tokens = layout.micro_batch * self.workload.sequence_length
-        flops = self._model_flops_per_token() * recompute * tokens * imbalance
+        flops = self._model_flops_per_token() * self._recompute_factor(layout) * tokens * imbalance
         return flops / (layout.gpus_per_replica * self._gpu_flops(node.gpu)) + self._elementwise_s(node, layout)
 
     def _elementwise_s(self, node: NodeTopology, layout: Layout) -> float:
@@ -236,7 +257,7 @@ class TrainingEngine:
 
     def _optimizer_s(self, node: NodeTopology, layout: Layout) -> float:
         """AdamW reads and writes its state once a step; ZeRO leaves each rank its share."""
-        shard = self.profile.architecture.total_parameters / (layout.tensor * layout.pipeline)
+        shard = sum(trainable_parameters(self.profile, self.rules)) / (layout.tensor * layout.pipeline)
         if layout.zero_stage >= 1:
             shard /= layout.data * layout.context
         return shard * OPTIMIZER_TRAFFIC_BYTES / _memory_bytes_per_s(node.gpu)
@@ -286,14 +307,13 @@ class TrainingEngine:
         replicas = layout.data * layout.context
         if replicas == 1:
             return 0.0
-        parameters = self.profile.architecture.total_parameters
-        experts = self.profile.architecture.routed_expert_parameters
-        shard = (parameters - experts) / (layout.tensor * layout.pipeline)
-        shard += experts / (layout.tensor * layout.pipeline * layout.expert)
+        dense, experts = trainable_parameters(self.profile, self.rules)
+        shard = (dense + experts / layout.expert) / (layout.tensor * layout.pipeline)
         link = inside if layout.gpus <= node.gpus else between
         reduce_s = gather_or_scatter_s(4 * shard, replicas, link)
         gather_s = gather_or_scatter_s(2 * shard, replicas, link)
-        forward, backward = work / 3, work * 2 / 3
+        forward = work / self.passes
+        backward = work - forward
         if layout.zero_stage == 3:
             per_micro_batch = max(0.0, gather_s - forward) + max(0.0, gather_s + reduce_s - backward)
             return micro_batches * per_micro_batch

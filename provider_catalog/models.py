@@ -3,7 +3,6 @@
 Presets are the published configurations in data/models, parsed one at a time.
 """
 
-import difflib
 import json
 import math
 import re
@@ -12,15 +11,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.measured import MeasuredArchitecture
 from provider_catalog.model_config import read_config
 
 DATA_FOLDER: Final = Path(__file__).parent / "data" / "models"
 MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
 """Published configurations are below 1 MB; what is larger is another file."""
+
+INDEX_FILE: Final = "model.safetensors.index.json"
+MAX_CHECKPOINT_BYTES: Final = 10**16
+"""A thousand times the largest published checkpoint."""
+INDEX_TOLERANCE: Final = 0.001
+"""Disagreement between checkpoint and count from which on it is reported: what the counts are held to."""
 
 MAX_NOMINAL_RATIO: Final = 1.3
 """How far a nominal size may be from the class it is read as."""
@@ -67,6 +71,8 @@ class ModelIndex(Fact):
 @lru_cache(maxsize=1)
 def model_index() -> ModelIndex:
     """All presets and nominal sizes; configurations themselves are not read."""
+    import yaml  # here and not above: a path needs no table of presets
+
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with (DATA_FOLDER / "index.yaml").open(encoding="utf-8") as file:
         return ModelIndex.model_validate(yaml.load(file, Loader=loader))  # noqa: S506 - one of the safe loaders
@@ -104,6 +110,8 @@ def load_model(reference: str | Mapping[str, object], folder: Path | None = None
         return _from_mapping(reference)
     if not isinstance(reference, str) or not reference.strip():
         raise CatalogError(f"model is {reference!r}; allowed: {ACCEPTED}")
+    if reference.endswith(".json"):
+        return _load_path(reference, folder)
     preset = find_preset(reference)
     if preset is not None:
         return _load_preset(preset.name)
@@ -111,15 +119,39 @@ def load_model(reference: str | Mapping[str, object], folder: Path | None = None
         return _nominal(tier=reference.strip().casefold())
     if _SIZE.fullmatch(reference):
         return _nominal(parameters=parse_size(reference))
+    return _load_path(reference, folder)
+
+
+def published_config(reference: str, folder: Path | None = None) -> Mapping[str, object]:
+    """The config.json behind a preset name, a path or a nominal size, as parsed JSON.
+
+    Raises:
+        CatalogError: nothing answers to the reference, or what does is no JSON object.
+    """
+    preset = find_preset(reference)
     path = (folder or Path()) / Path(reference).expanduser()
+    if preset is None and not path.exists():
+        preset = find_preset(load_model(reference, folder).name)
+    if preset is not None:
+        path = DATA_FOLDER / preset.config
+    elif path.is_dir():
+        path = path / "config.json"
+    config = _read_json(path)
+    if not isinstance(config, dict):
+        raise CatalogError(f"{path}: holds no JSON object")
+    return config
+
+
+def _load_path(reference: str, folder: Path | None) -> ModelArchitecture:
     try:
+        path = (folder or Path()) / Path(reference).expanduser()
         if path.is_dir():
             path = path / "config.json"
             if not path.is_file():
                 raise CatalogError(f"model is {reference!r}: the folder holds no config.json. Allowed: {ACCEPTED}")
         if path.is_file():
             return load_config_file(path, reference)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, CatalogError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
@@ -148,10 +180,10 @@ def parse_size(text: str | float) -> float:
 
 
 def load_config_file(path: Path, name: str | None = None) -> ModelArchitecture:
-    """The architecture of a config.json; a model.safetensors.index.json beside it is compared with the count.
+    """The architecture of a config.json; the total_size of a model.safetensors.index.json beside it wins.
 
     Raises:
-        CatalogError: the file is too large, no JSON object, or no valid configuration.
+        CatalogError: a file is too large, no JSON object, no valid configuration, or states no possible size.
     """
     config = _read_json(path)
     if not isinstance(config, dict):
@@ -161,9 +193,9 @@ def load_config_file(path: Path, name: str | None = None) -> ModelArchitecture:
         stated = config.get("_name_or_path")
         name = stated if isinstance(stated, str) and stated else path.resolve().parent.name
     architecture = read_config(config, name)
-    index = path.parent / "model.safetensors.index.json"
+    index = path.parent / INDEX_FILE
     if index.is_file():
-        return _checked_against_index(architecture, _read_json(index))
+        return _as_published(architecture, index)
     return architecture
 
 
@@ -178,27 +210,48 @@ def _read_json(path: Path) -> object:
         raise CatalogError(f"{path}: no valid JSON ({reason})") from error
 
 
-def _checked_against_index(architecture: ModelArchitecture, index: object) -> ModelArchitecture:
-    """A warning added where the checkpoint's own size disagrees with the count by more than 1 %.
+def _as_published(architecture: ModelArchitecture, path: Path) -> ModelArchitecture:
+    """The architecture with the size that the index of its checkpoint states, and a warning where the count differs.
 
-    Only 16- and 32-bit checkpoints are compared: in quantized ones the scales and their layout are the publisher's.
+    At 16 or 32 bits the size divided by the bytes of a value gives the parameters, less those of towers and
+    multi-token prediction where they lie in the checkpoint. In quantized checkpoints the scales and their layout are
+    the publisher's, so that only the bytes are taken.
     """
+    index = _read_json(path)
     metadata = index.get("metadata") if isinstance(index, dict) else None
     total_size = metadata.get("total_size") if isinstance(metadata, dict) else None
-    bytes_per_value = {"fp32": 4, "bf16": 2, "fp16": 2}.get(architecture.published_precision)
-    if isinstance(total_size, bool) or not isinstance(total_size, (int, float)) or bytes_per_value is None:
+    if total_size is None:
         return architecture
-    stored = total_size / bytes_per_value
+    possible = isinstance(total_size, (int, float)) and not isinstance(total_size, bool)
+    if not possible or not 0 < total_size <= MAX_CHECKPOINT_BYTES:
+        raise CatalogError(
+            f"{path}: metadata.total_size is {total_size!r}; allowed: the bytes of all tensors, a number from 1 to "
+            f"{MAX_CHECKPOINT_BYTES:.0e}. Correct it, or remove the file to count from config.json"
+        )
+    checkpoint_bytes = int(total_size)
+    value_bytes = {"fp32": 4, "bf16": 2, "fp16": 2}.get(architecture.published_precision)
+    if value_bytes is None:
+        return MeasuredArchitecture.of(architecture, checkpoint_bytes=checkpoint_bytes)
+    stored, counted = checkpoint_bytes // value_bytes, architecture.total_parameters
     towers = architecture.vision_parameters + architecture.audio_parameters
-    counted = [architecture.total_parameters + a + b for a in (0, architecture.mtp_parameters) for b in (0, towers)]
-    if total_size > 0 and min(abs(stored - count) / stored for count in counted) <= 0.01:
-        return architecture
-    warning = (
-        f"model.safetensors.index.json states {total_size} bytes ({stored / 1e9:.2f}B values of "
-        f"{architecture.published_precision}), config.json counts {architecture.total_parameters / 1e9:.2f}B "
-        "parameters: one of them is of another model or format"
+    beside = min(
+        (mtp + tower for tower in (0, towers) for mtp in (0, architecture.mtp_parameters)),
+        key=lambda extra: abs(stored - counted - extra),
     )
-    return architecture.model_copy(update={"warnings": (*architecture.warnings, warning)})
+    if beside >= stored:
+        beside = 0
+    measured = stored - beside
+    warnings: tuple[str, ...] = ()
+    if abs(measured - counted) > INDEX_TOLERANCE * measured:
+        included = f", {beside / 1e9:.2f}B of them beside the decoder" if beside else ""
+        warnings = (
+            f"{INDEX_FILE} states {checkpoint_bytes} bytes ({stored / 1e9:.2f}B values of "
+            f"{architecture.published_precision}{included}), which are taken; config.json counts "
+            f"{counted / 1e9:.2f}B parameters: one of them may be of another model or format",
+        )
+    return MeasuredArchitecture.of(
+        architecture, measured_parameters=measured, checkpoint_bytes=checkpoint_bytes, warnings=warnings
+    )
 
 
 @lru_cache(maxsize=64)
@@ -256,6 +309,8 @@ def _size_text(parameters: float) -> str:
 
 def _suggestion(reference: str) -> str:
     """'did you mean …' with the nearest preset names, or that there is none."""
+    import difflib  # here and not above: only a misspelt name needs it
+
     names = _by_name()
     near = difflib.get_close_matches(reference.strip().casefold()[:200], names, n=5, cutoff=0.5)
     full = list(dict.fromkeys(names[name].name for name in near))[:3]

@@ -18,6 +18,7 @@ from planner.sizing.profile import ModelProfile
 from planner.sizing.weights import weights_bytes, weights_bytes_per_gpu
 from provider_catalog import models
 from provider_catalog.catalog import Catalog
+from provider_catalog.model_config import read_config
 from provider_catalog.models import load_model
 from provider_catalog.precision import Precision
 
@@ -340,8 +341,8 @@ def test_tied_head_counts_once() -> None:
     # Qwen3-0.6B: 596,049,920 with the 151936 x 1024 embedding as head; the same matrix again when untied
     config = preset_config("Qwen/Qwen3-0.6B")
     assert isinstance(config, dict)
-    tied = models.read_config({**config, "tie_word_embeddings": True}, "tied")
-    untied = models.read_config({**config, "tie_word_embeddings": False}, "untied")
+    tied = read_config({**config, "tie_word_embeddings": True}, "tied")
+    untied = read_config({**config, "tie_word_embeddings": False}, "untied")
     assert tied.total_parameters == 596_049_920
     assert untied.total_parameters - tied.total_parameters == 151_936 * 1024
     assert weights_bytes(tied, "bf16") == 2 * 596_049_920

@@ -6,10 +6,14 @@ DeepSeek-V4 report, section 2.3; indexer keys, DeepSeek-V3.2, arXiv 2512.02556.
 """
 
 from math import ceil
+from typing import Final
 
 from planner.sizing.stages import pipeline_stages
 from provider_catalog.architecture import Attention, ModelArchitecture
 from provider_catalog.precision import BITS_PER_VALUE, Precision
+
+BLOCK_TOKENS: Final = 16
+"""Tokens of a page of the cache: vLLM's default block size (Kwon et al. 2023, arXiv 2309.06180, section 7.2)."""
 
 
 def kv_cache_bytes_per_token(arch: ModelArchitecture, precision: Precision) -> float:
@@ -26,42 +30,61 @@ def kv_cache_bytes_per_token(arch: ModelArchitecture, precision: Precision) -> f
     return values * BITS_PER_VALUE[precision] / 8
 
 
-def kv_cache_bytes(arch: ModelArchitecture, tokens: int, sequences: int, precision: Precision) -> int:
+def kv_cache_bytes(
+    arch: ModelArchitecture, tokens: int, sequences: int, precision: Precision, *, block_tokens: int = 1
+) -> int:
     """Bytes of one copy of the whole cache for `sequences` sequences of `tokens` tokens each.
 
-    Sliding-window layers hold at most their window; recurrent states are added once a sequence.
+    Sliding-window layers hold at most their window; recurrent states are added once a sequence. A paged cache hands
+    out whole blocks: with `block_tokens` tokens and windows count as the blocks they begin (PagedAttention, Kwon et
+    al. 2023, arXiv 2309.06180, section 4.1).
 
     Raises:
-        ValueError: a negative count.
+        ValueError: a negative count, or a block of less than one token.
     """
-    _check(tokens, sequences)
-    bits = sum(group.count * _layer_bits(group.attention, tokens, precision, 1) for group in arch.layers)
-    return ceil(sequences * bits / 8)
+    _check(tokens, sequences, block_tokens)
+    bits = sum(group.count * _layer_bits(group.attention, tokens, precision, 1, block_tokens) for group in arch.layers)
+    return -(-sequences * bits // 8)
 
 
 def kv_cache_bytes_per_gpu(
-    arch: ModelArchitecture, tokens: int, sequences: int, precision: Precision, tensor: int, pipeline: int
+    arch: ModelArchitecture,
+    tokens: int,
+    sequences: int,
+    precision: Precision,
+    tensor: int,
+    pipeline: int,
+    *,
+    attention_data: int = 1,
+    block_tokens: int = 1,
 ) -> int:
     """Bytes on the GPU that holds most, under tensor and pipeline parallelism.
 
     Tensor parallelism divides key/value heads among ranks; past one head a rank they are repeated. A latent cache
-    (one entry that all heads read) and indexer keys are whole on every rank. Recurrent states divide by heads. Under
-    data-parallel attention pass the sequences of one rank and tensor=1.
+    (one entry that all heads read) and indexer keys are whole on every rank. Recurrent states divide by heads.
+
+    Data-parallel attention cuts the `tensor` ranks into `attention_data` groups that hold the cache of their own
+    sequences only, each divided by the tensor / attention_data ranks of its group (SGLang `--enable-dp-attention`,
+    `--dp-size`): the way to keep a latent cache from being repeated.
 
     Raises:
-        ValueError: a negative count, a degree below 1, or more stages than layers.
+        ValueError: a negative count, a degree below 1, attention_data not dividing tensor, or more stages than layers.
     """
-    _check(tokens, sequences)
+    _check(tokens, sequences, block_tokens)
     if tensor < 1:
         raise ValueError(f"tensor is {tensor}; allowed: 1 or more")
-    per_group = [_layer_bits(group.attention, tokens, precision, tensor) for group in arch.layers]
+    if attention_data < 1 or tensor % attention_data:
+        raise ValueError(f"attention_data is {attention_data}; allowed: a divisor of tensor ({tensor})")
+    ranks = tensor // attention_data
+    per_group = [_layer_bits(group.attention, tokens, precision, ranks, block_tokens) for group in arch.layers]
     worst = max(sum(per_group[index] * count for index, count in stage) for stage in pipeline_stages(arch, pipeline))
-    return ceil(sequences * worst / 8)
+    return -(-ceil(sequences / attention_data) * worst // 8)
 
 
-def _layer_bits(attention: Attention, tokens: int, precision: Precision, tensor: int) -> int:
+def _layer_bits(attention: Attention, tokens: int, precision: Precision, tensor: int, block_tokens: int) -> int:
     """Bits one layer holds on one tensor-parallel rank for one sequence."""
-    seen = tokens if attention.window is None else min(tokens, attention.window)
+    held = _whole_blocks(tokens, block_tokens)
+    seen = held if attention.window is None else min(held, _whole_blocks(attention.window, block_tokens))
     entries = -(-seen // attention.cache_compression)
     per_entry = attention.cache_values_per_token
     state = attention.state_values
@@ -70,11 +93,18 @@ def _layer_bits(attention: Attention, tokens: int, precision: Precision, tensor:
     if tensor > 1 and attention.kind in ("linear", "ssm") and attention.heads:
         state = -(-state * -(-attention.heads // tensor) // attention.heads)
     values = entries * (per_entry + attention.indexer_values_per_token)
-    values += min(tokens, attention.local_window) * per_entry
+    values += min(held, _whole_blocks(attention.local_window, block_tokens)) * per_entry
     return values * BITS_PER_VALUE[precision] + state * BITS_PER_VALUE[attention.state_precision]
 
 
-def _check(tokens: int, sequences: int) -> None:
+def _whole_blocks(tokens: int, block_tokens: int) -> int:
+    """Tokens rounded up to whole blocks."""
+    return -(-tokens // block_tokens) * block_tokens
+
+
+def _check(tokens: int, sequences: int, block_tokens: int) -> None:
     for name, value in (("tokens", tokens), ("sequences", sequences)):
         if value < 0:
             raise ValueError(f"{name} is {value}; allowed: 0 or more")
+    if block_tokens < 1:
+        raise ValueError(f"block_tokens is {block_tokens}; allowed: 1 or more")

@@ -1,106 +1,66 @@
 """ModelProfile: an architecture as the running sums that a layout search reads thousands of times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import accumulate
+from operator import le
 
+from planner.sizing.layer_profile import LayerProfile, layer_profile
 from planner.sizing.stages import stage_sizes
-from provider_catalog.architecture import Attention, FeedForward, LayerGroup, ModelArchitecture
+from provider_catalog.architecture import FeedForward, ModelArchitecture
 
-BF16_BYTES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class LayerProfile:
-    """One layer in numbers. Activation bytes are per token in 16-bit training without recompute."""
-
-    dense_parameters: int
-    """Everything but routed experts."""
-    expert_parameters: int
-    """All routed experts together."""
-    forward_matmul_flops: float
-    """Per token, active weights only."""
-    attention_flops_per_context_token: float
-    """Per token and token attended to, forward."""
-    window: int | None
-    replicated_activation_bytes: float
-    """Not divided by tensor parallelism unless sequence parallelism is on."""
-    sharded_activation_bytes: float
-    """Divided by the tensor-parallel degree."""
-    score_activation_bytes_per_context_token: float
-    """Attention scores and their dropout mask, per token attended to; kept only without FlashAttention."""
-    expert_tokens: int
-    """Copies of each token that expert parallelism sends away: the top-k of a mixture-of-experts layer."""
+SUMMED = (
+    "dense_parameters",
+    "expert_parameters",
+    "replicated_parameters",
+    "key_value_parameters",
+    "parameters_per_key_value_head",
+    "vector_parameters",
+    "router_parameters",
+    "attention_edges",
+    "feed_forward_edges",
+    "expert_edges",
+    "replicated_activation_bytes",
+    "sharded_activation_bytes",
+    "score_activation_bytes_per_context_token",
+)
+"""Fields of a LayerProfile that a Stage holds as sums over its layers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One pipeline stage as sums over its layers."""
+    """One pipeline stage as sums over its layers; the fields mean what they mean in LayerProfile."""
 
     index: int
     layers: int
-    dense_parameters: int
-    expert_parameters: int
+    holds_embedding: bool
+    holds_head: bool
+    dense_parameters: float
+    expert_parameters: float
+    replicated_parameters: float
+    key_value_parameters: float
+    parameters_per_key_value_head: float
+    vector_parameters: float
+    router_parameters: float
+    attention_edges: float
+    feed_forward_edges: float
+    expert_edges: float
     replicated_activation_bytes: float
     sharded_activation_bytes: float
     score_activation_bytes_per_context_token: float
-    holds_embedding: bool
-    holds_head: bool
+    largest_layer: LayerProfile
+    """The greatest of each number over the layers of the stage."""
+    magnitudes: tuple[float, ...]
+    """All sums, then the same of the largest layer."""
+
+    def takes_no_more_than(self, earlier: "Stage") -> bool:
+        """Whether an earlier stage needs at least as much of everything, whatever the layout."""
+        return not self.holds_head and all(map(le, self.magnitudes, earlier.magnitudes))
 
 
-def attention_flops_per_context_token(attention: Attention) -> float:
-    """Forward FLOPs per token and per token attended to: QK^T and the weighted sum of V, 2 FLOPs a multiply-add."""
-    if attention.kind not in ("gqa", "mla"):
-        return 0.0
-    return 2.0 * attention.heads * (attention.head_dim + (attention.value_head_dim or attention.head_dim))
-
-
-def _layer_profile(group: LayerGroup, hidden: int) -> LayerProfile:
-    attention, feed_forward = group.attention, group.feed_forward
-    value_width = attention.heads * (attention.value_head_dim or attention.head_dim)
-    query_width = attention.heads * attention.head_dim
-    # MLA expands its latent to full keys and values for every head when training.
-    kv_heads = attention.heads if attention.kind == "mla" else attention.kv_heads
-    key_value_width = kv_heads * (attention.head_dim + (attention.value_head_dim or attention.head_dim))
-    active = group.parameters - group.norm_parameters - feed_forward.routed_expert_parameters
-    if feed_forward.experts:
-        active += feed_forward.routed_expert_parameters * feed_forward.experts_per_token // feed_forward.experts
-    return LayerProfile(
-        dense_parameters=group.parameters - feed_forward.routed_expert_parameters,
-        expert_parameters=feed_forward.routed_expert_parameters,
-        forward_matmul_flops=2.0 * active,
-        attention_flops_per_context_token=attention_flops_per_context_token(attention),
-        window=attention.window,
-        replicated_activation_bytes=_replicated_activation_bytes(feed_forward, hidden),
-        sharded_activation_bytes=BF16_BYTES * (query_width + key_value_width + value_width)
-        + _feed_forward_activation_bytes(feed_forward, hidden),
-        score_activation_bytes_per_context_token=5.0 * attention.heads if attention.kind in ("gqa", "mla") else 0.0,
-        expert_tokens=feed_forward.experts_per_token,
-    )
-
-
-def _replicated_activation_bytes(feed_forward: FeedForward, hidden: int) -> float:
-    """Inputs of both norms, of the attention block and of the MLP (2 bytes each), and two 1-byte dropout masks.
-
-    The 10 of Korthikanti et al. 2022 (arXiv 2205.05198), section 4.2.1. Gated models train without dropout.
-    """
-    return float(hidden * (8 if feed_forward.gated else 10))
-
-
-def _feed_forward_activation_bytes(feed_forward: FeedForward, hidden: int) -> float:
-    """Inner activations per token: up and product (4f), plus gate (2f) when gated; experts also keep their input.
-
-    Korthikanti et al. 2022 count 16 h for f = 4h ungated (section 4.1): GeLU input and output, 2 bytes each.
-    """
-    matrices = 3 if feed_forward.gated else 2
-    inner = BF16_BYTES * matrices * feed_forward.intermediate_size
-    routed = feed_forward.experts_per_token * BF16_BYTES
-    return float(inner + routed * (matrices * feed_forward.expert_intermediate_size + 2 * hidden))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelProfile:
-    """Per-layer numbers of a model and their sums for any pipeline split."""
+    """Per-layer numbers of a model and their sums for any pipeline split. Hashed by identity, for caches."""
 
     architecture: ModelArchitecture
     layers: tuple[LayerProfile, ...]
@@ -108,7 +68,7 @@ class ModelProfile:
     @classmethod
     def of(cls, architecture: ModelArchitecture) -> "ModelProfile":
         """Profile of an architecture, layer by layer."""
-        groups = [_layer_profile(group, architecture.hidden_size) for group in architecture.layers]
+        groups = [layer_profile(group, architecture.hidden_size) for group in architecture.layers]
         return cls(architecture, tuple(groups[index] for index in architecture.layer_sequence))
 
     @cached_property
@@ -178,20 +138,13 @@ class ModelProfile:
         return tuple(sums.items())
 
     @cached_property
+    def largest_matrix_parameters(self) -> int:
+        """Parameters of the largest matrix of a layer, routed experts aside."""
+        return max(layer.largest_matrix_parameters for layer in self.layers)
+
+    @cached_property
     def _sums(self) -> tuple[tuple[float, ...], ...]:
-        columns = zip(
-            *(
-                (
-                    layer.dense_parameters,
-                    layer.expert_parameters,
-                    layer.replicated_activation_bytes,
-                    layer.sharded_activation_bytes,
-                    layer.score_activation_bytes_per_context_token,
-                )
-                for layer in self.layers
-            ),
-            strict=True,
-        )
+        columns = ([getattr(layer, name) for layer in self.layers] for name in SUMMED)
         return tuple(tuple(accumulate(column, initial=0)) for column in columns)
 
     def stages(self, pipeline: int) -> tuple[Stage, ...]:
@@ -205,24 +158,52 @@ class ModelProfile:
         stages, start = [], 0
         for index, size in enumerate(stage_sizes(len(self.layers), pipeline)):
             end = start + size
-            dense, expert, replicated, sharded, score = (column[end] - column[start] for column in self._sums)
+            sums = {name: column[end] - column[start] for name, column in zip(SUMMED, self._sums, strict=True)}
+            largest = _largest(self.layers[start:end])
             stages.append(
                 Stage(
                     index=index,
-                    layers=end - start,
-                    dense_parameters=int(dense),
-                    expert_parameters=int(expert),
-                    replicated_activation_bytes=replicated,
-                    sharded_activation_bytes=sharded,
-                    score_activation_bytes_per_context_token=score,
+                    layers=size,
                     holds_embedding=index == 0,
                     holds_head=index == pipeline - 1,
+                    largest_layer=largest,
+                    magnitudes=(*sums.values(), *(getattr(largest, name) for name in SUMMED)),
+                    **sums,
                 )
             )
             start = end
         self._stages[pipeline] = tuple(stages)
         return self._stages[pipeline]
 
+    def extreme_stages(self, pipeline: int) -> tuple[Stage, ...]:
+        """The stages that can be the fullest: those that no earlier one outdoes in everything."""
+        if pipeline not in self._extreme_stages:
+            kept: list[Stage] = []
+            for stage in self.stages(pipeline):
+                if not any(stage.takes_no_more_than(earlier) for earlier in kept):
+                    kept.append(stage)
+            self._extreme_stages[pipeline] = tuple(kept)
+        return self._extreme_stages[pipeline]
+
     @cached_property
     def _stages(self) -> dict[int, tuple[Stage, ...]]:
         return {}
+
+    @cached_property
+    def _extreme_stages(self) -> dict[int, tuple[Stage, ...]]:
+        return {}
+
+
+def _largest(layers: tuple[LayerProfile, ...]) -> LayerProfile:
+    """A layer made of the greatest of each number."""
+    shapes = list({id(layer): layer for layer in layers}.values())
+    if len(shapes) == 1:
+        return shapes[0]
+    return LayerProfile(
+        **{
+            field.name: max((getattr(shape, field.name) for shape in shapes), default=0)
+            for field in fields(LayerProfile)
+            if field.name != "window"
+        },
+        window=None,
+    )

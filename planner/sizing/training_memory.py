@@ -1,53 +1,43 @@
 """Training memory of one GPU under a layout: the fullest rank decides."""
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 from planner.plan import Layout, MemoryPerGpu
-from planner.sizing.overhead import CUDA_CONTEXT_BYTES, NCCL_BUFFER_BYTES
+from planner.sizing.activations import activation_bytes, in_flight_micro_batches, recomputed_bytes, tokens_per_rank
+from planner.sizing.optimizer_state import (
+    WEIGHT_BYTES,
+    RankParameters,
+    StateBytes,
+    StateRules,
+    adapter_parameters,
+    state_bytes,
+)
+from planner.sizing.overhead import CUDA_CONTEXT_BYTES, FRAGMENTATION_FRACTION, NCCL_COMMUNICATOR_BYTES
 from planner.sizing.profile import ModelProfile, Stage
 
-WEIGHT_BYTES = 2
-"""bf16 weights."""
-GRADIENT_BYTES = 4
-"""fp32 main gradients, as Megatron-LM accumulates bf16 training (Korthikanti et al. 2022, arXiv 2205.05198: 18 bytes
-a parameter in all); ZeRO's own 2-byte gradients (arXiv 1910.02054, section 3.1) would give 16."""
-ADAMW_STATE_BYTES = 12
-"""fp32 master weights and two fp32 moments (ZeRO, arXiv 1910.02054, section 3.1: K = 12)."""
 LOGIT_BYTES = 6
-"""Per vocabulary entry: bf16 logits and the fp32 copy that the loss is taken from."""
+"""Per vocabulary entry and token: bf16 logits, or their gradient, and the fp32 softmax, which Megatron-LM's
+vocab-parallel cross entropy overwrites with its gradient. Eager PyTorch, which writes neither in place, takes 10."""
+PREFETCHED_LAYERS = 2
+"""Layers that ZeRO-3 holds whole: the one at work and the next (FSDP, arXiv 2304.11277, section 3.3.2)."""
+
+ADAMW = StateRules()
+
+Rank = tuple[Stage, ...]
+"""The stages on one rank: one, but two under DualPipe."""
 
 
-def in_flight_micro_batches(layout: Layout, micro_batches: int, stage_index: int = 0) -> float:
-    """Micro-batches whose activations a stage holds at once.
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What one rank holds between steps, before ZeRO."""
 
-    1F1B holds p - i on stage i. Interleaving with v chunks holds p·(1 + (p-1)/(p·v)) on the first (Korthikanti et
-    al. 2022, arXiv 2205.05198, section 4.2.3). Never more than there are.
-    """
-    p, v = layout.pipeline, layout.virtual_stages
-    held: float = p - stage_index
-    if v > 1:
-        held = held * (1 + (p - 1) / (p * v))
-    return min(held, micro_batches)
-
-
-def activation_bytes(
-    stage: Stage, layout: Layout, sequence_length: int, hidden_size: int, micro_batches: int, flash_attention: bool
-) -> float:
-    """Activation bytes that one stage keeps for its backward pass.
-
-    Korthikanti et al. 2022 (arXiv 2205.05198): eq. 2 (tensor parallel), eq. 4 (sequence parallel), section 5
-    (selective recompute drops the scores, as FlashAttention does) and section 4.2 (2·s·b·h a layer under full
-    recompute, with one layer's own activations live at a time).
-    """
-    t = layout.tensor
-    tokens = sequence_length * layout.micro_batch / layout.context
-    replicated = stage.replicated_activation_bytes / (t if layout.sequence_parallel else 1)
-    per_token = replicated + stage.sharded_activation_bytes / t
-    if layout.recompute == "none" and not flash_attention:
-        per_token += stage.score_activation_bytes_per_context_token * sequence_length / t
-    in_flight = in_flight_micro_batches(layout, micro_batches, stage.index)
-    if layout.recompute != "full":
-        return tokens * per_token * in_flight
-    kept = 2 * hidden_size * stage.layers / (t if layout.sequence_parallel else 1)
-    return tokens * (kept * in_flight + per_token / max(stage.layers, 1))
+    rank: Rank
+    state: StateBytes
+    gathered_bytes: float
+    """Weights that ZeRO-3 holds whole at a time."""
+    gradient_bucket_bytes: float
+    """Gradients that ZeRO-2 and 3 hold before they are scattered."""
 
 
 def training_memory(
@@ -57,83 +47,213 @@ def training_memory(
     micro_batches: int,
     capacity_bytes: int,
     flash_attention: bool = True,
+    rules: StateRules = ADAMW,
 ) -> MemoryPerGpu:
-    """Memory of the fullest GPU when training with AdamW in bf16 with fp32 master weights.
+    """Memory of the fullest GPU when training in bf16.
 
     Weights, gradients and optimizer state are divided by tensor and pipeline parallelism, experts also by expert
     parallelism; ZeRO stage 1, 2 and 3 further divide optimizer state, gradients and weights by the data-parallel
-    degree (ZeRO, arXiv 1910.02054, section 5).
+    degree (ZeRO, arXiv 1910.02054, section 5). Activations of frozen layers are counted in full: an adapter's own
+    weight gradient needs the same inputs. Expert load imbalance and multi-token-prediction layers are not counted.
     """
-    return max(
-        (
-            _stage_memory(profile, stage, layout, sequence_length, micro_batches, capacity_bytes, flash_attention)
-            for stage in _extreme_stages(profile.stages(layout.pipeline))
-        ),
-        key=lambda memory: memory.total_bytes,
-    )
-
-
-def _extreme_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """First, last and heaviest: in between, stages hold fewer micro-batches than the first and no head."""
-    heaviest = max(stages, key=lambda stage: stage.dense_parameters + stage.expert_parameters)
-    return tuple({stage.index: stage for stage in (stages[0], heaviest, stages[-1])}.values())
-
-
-def _stage_memory(
-    profile: ModelProfile,
-    stage: Stage,
-    layout: Layout,
-    sequence_length: int,
-    micro_batches: int,
-    capacity_bytes: int,
-    flash_attention: bool,
-) -> MemoryPerGpu:
-    dense = stage.dense_parameters
-    if stage.holds_embedding:
-        dense += profile.embedding_stage_parameters
-    if stage.holds_head:
-        dense += profile.head_stage_parameters
-        if stage.holds_embedding and profile.architecture.tied_embeddings:
-            dense -= profile.embedding_stage_parameters
-    dense_shard = dense / layout.tensor
-    expert_shard = stage.expert_parameters / (layout.tensor * layout.expert)
-    replicas = layout.data * layout.context
-    expert_replicas = max(replicas / layout.expert, 1)
-
-    def sharded(bytes_per_parameter: int, from_stage: int) -> float:
-        if layout.zero_stage < from_stage:
-            return bytes_per_parameter * (dense_shard + expert_shard)
-        return bytes_per_parameter * (dense_shard / replicas + expert_shard / expert_replicas)
-
-    weights = sharded(WEIGHT_BYTES, 3)
-    if layout.zero_stage == 3:
-        # The layer at work is gathered whole, and the next one is fetched ahead.
-        weights += WEIGHT_BYTES * 2 * (dense_shard + expert_shard) / max(stage.layers, 1)
-    activations = activation_bytes(
-        stage, layout, sequence_length, profile.architecture.hidden_size, micro_batches, flash_attention
-    )
-    overhead = CUDA_CONTEXT_BYTES + NCCL_BUFFER_BYTES
-    if stage.holds_head:
-        tokens = sequence_length * layout.micro_batch / layout.context
-        overhead += int(LOGIT_BYTES * tokens * profile.architecture.vocab_size / layout.tensor)
+    ranks = _held(profile, layout.tensor, layout.pipeline, expert_ranks(layout), _two_way(layout), rules)
+    fullest, most, state, activations = ranks[0].rank, 0.0, (0.0, 0.0, 0.0), 0.0
+    temporary: dict[str, float] = {}
+    for held in ranks:
+        kept = _zero_state(held, layout)
+        passing, buffers = _passing(profile, held.rank, layout, sequence_length, micro_batches, flash_attention)
+        buffers["fragmentation"] = FRAGMENTATION_FRACTION * (passing + sum(buffers.values()))
+        if layout.zero_stage >= 2:
+            buffers.update(_zero_buffers(held, layout, kept))
+        total = sum(kept) + passing + sum(buffers.values())
+        if total > most:
+            fullest, most, state, activations, temporary = held.rank, total, kept, passing, buffers
+    weights, gradients, optimizer = state
+    if rules.method == "qlora":
+        # bitsandbytes expands one matrix at a time to 16 bits (QLoRA, arXiv 2305.14314, section 3, eq. 5).
+        temporary["dequantized_matrix"] = WEIGHT_BYTES * profile.largest_matrix_parameters / layout.tensor
+    overhead = {
+        "cuda_context": CUDA_CONTEXT_BYTES,
+        "nccl_buffers": NCCL_COMMUNICATOR_BYTES * _communicators(layout),
+        **{name: int(size) for name, size in temporary.items()},
+    }
+    overhead = {name: size for name, size in overhead.items() if size}
     parts = {
         "weights_bytes": int(weights),
-        "kv_cache_bytes": 0,
         "activations_bytes": int(activations),
-        "gradients_bytes": int(sharded(GRADIENT_BYTES, 2)),
-        "optimizer_bytes": int(sharded(ADAMW_STATE_BYTES, 1)),
-        "overhead_bytes": overhead,
+        "gradients_bytes": int(gradients),
+        "optimizer_bytes": int(optimizer),
+        "overhead_bytes": sum(overhead.values()),
     }
     return MemoryPerGpu(
         **parts,
+        kv_cache_bytes=0,
         total_bytes=sum(parts.values()),
         capacity_bytes=capacity_bytes,
-        rank=_rank_name(stage, layout.pipeline),
+        rank=_rank_name(fullest, layout),
+        overhead=overhead,
     )
 
 
-def _rank_name(stage: Stage, pipeline: int) -> str:
-    if pipeline == 1:
+def trainable_parameters(profile: ModelProfile, rules: StateRules) -> tuple[float, float]:
+    """Parameters with a gradient: (all but routed experts, routed experts)."""
+    architecture = profile.architecture
+    if rules.method == "full":
+        experts = architecture.routed_expert_parameters
+        return architecture.total_parameters - experts, experts
+    return adapter_parameters(rank_parameters(profile, profile.stages(1), 1, 1), rules)
+
+
+def expert_ranks(layout: Layout) -> int:
+    """Ranks that share the experts beside tensor parallelism: no more than data and context parallelism provide."""
+    return min(layout.expert, layout.data * layout.context)
+
+
+def _two_way(layout: Layout) -> bool:
+    """Whether every stage lies on two ranks, which share what ZeRO divides."""
+    return layout.schedule == "dualpipe" and layout.pipeline > 1
+
+
+def _ranks(profile: ModelProfile, pipeline: int, two_way: bool) -> tuple[Rank, ...]:
+    """The ranks that can be the fullest."""
+    if two_way:
+        stages = profile.stages(pipeline)
+        return tuple((stages[i], stages[pipeline - 1 - i]) for i in range((pipeline + 1) // 2))
+    return tuple((stage,) for stage in profile.extreme_stages(pipeline))
+
+
+def _zero_state(held: _Held, layout: Layout) -> tuple[float, float, float]:
+    """Weights, gradients and optimizer state that ZeRO leaves on a rank, in bytes."""
+    replicas = layout.data * layout.context * len(held.rank)
+    expert_replicas = max(replicas / expert_ranks(layout), 1)
+    stage = layout.zero_stage
+    weights, gradients, optimizer = held.state.weights, held.state.gradients, held.state.optimizer
+    return (
+        weights[0] + weights[1] if stage < 3 else weights[0] / replicas + weights[1] / expert_replicas,
+        gradients[0] + gradients[1] if stage < 2 else gradients[0] / replicas + gradients[1] / expert_replicas,
+        optimizer[0] + optimizer[1] if stage < 1 else optimizer[0] / replicas + optimizer[1] / expert_replicas,
+    )
+
+
+def _zero_buffers(held: _Held, layout: Layout, state: tuple[float, float, float]) -> dict[str, float]:
+    """Layers gathered by ZeRO-3 and gradients not yet scattered by ZeRO-2 and 3, never more than all of the rank."""
+    weights, gradients, _ = state
+    buffers = {"gradient_bucket": min(held.gradient_bucket_bytes, sum(held.state.gradients) - gradients)}
+    if layout.zero_stage == 3:
+        buffers["gathered_weights"] = min(held.gathered_bytes, sum(held.state.weights) - weights)
+    return buffers
+
+
+@lru_cache(maxsize=2048)
+def _held(
+    profile: ModelProfile, tensor: int, pipeline: int, experts: int, two_way: bool, rules: StateRules
+) -> tuple[_Held, ...]:
+    """State of every rank that can be the fullest; a search asks for the same split again and again."""
+    held = []
+    for rank in _ranks(profile, pipeline, two_way):
+        parameters = rank_parameters(profile, rank, tensor, experts)
+        state = state_bytes(parameters, rules)
+        largest = [stage.largest_layer for stage in rank]
+        dense = max(layer.dense_parameters for layer in largest) / tensor
+        expert = max(layer.expert_parameters for layer in largest) / (tensor * experts)
+        units = []
+        for parts, layers in ((state.weights, PREFETCHED_LAYERS), (state.gradients, 1)):
+            per_dense = parts[0] / parameters.dense if parameters.dense else 0.0
+            per_expert = parts[1] / parameters.expert if parameters.expert else 0.0
+            in_layers = layers * (per_dense * dense + per_expert * expert)
+            units.append(max(in_layers, per_dense * parameters.embedding))
+        held.append(_Held(rank, state, *units))
+    return tuple(held)
+
+
+def rank_parameters(profile: ModelProfile, rank: Rank, tensor: int, experts: int) -> RankParameters:
+    """Parameters on one rank after tensor, pipeline and expert parallelism.
+
+    Tensor parallelism divides matrices, key and value projections at most among kv_heads ranks; norms, routers and
+    latent down-projections are whole on every rank. Experts lie on tensor x `experts` ranks, in whole experts where
+    there are enough (Megatron's parallel folding, arXiv 2504.14960).
+    """
+    dense = expert = vectors = routers = attention = feed_forward = expert_edges = 0.0
+    for stage in rank:
+        divided = stage.dense_parameters - stage.replicated_parameters - stage.key_value_parameters
+        key_value = max(stage.key_value_parameters / tensor, stage.parameters_per_key_value_head)
+        dense += divided / tensor + stage.replicated_parameters + key_value
+        expert += stage.expert_parameters / (tensor * experts)
+        vectors += stage.vector_parameters
+        routers += stage.router_parameters
+        attention += stage.attention_edges / tensor
+        feed_forward += stage.feed_forward_edges / tensor
+        expert_edges += stage.expert_edges / (tensor * experts)
+    vectors = min(vectors, dense)
+    embedding = _embedding_parameters(profile, rank) / tensor
+    hidden = profile.architecture.hidden_size
+    return RankParameters(
+        dense=dense + embedding,
+        expert=expert,
+        embedding=embedding,
+        vectors=vectors,
+        unquantized=embedding + min(vectors + routers, dense),
+        dense_edges=attention + feed_forward + (embedding / hidden + hidden if embedding else 0.0),
+        expert_edges=expert_edges,
+        attention_edges=attention,
+        feed_forward_edges=feed_forward,
+    )
+
+
+def _embedding_parameters(profile: ModelProfile, rank: Rank) -> float:
+    first = any(stage.holds_embedding for stage in rank)
+    last = any(stage.holds_head for stage in rank)
+    if first and last and profile.architecture.tied_embeddings:
+        return profile.head_stage_parameters
+    return first * profile.embedding_stage_parameters + last * profile.head_stage_parameters
+
+
+def _passing(
+    profile: ModelProfile,
+    rank: Rank,
+    layout: Layout,
+    sequence_length: int,
+    micro_batches: int,
+    flash_attention: bool,
+) -> tuple[float, dict[str, float]]:
+    """Activations that the layers of one rank keep, and temporary buffers by name, in bytes.
+
+    Outside the layers, Korthikanti et al. 2022 (arXiv 2205.05198), section 4.3: 2·s·b·h each for the inputs of final
+    norm and head, s·b·h·p for the dropout mask of the embedding.
+    """
+    architecture = profile.architecture
+    hidden = architecture.hidden_size
+    tokens = tokens_per_rank(layout, sequence_length)
+    activations = outside = 0.0
+    temporary: dict[str, float] = {}
+    for stage in rank:
+        in_flight = in_flight_micro_batches(layout, micro_batches, stage.index)
+        activations += in_flight * activation_bytes(stage, layout, sequence_length, hidden, flash_attention)
+        if stage.holds_head:
+            temporary["logits"] = LOGIT_BYTES * tokens * architecture.vocab_size / layout.tensor
+            outside += 4 * hidden * in_flight
+        if stage.holds_embedding and not architecture.layers[0].feed_forward.gated:
+            outside += hidden * in_flight
+    if outside:
+        temporary["outside_layers"] = tokens * outside / (layout.tensor if layout.sequence_parallel else 1)
+    if layout.recompute != "none":
+        temporary["recomputed_layer"] = max(
+            recomputed_bytes(stage, layout, sequence_length, hidden, flash_attention) for stage in rank
+        )
+    return activations, temporary
+
+
+def _communicators(layout: Layout) -> int:
+    """Process groups of more than one rank that a rank is a member of."""
+    return (layout.tensor > 1) + (layout.pipeline > 1) + (layout.data > 1) + (layout.context > 1) + (layout.expert > 1)
+
+
+def _rank_name(rank: Rank, layout: Layout) -> str:
+    p = layout.pipeline
+    if p == 1:
         return "every rank"
-    place = "first" if stage.index == 0 else "last" if stage.index == pipeline - 1 else f"{stage.index + 1}."
-    return f"{place} of {pipeline} pipeline stages"
+    if len(rank) == 2:
+        return f"stages {rank[0].index + 1} and {rank[1].index + 1} of {p} (DualPipe)"
+    index = rank[0].index
+    place = "first" if index == 0 else "last" if index == p - 1 else f"{index + 1}."
+    return f"{place} of {p} pipeline stages"

@@ -6,11 +6,16 @@ stay in bf16; the projections and experts go to the format, each with the scales
 
 from fractions import Fraction
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from planner.sizing.stages import pipeline_stages
-from provider_catalog.architecture import Attention, FeedForward, LayerGroup, ModelArchitecture
+from provider_catalog.architecture import Attention, FeedForward, ModelArchitecture
+from provider_catalog.measured import MeasuredArchitecture
 from provider_catalog.precision import BITS_PER_VALUE, Precision
+
+Fp8Scales = Literal["block", "tensor"]
+"""One scale per 128 x 128 block (DeepSeek-V3), or one per matrix (FP8 Formats for Deep Learning, arXiv 2209.05433,
+section 3.2), which adds 4 bytes a matrix: nothing that shows."""
 
 SCALE_BITS_PER_VALUE: Final[dict[Precision, Fraction]] = {
     "fp32": Fraction(0),
@@ -41,16 +46,25 @@ def bytes_per_value(precision: Precision) -> float:
     return _UNITS_PER_VALUE[precision] / (8 * _UNITS_PER_BIT)
 
 
-def weights_bytes(arch: ModelArchitecture, precision: Precision) -> int:
+def weights_bytes(arch: ModelArchitecture, precision: Precision, *, fp8_scales: Fp8Scales = "block") -> int:
     """Bytes of all decoder weights, without multi-token-prediction layers and vision or audio towers.
 
-    At the format the weights were published in, attention and experts take the formats the publisher chose for them.
+    At the format the weights were published in, attention and experts take the formats the publisher chose for them;
+    where the checkpoint states its own size, that is returned, with all that the checkpoint holds.
     """
-    return _worst(arch, precision, 1, 1, 1)
+    if isinstance(arch, MeasuredArchitecture) and arch.checkpoint_bytes and precision == arch.published_precision:
+        return arch.checkpoint_bytes
+    return _measured(arch, _fullest_gpu_bytes(arch, precision, 1, 1, 1, 1, fp8_scales))
 
 
 def weights_bytes_per_gpu(
-    arch: ModelArchitecture, precision: Precision, tensor: int, pipeline: int, expert: int
+    arch: ModelArchitecture,
+    precision: Precision,
+    tensor: int,
+    pipeline: int,
+    expert: int,
+    *,
+    attention_data: int = 1,
 ) -> int:
     """Bytes of the decoder weights on the GPU that holds most.
 
@@ -58,58 +72,108 @@ def weights_bytes_per_gpu(
     and the vocabulary; latent down-projections, head norms, indexers, routers and layer norms are whole on every
     rank. Experts are divided by `expert` ranks in whole experts; where tensor exceeds expert, each expert is cut
     further so that the divisor is max(tensor, expert), the placement of vLLM and SGLang. The first stage holds the
-    embedding, the last the head; a tied head is a second copy once they are on different stages.
+    embedding, the last the head; a tied head is a second copy once they are on different stages. Data-parallel
+    attention in `attention_data` groups divides attention weights by tensor / attention_data only.
 
     Raises:
-        ValueError: a degree below 1, more stages than layers, or more expert ranks than experts.
+        ValueError: a degree below 1, attention_data not dividing tensor, more stages than layers, or more expert
+            ranks than experts.
     """
     for name, degree in (("tensor", tensor), ("expert", expert)):
         if degree < 1:
             raise ValueError(f"{name} is {degree}; allowed: 1 or more")
+    if attention_data < 1 or tensor % attention_data:
+        raise ValueError(f"attention_data is {attention_data}; allowed: a divisor of tensor ({tensor})")
     most = max((group.feed_forward.experts for group in arch.layers), default=0)
     if expert > max(most, 1):
         raise ValueError(f"expert is {expert}; allowed: 1 to the {max(most, 1)} experts of a layer")
-    return _worst(arch, precision, tensor, pipeline, expert)
+    return _measured(arch, _fullest_gpu_bytes(arch, precision, tensor, pipeline, expert, attention_data, "block"))
+
+
+def checkpoint_warning(arch: ModelArchitecture) -> str | None:
+    """What a quantized checkpoint's own size says against the count, beyond 1 %; None where they agree.
+
+    16- and 32-bit checkpoints are compared in values when the model is loaded. Here the parts beside the decoder
+    that may lie in the checkpoint, multi-token prediction and towers, are taken at two bytes a value or at the
+    decoder's own average.
+    """
+    if not isinstance(arch, MeasuredArchitecture) or not arch.checkpoint_bytes or arch.measured_parameters is not None:
+        return None
+    counted = _fullest_gpu_bytes(arch, arch.published_precision, 1, 1, 1, 1, "block")
+    average = counted / arch.total_parameters
+    towers = arch.vision_parameters + arch.audio_parameters
+    sizes = [
+        counted + mtp * width + tower * 2
+        for mtp in {0, arch.mtp_parameters}
+        for width in (average, 2)
+        for tower in {0, towers}
+    ]
+    nearest = min(sizes, key=lambda size: abs(size - (arch.checkpoint_bytes or 0)))
+    if abs(nearest - arch.checkpoint_bytes) <= 0.01 * arch.checkpoint_bytes:
+        return None
+    return (
+        f"model.safetensors.index.json states {arch.checkpoint_bytes} bytes, which are taken; config.json in "
+        f"{arch.published_precision} counts {nearest:.0f} ({nearest / arch.checkpoint_bytes - 1:+.1%})"
+    )
+
+
+def _measured(arch: ModelArchitecture, counted_bytes: int) -> int:
+    """Counted bytes in proportion to the parameters that a better source than the count gives, where there is one."""
+    if not isinstance(arch, MeasuredArchitecture) or arch.measured_parameters in (None, arch.counted_parameters):
+        return counted_bytes
+    return -(-counted_bytes * arch.total_parameters // arch.counted_parameters)
 
 
 @lru_cache(maxsize=8192)
-def _worst(arch: ModelArchitecture, precision: Precision, tensor: int, pipeline: int, expert: int) -> int:
+def _fullest_gpu_bytes(
+    arch: ModelArchitecture,
+    precision: Precision,
+    tensor: int,
+    pipeline: int,
+    expert: int,
+    attention_data: int,
+    fp8_scales: Fp8Scales,
+) -> int:
     high: Precision = precision if BITS_PER_VALUE[precision] >= 16 else "bf16"
     published = precision == arch.published_precision
     attention = (arch.published_attention_precision if published else None) or precision
     dense = (arch.published_dense_precision if published else None) or precision
     experts = (arch.published_expert_precision if published else None) or precision
-    units = [_layer_units(group, dense, attention, experts, high, tensor, expert) for group in arch.layers]
+    units = [
+        (
+            _attention_units(group.attention, _units(attention, fp8_scales), _units(high), tensor // attention_data)
+            + _feed_forward_units(
+                group.feed_forward,
+                _units(dense, fp8_scales),
+                _units(experts, fp8_scales),
+                _units(high),
+                tensor,
+                expert,
+            )
+            + group.norm_parameters * _units(high)
+        )
+        for group in arch.layers
+    ]
     stages = pipeline_stages(arch, pipeline)
     totals = [sum(units[index] * count for index, count in stage) for stage in stages]
-    high_units = _UNITS_PER_VALUE[high]
     embedding = -(-arch.embedding_parameters // tensor)
     head = -(-arch.head_parameters // tensor)
     if pipeline > 1 and arch.tied_embeddings and not arch.head_parameters:
         head = -(-arch.vocab_size * arch.hidden_size // tensor)
-    totals[0] += embedding * high_units
-    totals[-1] += (head + arch.other_parameters) * high_units
+    totals[0] += embedding * _units(high)
+    totals[-1] += (head + arch.other_parameters) * _units(high)
     return -(-max(totals) // (8 * _UNITS_PER_BIT))
 
 
-def _layer_units(
-    group: LayerGroup,
-    dense: Precision,
-    attention: Precision,
-    experts: Precision,
-    high: Precision,
-    tensor: int,
-    expert: int,
-) -> int:
-    """Size of one layer on one rank, in 1/512 bit."""
-    return (
-        _attention_units(group.attention, attention, high, tensor)
-        + _feed_forward_units(group.feed_forward, dense, experts, high, tensor, expert)
-        + group.norm_parameters * _UNITS_PER_VALUE[high]
-    )
+def _units(precision: Precision, fp8_scales: Fp8Scales = "block") -> int:
+    """Size of one value with its share of the scales, in 1/512 bit."""
+    if precision == "fp8" and fp8_scales == "tensor":
+        return BITS_PER_VALUE["fp8"] * _UNITS_PER_BIT
+    return _UNITS_PER_VALUE[precision]
 
 
-def _attention_units(attention: Attention, precision: Precision, high: Precision, tensor: int) -> int:
+def _attention_units(attention: Attention, units: int, high_units: int, tensor: int) -> int:
+    """Size of the attention block of one layer on one rank, in 1/512 bit."""
     whole = attention.replicated_parameters
     key_value = attention.key_value_parameters
     divided = attention.parameters - whole - key_value
@@ -121,12 +185,13 @@ def _attention_units(attention: Attention, precision: Precision, high: Precision
     else:
         held += divided
     small = min(attention.high_precision_parameters, held)
-    return (held - small) * _UNITS_PER_VALUE[precision] + small * _UNITS_PER_VALUE[high]
+    return (held - small) * units + small * high_units
 
 
 def _feed_forward_units(
-    block: FeedForward, precision: Precision, experts: Precision, high: Precision, tensor: int, expert: int
+    block: FeedForward, dense_units: int, expert_units: int, high_units: int, tensor: int, expert: int
 ) -> int:
+    """Size of the feed-forward block of one layer on one rank, in 1/512 bit."""
     small = block.router_parameters + block.high_precision_parameters
     dense = -(-(block.parameters - block.routed_expert_parameters - small) // tensor)
     routed = 0
@@ -134,4 +199,4 @@ def _feed_forward_units(
         ranks = min(expert, block.experts)
         each = block.routed_expert_parameters // block.experts
         routed = -(-block.experts // ranks) * -(-each // max(1, tensor // ranks))
-    return dense * _UNITS_PER_VALUE[precision] + routed * _UNITS_PER_VALUE[experts] + small * _UNITS_PER_VALUE[high]
+    return dense * dense_units + routed * expert_units + small * high_units

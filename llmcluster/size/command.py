@@ -1,0 +1,60 @@
+"""One run of `llmcluster size`, as text or JSON. What is not asked for is not loaded."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from llmcluster.size.contract import DEFAULT_CONCURRENCY, model_size
+from provider_catalog.models import load_model
+
+
+def size_output(
+    reference: str,
+    *,
+    weights: str | None = None,
+    kv_cache: str = "bf16",
+    context_tokens: int | None = None,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    guide: bool = False,
+    exact: bool = False,
+    fleet: bool | None = None,
+    as_json: bool = False,
+) -> str:
+    """What to print about a model. `fleet` left at None is part of the text and not of the JSON.
+
+    Raises:
+        CatalogError: no such model, or no way to count it exactly.
+        SpecError: a format that does not exist, or a count out of bounds.
+    """
+    architecture = load_model(reference, Path())
+    if exact:
+        from llmcluster.size.exact import with_exact_count
+
+        architecture = with_exact_count(architecture, reference)
+    size = model_size(architecture, weights, kv_cache, context_tokens, concurrency)
+    found = rows = None
+    if fleet or (fleet is None and not as_json):
+        from llmcluster.size.fleet import smallest_fleet
+        from provider_catalog.catalog import Catalog
+
+        found = smallest_fleet(architecture, size, Catalog.load())
+    if guide:
+        from planner.sizing.guide import guide_rows
+
+        rows = guide_rows(architecture, size.kv_cache.context_tokens, concurrency, load_model)
+    if as_json:
+        more: dict[str, object] = {}
+        if found is not None:
+            more["fleet"] = asdict(found)
+        if rows is not None:
+            more["guide"] = [{**asdict(row), "off_by": row.off_by} for row in rows]
+        return size.to_json(**more)
+    from llmcluster.size.text import fleet_text, guide_text, size_text
+
+    parts = [size_text(size)]
+    if found is not None:
+        parts.append(fleet_text(found))
+    if rows is not None:
+        parts.append(guide_text(rows))
+    if size.warnings:
+        parts.append("\n".join(f"note: {warning}" for warning in size.warnings))
+    return "\n\n".join(parts)

@@ -1,0 +1,46 @@
+"""The GPUs that hold a model, by the catalog: the part of `llmcluster size` that reads more than the model."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from llmcluster.size.contract import ModelSize
+from planner.sizing.fleet import MEMORY_FRACTION, Fit, Serving, gpu_memories, smallest_serving, smallest_training
+from planner.sizing.profile import ModelProfile
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import Catalog
+
+TRAINING_SEQUENCE_TOKENS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRow:
+    """One kind of GPU and how few of it serve and train the model; None where no number in bounds does."""
+
+    gpu: str
+    usable_bytes: int
+    serving: Fit | None
+    training: Fit | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The GPUs of the catalog for one model."""
+
+    memory_fraction: float
+    training_sequence_tokens: int
+    gpus: tuple[GpuRow, ...]
+
+
+def smallest_fleet(architecture: ModelArchitecture, size: ModelSize, catalog: Catalog) -> Fleet:
+    """The smallest number of each GPU of the catalog, for the formats, context and concurrency of `size`."""
+    serving = Serving(
+        size.weights_precision, size.kv_cache_precision, size.kv_cache.context_tokens, size.kv_cache.concurrency
+    )
+    sequence = min(TRAINING_SEQUENCE_TOKENS, architecture.max_position_embeddings or TRAINING_SEQUENCE_TOKENS)
+    memories = gpu_memories(catalog)
+    training = smallest_training(ModelProfile.of(architecture), sequence, memories)
+    rows = [
+        GpuRow(gpu.name, gpu.usable_bytes, smallest_serving(architecture, serving, gpu), training[gpu.name])
+        for gpu in memories
+    ]
+    return Fleet(MEMORY_FRACTION, sequence, tuple(rows))

@@ -1,0 +1,81 @@
+"""Activation memory of a pipeline stage: what its layers keep, and how many micro-batches are in flight."""
+
+from math import ceil
+
+from planner.plan import Layout
+from planner.sizing.layer_profile import LayerProfile
+from planner.sizing.profile import Stage
+
+
+def in_flight_micro_batches(layout: Layout, micro_batches: int, stage_index: int = 0) -> float:
+    """Micro-batches whose activations a stage holds at once, never more than there are.
+
+    - 1F1B: p - i on stage i (Narayanan et al. 2021, arXiv 2104.04473, section 2.2.1).
+    - Interleaved with v chunks: 2·(p-i-1) + (v-1)·p chunks of warm-up and the one at work, each 1/v of a stage
+      (Megatron-LM, `get_pp_rank_microbatches`); on the first stage the p·(1 + (p-1)/(p·v)) of Korthikanti et al. 2022
+      (arXiv 2205.05198), section 4.2.3.
+    - Zero bubble: p on every stage. Later stages hold fewer for their input gradients, but keep what the deferred
+      weight gradients need, nearly as much (Qi et al. 2023, arXiv 2401.10241, Table 2: 32 of 34 s·b·h).
+    - DualPipe: a rank holds stages i and p-1-i, of which p-i and i+1 are in flight, p+1 in all; half of the
+      micro-batches enter from either end (DeepSeek-V3, arXiv 2412.19437, Table 2 and Figure 5).
+    """
+    p, v = layout.pipeline, layout.virtual_stages
+    if p > 1 and layout.schedule == "dualpipe":
+        return min(p - stage_index, ceil(micro_batches / 2))
+    if layout.schedule == "zero-bubble":
+        return min(p, micro_batches)
+    if p == 1 or v == 1:
+        return min(p - stage_index, micro_batches)
+    return min((2 * (p - stage_index - 1) + (v - 1) * p + 1) / v, micro_batches)
+
+
+def tokens_per_rank(layout: Layout, sequence_length: int) -> float:
+    """Tokens of one micro-batch on one rank: context parallelism divides the sequence."""
+    return sequence_length * layout.micro_batch / layout.context
+
+
+def activation_bytes(
+    stage: Stage, layout: Layout, sequence_length: int, hidden_size: int, flash_attention: bool
+) -> float:
+    """Activation bytes that the layers of one stage keep for the backward pass of each micro-batch in flight.
+
+    Korthikanti et al. 2022 (arXiv 2205.05198): eq. 2 (tensor parallel), eq. 4 (sequence parallel), section 5
+    (selective recompute drops the scores, as FlashAttention does) and section 4.2 (2·s·b·h a layer under full
+    recompute).
+    """
+    if layout.recompute == "full":
+        kept = _layer_input_bytes(layout, hidden_size) * stage.layers
+    else:
+        scores = layout.recompute == "none" and not flash_attention
+        kept = _kept_bytes_per_token(stage, layout, sequence_length if scores else 0)
+    return tokens_per_rank(layout, sequence_length) * kept
+
+
+def recomputed_bytes(
+    stage: Stage, layout: Layout, sequence_length: int, hidden_size: int, flash_attention: bool
+) -> float:
+    """Bytes that recomputation brings back at a time: one layer under full, the scores of one layer under selective.
+
+    The input of the layer is kept already (`activation_bytes`) and not counted again.
+    """
+    if layout.recompute == "none":
+        return 0.0
+    context = 0 if flash_attention else sequence_length
+    layer = stage.largest_layer
+    if layout.recompute == "full":
+        per_token = _kept_bytes_per_token(layer, layout, context) - _layer_input_bytes(layout, hidden_size)
+    else:
+        per_token = layer.score_activation_bytes_per_context_token * context / layout.tensor
+    return tokens_per_rank(layout, sequence_length) * max(per_token, 0.0)
+
+
+def _layer_input_bytes(layout: Layout, hidden_size: int) -> float:
+    return 2 * hidden_size / (layout.tensor if layout.sequence_parallel else 1)
+
+
+def _kept_bytes_per_token(part: Stage | LayerProfile, layout: Layout, score_context: int) -> float:
+    """Per token; scores cover the whole sequence even in a sliding window, which eager attention only masks."""
+    t = layout.tensor
+    replicated = part.replicated_activation_bytes / (t if layout.sequence_parallel else 1)
+    sharded = part.sharded_activation_bytes + part.score_activation_bytes_per_context_token * score_context
+    return replicated + sharded / t
