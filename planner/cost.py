@@ -76,7 +76,7 @@ def _instance_item(how: str, nodes: int, mean_nodes: float, price: InstancePrice
     label = how.replace("_", "-")
     average = "" if abs(mean_nodes - nodes) < 1e-9 else f", {mean_nodes:.1f} running on average"
     return CostItem(
-        name=f"compute, {label}: {nodes} nodes{average}",
+        name=f"compute, {label}: {nodes} node{'' if nodes == 1 else 's'}{average}",
         role=f"compute_{how}",
         stack="compute",
         quantity=mean_nodes,

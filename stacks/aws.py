@@ -5,17 +5,23 @@ from collections.abc import Mapping
 from typing import Final
 
 from cdktf import App, TerraformOutput, TerraformStack, TerraformVariable
-from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
-from cdktf_cdktf_provider_aws.provider import AwsProvider
 
 from cdk.aws.addresses import Subnets, cut
 from cdk.aws.checkpoints import CheckpointBucket, CheckpointConfig
 from cdk.aws.encryption import EncryptionKey
 from cdk.aws.identity import IdentityConfig, NodeIdentity
 from cdk.aws.interfaces import Interface, interfaces
-from cdk.aws.naming import address, named
+from cdk.aws.naming import address
 from cdk.aws.network import ClusterNetwork, NetworkConfig
-from cdk.aws.nodes import NodeConfig, NodeGroup, NodeSecurityGroup, PurchaseKind, encoded_user_data
+from cdk.aws.nodes import (
+    NodeConfig,
+    NodeGroup,
+    NodeSecurityGroup,
+    PurchaseKind,
+    encoded_user_data,
+    gang_placement,
+)
+from cdk.aws.provider import aws
 from cdk.aws.shared_storage import LustreConfig, SharedFileSystem
 from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
 from planner.errors import SpecError
@@ -202,11 +208,7 @@ class AwsCluster:
             ),
         )
         security = NodeSecurityGroup(stack, "security", name=plan.name, vpc_id=network.get_string("vpc_id"))
-        placement_group = (
-            named(PlacementGroup(stack, "placement", name=plan.name, strategy="cluster"), "gang")
-            if choice.multi_node
-            else None
-        )
+        placement_group = gang_placement(stack, plan.name) if choice.multi_node else None
         config = NodeConfig(
             name=plan.name,
             instance_type=instance_type.name,
@@ -249,7 +251,7 @@ class AwsCluster:
 def _stack(app: App, plan: Plan, role: StackRole) -> TerraformStack:
     stack = TerraformStack(app, stack_id(plan, role))
     set_backend(stack, plan)
-    AwsProvider(stack, "aws", region=plan.choice.region, default_tags=[{"tags": _tags(plan)}])
+    aws(stack, plan.choice.region, _tags(plan))
     name_provider_source(stack, "aws")
     return stack
 

@@ -70,6 +70,11 @@ class NodeConfig:
     tags: Mapping[str, str]
 
 
+def gang_placement(scope: Construct, name: str) -> PlacementGroup:
+    """Adds the placement group that keeps the nodes of a gang close together on one network spine (rule A5)."""
+    return named(PlacementGroup(scope, "placement", name=name, strategy="cluster"), "gang")
+
+
 def encoded_user_data(scope: Construct, text: str) -> str:
     """Base64 of `text`, which stands in the HCL as `local.user_data`, readable.
 
