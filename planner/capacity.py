@@ -131,5 +131,5 @@ def _serving_reason(reserved: int, spot: int, nodes: int, offers: Offers) -> str
     if spot:
         parts.append(f"{spot} of {nodes} on Spot, as interruption is tolerated")
     if nodes - reserved - spot:
-        parts.append("on-demand carries the rest")
+        parts.append("on-demand carries " + ("the rest" if parts else "all of it"))
     return "; ".join(parts)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from provider_catalog.facts import CatalogError
+
 
 class SpecError(ValueError):
     """The input is wrong. The message names the field, what was given, what is allowed and what to do."""
@@ -21,3 +23,25 @@ class InfeasibleError(Exception):
     def __init__(self, message: str, nearest: tuple[NearestMiss, ...] = ()) -> None:
         super().__init__(message)
         self.nearest = nearest
+
+
+WRONG_INPUT, INFEASIBLE, OUTSIDE_FAILED = 2, 3, 4
+EXPECTED = (SpecError, CatalogError, InfeasibleError, OSError)
+"""What may go wrong without being a bug."""
+
+
+def failure(error: Exception) -> tuple[int, str]:
+    """Exit code and message of an expected error: 2 wrong input, 3 infeasible, 4 a file or an outside tool failed.
+
+    Raises:
+        Exception: `error` itself, when it is not one of `EXPECTED`: that is a bug.
+    """
+    if isinstance(error, SpecError | CatalogError):
+        return WRONG_INPUT, f"error: {error}"
+    if isinstance(error, InfeasibleError):
+        nearest = [f"  {miss.candidate}: {miss.reason}" for miss in error.nearest]
+        return INFEASIBLE, "\n".join([f"infeasible: {error}", *nearest])
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return OUTSIDE_FAILED, f"error: {where}{error.strerror or error}; nothing was half-written"
+    raise error

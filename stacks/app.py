@@ -3,8 +3,10 @@
 Every spec is planned, and every stack written to a folder aside, before the first file of the output changes.
 """
 
+import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Any, Final
 from cdktf import App
 
 from planner.assembly import spec_sha256
-from planner.errors import InfeasibleError, SpecError
+from planner.errors import EXPECTED, InfeasibleError, SpecError, failure
 from planner.optimizer import plan as make_plan
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
@@ -113,7 +115,7 @@ def write_stacks(
         clusters = [
             (entry, load_cloud(entry.plan.choice.provider).build(app, entry.plan, catalog)) for entry in planned
         ]
-        app.synth()
+        _synth(app, outdir)
         if hcl_outdir is not None:
             _write_hcl_manifest(stage, hcl_stage)
         for entry, stacks in clusters:
@@ -143,6 +145,22 @@ def write_stacks(
         if stack.hcl_folder is not None:
             _drop_other_document(stack.hcl_folder, hcl=True)
     return written
+
+
+def _synth(app: App, outdir: Path) -> None:
+    """Writes the documents; Node's file errors reach Python as text only and become an OSError again.
+
+    Raises:
+        OSError: the disk is full, or a folder cannot be written.
+    """
+    try:
+        app.synth()
+    except RuntimeError as error:
+        found = re.search(r"\b(E[A-Z]+): ", str(error))
+        number = getattr(errno, found.group(1), None) if found else None
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(outdir)) from error
 
 
 def _write_sidecars(folder: Path, plan: Plan, built: BuiltStack) -> None:
@@ -223,19 +241,11 @@ def main() -> int:
     """
     try:
         synthesize(specs_of_context(_context(), Path()), Path(os.environ.get("CDKTF_OUTDIR") or "cdktf.out"))
-    except (SpecError, CatalogError) as error:
-        return _fail(2, str(error))
-    except InfeasibleError as error:
-        nearest = [f"  {miss.candidate}: {miss.reason}" for miss in error.nearest]
-        return _fail(3, "\n".join([str(error), *nearest]))
-    except OSError as error:
-        return _fail(4, f"{error}; nothing was half-written")
+    except EXPECTED as error:
+        code, message = failure(error)
+        sys.stderr.write(message + "\n")
+        return code
     return 0
-
-
-def _fail(code: int, message: str) -> int:
-    sys.stderr.write(f"error: {message}\n")
-    return code
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """The seam between a Plan and a cloud: a cloud is one class, found through the entry points `llmcluster.clouds`."""
 
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
 from typing import Final, Literal, Protocol
 
 from cdktf import App, TerraformStack
@@ -58,8 +56,5 @@ def load_cloud(provider: str) -> Cloud:
             f"provider {provider!r} can be planned but not synthesized; stacks exist for: {known}. "
             "Change placement.providers, or register a cloud as an entry point of " + ENTRY_POINT_GROUP
         )
-    # The constructs register the light binding; the stacks name submodules of it, which would load it whole.
-    if find_spec(f"cdk.{provider}"):
-        import_module(f"cdk.{provider}")
     cloud: Cloud = registered[provider].load()()
     return cloud

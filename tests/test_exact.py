@@ -13,7 +13,7 @@ from provider_catalog.models import load_model
 INSTALLED = all(importlib.util.find_spec(package) for package in ("torch", "transformers"))
 
 
-@pytest.mark.skipif(not INSTALLED, reason="needs transformers and torch")
+@pytest.mark.exact
 @pytest.mark.parametrize("name", ["Qwen/Qwen3-0.6B", "deepseek-ai/DeepSeek-V3", "openai-community/gpt2-xl"])
 def test_agrees_with_the_configuration(name: str) -> None:
     preset = models.find_preset(name)
