@@ -20,6 +20,8 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_NODE := $(NODE)
 export JSII_RUNTIME_PACKAGE_CACHE ?= enabled
 export DISABLE_VERSION_CHECK := 1
+# Packages are installed uncompiled, which is a minute faster: the first run has to be able to keep its bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 export CHECKPOINT_DISABLE := 1
 
 ARGS ?=
