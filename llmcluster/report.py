@@ -21,7 +21,7 @@ def print_plan(plan: Plan) -> None:
     """Print a plan: decision, memory, layout, performance, purchase mix, cost, alternatives, rejections."""
     console = _console()
     console.rule(f"[bold]{plan.name}[/]", align="left")
-    console.print(decision(plan), highlight=False)
+    console.print(decision(plan), highlight=False, soft_wrap=True)
     console.print(_memory_table(plan))
     for label, text in _facts(plan):
         console.print(f"[bold]{label:<12}[/] {text}", highlight=False)
@@ -70,7 +70,7 @@ def print_where(stacks: Sequence["SynthesizedStack"]) -> None:
 def print_cost(plan: Plan) -> None:
     """Print the bill line by line, each with the source of its price."""
     console = _console()
-    console.print(decision(plan), highlight=False)
+    console.print(decision(plan), highlight=False, soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("item", "quantity", "unit price", "USD/h", "price from"):
         table.add_column(column, justify="right" if column in {"quantity", "unit price", "USD/h"} else "left")
@@ -148,7 +148,7 @@ def _print_bill(console: Console, plan: Plan) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("cost item")
     table.add_column("USD/h", justify="right")
-    table.add_column("price of", justify="right")
+    table.add_column("price as of", justify="right")
     for item in plan.cost.items:
         hourly = "unknown" if item.usd_per_hour is None else f"{item.usd_per_hour:,.3f}"
         table.add_row(item.name, hourly, item.provenance.as_of)

@@ -14,13 +14,14 @@ from planner.plan import (
     CatalogStamp,
     Choice,
     Cost,
+    InferencePerformance,
     ModelSummary,
     Plan,
     Rejection,
     SharedStorage,
     TrainingPerformance,
 )
-from planner.spec import ClusterSpec
+from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
@@ -171,6 +172,20 @@ def _why_not(option: Priced, best: Priced) -> str:
     )
 
 
+def _missed_targets(spec: ClusterSpec, best: Priced) -> list[str]:
+    """What a pinned configuration does not keep; the search offers nothing else that misses."""
+    performance, workload = best.candidate.performance, spec.workload
+    if isinstance(performance, TrainingPerformance) and isinstance(workload, TrainingWorkload):
+        if performance.days <= workload.deadline_days:
+            return []
+        return [f"takes {performance.days:.1f} days; workload.deadline_days is {workload.deadline_days:g}"]
+    if isinstance(performance, InferencePerformance) and isinstance(workload, InferenceWorkload):
+        slo = workload.slo
+        targets = (("TTFT", performance.ttft_ms, slo.ttft_ms), ("TPOT", performance.tpot_ms, slo.tpot_ms))
+        return [f"{name} is {ours:.4g} ms; the SLO is {asked:g} ms" for name, ours, asked in targets if ours > asked]
+    return []
+
+
 def _notes(spec: ClusterSpec, architecture: ModelArchitecture, best: Priced, choice: Choice) -> tuple[str, ...]:
     notes = list(architecture.warnings)
     storage = choice.shared_storage
@@ -179,7 +194,7 @@ def _notes(spec: ClusterSpec, architecture: ModelArchitecture, best: Priced, cho
             f"storage.shared_tib asks for {storage.requested_gib:,.0f} GiB; {storage.sku} is sold at"
             f" {storage.size_gib:,} GiB, the next legal size"
         )
-    if spec.storage.scratch == "raid0" and not best.machine.nvme_disks:
+    if spec.storage.scratch == "raid0" and not best.machine.nvme_disks and best.machine.provider != OWN:
         notes.append(f"{choice.instance_type} has no local NVMe disks: there is no scratch array")
     memory = best.candidate.memory
     if memory.total_bytes > memory.capacity_bytes:
@@ -187,6 +202,7 @@ def _notes(spec: ClusterSpec, architecture: ModelArchitecture, best: Priced, cho
             f"the pinned layout does not fit: {memory.total_bytes / 2**30:.1f} GiB on the fullest GPU,"
             f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
         )
+    notes += _missed_targets(spec, best)
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:
         notes.append(f"weights are published in {published}; planned in {choice.weights}")

@@ -12,6 +12,8 @@ HOURS_PER_MONTH = 730
 NAT_GB_PER_NODE_MONTH = 50.0
 """Packages and container images that a node pulls through NAT in a month. Estimate, 10 to 200 GB."""
 
+NAT_NOTE = f"data through NAT is an estimate of {NAT_GB_PER_NODE_MONTH:g} GB a node and month (range 10 to 200)"
+
 Stack = Literal["network", "storage", "compute"]
 
 
@@ -56,7 +58,7 @@ def cluster_cost(
         items=items,
         unknown=unknown,
         notes=(
-            f"data through NAT is an estimate of {NAT_GB_PER_NODE_MONTH:g} GB a node and month (range 10 to 200)",
+            *((NAT_NOTE,) if any(item.role == "nat_data" for item in items) else ()),
             *(("totals leave out what has no known price: " + ", ".join(unknown),) if unknown else ()),
         ),
     )

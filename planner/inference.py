@@ -72,7 +72,9 @@ class InferenceEngine:
                 gpus = tensor * pipeline
                 within = gpus <= node.gpus and node.gpus % gpus == 0
                 across = multi_node and tensor == node.gpus
-                if not (within or across or (fixed.tensor and fixed.pipeline)):
+                pinned = bool(fixed.tensor and fixed.pipeline)
+                too_large = self.pin.nodes is not None and gpus > self.pin.nodes * node.gpus
+                if not pinned and (too_large or not (within or across)):
                     continue
                 expert = fixed.expert or (tensor if experts and experts % tensor == 0 else 1)
                 yield Layout(tensor=tensor, pipeline=pipeline, expert=expert)

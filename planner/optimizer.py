@@ -48,9 +48,10 @@ def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -
     if not found:
         raise _infeasible(spec, misses)
     found.sort(key=lambda priced: priced.rank)
-    best, others = found[0], found[1:]
+    best = found[0]
+    others = sorted([*runners_up[best.machine.label], *found[1:]], key=lambda priced: priced.rank)
     rejected = tuple(rejection for _, rejection in misses)
-    return assemble(spec, architecture, catalog, best, [*runners_up[best.machine.label], *others], rejected)
+    return assemble(spec, architecture, catalog, best, others, rejected)
 
 
 def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> None:

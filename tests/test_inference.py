@@ -170,3 +170,22 @@ def test_an_slo_that_nothing_reaches_names_the_nearest() -> None:
             placement=AWS,
         )
     assert any("the SLO is" in miss.reason for miss in raised.value.nearest)
+
+
+def test_what_a_pin_leaves_out_is_derived() -> None:
+    decided = serve(
+        "meta-llama/Meta-Llama-3.1-70B",
+        {"concurrency": 8, "prompt_tokens": 2048, "output_tokens": 512},
+        pin={"instance_type": "p4de.24xlarge", "nodes": 1, "batch": 8, "layout": {"tensor": 8}},
+    )
+    assert (decided.choice.nodes, decided.choice.layout.tensor, decided.choice.layout.pipeline) == (1, 8, 1)
+    assert performance(decided).batch == 8
+
+
+def test_a_replica_that_the_pinned_nodes_cannot_hold_is_the_users_error() -> None:
+    with pytest.raises(SpecError, match="one replica takes 16 GPUs"):
+        serve(
+            "meta-llama/Meta-Llama-3.1-70B",
+            {"concurrency": 8},
+            pin={"instance_type": "p4de.24xlarge", "nodes": 1, "layout": {"tensor": 8, "pipeline": 2}},
+        )
