@@ -11,6 +11,7 @@ import pytest
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks.app import SynthesizedStack, plan_specs, write_stacks
+from stacks.clouds import StackRole
 from tests.support import aws_moto
 from tests.support.azure_schema import missing_outputs, problems
 from tests.support.moto_server import MotoServer
@@ -18,7 +19,7 @@ from tests.support.terraform import Terraform
 
 ROOT = Path(__file__).parent.parent
 SPECS = tuple(sorted((ROOT / "clusters").glob("*.yaml")))
-ROLES = ("network", "storage", "compute")
+ROLES: tuple[StackRole, ...] = ("network", "storage", "compute")
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +112,10 @@ def test_the_azure_example_agrees_with_the_schema_of_its_provider(
     examples: tuple[dict[str, Plan], list[SynthesizedStack]],
 ) -> None:
     _, written = examples
-    documents = {stack.role: document(stack) for stack in written if stack.cluster == "llama-65b-azure"}
-    assert tuple(documents) == ROLES
+    documents: dict[str, dict[str, Any]] = {
+        stack.role: document(stack) for stack in written if stack.cluster == "llama-65b-azure"
+    }
+    assert tuple(documents) == tuple(ROLES)
     assert [problem for found in documents.values() for problem in problems(found)] == []
     assert missing_outputs(documents) == []
 
