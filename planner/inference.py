@@ -10,6 +10,7 @@ from planner.errors import SpecError
 from planner.layout import expert_count, legal_tensor_degrees
 from planner.plan import InferencePerformance, Layout, MemoryPerGpu
 from planner.sizing.communication import Link, all_reduce_s, links
+from planner.sizing.efficiency import MEMORY_BANDWIDTH_EFFICIENCY
 from planner.sizing.kv_cache import kv_cache_bytes_per_gpu
 from planner.sizing.overhead import CUDA_CONTEXT_BYTES, NCCL_BUFFER_BYTES, SERVING_WORKSPACE_BYTES
 from planner.sizing.profile import ModelProfile
@@ -18,8 +19,6 @@ from planner.spec import Headroom, InferenceWorkload, Pin
 from provider_catalog.hardware import Gpu, NodeTopology
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 
-MEMORY_BANDWIDTH_EFFICIENCY = 0.80
-"""Share of the data-sheet bandwidth that streaming kernels reach. Estimate, 0.75 to 0.9."""
 LAYER_OVERHEAD_S = 30e-6
 """Small kernels of one layer that neither roof explains (norms, rotary embedding, sampling share), under CUDA graphs.
 Estimate, 15 to 60 us."""

@@ -11,6 +11,7 @@ from planner.goodput import training_goodput
 from planner.layout import divisors, training_layouts
 from planner.plan import Layout, MemoryPerGpu, TrainingPerformance
 from planner.sizing.communication import Link, all_reduce_s, all_to_all_s, gather_or_scatter_s, links
+from planner.sizing.efficiency import MEMORY_BANDWIDTH_EFFICIENCY
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import trainable_parameters, training_memory
@@ -26,8 +27,6 @@ BOUND_SLACK = 1.10
 paid by the hour, runners-up worth showing) may differ by as much."""
 OPTIMIZER_TRAFFIC_BYTES = 30
 """Per parameter: fp32 gradient (4) read, three fp32 states (12) read and written, bf16 weight (2) written."""
-MEMORY_BANDWIDTH_EFFICIENCY = 0.80
-"""Share of the data-sheet bandwidth that streaming kernels reach. Estimate, 0.75 to 0.9."""
 
 
 @dataclass(frozen=True)
