@@ -62,7 +62,8 @@ def demo() -> None:
     with exit_codes():
         from llmcluster.report import print_plan, print_where
         from provider_catalog.catalog import Catalog
-        from stacks.app import plan_specs, write_stacks
+        from stacks.app import write_stacks
+        from stacks.planning import plan_specs
 
         catalog = Catalog.load()
         planned = plan_specs(_example_specs(), catalog)
@@ -124,7 +125,7 @@ def cost(spec: Path, as_json: bool) -> None:
     with exit_codes():
         from llmcluster.report import print_cost
         from provider_catalog.catalog import Catalog
-        from stacks.app import plan_specs
+        from stacks.planning import plan_specs
 
         decided = plan_specs([spec], Catalog.load())[0].plan
         if as_json:

@@ -15,10 +15,11 @@ from planner.errors import SpecError
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks import app as stacks_app
-from stacks import clouds
-from stacks.app import PlannedSpec, SynthesizedStack, specs_of_context, synthesize, write_stacks
+from stacks import clouds, planning
+from stacks.app import SynthesizedStack, specs_of_context, synthesize, write_stacks
 from stacks.clouds import BuiltStack, stack_id
 from stacks.locks import write_lock
+from stacks.planning import PlannedSpec
 from stacks.sidecar import cost_markdown, stack_cost
 from stacks.state import remote_state, set_backend
 from tests.support.plans import example_plan
@@ -382,20 +383,20 @@ def test_locked_plan_is_synthesized_although_prices_have_moved(tmp_path: Path, m
     spec_path = tmp_path / "quickstart.yaml"
     shutil.copy(ROOT / "clusters" / "quickstart.yaml", spec_path)
     catalog = Catalog.load()
-    (decided,) = stacks_app.plan_specs([spec_path], catalog)
+    (decided,) = planning.plan_specs([spec_path], catalog)
     write_lock(decided.plan, spec_path)
 
     def dearer(*_: object) -> Plan:
         raise AssertionError("a locked spec is not planned again")
 
-    monkeypatch.setattr(stacks_app, "make_plan", dearer)
-    (locked,) = stacks_app.plan_specs([spec_path], catalog)
+    monkeypatch.setattr(planning, "make_plan", dearer)
+    (locked,) = planning.plan_specs([spec_path], catalog)
     assert locked.locked
     assert locked.plan == decided.plan
 
     spec_path.write_text(spec_path.read_text().replace("name: ", "name: other-"))
     with pytest.raises(SpecError, match="changed since"):
-        stacks_app.plan_specs([spec_path], catalog)
+        planning.plan_specs([spec_path], catalog)
 
 
 def test_every_example_is_written_on_its_cloud_and_fmt_leaves_its_hcl_alone(

@@ -10,8 +10,9 @@ import pytest
 
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
-from stacks.app import SynthesizedStack, plan_specs, write_stacks
+from stacks.app import SynthesizedStack, write_stacks
 from stacks.clouds import StackRole
+from stacks.planning import plan_specs
 from tests.support import aws_moto
 from tests.support.azure_schema import missing_outputs, problems
 from tests.support.moto_server import MotoServer

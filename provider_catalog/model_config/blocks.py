@@ -15,6 +15,18 @@ NO_ATTENTION = Attention(kind="none")
 NO_FEED_FORWARD = FeedForward(kind="none")
 
 
+def head_counts(config: ConfigFields) -> tuple[int, int]:
+    """Attention heads, and key/value heads (as many where none are given).
+
+    Raises:
+        CatalogError: a count is missing or wrong, or the key/value heads do not divide the heads.
+    """
+    heads = config.count("num_attention_heads")
+    kv_heads = config.count("num_key_value_heads", default=heads)
+    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    return heads, kv_heads
+
+
 def grouped_query_attention(
     hidden: int,
     heads: int,

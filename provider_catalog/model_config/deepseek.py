@@ -134,9 +134,7 @@ def _latent(config: ConfigFields, hidden: int, *, indexer: bool = True) -> Atten
 
 
 def _plain(config: ConfigFields, hidden: int) -> Attention:
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
     bias = config.flag("attention_bias", default=False)
     return blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)

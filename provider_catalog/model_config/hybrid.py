@@ -22,9 +22,7 @@ def read_qwen(config: ConfigFields, model_type: str) -> Parts:
         types = tuple(
             "linear_attention" if (index + 1) % interval else "full_attention" for index in range(layer_count)
         )
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    heads, kv_heads = blocks.head_counts(config)
     is_olmo = model_type == "olmo_hybrid"
     head_dim = config.optional_integer("head_dim") or (
         config.divided("hidden_size", hidden, heads, "num_attention_heads") if is_olmo else 256
@@ -198,9 +196,7 @@ def read_minimax(config: ConfigFields, model_type: str) -> Parts:
     """Count MiniMax-01 and M1: seven layers of lightning attention to one of softmax attention."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
     full = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim)
     inner = heads * head_dim

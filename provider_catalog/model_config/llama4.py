@@ -12,9 +12,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     """Count a Llama 4 text model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    heads, kv_heads = blocks.head_counts(config)
     head_dim = config.integer("head_dim", default=128)
     bias = config.flag("attention_bias", default=False)
     chunk = config.integer("attention_chunk_size", default=8192, maximum=MAX_POSITIONS)

@@ -20,9 +20,7 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
     traits = traits or TRAITS[model_type]
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or traits.head_dim
     if head_dim is None:
         head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")

@@ -66,9 +66,7 @@ def _pattern(config: ConfigFields) -> str:
 
 
 def _nemotron_attention(config: ConfigFields, hidden: int) -> Attention:
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    heads, kv_heads = blocks.head_counts(config)
     head_dim = config.integer("head_dim", "attention_head_dim", default=128)
     bias = config.flag("attention_bias", default=False)
     return blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
@@ -146,9 +144,7 @@ def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
     """Count Granite 4 and Bamba: Mamba-2 or attention in every layer, each followed by a feed-forward block."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
     bias = config.flag("attention_bias", default=False)
     attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
@@ -185,9 +181,7 @@ def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
 def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
     """Count Falcon-H1: attention and Mamba-2 side by side in every layer (arXiv 2507.22448, section 2)."""
     hidden = config.integer("hidden_size")
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
     bias = config.flag("attention_bias", default=False)
     attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
@@ -227,9 +221,7 @@ def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
 def read_jamba(config: ConfigFields, model_type: str) -> Parts:
     """Count Jamba: Mamba-1 with attention and experts at their own intervals (arXiv 2403.19887, section 2)."""
     hidden = config.integer("hidden_size")
-    heads = config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    config.divided("num_attention_heads", heads, kv_heads, "num_key_value_heads")
+    heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
     attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim)
     mamba = _mamba1(config, hidden)
