@@ -7,7 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from planner.plan import InferencePerformance, Layout, Plan
+from planner.parallelism import Layout
+from planner.plan import InferencePerformance, Plan
 
 if TYPE_CHECKING:
     from stacks.app import SynthesizedStack

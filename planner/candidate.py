@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from planner.plan import InferencePerformance, Layout, MemoryPerGpu, TrainingPerformance
+from planner.parallelism import Layout, MemoryPerGpu
+from planner.plan import InferencePerformance, TrainingPerformance
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
 

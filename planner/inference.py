@@ -8,7 +8,8 @@ from math import ceil
 from planner.candidate import Candidate, Miss
 from planner.errors import SpecError
 from planner.layout import expert_count, legal_tensor_degrees
-from planner.plan import InferencePerformance, Layout, MemoryPerGpu
+from planner.parallelism import Layout, MemoryPerGpu
+from planner.plan import InferencePerformance
 from planner.sizing.communication import Link, all_reduce_s, links
 from planner.sizing.efficiency import MEMORY_BANDWIDTH_EFFICIENCY
 from planner.sizing.kv_cache import kv_cache_bytes_per_gpu

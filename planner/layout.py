@@ -5,7 +5,7 @@ from math import gcd, isqrt
 from typing import Literal
 
 from planner.errors import SpecError
-from planner.plan import Layout
+from planner.parallelism import Layout
 from planner.spec import Pin, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import NodeTopology

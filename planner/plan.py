@@ -2,47 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from planner.parallelism import Layout, MemoryPerGpu, PlanModel
 from planner.spec import ClusterSpec
 from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision
 
 RootDisk = Literal["network", "ephemeral"]
 """Where a node's root disk lives: on a billed network disk, or on the host, gone with the node."""
-
-
-class PlanModel(BaseModel):
-    """An immutable part of a plan."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Layout(PlanModel):
-    """How the model is split. tensor x pipeline x context x data is the number of GPUs in use."""
-
-    tensor: int = 1
-    pipeline: int = 1
-    data: int = 1
-    """Data-parallel degree when training, number of replicas when serving."""
-    expert: int = 1
-    context: int = 1
-    micro_batch: int = 1
-    virtual_stages: int = 1
-    zero_stage: Literal[0, 1, 2, 3] = 0
-    recompute: Literal["none", "selective", "full"] = "none"
-    sequence_parallel: bool = False
-    schedule: Literal["1f1b", "interleaved", "zero-bubble", "dualpipe"] = "1f1b"
-
-    @property
-    def gpus_per_replica(self) -> int:
-        """GPUs that hold one copy of the model."""
-        return self.tensor * self.pipeline * self.context
-
-    @property
-    def gpus(self) -> int:
-        """GPUs in use."""
-        return self.gpus_per_replica * self.data
 
 
 class Purchase(PlanModel):
@@ -87,23 +53,6 @@ class Choice(PlanModel):
     scratch: Literal["raid0", "none"]
     root_disk_gib: int
     root_disk: RootDisk = "network"
-
-
-class MemoryPerGpu(PlanModel):
-    """Bytes on the fullest GPU. `capacity_bytes` is what may be used (memory fraction of the GPU's memory)."""
-
-    weights_bytes: int
-    kv_cache_bytes: int
-    activations_bytes: int
-    gradients_bytes: int
-    optimizer_bytes: int
-    overhead_bytes: int
-    total_bytes: int
-    capacity_bytes: int
-    rank: str
-    """Which rank is the fullest, in words."""
-    overhead: dict[str, int] = Field(default_factory=dict)
-    """What overhead_bytes is made of, where the engine tells; the parts sum to it."""
 
 
 class TrainingPerformance(PlanModel):

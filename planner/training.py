@@ -9,7 +9,8 @@ from planner.candidate import Candidate, Miss
 from planner.errors import SpecError
 from planner.goodput import training_goodput
 from planner.layout import divisors, training_layouts
-from planner.plan import Layout, MemoryPerGpu, TrainingPerformance
+from planner.parallelism import Layout, MemoryPerGpu
+from planner.plan import TrainingPerformance
 from planner.sizing.communication import Link, all_reduce_s, all_to_all_s, gather_or_scatter_s, links
 from planner.sizing.efficiency import MEMORY_BANDWIDTH_EFFICIENCY
 from planner.sizing.optimizer_state import StateRules

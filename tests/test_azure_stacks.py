@@ -11,7 +11,8 @@ from cdktf import App
 
 from cdk.azure.sizes import vm_sizes
 from planner.errors import SpecError
-from planner.plan import InferencePerformance, Layout, Plan, Purchase, SharedStorage
+from planner.parallelism import Layout
+from planner.plan import InferencePerformance, Plan, Purchase, SharedStorage
 from provider_catalog.catalog import Catalog
 from stacks.azure import AzureCluster
 from stacks.hcl import readable_hcl

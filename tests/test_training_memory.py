@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.optimizer import plan
-from planner.plan import Layout, MemoryPerGpu, TrainingPerformance
+from planner.parallelism import Layout, MemoryPerGpu
+from planner.plan import TrainingPerformance
 from planner.sizing.activations import activation_bytes, in_flight_micro_batches
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from planner.layout import MAX_PIPELINE, divisors, expert_count, head_count
-from planner.plan import Layout
+from planner.parallelism import Layout
 from planner.sizing.kv_cache import BLOCK_TOKENS, kv_cache_bytes_per_gpu
 from planner.sizing.overhead import CUDA_CONTEXT_BYTES, NCCL_BUFFER_BYTES, SERVING_WORKSPACE_BYTES
 from planner.sizing.profile import ModelProfile

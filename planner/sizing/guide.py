@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from planner.plan import Layout
+from planner.parallelism import Layout
 from planner.sizing.fleet import MEMORY_FRACTION
 from planner.sizing.kv_cache import BLOCK_TOKENS, kv_cache_bytes, kv_cache_bytes_per_token
 from planner.sizing.overhead import CUDA_CONTEXT_BYTES, SERVING_WORKSPACE_BYTES

@@ -2,13 +2,12 @@
 
 from typing import Any, Final
 
+from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import (
     CatalogStamp,
     Choice,
     Cost,
     CostItem,
-    Layout,
-    MemoryPerGpu,
     ModelSummary,
     Plan,
     Purchase,

@@ -1,0 +1,85 @@
+"""Where the cluster stands, what it is made of, how it is bought and where its state lives."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from planner.spec.base import SpecModel
+
+
+class Placement(SpecModel):
+    """Where the cluster may stand. Empty lists leave the choice to the planner."""
+
+    providers: tuple[str, ...] = ()
+    regions: tuple[str, ...] = Field(default=(), description="Empty: the default region of each provider")
+    zone: str | None = Field(default=None, description="AWS: availability zone id (use1-az6); Azure: zone number")
+    instance_types: tuple[str, ...] | Literal["any"] = "any"
+    max_nodes: int = Field(default=2048, gt=0, le=16384)
+
+
+class Storage(SpecModel):
+    """Shared file system and node-local scratch."""
+
+    shared_tib: float = Field(default=1.0, gt=0, le=10_000, description="Usable size; rounded up to a size on sale")
+    shared_sku: str | None = Field(default=None, description="A SKU of the provider; None: the provider's default")
+    scratch: Literal["raid0", "none"] = "raid0"
+    checkpoints_tib: float = Field(default=1.0, ge=0, le=100_000, description="Kept in the object store, for the bill")
+
+
+class Capacity(SpecModel):
+    """How demand moves over the day, and how capacity may be bought."""
+
+    demand: Literal["constant", "business-hours"] | tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        default="constant", description="A named profile, or 24 or 168 hourly fractions of the peak"
+    )
+    interruption: Literal["never", "tolerate"] = Field(default="never", description="tolerate: Spot may be bought")
+    reservation: Literal["auto", "none"] = Field(
+        default="auto", description="auto: what runs all the time and gangs of nodes hold reserved capacity"
+    )
+
+    @model_validator(mode="after")
+    def _day_or_week(self) -> "Capacity":
+        if isinstance(self.demand, tuple):
+            if len(self.demand) not in (24, 168):
+                raise ValueError(f"demand has {len(self.demand)} fractions; give 24 (a day) or 168 (a week)")
+            if max(self.demand) <= 0:
+                raise ValueError("demand is zero in every hour; at least one fraction must be above 0")
+        return self
+
+
+class Budget(SpecModel):
+    """Upper bounds on the bill."""
+
+    usd_per_month: float | None = Field(default=None, gt=0)
+
+
+class Headroom(SpecModel):
+    """What is kept free: of peak compute (30 % in the hardware guide that this product follows) and of memory."""
+
+    compute_fraction: float = Field(default=0.30, ge=0, lt=1)
+    memory_fraction: float = Field(default=0.90, gt=0, le=1, description="Share of GPU memory that may be used")
+
+
+class Network(SpecModel):
+    """Addresses of the cluster's own network."""
+
+    cidr: str = Field(default="10.42.0.0/16", pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")
+
+
+class State(SpecModel):
+    """Where Terraform keeps its state. Paths are relative, so that the output does not depend on the folder."""
+
+    backend: Literal["local", "s3", "azurerm"] = "local"
+    bucket: str | None = Field(default=None, description="s3: bucket; azurerm: storage account")
+    container: str = "tfstate"
+    resource_group: str | None = Field(default=None, description="azurerm: of the storage account")
+    region: str | None = Field(default=None, description="s3: region of the bucket")
+    key_prefix: str = "llmcluster"
+
+    @model_validator(mode="after")
+    def _where(self) -> "State":
+        if self.backend == "s3" and not (self.bucket and self.region):
+            raise ValueError("state.backend s3 needs state.bucket and state.region")
+        if self.backend == "azurerm" and not (self.bucket and self.resource_group):
+            raise ValueError("state.backend azurerm needs state.bucket (the storage account) and state.resource_group")
+        return self

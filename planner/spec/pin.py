@@ -1,0 +1,48 @@
+"""Pins: what the search may not change."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from planner.spec.base import SpecModel
+
+
+class PinnedLayout(SpecModel):
+    """Parallel degrees the search may not change. What is left out is derived."""
+
+    tensor: int | None = Field(default=None, gt=0)
+    pipeline: int | None = Field(default=None, gt=0)
+    data: int | None = Field(default=None, gt=0)
+    expert: int | None = Field(default=None, gt=0)
+    context: int | None = Field(default=None, gt=0)
+    micro_batch: int | None = Field(default=None, gt=0)
+    virtual_stages: int | None = Field(default=None, gt=0)
+    zero_stage: Literal[0, 1, 2, 3] | None = None
+    recompute: Literal["none", "selective", "full"] | None = None
+    sequence_parallel: bool | None = None
+    schedule: Literal["1f1b", "interleaved", "zero-bubble", "dualpipe"] | None = None
+
+
+class PinnedNode(SpecModel):
+    """A node of one's own, instead of an instance type."""
+
+    gpu: str
+    gpus: int = Field(gt=0, le=1024)
+    nvlink_gb_per_s: float | None = Field(default=None, ge=0, description="Per GPU, both directions together")
+    nic_gbit_per_s: float = Field(gt=0, description="Per node, one direction")
+
+
+class Pin(SpecModel):
+    """What the search may not change. With everything pinned, one configuration is evaluated."""
+
+    instance_type: str | None = None
+    node: PinnedNode | None = None
+    nodes: int | None = Field(default=None, gt=0, le=1_000_000)
+    layout: PinnedLayout = PinnedLayout()
+    batch: int | None = Field(default=None, gt=0, description="Inference: sequences of one replica's static batch")
+
+    @model_validator(mode="after")
+    def _one_machine(self) -> "Pin":
+        if self.instance_type is not None and self.node is not None:
+            raise ValueError("give pin.instance_type or pin.node, not both")
+        return self
