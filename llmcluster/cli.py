@@ -9,6 +9,7 @@ from llmcluster.errors import exit_codes
 OUTDIR = Path("cdktf.out")
 HCL_OUTDIR = Path("hcl.out")
 CLUSTERS = "clusters/*.yaml"
+PRICES_HELP = "Negotiated prices (YAML) over those of the catalog and of the spec."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,16 +22,19 @@ def cli() -> None:
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.option("--lock", is_flag=True, help="Keep this plan beside the spec; synth then reproduces it byte for byte.")
-def plan(spec: Path, as_json: bool, lock: bool) -> None:
+@click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
+def plan(spec: Path, as_json: bool, lock: bool, prices: Path | None) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes():
+        from llmcluster.catalog.staleness import warn_of_age
         from planner.optimizer import plan as make_plan
         from provider_catalog.catalog import Catalog
         from stacks.locks import plan_json, write_lock
-        from stacks.specs import load_spec
+        from stacks.specs import load_spec, priced_catalog
 
         loaded = load_spec(spec)
-        decided = make_plan(loaded.spec, loaded.architecture, Catalog.load())
+        decided = make_plan(loaded.spec, loaded.architecture, priced_catalog(Catalog.current(), loaded, prices))
+        warn_of_age(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)
         else:
@@ -46,12 +50,13 @@ def plan(spec: Path, as_json: bool, lock: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=OUTDIR, show_default=True, help="Terraform JSON.")
 @click.option("--hcl-out", type=click.Path(path_type=Path), default=HCL_OUTDIR, show_default=True, help="For review.")
 @click.option("--no-hcl", is_flag=True, help="Write the JSON that Terraform applies and no HCL.")
-def synth(specs: tuple[Path, ...], out: Path, hcl_out: Path, no_hcl: bool) -> None:
+@click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
+def synth(specs: tuple[Path, ...], out: Path, hcl_out: Path, no_hcl: bool, prices: Path | None) -> None:
     """Write the Terraform stacks of SPECS (all of clusters/ when none is named) with plan and cost beside them."""
     with exit_codes():
         from stacks.app import synthesize
 
-        for stack in synthesize(specs or _example_specs(), out, None if no_hcl else hcl_out):
+        for stack in synthesize(specs or _example_specs(), out, None if no_hcl else hcl_out, prices):
             locked = " (from its lock)" if stack.locked else ""
             click.echo(f"{stack.name}{locked}: {stack.folder}" + (f", {stack.hcl_folder}" if stack.hcl_folder else ""))
 
@@ -65,7 +70,7 @@ def demo() -> None:
         from stacks.app import write_stacks
         from stacks.planning import plan_specs
 
-        catalog = Catalog.load()
+        catalog = Catalog.current()
         planned = plan_specs(_example_specs(), catalog)
         written = write_stacks(planned, catalog, OUTDIR, HCL_OUTDIR)
         for entry in planned:
@@ -120,14 +125,15 @@ def size(
 @cli.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def cost(spec: Path, as_json: bool) -> None:
+@click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
+def cost(spec: Path, as_json: bool, prices: Path | None) -> None:
     """Print the bill of SPEC, line by line with the source of every price; a locked plan is taken as it stands."""
     with exit_codes():
         from llmcluster.report import print_cost
         from provider_catalog.catalog import Catalog
         from stacks.planning import plan_specs
 
-        decided = plan_specs([spec], Catalog.load())[0].plan
+        decided = plan_specs([spec], Catalog.current(), prices)[0].plan
         if as_json:
             click.echo(decided.cost.model_dump_json(indent=2))
         else:

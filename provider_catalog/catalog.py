@@ -3,14 +3,17 @@
 import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from provider_catalog.defaults import ProviderDefaults
-from provider_catalog.facts import CatalogError, Provenance
+from provider_catalog.facts import CatalogError
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
+from provider_catalog.layers import PriceLayer, lay_instances, lay_services, live_folder, read_live, read_overlay
+from provider_catalog.price_files import read_instance_prices, read_service_prices
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 from provider_catalog.storage import SharedFileSystem
 from provider_catalog.tables import fact, read_csv, read_yaml
@@ -18,7 +21,6 @@ from provider_catalog.tables import fact, read_csv, read_yaml
 if TYPE_CHECKING:
     from provider_catalog.architecture import ModelArchitecture
 
-_PriceT = TypeVar("_PriceT", InstancePrice, ServicePrice)
 _YamlT = TypeVar("_YamlT", Gpu, SharedFileSystem)
 _ValueT = TypeVar("_ValueT")
 
@@ -26,6 +28,7 @@ PACKAGED_DATA: Final = Path(__file__).parent / "data"
 _MODELS_FOLDER: Final = "models"
 _INSTANCES: Final = "instances.csv"
 _MIB: Final = 2**20
+_FOLLOWS_PRICES: Final = ("version", "prices_as_of", "prices", "instance_prices", "service_prices")
 
 
 class Catalog:
@@ -38,6 +41,7 @@ class Catalog:
         if not folder.is_dir():
             raise CatalogError(f"catalog folder {folder}: no such folder; give one that holds gpus.yaml")
         self.folder = folder
+        self.layers: tuple[PriceLayer, ...] = ()
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Catalog":
@@ -48,6 +52,28 @@ class Catalog:
         """
         return _packaged() if folder is None else cls(folder)
 
+    @classmethod
+    def current(cls, overlay: Path | None = None) -> "Catalog":
+        """The packaged catalog under the prices of the last refresh, and under the negotiated prices of `overlay`.
+
+        Raises:
+            CatalogError: refreshed prices or the overlay are broken.
+        """
+        catalog = cls.load()
+        folder = live_folder()
+        live = None if folder is None else read_live(folder)
+        if live is not None:
+            catalog = catalog.under(live)
+        return catalog if overlay is None else catalog.under(read_overlay(overlay, catalog))
+
+    def under(self, layer: PriceLayer) -> "Catalog":
+        """The same facts with the prices of `layer` on top."""
+        other = copy(self)
+        other.layers = (*self.layers, layer)
+        for name in _FOLLOWS_PRICES:
+            other.__dict__.pop(name, None)
+        return other
+
     @cached_property
     def version(self) -> str:
         """First 12 hex digits of the SHA-256 over names and bytes of the hardware, storage and price files."""
@@ -57,13 +83,15 @@ class Catalog:
             # The length keeps a name from running into the content before it.
             digest.update(f"{path.relative_to(self.folder).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)
+        for layer in self.layers:
+            digest.update(f"\0{layer.digest}".encode())
         return digest.hexdigest()[:12]
 
     @cached_property
     def prices_as_of(self) -> str:
         """The newest date (ISO, or a month or year) of a known price; empty where there are none."""
-        provenances = [price.provenance for price in self._instance_prices]
-        provenances += [price.provenance for price in self._service_prices if price.unit_price_usd is not None]
+        provenances = [price.provenance for price in self.instance_prices]
+        provenances += [price.provenance for price in self.service_prices if price.unit_price_usd is not None]
         return max((provenance.as_of for provenance in provenances), default="")
 
     @cached_property
@@ -101,7 +129,28 @@ class Catalog:
     @cached_property
     def prices(self) -> PriceBook:
         """All prices of all clouds."""
-        return PriceBook(self._instance_prices, self._service_prices)
+        return PriceBook(self.instance_prices, self.service_prices)
+
+    @cached_property
+    def instance_prices(self) -> tuple[InstancePrice, ...]:
+        """Every instance price, by cloud."""
+        prices = tuple(p for name in self.providers for p in read_instance_prices(self.folder / name, name))
+        for layer in self.layers:
+            prices = lay_instances(prices, layer)
+        return prices
+
+    @cached_property
+    def service_prices(self) -> tuple[ServicePrice, ...]:
+        """Every other price, by cloud, also those that nobody has sourced."""
+        prices = tuple(p for name in self.providers for p in read_service_prices(self.folder / name, name))
+        for layer in self.layers:
+            prices = lay_services(prices, layer.services)
+        return prices
+
+    def regions(self, provider: str) -> tuple[str, ...]:
+        """Regions of the cloud that the catalog knows, sorted."""
+        named = {price.region for price in self.instance_prices if price.provider == provider}
+        return tuple(sorted(named | set(self.provider_defaults(provider).default_zones)))
 
     @cached_property
     def shared_file_systems(self) -> Mapping[str, tuple[SharedFileSystem, ...]]:
@@ -200,33 +249,6 @@ class Catalog:
     @cached_property
     def _defaults(self) -> dict[str, ProviderDefaults]:
         return {}
-
-    @cached_property
-    def _instance_prices(self) -> tuple[InstancePrice, ...]:
-        return tuple(self._priced("instance_prices.csv", InstancePrice, ("region", "zone", "instance_type", "option")))
-
-    @cached_property
-    def _service_prices(self) -> tuple[ServicePrice, ...]:
-        return tuple(self._priced("service_prices.csv", ServicePrice, ("region", "sku")))
-
-    def _priced(self, file_name: str, model: type[_PriceT], key_columns: tuple[str, ...]) -> Iterator[_PriceT]:
-        """Rows of every cloud's price file; the three provenance columns become one shared record per source."""
-        provenances: dict[tuple[str | None, ...], Provenance] = {}
-        for provider in self.providers:
-            path = self.folder / provider / file_name
-            seen: set[tuple[str | None, ...]] = set()
-            for line, row in read_csv(path):
-                where = f"{path}, line {line}"
-                given = {c: row.pop(c) for c in ("source", "as_of", "kind") if c in row}
-                origin = tuple(given.values())
-                if origin not in provenances:
-                    provenances[origin] = fact(Provenance, given, where)
-                price = fact(model, {"provider": provider, **row, "provenance": provenances[origin]}, where)
-                key = tuple(row[column] for column in key_columns)
-                if key in seen:
-                    raise CatalogError(f"{where}: {', '.join(filter(None, key))} is priced twice; remove one row")
-                seen.add(key)
-                yield price
 
     def _require_provider(self, provider: str) -> None:
         if provider not in self.providers:

@@ -16,7 +16,7 @@ class Provenance(Fact):
 
     source: str
     as_of: str
-    kind: Literal["live", "snapshot", "list"]
+    kind: Literal["live", "snapshot", "list", "negotiated"]
 
 
 class CatalogError(ValueError):

@@ -44,10 +44,12 @@ class SynthesizedStack:
     """Whether the plan comes from a lock."""
 
 
-def synthesize(spec_paths: Sequence[Path], outdir: Path, hcl_outdir: Path | None = None) -> list[SynthesizedStack]:
+def synthesize(
+    spec_paths: Sequence[Path], outdir: Path, hcl_outdir: Path | None = None, overlay: Path | None = None
+) -> list[SynthesizedStack]:
     """Writes the stacks of every spec below `outdir`, and as HCL below `hcl_outdir` when that is given.
 
-    The bytes depend on specs, locks, catalog and versions, not on either folder.
+    The bytes depend on specs, locks, catalog, negotiated prices (`overlay`) and versions, not on either folder.
 
     Raises:
         SpecError, CatalogError, InfeasibleError: see `plan_specs`; nothing was written.
@@ -55,8 +57,8 @@ def synthesize(spec_paths: Sequence[Path], outdir: Path, hcl_outdir: Path | None
     """
     if hcl_outdir is not None and hcl_outdir.resolve() == outdir.resolve():
         raise SpecError(f"HCL and JSON cannot share the folder {outdir}: Terraform would read both; give HCL its own")
-    catalog = Catalog.load()
-    return write_stacks(plan_specs(spec_paths, catalog), catalog, outdir, hcl_outdir)
+    catalog = Catalog.current()
+    return write_stacks(plan_specs(spec_paths, catalog, overlay), catalog, outdir, hcl_outdir)
 
 
 def write_stacks(

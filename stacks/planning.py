@@ -11,7 +11,7 @@ from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from stacks.locks import read_lock
-from stacks.specs import LoadedSpec, load_spec
+from stacks.specs import LoadedSpec, load_spec, priced_catalog
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,13 @@ class PlannedSpec:
     locked: bool
 
 
-def plan_specs(spec_paths: Sequence[Path], catalog: Catalog) -> tuple[PlannedSpec, ...]:
+def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | None = None) -> tuple[PlannedSpec, ...]:
     """Reads and plans every spec; a locked plan is taken as it stands.
+
+    Args:
+        spec_paths: Specs, each with a name of its own.
+        catalog: Facts and prices.
+        overlay: Negotiated prices over those of the catalog and of each spec.
 
     Raises:
         SpecError: a spec is wrong, two clusters share a name, or a lock does not fit its spec.
@@ -42,14 +47,14 @@ def plan_specs(spec_paths: Sequence[Path], catalog: Catalog) -> tuple[PlannedSpe
                 "stacks and state are named after it, so give one of them another name"
             )
         locked = read_lock(path, spec_sha256(loaded.spec))
-        planned[name] = PlannedSpec(path, locked or _decide(loaded, catalog), locked is not None)
+        planned[name] = PlannedSpec(path, locked or _decide(loaded, catalog, overlay), locked is not None)
     return tuple(planned.values())
 
 
-def _decide(loaded: LoadedSpec, catalog: Catalog) -> Plan:
+def _decide(loaded: LoadedSpec, catalog: Catalog, overlay: Path | None) -> Plan:
     """The plan of one spec among several: what is wrong is said with the file."""
     try:
-        return make_plan(loaded.spec, loaded.architecture, catalog)
+        return make_plan(loaded.spec, loaded.architecture, priced_catalog(catalog, loaded, overlay))
     except (SpecError, CatalogError) as error:
         raise SpecError(f"{loaded.path}: {error}") from error
     except InfeasibleError as error:

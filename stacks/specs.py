@@ -9,7 +9,9 @@ from planner.errors import SpecError
 from planner.spec import ClusterSpec, NominalModel
 from planner.spec_reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
+from provider_catalog.layers import read_overlay
 from provider_catalog.models import load_model
 
 LARGEST_SPEC_BYTES = 1_000_000
@@ -37,6 +39,21 @@ def load_spec(path: Path) -> LoadedSpec:
     except CatalogError as error:
         raise SpecError(f"{path}: model: {error}") from error
     return LoadedSpec(spec, architecture, path)
+
+
+def priced_catalog(catalog: Catalog, loaded: LoadedSpec, overlay: Path | None = None) -> Catalog:
+    """`catalog` under the negotiated prices that the spec names, and under those of `overlay`.
+
+    Raises:
+        SpecError: an overlay cannot be read, or prices what the catalog does not know.
+    """
+    named = loaded.spec.prices
+    try:
+        if named is not None:
+            catalog = catalog.under(read_overlay(loaded.path.parent / named, catalog))
+        return catalog if overlay is None else catalog.under(read_overlay(overlay, catalog))
+    except CatalogError as error:
+        raise SpecError(f"prices: {error}") from error
 
 
 def _parse(path: Path) -> object:

@@ -58,6 +58,12 @@ class ClusterSpec(SpecModel):
     storage: Storage = Storage()
     capacity: Capacity = Capacity()
     orchestrator: Literal["none"] = "none"
+    prices: str | None = Field(
+        default=None,
+        # What no spec says must not change the hash of every spec and lock that stands.
+        exclude_if=lambda path: path is None,
+        description="Negotiated prices over the catalog's: path to an overlay file, relative to the spec",
+    )
     budget: Budget = Budget()
     headroom: Headroom = Headroom()
     network: Network = Network()

@@ -1,0 +1,84 @@
+"""Price files: a CSV of instance prices and one of service prices a cloud, packaged or left by a refresh."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+from provider_catalog.facts import CatalogError, Provenance
+from provider_catalog.prices import InstancePrice, ServicePrice
+from provider_catalog.tables import fact, read_csv
+
+PriceT = TypeVar("PriceT", InstancePrice, ServicePrice)
+
+INSTANCE_PRICES: Final = "instance_prices.csv"
+SERVICE_PRICES: Final = "service_prices.csv"
+_KEYS: Final = {INSTANCE_PRICES: ("region", "zone", "instance_type", "option"), SERVICE_PRICES: ("region", "sku")}
+_PROVENANCE: Final = ("source", "as_of", "kind")
+
+
+def read_instance_prices(folder: Path, provider: str) -> Iterator[InstancePrice]:
+    """Rows of `instance_prices.csv` in the folder of one cloud.
+
+    Raises:
+        CatalogError: the file is missing, a row is broken or doubled.
+    """
+    return _read(folder / INSTANCE_PRICES, provider, InstancePrice)
+
+
+def read_service_prices(folder: Path, provider: str) -> Iterator[ServicePrice]:
+    """Rows of `service_prices.csv` in the folder of one cloud.
+
+    Raises:
+        CatalogError: the file is missing, a row is broken or doubled.
+    """
+    return _read(folder / SERVICE_PRICES, provider, ServicePrice)
+
+
+def instance_prices_csv(prices: Iterable[InstancePrice]) -> str:
+    """The text of an `instance_prices.csv`, rows in a fixed order."""
+    rows = [
+        (p.region, p.zone or "", p.instance_type, p.option, repr(p.usd_per_hour), *_origin(p.provenance))
+        for p in prices
+    ]
+    return _text(("region", "zone", "instance_type", "option", "usd_per_hour"), rows)
+
+
+def service_prices_csv(prices: Iterable[ServicePrice]) -> str:
+    """The text of a `service_prices.csv`, rows in a fixed order."""
+    rows = [
+        (p.region, p.sku, p.unit, "" if p.unit_price_usd is None else repr(p.unit_price_usd), *_origin(p.provenance))
+        for p in prices
+    ]
+    return _text(("region", "sku", "unit", "unit_price_usd"), rows)
+
+
+def _read(path: Path, provider: str, model: type[PriceT]) -> Iterator[PriceT]:
+    """The three provenance columns become one shared record per source."""
+    provenances: dict[tuple[str | None, ...], Provenance] = {}
+    seen: set[tuple[str | None, ...]] = set()
+    for line, row in read_csv(path):
+        where = f"{path}, line {line}"
+        given = {column: row.pop(column) for column in _PROVENANCE if column in row}
+        origin = tuple(given.values())
+        if origin not in provenances:
+            provenances[origin] = fact(Provenance, given, where)
+        price = fact(model, {"provider": provider, **row, "provenance": provenances[origin]}, where)
+        key = tuple(row[column] for column in _KEYS[path.name])
+        if key in seen:
+            raise CatalogError(f"{where}: {', '.join(filter(None, key))} is priced twice; remove one row")
+        seen.add(key)
+        yield price
+
+
+def _origin(provenance: Provenance) -> tuple[str, str, str]:
+    return provenance.source, provenance.as_of, provenance.kind
+
+
+def _text(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*columns, *_PROVENANCE))
+    writer.writerows(sorted(rows))
+    return text.getvalue()
