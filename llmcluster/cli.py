@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from llmcluster.catalog.command import catalog as catalog_commands
 from llmcluster.errors import exit_codes
 
 OUTDIR = Path("cdktf.out")
@@ -153,6 +154,9 @@ def schema() -> None:
     from planner.spec import ClusterSpec
 
     click.echo(json.dumps(ClusterSpec.model_json_schema(), indent=2))
+
+
+cli.add_command(catalog_commands)
 
 
 def _example_specs() -> tuple[Path, ...]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -76,7 +76,7 @@ def _origin(provenance: Provenance) -> tuple[str, str, str]:
     return provenance.source, provenance.as_of, provenance.kind
 
 
-def _text(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _text(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*columns, *_PROVENANCE))

@@ -122,11 +122,11 @@ def _service_prices(catalog: Catalog, today: date) -> Iterator[Finding]:
     for provider, systems in catalog.shared_file_systems.items():
         for region in {price.region for price in catalog.service_prices if price.provider == provider}:
             tiers = [
-                (system.throughput_mb_per_s_per_tib, price.unit_price_usd)
+                (system.throughput_mb_per_s_per_tib, listed.unit_price_usd)
                 for system in systems
                 if system.persistent
-                and (price := catalog.prices.service(provider, region, system.sku)) is not None
-                and price.unit_price_usd is not None
+                and (listed := catalog.prices.service(provider, region, system.sku)) is not None
+                and listed.unit_price_usd is not None
             ]
             if any(slow[1] >= fast[1] for slow, fast in pairwise(sorted(tiers))):
                 where = f"{catalog.folder / provider / 'service_prices.csv'}, {region}"

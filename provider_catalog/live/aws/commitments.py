@@ -1,0 +1,125 @@
+"""Savings Plans rates and Capacity Block offerings: what a commitment costs by the hour."""
+
+from typing import Any, Final
+
+from provider_catalog.live.aws.client import PRICING_REGION, client, pages, said
+from provider_catalog.live.aws.spot import LINUX, zone_ids_by_name
+from provider_catalog.live.source import Advance, Fetched, LiveError, Request, by_region
+from provider_catalog.prices import InstancePrice, PurchaseOption
+
+RATES_PERMISSION: Final = "savingsplans:DescribeSavingsPlansOfferingRates"
+BLOCKS_PERMISSION: Final = "ec2:DescribeCapacityBlockOfferings"
+
+_TERM_BY_S: Final[dict[int, PurchaseOption]] = {365 * 86400: "reserved-1y", 3 * 365 * 86400: "reserved-3y"}
+_PLAN_TYPES: Final = ("EC2Instance", "Compute")
+"""In order of preference: a plan bound to family and region is what a fixed cluster buys, and never the dearer."""
+BLOCK_HOURS: Final = 24 * 7
+
+
+def fetch_savings_plans(request: Request, advance: Advance) -> Fetched:
+    """Rates of one and three years without upfront payment: an EC2 Instance plan's, or a Compute plan's.
+
+    Raises:
+        LiveError: the rates did not come.
+    """
+    savings = client("savingsplans", PRICING_REGION, request.limits)
+    provenance = request.provenance(
+        f"{RATES_PERMISSION.partition(':')[2]}, no upfront, EC2 Instance plan or else Compute"
+    )
+    fetched = Fetched(answered=set(request.regions))
+    names = request.instance_types
+    for done, name in enumerate(names, start=1):
+        rates: dict[tuple[str, PurchaseOption, str], float] = {}
+        for entry in _rates(savings, name, request.regions):
+            with said(RATES_PERMISSION, RATES_PERMISSION):
+                offering = entry["savingsPlanOffering"]
+                properties = {item["name"]: item["value"] for item in entry["properties"]}
+                term = _TERM_BY_S.get(offering["durationSeconds"])
+                if term is not None and entry["unit"] == "Hrs" and offering["currency"] == "USD":
+                    rates[properties["region"], term, offering["planType"]] = float(entry["rate"])
+        for region, term in sorted({key[:2] for key in rates}):
+            rate = next(rates[region, term, plan] for plan in _PLAN_TYPES if (region, term, plan) in rates)
+            if region in request.regions and rate > 0:
+                fetched.instances.append(
+                    InstancePrice(
+                        provider=request.provider,
+                        region=region,
+                        zone=None,
+                        instance_type=name,
+                        option=term,
+                        usd_per_hour=rate,
+                        provenance=provenance,
+                    )
+                )
+        advance(done, len(names))
+    if not fetched.instances:
+        raise LiveError(f"{RATES_PERMISSION}: no rate for any instance type; nothing is taken over")
+    return fetched
+
+
+def fetch_capacity_blocks(request: Request, advance: Advance) -> Fetched:
+    """The cheapest block of a week per zone on offer, USD an hour for one instance.
+
+    Raises:
+        LiveError: no region answered.
+    """
+    names = [
+        name
+        for name in request.instance_types
+        if "capacity-block" in request.catalog.instance_type(request.provider, name).purchase_options
+    ]
+    provenance = request.provenance(
+        f"EC2 {BLOCKS_PERMISSION.partition(':')[2]}, cheapest block of {BLOCK_HOURS} h for one instance, without OS fee"
+    )
+
+    def ask(region: str, fetched: Fetched) -> None:
+        ec2 = client("ec2", region, request.limits)
+        zone_ids = zone_ids_by_name(ec2)
+        for name in names:
+            cheapest: dict[str, float] = {}
+            for block in pages(
+                ec2, "describe_capacity_block_offerings", "CapacityBlockOfferings", BLOCKS_PERMISSION,
+                InstanceType=name, InstanceCount=1, CapacityDurationHours=BLOCK_HOURS,
+            ):  # fmt: skip
+                zone = zone_ids.get(block["AvailabilityZone"])
+                hours = block["InstanceCount"] * block["CapacityBlockDurationHours"]
+                if zone is not None and block["CurrencyCode"] == "USD" and hours > 0:
+                    usd_per_hour = float(block["UpfrontFee"]) / hours
+                    cheapest[zone] = min(usd_per_hour, cheapest.get(zone, usd_per_hour))
+            for zone, usd_per_hour in cheapest.items():
+                fetched.instances.append(
+                    InstancePrice(
+                        provider=request.provider,
+                        region=region,
+                        zone=zone,
+                        instance_type=name,
+                        option="capacity-block",
+                        usd_per_hour=round(usd_per_hour, 6),
+                        provenance=provenance,
+                    )
+                )
+
+    return by_region(request, advance, ask)
+
+
+def _rates(savings: Any, instance_type: str, regions: tuple[str, ...]) -> Any:
+    """boto3 has no paginator for this operation."""
+    token: str | None = None
+    while True:
+        with said(RATES_PERMISSION, RATES_PERMISSION):
+            page = savings.describe_savings_plans_offering_rates(
+                savingsPlanPaymentOptions=["No Upfront"],
+                savingsPlanTypes=list(_PLAN_TYPES),
+                products=["EC2"],
+                filters=[
+                    {"name": "instanceType", "values": [instance_type]},
+                    {"name": "region", "values": list(regions)},
+                    {"name": "productDescription", "values": [LINUX[0]]},
+                    {"name": "tenancy", "values": ["shared"]},
+                ],
+                **({"nextToken": token} if token else {}),
+            )
+            yield from page["searchResults"]
+        token = page.get("nextToken")
+        if not token:
+            return

@@ -1,0 +1,56 @@
+"""The catalog's hardware facts held against EC2 DescribeInstanceTypes. Facts are reviewed, so nothing is written."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from provider_catalog.hardware import InstanceType
+from provider_catalog.live.aws.client import client, pages
+from provider_catalog.live.source import Advance, Fetched, Request, by_region
+
+PERMISSION: Final = "ec2:DescribeInstanceTypes"
+_FAMILIES: Final = ("p*", "g*")
+"""Families with GPUs."""
+
+
+def check(request: Request, advance: Advance) -> Fetched:
+    """Notes on what differs, and on GPU types that the catalog does not hold.
+
+    Raises:
+        LiveError: no region answered.
+    """
+
+    def ask(region: str, fetched: Fetched) -> None:
+        ec2 = client("ec2", region, request.limits)
+        described = pages(
+            ec2, "describe_instance_types", "InstanceTypes", PERMISSION,
+            Filters=[{"Name": "instance-type", "Values": list(_FAMILIES)}],
+        )  # fmt: skip
+        for found in described:
+            name = found["InstanceType"]
+            known = request.catalog.instance_types.get((request.provider, name))
+            notes = [*_differences(known, found)] if known else [f"{name}: offered, not in the catalog"]
+            fetched.notes += [note for note in notes if known or _is_current_gpu(found)]
+
+    fetched = by_region(request, advance, ask)
+    fetched.notes = sorted(set(fetched.notes))
+    return fetched
+
+
+def _is_current_gpu(found: Any) -> bool:
+    return bool(found.get("CurrentGeneration")) and "GpuInfo" in found
+
+
+def _differences(known: InstanceType, found: Any) -> Iterator[str]:
+    network = found["NetworkInfo"]
+    gpus = found.get("GpuInfo", {}).get("Gpus", [])
+    pairs = (
+        ("vcpus", known.vcpus, found["VCpuInfo"]["DefaultVCpus"]),
+        ("memory_mib", known.memory_mib, found["MemoryInfo"]["SizeInMiB"]),
+        ("gpus", known.gpus, sum(gpu["Count"] for gpu in gpus)),
+        ("network_cards", known.network_cards, network.get("MaximumNetworkCards", 1)),
+        ("rdma_cards", known.rdma_cards, network.get("EfaInfo", {}).get("MaximumEfaInterfaces", 0)),
+        ("nvme_total_gb", known.nvme_total_gb, found.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0)),
+    )
+    for field, ours, theirs in pairs:
+        if ours != theirs:
+            yield f"{known.name}: {field} is {ours} in the catalog and {theirs} at EC2"

@@ -1,0 +1,169 @@
+"""On-demand and service prices from the AWS Price List API (GetProducts)."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from provider_catalog.facts import Fact
+from provider_catalog.live.aws.client import PRICING_REGION, client, pages
+from provider_catalog.live.source import Advance, Fetched, LiveError, Request, documented_shape
+from provider_catalog.prices import InstancePrice, ServicePrice
+from provider_catalog.tables import fact, read_yaml
+
+PERMISSION: Final = "pricing:GetProducts"
+SOURCE: Final = "AWS Price List API, GetProducts"
+
+_LINUX: Final = {
+    "operatingSystem": "Linux",
+    "tenancy": "Shared",
+    "preInstalledSw": "NA",
+    "capacitystatus": "Used",
+    "marketoption": "OnDemand",
+}
+"""One product a type and region: without licences, on shared hosts, not the price of an unused reservation."""
+
+
+class Meter(Fact):
+    """Where a service price of the catalog stands in the Price List."""
+
+    sku: str
+    service_code: str
+    filters: dict[str, str] = Field(default_factory=dict)
+    usage_type: str
+    """Regular expression for the usage type after the region's prefix (`USE2-`)."""
+    units: tuple[str, ...]
+    """Units in which the price may stand; another unit is another price."""
+
+
+def fetch_on_demand(request: Request, advance: Advance) -> Fetched:
+    """On-demand prices of every instance type of the catalog, Linux, by region.
+
+    Raises:
+        LiveError: the Price List did not answer, or knows none of the types.
+    """
+    pricing = client("pricing", PRICING_REGION, request.limits)
+    provenance = request.provenance(SOURCE)
+    fetched = Fetched(answered=set(request.regions))
+    names = request.instance_types
+    for done, name in enumerate(names, start=1):
+        for region, usd_per_hour in _on_demand(pricing, name):
+            if region in request.regions:
+                fetched.instances.append(
+                    InstancePrice(
+                        provider=request.provider,
+                        region=region,
+                        zone=None,
+                        instance_type=name,
+                        option="on-demand",
+                        usd_per_hour=usd_per_hour,
+                        provenance=provenance,
+                    )
+                )
+        advance(done, len(names))
+    if not fetched.instances:
+        raise LiveError(f"{PERMISSION}: no on-demand price for any instance type; nothing is taken over")
+    return fetched
+
+
+def fetch_services(request: Request, advance: Advance) -> Fetched:
+    """Prices of services and of machines without GPUs, for every SKU that the catalog bills.
+
+    Raises:
+        LiveError: the Price List did not answer.
+    """
+    pricing = client("pricing", PRICING_REGION, request.limits)
+    provenance = request.provenance(SOURCE)
+    billed = {price.sku: price.unit for price in request.catalog.service_prices if price.provider == request.provider}
+    machines = sorted(sku for sku in billed if "." in sku)
+    meters = [meter for meter in service_meters() if meter.sku in billed]
+    fetched = Fetched(answered=set(request.regions))
+    steps = len(machines) + len(meters) * len(request.regions)
+    done = 0
+
+    def add(region: str, sku: str, unit_price_usd: float) -> None:
+        fetched.services.append(
+            ServicePrice(
+                provider=request.provider,
+                region=region,
+                sku=sku,
+                unit=billed[sku],
+                unit_price_usd=unit_price_usd,
+                provenance=provenance,
+            )
+        )
+
+    for name in machines:
+        for region, usd_per_hour in _on_demand(pricing, name):
+            if region in request.regions:
+                add(region, name, usd_per_hour)
+        advance(done := done + 1, steps)
+    for meter in meters:
+        for region in request.regions:
+            with documented_shape(PERMISSION):
+                found = _unit_prices(pricing, meter, region)
+            if len(found) == 1:
+                add(region, meter.sku, found.pop())
+            else:
+                what = f"{len(found)} prices" if found else "no price"
+                fetched.notes.append(
+                    f"{meter.sku} in {region}: {what} under usage type {meter.usage_type}; left as it was"
+                )
+            advance(done := done + 1, steps)
+    return fetched
+
+
+@cache
+def service_meters() -> tuple[Meter, ...]:
+    """The meters of services.yaml."""
+    path = Path(__file__).with_name("services.yaml")
+    return tuple(fact(Meter, row, f"{path}, entry {number}") for number, row in enumerate(read_yaml(path), start=1))
+
+
+def _on_demand(pricing: Any, instance_type: str) -> Iterator[tuple[str, float]]:
+    """Region and USD an hour of a type, wherever it is sold. What costs nothing is not sold on demand."""
+    with documented_shape(PERMISSION):
+        yield from _linux_rates(pricing, instance_type)
+
+
+def _linux_rates(pricing: Any, instance_type: str) -> Iterator[tuple[str, float]]:
+    for product in _products(pricing, "AmazonEC2", {**_LINUX, "instanceType": instance_type}):
+        attributes = product["product"]["attributes"]
+        if not attributes.get("usagetype", "").rpartition("-")[2].startswith("BoxUsage"):
+            continue
+        for _, unit, usd in _dimensions(product):
+            if unit == "Hrs" and usd > 0:
+                yield attributes["regionCode"], usd
+
+
+def _unit_prices(pricing: Any, meter: Meter, region: str) -> set[float]:
+    """Prices of the first tier that costs anything, one a distinct amount."""
+    pattern = re.compile(rf"(?:[A-Za-z0-9]+(?:-[a-z]+-\d)?-)?(?:{meter.usage_type})")
+    found: set[float] = set()
+    for product in _products(pricing, meter.service_code, {**meter.filters, "regionCode": region}):
+        if not pattern.fullmatch(product["product"]["attributes"].get("usagetype", "")):
+            continue
+        tiers = sorted((begin, usd) for begin, unit, usd in _dimensions(product) if unit in meter.units and usd > 0)
+        if tiers:
+            found.add(tiers[0][1])
+    return found
+
+
+def _products(pricing: Any, service_code: str, match: Mapping[str, str]) -> Iterator[Any]:
+    filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in match.items()]
+    listed = pages(pricing, "get_products", "PriceList", PERMISSION, ServiceCode=service_code, Filters=filters)
+    for entry in listed:
+        with documented_shape(PERMISSION):
+            yield json.loads(entry)
+
+
+def _dimensions(product: Any) -> Iterator[tuple[float, str, float]]:
+    """Begin of the tier, unit, USD."""
+    for term in product["terms"].get("OnDemand", {}).values():
+        for dimension in term["priceDimensions"].values():
+            if "USD" in dimension["pricePerUnit"]:
+                yield float(dimension["beginRange"] or 0), dimension["unit"], float(dimension["pricePerUnit"]["USD"])

@@ -1,0 +1,126 @@
+"""Spot prices by zone, and Spot placement scores."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from provider_catalog.live.aws.client import PRICING_REGION, client, pages
+from provider_catalog.live.source import (
+    NO_MARKET,
+    Advance,
+    Fetched,
+    LiveError,
+    PlacementScore,
+    Request,
+    by_region,
+    documented_shape,
+)
+from provider_catalog.prices import InstancePrice
+
+PRICE_PERMISSION: Final = "ec2:DescribeSpotPriceHistory"
+SCORE_PERMISSION: Final = "ec2:GetSpotPlacementScores"
+LINUX: Final = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
+SCORED_NODES: Final = 8
+"""Nodes that a score is asked for. AWS answers at most 10 different requests in 24 hours without history, so the
+request is the same each time and one a family (EC2 user guide, Spot placement score, limitations)."""
+
+
+def fetch_prices(request: Request, advance: Advance) -> Fetched:
+    """The Spot price in force now, by zone id, of every instance type that is sold on Spot.
+
+    Raises:
+        LiveError: no region answered.
+    """
+    provenance = request.provenance(f"EC2 {PRICE_PERMISSION.partition(':')[2]}, price in force")
+    names = [name for name in request.instance_types if "spot" in _options(request, name)]
+    now = datetime.now(UTC)
+
+    def ask(region: str, fetched: Fetched) -> None:
+        ec2 = client("ec2", region, request.limits)
+        zone_ids = zone_ids_by_name(ec2)
+        newest: dict[tuple[str, str], tuple[datetime, float]] = {}
+        # From one minute ago: the history begins with the price that was in force at its start.
+        for entry in pages(
+            ec2,
+            "describe_spot_price_history",
+            "SpotPriceHistory",
+            PRICE_PERMISSION,
+            InstanceTypes=names,
+            ProductDescriptions=list(LINUX),
+            StartTime=now - timedelta(minutes=1),
+        ):
+            zone = entry.get("AvailabilityZoneId") or zone_ids.get(entry["AvailabilityZone"])
+            key, value = (zone or "", entry["InstanceType"]), (entry["Timestamp"], float(entry["SpotPrice"]))
+            if zone is not None and (key not in newest or newest[key][0] < value[0]):
+                newest[key] = value
+        for (zone_id, name), (_, usd_per_hour) in newest.items():
+            on_demand = request.catalog.prices.instance(request.provider, region, name, "on-demand")
+            if usd_per_hour > 0 and (on_demand is None or usd_per_hour < NO_MARKET * on_demand.usd_per_hour):
+                fetched.instances.append(
+                    InstancePrice(
+                        provider=request.provider,
+                        region=region,
+                        zone=zone_id,
+                        instance_type=name,
+                        option="spot",
+                        usd_per_hour=usd_per_hour,
+                        provenance=provenance,
+                    )
+                )
+
+    return by_region(request, advance, ask)
+
+
+def fetch_scores(request: Request, advance: Advance) -> Fetched:
+    """Placement scores by zone for each family of instance types.
+
+    Raises:
+        LiveError: the scores did not come.
+    """
+    families: dict[str, list[str]] = {}
+    for name in request.instance_types:
+        if "spot" in _options(request, name):
+            families.setdefault(name.partition(".")[0], []).append(name)
+    ec2 = client("ec2", PRICING_REGION, request.limits)
+    fetched = Fetched(answered=set(request.regions))
+    for done, names in enumerate(families.values(), start=1):
+        for score in pages(
+            ec2,
+            "get_spot_placement_scores",
+            "SpotPlacementScores",
+            SCORE_PERMISSION,
+            InstanceTypes=names,
+            TargetCapacity=SCORED_NODES,
+            TargetCapacityUnitType="units",
+            SingleAvailabilityZone=True,
+            RegionNames=list(request.regions),
+        ):
+            with documented_shape(SCORE_PERMISSION):
+                fetched.scores += [
+                    PlacementScore(
+                        provider=request.provider,
+                        region=score["Region"],
+                        zone=score["AvailabilityZoneId"],
+                        instance_type=name,
+                        target_nodes=SCORED_NODES,
+                        score=score["Score"],
+                        as_of=request.today.isoformat(),
+                    )
+                    for name in names
+                ]
+        advance(done, len(families))
+    if not fetched.scores:
+        raise LiveError(f"{SCORE_PERMISSION}: no score for any family; nothing is taken over")
+    return fetched
+
+
+def zone_ids_by_name(ec2: Any) -> dict[str, str]:
+    """`use1-az6` for `us-east-1a`: letters differ from account to account, ids do not."""
+    zones = pages(
+        ec2, "describe_availability_zones", "AvailabilityZones", "ec2:DescribeAvailabilityZones",
+        Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}],
+    )  # fmt: skip
+    return {zone["ZoneName"]: zone["ZoneId"] for zone in zones}
+
+
+def _options(request: Request, name: str) -> tuple[str, ...]:
+    return request.catalog.instance_type(request.provider, name).purchase_options

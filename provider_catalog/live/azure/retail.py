@@ -1,0 +1,182 @@
+"""Prices from the Azure Retail Prices API, which asks for no sign-in.
+
+Fields and their meaning: Microsoft Learn, Azure Retail Prices overview (api-version 2023-01-01-preview).
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from provider_catalog.facts import Fact
+from provider_catalog.live.azure.http import get_pages
+from provider_catalog.live.source import NO_MARKET, Advance, Fetched, LiveError, Request, by_region
+from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
+from provider_catalog.tables import fact, read_yaml
+
+PERMISSION: Final = "none (the price list is public)"
+SOURCE: Final = "Azure Retail Prices API"
+
+_VERSION: Final = "2023-01-01-preview"
+_TERMS: Final[dict[str, tuple[PurchaseOption, int]]] = {
+    "1 Year": ("reserved-1y", 365 * 24),
+    "3 Years": ("reserved-3y", 3 * 365 * 24),
+}
+"""Hours of a term: a reservation's price is that of the whole term, although its unit reads "1 Hour"."""
+_GLOBAL: Final = ("Global", "")
+"""Regions of meters that cost the same everywhere."""
+
+url = "https://prices.azure.com/api/retail/prices"
+"""Where the price list is; tests put a server of their own here."""
+
+
+class Meter(Fact):
+    """Where a service price of the catalog stands in the price list."""
+
+    sku: str
+    service: str
+    product: str = ".*"
+    meter: str
+    """Regular expressions for productName and meterName."""
+    units: dict[str, float] = Field(min_length=1)
+    """What the meter's price is divided by, by its unitOfMeasure; another unit is another price."""
+    everywhere: bool = False
+    """Whether the meter has one price for all regions."""
+
+
+def fetch_instances(request: Request, advance: Advance) -> Fetched:
+    """Pay-as-you-go, Spot and reservation prices of every size of the catalog, Linux.
+
+    Raises:
+        LiveError: no region answered.
+    """
+    provenance = request.provenance(SOURCE)
+
+    def ask(region: str, fetched: Fetched) -> None:
+        found: dict[tuple[str, PurchaseOption], tuple[str, float]] = {}
+        names = " or ".join(f"armSkuName eq '{name}'" for name in request.instance_types)
+        where = f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}' and ({names})"
+        for item in _items(request, where):
+            offer = _offer(item, request.today)
+            if offer is not None:
+                option, usd_per_hour = offer
+                key, since = (item["armSkuName"], option), item["effectiveStartDate"]
+                if key not in found or found[key][0] < since:
+                    found[key] = (since, usd_per_hour)
+        for (name, option), (_, usd_per_hour) in found.items():
+            on_demand = found.get((name, "on-demand"))
+            if option == "spot" and on_demand is not None and usd_per_hour >= NO_MARKET * on_demand[1]:
+                continue
+            fetched.instances.append(
+                InstancePrice(
+                    provider=request.provider,
+                    region=region,
+                    zone=None,
+                    instance_type=name,
+                    option=option,
+                    usd_per_hour=round(usd_per_hour, 6),
+                    provenance=provenance,
+                )
+            )
+
+    fetched = by_region(request, advance, ask)
+    if not fetched.instances:
+        raise LiveError(f"{SOURCE}: no price for any size; nothing is taken over")
+    return fetched
+
+
+def fetch_services(request: Request, advance: Advance) -> Fetched:
+    """Prices of everything else that the catalog bills.
+
+    Raises:
+        LiveError: no region answered.
+    """
+    provenance = request.provenance(SOURCE)
+    billed = {price.sku: price.unit for price in request.catalog.service_prices if price.provider == request.provider}
+    meters = [meter for meter in service_meters() if meter.sku in billed]
+    services = sorted({meter.service for meter in meters})
+
+    def ask(region: str, fetched: Fetched) -> None:
+        items: dict[str, list[Any]] = {}
+        for service in services:
+            somewhere = " or ".join(f"armRegionName eq '{name}'" for name in (region, _GLOBAL[0]))
+            where = f"serviceName eq '{service}' and ({somewhere}) and priceType eq 'Consumption'"
+            items[service] = list(_items(request, where))
+        for meter in meters:
+            amounts = _unit_prices(meter, region, items[meter.service], request.today)
+            if len(amounts) == 1:
+                fetched.services.append(
+                    ServicePrice(
+                        provider=request.provider,
+                        region=region,
+                        sku=meter.sku,
+                        unit=billed[meter.sku],
+                        unit_price_usd=amounts.pop(),
+                        provenance=provenance,
+                    )
+                )
+            else:
+                what = f"{len(amounts)} prices" if amounts else "no price"
+                fetched.notes.append(f"{meter.sku} in {region}: {what} under meter {meter.meter!r}; left as it was")
+
+    return by_region(request, advance, ask)
+
+
+@cache
+def service_meters() -> tuple[Meter, ...]:
+    """The meters of services.yaml."""
+    path = Path(__file__).with_name("services.yaml")
+    return tuple(fact(Meter, row, f"{path}, entry {number}") for number, row in enumerate(read_yaml(path), start=1))
+
+
+def _items(request: Request, where: str) -> Iterator[Any]:
+    """Items of every page, in US dollars.
+
+    Raises:
+        LiveError: a page does not come, or an item lacks a documented field.
+    """
+    fields = {"api-version": _VERSION, "currencyCode": "USD", "$filter": where}
+    needed = ("currencyCode", "type", "armRegionName", "productName", "meterName", "retailPrice", "unitOfMeasure")
+    for page in get_pages(url, fields, request.limits):
+        for item in page["Items"]:
+            missing = [name for name in (*needed, "effectiveStartDate") if name not in item]
+            if missing:
+                raise LiveError(f"{SOURCE}: an item has no {missing[0]}; the interface may have changed")
+            if item["currencyCode"] == "USD":
+                yield item
+
+
+def _offer(item: Any, today: date) -> tuple[PurchaseOption, float] | None:
+    """Purchase option and USD an hour; None for Windows, Low Priority, Dev/Test, cloud services and future prices."""
+    product = item["productName"].replace(" ", "").lower()
+    price = float(item["retailPrice"])
+    if "windows" in product or "cloudservices" in product or item["effectiveStartDate"][:10] > today.isoformat():
+        return None
+    if price <= 0 or item["unitOfMeasure"] != "1 Hour":
+        return None
+    if item["type"] == "Reservation":
+        term = _TERMS.get(item.get("reservationTerm", ""))
+        return None if term is None else (term[0], price / term[1])
+    if item["type"] != "Consumption" or item["meterName"].endswith("Low Priority"):
+        return None
+    return ("spot" if item["meterName"].endswith("Spot") else "on-demand"), price
+
+
+def _unit_prices(meter: Meter, region: str, items: Iterable[Any], today: date) -> set[float]:
+    """Distinct prices of the first tier that costs anything."""
+    tiers: dict[str, list[tuple[float, float]]] = {}
+    for item in items:
+        at_home = item["armRegionName"] in (_GLOBAL if meter.everywhere else (region,))
+        fits = re.fullmatch(meter.product, item["productName"]) and re.fullmatch(meter.meter, item["meterName"])
+        if at_home and fits and item["type"] == "Consumption" and item["effectiveStartDate"][:10] <= today.isoformat():
+            divisor = meter.units.get(item["unitOfMeasure"])
+            if divisor is not None and float(item["retailPrice"]) > 0:
+                amount = round(float(item["retailPrice"]) / divisor, 9)
+                tiers.setdefault(item.get("meterId", item["meterName"]), []).append(
+                    (float(item.get("tierMinimumUnits", 0)), amount)
+                )
+    return {min(found)[1] for found in tiers.values()}
