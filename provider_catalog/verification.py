@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -92,24 +92,21 @@ def _instance_prices(catalog: Catalog, today: date) -> Iterator[Finding]:
             if dear in options and cheap in options and options[cheap].usd_per_hour > options[dear].usd_per_hour:
                 low, high = options[dear].usd_per_hour, options[cheap].usd_per_hour
                 yield Finding("warning", _where(options[cheap]), f"{high:g} an hour is more than {dear} at {low:g}")
-    yield from _out_of_proportion(cheapest)
+    yield from _out_of_proportion([price for price in catalog.instance_prices if price.option == "on-demand"])
     yield from _aged(
         ((price.provider, "instance prices", price.provenance.as_of) for price in catalog.instance_prices), today
     )
 
 
-def _out_of_proportion(cheapest: Mapping[tuple[str, str, str], Mapping[str, InstancePrice]]) -> Iterator[Finding]:
-    """On-demand prices of one type that are too far apart for regions of one cloud."""
-    by_type: dict[tuple[str, str], list[InstancePrice]] = {}
-    for (provider, _, name), options in cheapest.items():
-        if "on-demand" in options:
-            by_type.setdefault((provider, name), []).append(options["on-demand"])
-    for prices in by_type.values():
-        low, high = (pick(prices, key=lambda price: price.usd_per_hour) for pick in (min, max))
-        if high.usd_per_hour > REGIONAL_SPREAD * low.usd_per_hour:
-            times = high.usd_per_hour / low.usd_per_hour
+def _out_of_proportion(prices: Iterable[InstancePrice]) -> Iterator[Finding]:
+    """Prices too far above that of the same type in the cheapest region."""
+    lowest: dict[tuple[str, str], InstancePrice] = {}
+    for price in sorted(prices, key=lambda price: price.usd_per_hour):
+        low = lowest.setdefault((price.provider, price.instance_type), price)
+        times = price.usd_per_hour / low.usd_per_hour
+        if times > REGIONAL_SPREAD:
             yield Finding(
-                "warning", _where(high), f"{high.usd_per_hour:g} an hour is {times:.1f} times that of {low.region}"
+                "warning", _where(price), f"{price.usd_per_hour:g} an hour is {times:.1f} times that of {low.region}"
             )
 
 

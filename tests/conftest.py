@@ -32,6 +32,9 @@ pytest_plugins = ["tests.support.forbid_skips"]
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
+# Prices that a developer has refreshed are not those that the tests are about.
+os.environ["LLMCLUSTER_PRICES"] = "none"
+
 
 @pytest.fixture(scope="session")
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:

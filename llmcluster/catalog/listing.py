@@ -65,4 +65,6 @@ def print_listing(rows: Sequence[dict[str, Any]]) -> None:
             *("-" if price is None else f"{price:,.4g}" for price in prices),
             row["prices_as_of"] or "-",
         )
-    Console().print(table)
+    console = Console()
+    # Piped, a table keeps its columns whatever the width of the terminal around it.
+    (console if console.is_terminal else Console(width=150)).print(table)

@@ -56,7 +56,10 @@ def run(
     else:
         for outcome in outcomes:
             _print(outcome)
-        click.echo("nothing was written (--dry-run)" if dry_run else f"prices are in {folder}")
+        if dry_run:
+            click.echo("nothing was written (--dry-run)")
+        elif any(outcome.state == "kept" and outcome.prices for outcome in outcomes):
+            click.echo(f"written to {folder}")
     return all(outcome.is_complete for outcome in outcomes)
 
 
@@ -65,9 +68,7 @@ def _print(outcome: Outcome) -> None:
     if outcome.state == "failed":
         click.echo(f"{name}: failed, the old prices stay", err=True)
     elif outcome.state == "held back":
-        click.echo(
-            f"{name}: suspicious, the old prices stay; --accept takes the {outcome.prices} prices over", err=True
-        )
+        click.echo(f"{name}: suspicious, the old prices stay; --accept takes the new ones over", err=True)
     else:
         click.echo(f"{name}: {outcome.prices} prices, {len(outcome.changes)} changed")
         for change in outcome.changes[:CHANGES_SHOWN]:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any, Final
 
 from azure.core.credentials import AccessToken
@@ -113,7 +114,9 @@ def _differences(known: InstanceType, sku: Any, region: str) -> Iterator[str]:
     if theirs is not None and float(theirs) * 1024 != known.memory_mib:
         yield f"{known.name}: memory_mib is {known.memory_mib} in the catalog and {float(theirs) * 1024:g} at Azure"
     for restriction in sku.restrictions or ():
-        yield f"{known.name} in {region}: restricted for this subscription ({restriction.reason_code})"
+        reason = restriction.reason_code
+        code = reason.value if isinstance(reason, Enum) else reason
+        yield f"{known.name} in {region}: restricted for this subscription ({code})"
 
 
 def _ask_az() -> dict[str, Any]:

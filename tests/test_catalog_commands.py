@@ -1,0 +1,335 @@
+"""`llmcluster catalog` as its user sees it: what it prints, what it writes, and the exit code."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from llmcluster.catalog.staleness import STALE_DAYS, age_days, warn_of_age
+from llmcluster.cli import cli
+from planner.optimizer import plan
+from provider_catalog.catalog import PACKAGED_DATA, Catalog
+from provider_catalog.live.azure import retail, skus
+from provider_catalog.live.refresh import sources_of
+from provider_catalog.live.source import LiveError
+from provider_catalog.verification import verify
+from stacks.specs import load_spec
+from tests.support import faulty_http
+from tests.support.faulty_http import Answer, Server
+from tests.support.retail_items import item, page
+
+CATALOG = Catalog.load()
+SIZES = [
+    price
+    for price in CATALOG.instance_prices
+    if (price.provider, price.region, price.option) == ("azure", "eastus", "on-demand")
+]
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(cli, ["catalog", *arguments])
+
+
+@pytest.fixture
+def prices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LLMCLUSTER_PRICES", str(tmp_path / "prices"))
+    return tmp_path / "prices"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with faulty_http.serve() as running:
+        monkeypatch.setattr(retail, "url", f"{running.url}/api/retail/prices")
+        yield running
+
+
+def eastus(factor: float = 1.0, left_out: int = 0) -> Answer:
+    """Today's list for eastus: the snapshot's on-demand and Spot prices times `factor`, without the first few."""
+    known = [p for p in CATALOG.instance_prices if (p.provider, p.region) == ("azure", "eastus")]
+    rows = [
+        item(
+            price.instance_type,
+            price.usd_per_hour * factor,
+            meterName="x Spot" if price.option == "spot" else "x",
+            productName="Virtual Machines",
+        )
+        for price in known[left_out:]
+    ]
+    return Answer(page(*rows))
+
+
+REFRESH = ("refresh", "--provider", "azure", "--region", "eastus", "--what", "prices")
+
+
+def test_refreshed_prices_are_planned_with(server: Server, prices: Path) -> None:
+    server.play(eastus(factor=1.1))
+    result = run(*REFRESH)
+    assert result.exit_code == 0, result.output
+    assert f"written to {prices}" in result.stdout
+    current = Catalog.current()
+    assert current.version != CATALOG.version
+    for price in SIZES:
+        found = current.prices.instance("azure", "eastus", price.instance_type, "on-demand")
+        assert found is not None
+        assert found.usd_per_hour == pytest.approx(1.1 * price.usd_per_hour, abs=1e-6)
+        assert (found.provenance.kind, found.provenance.as_of) == ("live", date.today().isoformat())
+    # Another region and another cloud are as they were.
+    assert {p for p in current.instance_prices if p.region == "westus"} == {
+        p for p in CATALOG.instance_prices if p.region == "westus"
+    }
+
+
+def test_the_same_answer_gives_the_same_bytes(server: Server, prices: Path) -> None:
+    server.play(eastus())
+    run(*REFRESH)
+    first = (prices / "azure" / "instance_prices.csv").read_bytes()
+    version = Catalog.current().version
+    run(*REFRESH)
+    assert (prices / "azure" / "instance_prices.csv").read_bytes() == first
+    assert Catalog.current().version == version
+
+
+def test_a_dry_run_writes_nothing(server: Server, prices: Path) -> None:
+    server.play(eastus(factor=1.1))
+    result = run(*REFRESH, "--dry-run")
+    assert result.exit_code == 0
+    assert "changed" in result.stdout
+    assert not prices.exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (eastus(factor=10), "moved tenfold"),
+        (eastus(factor=0.01), "moved tenfold"),
+        (eastus(left_out=5), "prices vanished"),
+    ],
+)
+def test_a_suspicious_answer_keeps_the_old_file(server: Server, prices: Path, answer: Answer, message: str) -> None:
+    server.play(eastus())
+    run(*REFRESH)
+    before = (prices / "azure" / "instance_prices.csv").read_bytes()
+    server.play(answer)
+    result = run(*REFRESH)
+    assert result.exit_code == 4
+    assert message in result.stderr
+    assert "the old prices stay" in result.stderr
+    assert (prices / "azure" / "instance_prices.csv").read_bytes() == before
+    accepted = run(*REFRESH, "--accept")
+    assert accepted.exit_code == 0
+    assert (prices / "azure" / "instance_prices.csv").read_bytes() != before
+
+
+@pytest.mark.parametrize("fault", [Answer(status=404), Answer(raw='{"Items": ['), Answer(page())])
+def test_a_failure_keeps_the_old_file(server: Server, prices: Path, fault: Answer) -> None:
+    server.play(eastus())
+    run(*REFRESH)
+    before = (prices / "azure" / "instance_prices.csv").read_bytes()
+    server.play(fault)
+    result = run(*REFRESH)
+    assert result.exit_code == 4
+    assert "azure prices: failed, the old prices stay" in result.stderr
+    assert "Traceback" not in result.output
+    assert [path.name for path in (prices / "azure").iterdir()] == ["instance_prices.csv"]
+    assert (prices / "azure" / "instance_prices.csv").read_bytes() == before
+
+
+def test_one_source_fails_and_the_other_is_kept(server: Server, prices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(skus, "_ask_az", _refuse)
+    server.play(eastus())
+    result = run("refresh", "--provider", "azure", "--region", "eastus", "--what", "prices,instance-types", "--json")
+    assert result.exit_code == 4
+    outcomes = {outcome["source"]: outcome for outcome in json.loads(result.stdout)}
+    assert outcomes["prices"]["state"] == "kept"
+    assert outcomes["prices"]["prices"] == len(
+        [p for p in CATALOG.instance_prices if (p.provider, p.region) == ("azure", "eastus")]
+    )
+    assert outcomes["instance-types"] == {
+        "provider": "azure",
+        "source": "instance-types",
+        "state": "failed",
+        "prices": 0,
+        "changes": [],
+        "reasons": ["nobody is signed in to Azure; run `az login`"],
+        "notes": [],
+    }
+    assert (prices / "azure" / "instance_prices.csv").exists()
+
+
+def _refuse() -> dict[str, Any]:
+    raise LiveError("nobody is signed in to Azure; run `az login`")
+
+
+def test_a_full_disk_leaves_the_old_file(server: Server, prices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.play(eastus())
+    run(*REFRESH)
+    before = (prices / "azure" / "instance_prices.csv").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    server.play(eastus(factor=1.1))
+    result = run(*REFRESH)
+    assert result.exit_code == 4
+    assert "No space left on device" in result.stderr
+    assert [path.name for path in (prices / "azure").iterdir()] == ["instance_prices.csv"]
+    assert (prices / "azure" / "instance_prices.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--provider", "gcp"), "unknown provider 'gcp'; known: aws, azure"),
+        (("--region", "mars-1"), "unknown region 'mars-1'"),
+        (("--what", "prizes"), "unknown source 'prizes'; known:"),
+    ],
+)
+def test_a_wrong_order_is_refused(prices: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = run("refresh", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_switched_off_prices_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMCLUSTER_PRICES", "none")
+    result = run(*REFRESH)
+    assert result.exit_code == 2
+    assert "switched off" in result.stderr
+
+
+def test_a_cloud_without_live_sources_has_none() -> None:
+    assert sources_of("on_prem") == ()
+    for provider in CATALOG.providers:
+        assert sources_of(provider)[0].name == "prices"
+
+
+def test_list_shows_prices_by_purchase_option() -> None:
+    rows = json.loads(run("list", "--provider", "aws", "--json").stdout)
+    p5 = next(row for row in rows if row["instance_type"] == "p5.48xlarge")
+    assert p5["usd_per_hour"]["on-demand"] == 55.04
+    assert p5["usd_per_hour"]["capacity-block"] == 39.33
+    assert {row["provider"] for row in rows} == {"aws"}
+    text = run("list", "--region", "eastus").stdout
+    assert "Standard_ND96asr_v4" in text
+    assert "p5.48xlarge" not in text
+
+
+@pytest.mark.parametrize(
+    ("sku", "expected"),
+    [
+        ("p5.48xlarge", ["capacity-block: 39.33 USD", "gpu_memory_mib"]),
+        ("H100", ["tdp_w", "NVIDIA H100"]),
+        ("PERSISTENT_2-125", ["GiB-month: 0.145 USD", "step_gib"]),
+        ("nat_gateway_hour", ["azure eastus, hour: 0.045 USD"]),
+        ("AMLFS-Durable-Premium-500", ["unknown"]),
+    ],
+)
+def test_show_says_what_is_known(sku: str, expected: list[str]) -> None:
+    result = run("show", sku)
+    assert result.exit_code == 0
+    for text in expected:
+        assert text in result.stdout
+
+
+def test_show_of_an_unknown_sku_names_the_nearest() -> None:
+    result = run("show", "p5.48xlrge")
+    assert result.exit_code == 2
+    assert "unknown sku 'p5.48xlrge'; nearest: p5.48xlarge" in result.stderr
+
+
+def test_diff_of_the_packaged_catalog_with_itself_is_empty() -> None:
+    assert run("diff", "packaged", str(PACKAGED_DATA)).stdout == "no price differs\n"
+    assert json.loads(run("diff", "packaged", "packaged", "--json").stdout) == []
+
+
+def test_diff_of_something_else_is_refused(tmp_path: Path) -> None:
+    result = run("diff", "packaged", str(tmp_path))
+    assert result.exit_code == 2
+    assert "neither packaged, current, a catalog folder" in result.stderr
+
+
+def test_the_packaged_catalog_is_sound() -> None:
+    result = run("verify")
+    assert result.exit_code == 0, result.output
+    assert "error" not in result.stdout
+
+
+def set_cell(path: Path, key: str, column: int, value: str) -> None:
+    lines = path.read_text().splitlines()
+    [number] = [n for n, line in enumerate(lines) if line.startswith(key)]
+    cells = lines[number].split(",")
+    cells[column] = value
+    path.write_text("\n".join([*lines[:number], ",".join(cells), *lines[number + 1 :]]) + "\n")
+
+
+def set_price(old: str, new: str, provider: str = "aws") -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / provider / "instance_prices.csv"
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "level", "message"),
+    [
+        (
+            set_price(
+                "centralus,,Standard_NC24ads_A100_v4,on-demand,4.15",
+                "centralus,,Standard_NC24ads_A100_v4,on-demand,41.5",
+                "azure",
+            ),
+            "warning",
+            "times",
+        ),
+        (set_price("us-east-1,,g5.xlarge,on-demand,1.006", "us-east-1,,g6.mini,on-demand,1.006"), "error", "g6.mini"),
+        (
+            lambda folder: set_cell(folder / "aws" / "instances.csv", "p5.48xlarge,", 3, "40960"),
+            "error",
+            "gpu_memory_mib 40960 is not that of H100",
+        ),
+        (lambda folder: (folder / "aws" / "service_prices.csv").unlink(), "error", "cannot be read"),
+        (
+            lambda folder: (folder / "azure" / "defaults.yaml").write_text(
+                (PACKAGED_DATA / "azure" / "defaults.yaml").read_text().replace("2026-11-24", "2099-01-01")
+            ),
+            "error",
+            "lies in the future",
+        ),
+    ],
+)
+def test_verify_finds_what_is_wrong(tmp_path: Path, spoil: Callable[[Path], None], level: str, message: str) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(PACKAGED_DATA, folder, ignore=shutil.ignore_patterns("models"))
+    spoil(folder)
+    found = [finding for finding in verify(Catalog(folder), date(2026, 11, 24)) if message in finding.message]
+    assert found
+    assert {finding.level for finding in found} == {level}
+
+
+@pytest.mark.parametrize(
+    ("as_of", "days"), [("2026-11-23", 1), ("2026-11", 23), ("2026", 327), ("", None), ("lately", None)]
+)
+def test_age_counts_from_the_first_day_that_a_date_admits(as_of: str, days: int | None) -> None:
+    assert age_days(as_of, date(2026, 11, 24)) == days
+
+
+def test_old_prices_are_said_beside_the_plan_and_not_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    loaded = load_spec(Path("clusters/quickstart.yaml"))
+    decided = plan(loaded.spec, loaded.architecture, CATALOG)
+    [compute] = [entry for entry in decided.cost.items if entry.role.startswith("compute")]
+    since = date.fromisoformat(compute.provenance.as_of)
+    warn_of_age(decided, since + timedelta(days=STALE_DAYS))
+    assert capsys.readouterr().err == ""
+    warn_of_age(decided, since + timedelta(days=STALE_DAYS + 1))
+    said = capsys.readouterr()
+    assert f"of {compute.provenance.as_of}, up to {STALE_DAYS + 1} days old" in said.err
+    assert said.out == ""
