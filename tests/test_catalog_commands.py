@@ -14,13 +14,15 @@ from llmcluster.catalog.staleness import STALE_DAYS, age_days, warn_of_age
 from llmcluster.cli import cli
 from planner.optimizer import plan
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
+from provider_catalog.live import store
 from provider_catalog.live.azure import retail, skus
 from provider_catalog.live.refresh import sources_of
-from provider_catalog.live.source import LiveError
+from provider_catalog.live.source import LiveError, PlacementScore
 from provider_catalog.verification import verify
 from stacks.specs import load_spec
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server
+from tests.support.moto_server import MotoServer
 from tests.support.retail_items import item, page
 
 CATALOG = Catalog.load()
@@ -159,6 +161,38 @@ def test_one_source_fails_and_the_other_is_kept(server: Server, prices: Path, mo
         "notes": [],
     }
     assert (prices / "azure" / "instance_prices.csv").exists()
+
+
+def test_aws_through_moto(aws: MotoServer, prices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto sells every Spot instance for 0.00001 USD, which is not believed."""
+    for name, value in aws.env.items():
+        monkeypatch.setenv(name, value)
+    order = ("refresh", "--provider", "aws", "--region", "us-east-1", "--what", "spot,instance-types", "--json")
+    first = run(*order)
+    assert first.exit_code == 4
+    outcomes = {outcome["source"]: outcome for outcome in json.loads(first.stdout)}
+    assert {name: outcome["state"] for name, outcome in outcomes.items()} == {
+        "spot": "held back",
+        "instance-types": "kept",
+    }
+    assert "moved tenfold" in " ".join(outcomes["spot"]["reasons"])
+    assert not prices.exists()
+    run("refresh", "--provider", "aws", "--region", "us-east-1", "--what", "spot", "--accept")
+    spot = Catalog.current().prices.instance("aws", "us-east-1", "g5.xlarge", "spot")
+    assert spot is not None
+    assert (spot.usd_per_hour, spot.provenance.kind) == (0.00001, "live")
+
+
+def test_placement_scores_are_shown(prices: Path) -> None:
+    score = PlacementScore(
+        provider="aws", region="us-east-1", zone="use1-az6", instance_type="p5.48xlarge", target_nodes=8, score=3,
+        as_of="2026-11-24",
+    )  # fmt: skip
+    better = score.model_copy(update={"zone": "use1-az1", "score": 9})
+    store.write_scores(prices, "aws", [score, better])
+    text = run("show", "p5.48xlarge").stdout
+    assert "Spot placement scores (1 to 10) for 8 nodes on 2026-11-24: use1-az1 9, use1-az6 3" in text
+    assert json.loads(run("show", "p5.48xlarge", "--json").stdout)["spot_placement_scores"][0]["score"] in (3, 9)
 
 
 def _refuse() -> dict[str, Any]:

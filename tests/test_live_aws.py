@@ -242,12 +242,19 @@ ZONES = ec2(
 )
 
 
+REGIONS = ec2(
+    "DescribeRegions",
+    "<regionInfo><item><regionName>us-east-1</regionName></item><item><regionName>us-west-2</regionName></item>"
+    "</regionInfo>",
+)
+
+
 def ec2_only(answers: dict[str, Answer]) -> Callable[[faulty_http.Seen], Answer]:
     """By the Action of the request; zones always answer."""
 
     def respond(seen: faulty_http.Seen) -> Answer:
         action = seen.body.split("Action=")[1].split("&")[0]
-        return ({"DescribeAvailabilityZones": ZONES} | answers)[action]
+        return ({"DescribeAvailabilityZones": ZONES, "DescribeRegions": REGIONS} | answers)[action]
 
     return respond
 
@@ -334,25 +341,41 @@ def test_a_throttled_request_is_tried_again(server: Server) -> None:
     assert price_list.fetch_on_demand(request(), ignore).instances
 
 
-def test_a_region_that_fails_leaves_the_others(server: Server) -> None:
-    price = (
-        "<spotPriceHistorySet><item><instanceType>g5.xlarge</instanceType>"
-        "<productDescription>Linux/UNIX</productDescription><spotPrice>0.4</spotPrice>"
-        "<timestamp>2026-11-24T00:00:00.000Z</timestamp><availabilityZone>us-east-1a</availabilityZone>"
-        "</item></spotPriceHistorySet>"
-    )
+SPOT = ec2(
+    "DescribeSpotPriceHistory",
+    "<spotPriceHistorySet><item><instanceType>g5.xlarge</instanceType>"
+    "<productDescription>Linux/UNIX</productDescription><spotPrice>0.4</spotPrice>"
+    "<timestamp>2026-11-24T00:00:00.000Z</timestamp><availabilityZone>us-east-1a</availabilityZone>"
+    "</item></spotPriceHistorySet>",
+)
 
+
+def test_a_region_that_fails_leaves_the_others(server: Server) -> None:
     def respond(seen: faulty_http.Seen) -> Answer:
-        if "/me-central-1/" in seen.headers["Authorization"]:
-            return xml_error("AuthFailure", 401)
-        return ec2_only({"DescribeSpotPriceHistory": ec2("DescribeSpotPriceHistory", price)})(seen)
+        if "/us-west-2/" in seen.headers["Authorization"]:
+            return xml_error("InternalError", 500)
+        return ec2_only({"DescribeSpotPriceHistory": SPOT})(seen)
 
     server.respond = respond
-    fetched: Fetched = spot.fetch_prices(request("us-east-1", "me-central-1"), ignore)
+    fetched: Fetched = spot.fetch_prices(request("us-east-1", "us-west-2"), ignore)
     assert [(p.region, p.zone, p.usd_per_hour) for p in fetched.instances] == [("us-east-1", "use1-az6", 0.4)]
     assert fetched.answered == {"us-east-1"}
     assert len(fetched.failures) == 1
-    assert fetched.failures[0].startswith("me-central-1: ")
+    assert fetched.failures[0].startswith("us-west-2: ")
+
+
+def test_a_region_that_is_not_enabled_is_not_asked(server: Server) -> None:
+    server.respond = ec2_only({"DescribeSpotPriceHistory": SPOT})
+    fetched = spot.fetch_prices(request("us-east-1", "me-central-1"), ignore)
+    assert fetched.answered == {"us-east-1"}
+    assert fetched.failures == []
+    assert fetched.notes == ["me-central-1: not enabled in this account; its prices stay as they were"]
+    assert not any("/me-central-1/" in seen.headers["Authorization"] for seen in server.seen)
+
+
+def test_who_may_not_list_regions_may_still_ask_each(server: Server) -> None:
+    server.respond = ec2_only({"DescribeRegions": xml_error("UnauthorizedOperation"), "DescribeSpotPriceHistory": SPOT})
+    assert spot.fetch_prices(request(), ignore).answered == {"us-east-1"}
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """`catalog show`: all that is known of one thing."""
 
 import difflib
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Provenance
+from provider_catalog.layers import live_folder
+from provider_catalog.live.store import read_scores
 
 
 def details(catalog: Catalog, sku: str) -> dict[str, Any]:
@@ -42,9 +45,16 @@ def details(catalog: Catalog, sku: str) -> dict[str, Any]:
         for price in catalog.service_prices
         if price.sku == sku
     ]
+    folder = live_folder()
+    scores = [
+        score.model_dump(exclude={"instance_type"})
+        for provider in (catalog.providers if folder is not None else ())
+        for score in read_scores(folder or Path(), provider)
+        if score.instance_type == sku
+    ]
     if not (facts or instances or services):
         raise CatalogError(_unknown(catalog, sku, [system.sku for system in systems]))
-    return {"sku": sku, "facts": facts, "prices": instances + services}
+    return {"sku": sku, "facts": facts, "prices": instances + services, "spot_placement_scores": scores}
 
 
 def print_details(found: dict[str, Any]) -> None:
@@ -62,6 +72,14 @@ def print_details(found: dict[str, Any]) -> None:
         origin = Provenance.model_validate(price["provenance"])
         text = f"{where}, {unit}: {money}  [{origin.kind}, {origin.as_of}] {origin.source}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if found["spot_placement_scores"]:
+        console.print(_scores_text(found["spot_placement_scores"]), highlight=False, markup=False, soft_wrap=True)
+
+
+def _scores_text(scores: list[dict[str, Any]]) -> str:
+    best = sorted(scores, key=lambda score: (-score["score"], score["zone"]))
+    zones = ", ".join(f"{score['zone']} {score['score']}" for score in best)
+    return f"Spot placement scores (1 to 10) for {best[0]['target_nodes']} nodes on {best[0]['as_of']}: {zones}"
 
 
 def _unknown(catalog: Catalog, sku: str, systems: list[str]) -> str:

@@ -44,7 +44,8 @@ def run(
     order = Order(tuple(providers), tuple(regions), tuple(sources), accept, dry_run)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # On stderr, so that --json leaves stdout to the document.
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
         def progress(provider: str, source: Source) -> Advance:
             task = bar.add_task(f"{provider} {source.title}", total=None)

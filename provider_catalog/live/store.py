@@ -19,6 +19,7 @@ from provider_catalog.price_files import (
     service_prices_csv,
 )
 from provider_catalog.prices import InstancePrice, ServicePrice
+from provider_catalog.tables import fact, read_csv
 
 SCORES: Final = "spot_placement_scores.csv"
 MOST_VANISHED: Final = 0.2
@@ -97,6 +98,20 @@ def write(folder: Path, provider: str, stored: Stored) -> None:
         _replace(place / INSTANCE_PRICES, instance_prices_csv(stored.instances))
     if stored.services:
         _replace(place / SERVICE_PRICES, service_prices_csv(stored.services))
+
+
+def read_scores(folder: Path, provider: str) -> tuple[PlacementScore, ...]:
+    """Placement scores that a refresh left; none where there was none.
+
+    Raises:
+        CatalogError: the file is broken.
+    """
+    path = folder / provider / SCORES
+    if not path.exists():
+        return ()
+    return tuple(
+        fact(PlacementScore, {"provider": provider, **row}, f"{path}, line {line}") for line, row in read_csv(path)
+    )
 
 
 def write_scores(folder: Path, provider: str, scores: Iterable[PlacementScore]) -> None:

@@ -1,14 +1,18 @@
 """boto3 clients with time-outs and back-off, and boto's failures as sentences that say what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import boto3
 import botocore.exceptions as boto_errors
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 
-from provider_catalog.live.source import Limits, LiveError, documented_shape
+from provider_catalog.live.source import Advance, Fetched, Limits, LiveError, Request, by_region, documented_shape
 
 PRICING_REGION = "us-east-1"
 """The Price List API answers in three regions and knows all of them (docs.aws.amazon.com, Price List Query API
@@ -34,7 +38,15 @@ def client(service: str, region: str, limits: Limits) -> Any:
         user_agent_extra="llmcluster",
     )
     with said(f"{service} in {region}", permission=""):
-        return boto3.session.Session().client(service, region_name=region, config=config)
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _models())
+        return boto3.session.Session(botocore_session=core).client(service, region_name=region, config=config)
+
+
+@cache
+def _models() -> Any:
+    """Service models of botocore, parsed once: that of EC2 takes half a second, and a refresh has a client a region."""
+    return botocore.loaders.create_loader()
 
 
 def pages(client: Any, operation: str, key: str, permission: str, **arguments: Any) -> Iterator[Any]:
@@ -50,6 +62,29 @@ def pages(client: Any, operation: str, key: str, permission: str, **arguments: A
             return
         for page in client.get_paginator(operation).paginate(**arguments):
             yield from page[key]
+
+
+def by_enabled_region(request: Request, advance: Advance, ask: Callable[[str, Fetched], None]) -> Fetched:
+    """Ask EC2 region by region, without those that the account has not enabled: they refuse every call.
+
+    Raises:
+        LiveError: no region answered.
+    """
+    enabled = _enabled_regions(request.limits)
+    off = [] if enabled is None else [region for region in request.regions if region not in enabled]
+    asked = tuple(region for region in request.regions if region not in off)
+    fetched = by_region(replace(request, regions=asked), advance, ask)
+    fetched.notes += [f"{region}: not enabled in this account; its prices stay as they were" for region in off]
+    return fetched
+
+
+def _enabled_regions(limits: Limits) -> frozenset[str] | None:
+    """Regions that the account may use; None when it may not ask, and each region then speaks for itself."""
+    try:
+        listed = pages(client("ec2", PRICING_REGION, limits), "describe_regions", "Regions", "ec2:DescribeRegions")
+        return frozenset(region["RegionName"] for region in listed)
+    except LiveError:
+        return None
 
 
 @contextmanager

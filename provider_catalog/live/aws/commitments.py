@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from provider_catalog.live.aws.client import PRICING_REGION, client, pages, said
+from provider_catalog.live.aws.client import PRICING_REGION, by_enabled_region, client, pages, said
 from provider_catalog.live.aws.spot import LINUX, zone_ids_by_name
-from provider_catalog.live.source import Advance, Fetched, LiveError, Request, by_region
+from provider_catalog.live.source import Advance, Fetched, LiveError, Request
 from provider_catalog.prices import InstancePrice, PurchaseOption
 
 RATES_PERMISSION: Final = "savingsplans:DescribeSavingsPlansOfferingRates"
@@ -99,7 +99,7 @@ def fetch_capacity_blocks(request: Request, advance: Advance) -> Fetched:
                     )
                 )
 
-    return by_region(request, advance, ask)
+    return by_enabled_region(request, advance, ask)
 
 
 def _rates(savings: Any, instance_type: str, regions: tuple[str, ...]) -> Any:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from provider_catalog.hardware import InstanceType
-from provider_catalog.live.aws.client import client, pages
-from provider_catalog.live.source import Advance, Fetched, Request, by_region
+from provider_catalog.live.aws.client import by_enabled_region, client, pages
+from provider_catalog.live.source import Advance, Fetched, Request
 
 PERMISSION: Final = "ec2:DescribeInstanceTypes"
 _FAMILIES: Final = ("p*", "g*")
@@ -31,7 +31,7 @@ def check(request: Request, advance: Advance) -> Fetched:
             notes = [*_differences(known, found)] if known else [f"{name}: offered, not in the catalog"]
             fetched.notes += [note for note in notes if known or _is_current_gpu(found)]
 
-    fetched = by_region(request, advance, ask)
+    fetched = by_enabled_region(request, advance, ask)
     fetched.notes = sorted(set(fetched.notes))
     return fetched
 

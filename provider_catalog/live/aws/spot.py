@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from provider_catalog.live.aws.client import PRICING_REGION, client, pages
+from provider_catalog.live.aws.client import PRICING_REGION, by_enabled_region, client, pages
 from provider_catalog.live.source import (
     NO_MARKET,
     Advance,
@@ -11,7 +11,6 @@ from provider_catalog.live.source import (
     LiveError,
     PlacementScore,
     Request,
-    by_region,
     documented_shape,
 )
 from provider_catalog.prices import InstancePrice
@@ -67,7 +66,7 @@ def fetch_prices(request: Request, advance: Advance) -> Fetched:
                     )
                 )
 
-    return by_region(request, advance, ask)
+    return by_enabled_region(request, advance, ask)
 
 
 def fetch_scores(request: Request, advance: Advance) -> Fetched:
