@@ -127,8 +127,12 @@ def test_on_demand_prices(server: Server) -> None:
 def test_service_prices(server: Server) -> None:
     def respond(seen: faulty_http.Seen) -> Answer:
         filters, code = asked(seen), json.loads(seen.body)["ServiceCode"]
-        if filters.get("throughputCapacity") == "250":
-            return Answer(products(product("USE2-Storage.SSD.250", "0.2100000000", "GB-Mo", "us-east-2")))
+        if code == "AmazonFSx":
+            tiers = [
+                product(f"USE2-Storage.SSD.{tier}", usd, "GB-Mo", "us-east-2")
+                for tier, usd in (("125", "0.145"), ("250", "0.210"))
+            ]
+            return Answer(products(*tiers, product("USE2-BackupUsage", "0.05", "GB-Mo", "us-east-2")))
         if filters.get("productFamily") == "NAT Gateway":
             return Answer(
                 products(
@@ -148,6 +152,7 @@ def test_service_prices(server: Server) -> None:
     server.respond = respond
     fetched = price_list.fetch_services(request("us-east-2"), ignore)
     assert {price.sku: price.unit_price_usd for price in fetched.services} == {
+        "PERSISTENT_2-125": 0.145,
         "PERSISTENT_2-250": 0.21,
         "nat_gateway_hour": 0.045,
         "nat_gateway_gb": 0.046,
