@@ -34,7 +34,7 @@ def plan(spec: Path, as_json: bool, lock: bool, prices: Path | None) -> None:
         from stacks.specs import load_spec, priced_catalog
 
         loaded = load_spec(spec)
-        decided = make_plan(loaded.spec, loaded.architecture, priced_catalog(Catalog.current(), loaded, prices))
+        decided = make_plan(loaded.spec, loaded.architecture, priced_catalog(Catalog.load(), loaded, prices))
         warn_of_age(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)
@@ -71,7 +71,7 @@ def demo() -> None:
         from stacks.app import write_stacks
         from stacks.planning import plan_specs
 
-        catalog = Catalog.current()
+        catalog = Catalog.load()
         planned = plan_specs(_example_specs(), catalog)
         written = write_stacks(planned, catalog, OUTDIR, HCL_OUTDIR)
         for entry in planned:
@@ -134,7 +134,7 @@ def cost(spec: Path, as_json: bool, prices: Path | None) -> None:
         from provider_catalog.catalog import Catalog
         from stacks.planning import plan_specs
 
-        decided = plan_specs([spec], Catalog.current(), prices)[0].plan
+        decided = plan_specs([spec], Catalog.load(), prices)[0].plan
         if as_json:
             click.echo(decided.cost.model_dump_json(indent=2))
         else:

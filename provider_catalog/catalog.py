@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from provider_catalog.defaults import ProviderDefaults
 from provider_catalog.facts import CatalogError
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
-from provider_catalog.layers import PriceLayer, lay_instances, lay_services, live_folder, read_live, read_overlay
+from provider_catalog.layers import PriceLayer, lay_instances, lay_services, live_folder, read_live
 from provider_catalog.price_files import read_instance_prices, read_service_prices
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 from provider_catalog.storage import SharedFileSystem
@@ -45,26 +45,21 @@ class Catalog:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Catalog":
-        """The packaged catalog (one instance a process), or the one in `folder`.
+        """The packaged catalog under the prices of the last refresh, or the catalog in `folder` as it stands.
 
         Raises:
-            CatalogError: `folder` does not exist.
+            CatalogError: `folder` does not exist, or refreshed prices are broken.
         """
-        return _packaged() if folder is None else cls(folder)
+        if folder is not None:
+            return cls(folder)
+        kept = live_folder()
+        live = None if kept is None else read_live(kept)
+        return cls.packaged() if live is None else cls.packaged().under(live)
 
     @classmethod
-    def current(cls, overlay: Path | None = None) -> "Catalog":
-        """The packaged catalog under the prices of the last refresh, and under the negotiated prices of `overlay`.
-
-        Raises:
-            CatalogError: refreshed prices or the overlay are broken.
-        """
-        catalog = cls.load()
-        folder = live_folder()
-        live = None if folder is None else read_live(folder)
-        if live is not None:
-            catalog = catalog.under(live)
-        return catalog if overlay is None else catalog.under(read_overlay(overlay, catalog))
+    def packaged(cls) -> "Catalog":
+        """The catalog as it is installed, one instance a process."""
+        return _packaged()
 
     def under(self, layer: PriceLayer) -> "Catalog":
         """The same facts with the prices of `layer` on top."""

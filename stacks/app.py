@@ -57,7 +57,7 @@ def synthesize(
     """
     if hcl_outdir is not None and hcl_outdir.resolve() == outdir.resolve():
         raise SpecError(f"HCL and JSON cannot share the folder {outdir}: Terraform would read both; give HCL its own")
-    catalog = Catalog.current()
+    catalog = Catalog.load()
     return write_stacks(plan_specs(spec_paths, catalog, overlay), catalog, outdir, hcl_outdir)
 
 

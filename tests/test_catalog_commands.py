@@ -73,7 +73,7 @@ def test_refreshed_prices_are_planned_with(server: Server, prices: Path) -> None
     result = run(*REFRESH)
     assert result.exit_code == 0, result.output
     assert f"written to {prices}" in result.stdout
-    current = Catalog.current()
+    current = Catalog.load()
     assert current.version != CATALOG.version
     for price in SIZES:
         found = current.prices.instance("azure", "eastus", price.instance_type, "on-demand")
@@ -90,10 +90,10 @@ def test_the_same_answer_gives_the_same_bytes(server: Server, prices: Path) -> N
     server.play(eastus())
     run(*REFRESH)
     first = (prices / "azure" / "instance_prices.csv").read_bytes()
-    version = Catalog.current().version
+    version = Catalog.load().version
     run(*REFRESH)
     assert (prices / "azure" / "instance_prices.csv").read_bytes() == first
-    assert Catalog.current().version == version
+    assert Catalog.load().version == version
 
 
 def test_a_dry_run_writes_nothing(server: Server, prices: Path) -> None:
@@ -178,7 +178,7 @@ def test_aws_through_moto(aws: MotoServer, prices: Path, monkeypatch: pytest.Mon
     assert "moved tenfold" in " ".join(outcomes["spot"]["reasons"])
     assert not prices.exists()
     run("refresh", "--provider", "aws", "--region", "us-east-1", "--what", "spot", "--accept")
-    spot = Catalog.current().prices.instance("aws", "us-east-1", "g5.xlarge", "spot")
+    spot = Catalog.load().prices.instance("aws", "us-east-1", "g5.xlarge", "spot")
     assert spot is not None
     assert (spot.usd_per_hour, spot.provenance.kind) == (0.00001, "live")
 

@@ -207,11 +207,11 @@ def test_where_refreshed_prices_are_kept(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("LLMCLUSTER_PRICES")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert live_folder() == tmp_path / "llmcluster" / "prices"
-    assert Catalog.current() is CATALOG  # nothing was refreshed
+    assert Catalog.load() is CATALOG  # nothing was refreshed
     live(tmp_path / "llmcluster" / "prices", spot("use1-az1", 20.0))
-    assert Catalog.current().version != CATALOG.version
+    assert Catalog.load().version != CATALOG.version
     monkeypatch.setenv("LLMCLUSTER_PRICES", str(tmp_path / "elsewhere"))
-    assert Catalog.current().version == CATALOG.version
+    assert Catalog.load().version == CATALOG.version
 
 
 @pytest.mark.parametrize("provider", CATALOG.providers)

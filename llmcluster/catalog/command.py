@@ -25,7 +25,7 @@ def list_types(provider: str | None, region: str | None, as_json: bool) -> None:
         from llmcluster.catalog.listing import listing, print_listing
         from provider_catalog.catalog import Catalog
 
-        rows = listing(Catalog.current(), provider, region)
+        rows = listing(Catalog.load(), provider, region)
         _print_json(rows) if as_json else print_listing(rows)
 
 
@@ -41,7 +41,7 @@ def show(sku: str, as_json: bool) -> None:
         from llmcluster.catalog.details import details, print_details
         from provider_catalog.catalog import Catalog
 
-        found = details(Catalog.current(), sku)
+        found = details(Catalog.load(), sku)
         _print_json(found) if as_json else print_details(found)
 
 
@@ -76,7 +76,7 @@ def verify(as_json: bool) -> None:
         from provider_catalog.catalog import Catalog
         from provider_catalog.verification import verify as find
 
-        held = Catalog.current()
+        held = Catalog.load()
         findings = find(held, date.today())
         if as_json:
             _print_json([asdict(finding) for finding in findings])

@@ -42,15 +42,15 @@ def sentence(change: PriceChange) -> str:
 
 def _catalog(name: str) -> Catalog:
     if name == "packaged":
-        return Catalog.load()
+        return Catalog.packaged()
     if name == "current":
-        return Catalog.current()
+        return Catalog.load()
     path = Path(name)
     if path.is_file():
-        return Catalog.load().under(read_overlay(path, Catalog.load()))
+        return Catalog.packaged().under(read_overlay(path, Catalog.packaged()))
     if (path / "gpus.yaml").is_file():
         return Catalog.load(path)
     live = read_live(path) if path.is_dir() else None
     if live is None:
         raise CatalogError(f"{name}: neither packaged, current, a catalog folder, refreshed prices nor an overlay file")
-    return Catalog.load().under(live)
+    return Catalog.packaged().under(live)

@@ -51,7 +51,7 @@ def run(
             task = bar.add_task(f"{provider} {source.title}", total=None)
             return lambda done, total: bar.update(task, completed=done, total=total)
 
-        outcomes = refresh(Catalog.current(), folder, order, date.today(), progress)
+        outcomes = refresh(Catalog.load(), folder, order, date.today(), progress)
     if as_json:
         click.echo(json.dumps([_as_json(outcome) for outcome in outcomes], indent=2))
     else:

@@ -36,7 +36,7 @@ def size_output(
         from llmcluster.size.fleet import smallest_fleet
         from provider_catalog.catalog import Catalog
 
-        found = smallest_fleet(architecture, size, Catalog.current())
+        found = smallest_fleet(architecture, size, Catalog.load())
     if guide:
         from planner.sizing.guide import guide_rows
 
