@@ -51,6 +51,38 @@ class Request:
         """Live, as of today."""
         return Provenance(source=source, as_of=self.today.isoformat(), kind="live")
 
+    def instance_price(
+        self,
+        place: tuple[str, str | None],
+        instance_type: str,
+        option: PurchaseOption,
+        usd_per_hour: float,
+        provenance: Provenance,
+    ) -> InstancePrice:
+        """A price of this cloud; `place` is region and zone, the zone None where it holds for the region."""
+        region, zone = place
+        return InstancePrice(
+            provider=self.provider,
+            region=region,
+            zone=zone,
+            instance_type=instance_type,
+            option=option,
+            usd_per_hour=round(usd_per_hour, 6),
+            provenance=provenance,
+        )
+
+    def service_price(self, region: str, sku: str, unit_price_usd: float, provenance: Provenance) -> ServicePrice:
+        """A price of this cloud for a SKU that its catalog bills, in the catalog's unit."""
+        unit = next(p.unit for p in self.catalog.service_prices if (p.provider, p.sku) == (self.provider, sku))
+        return ServicePrice(
+            provider=self.provider,
+            region=region,
+            sku=sku,
+            unit=unit,
+            unit_price_usd=unit_price_usd,
+            provenance=provenance,
+        )
+
 
 class PlacementScore(Fact):
     """How likely a Spot request is to be filled, 1 to 10, as the provider scores it."""

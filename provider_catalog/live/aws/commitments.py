@@ -5,7 +5,7 @@ from typing import Any, Final
 from provider_catalog.live.aws.client import PRICING_REGION, by_enabled_region, client, pages, said
 from provider_catalog.live.aws.spot import LINUX, zone_ids_by_name
 from provider_catalog.live.source import Advance, Fetched, LiveError, Request
-from provider_catalog.prices import InstancePrice, PurchaseOption
+from provider_catalog.prices import PurchaseOption
 
 RATES_PERMISSION: Final = "savingsplans:DescribeSavingsPlansOfferingRates"
 BLOCKS_PERMISSION: Final = "ec2:DescribeCapacityBlockOfferings"
@@ -40,17 +40,7 @@ def fetch_savings_plans(request: Request, advance: Advance) -> Fetched:
         for region, term in sorted({key[:2] for key in rates}):
             rate = next(rates[region, term, plan] for plan in _PLAN_TYPES if (region, term, plan) in rates)
             if region in request.regions and rate > 0:
-                fetched.instances.append(
-                    InstancePrice(
-                        provider=request.provider,
-                        region=region,
-                        zone=None,
-                        instance_type=name,
-                        option=term,
-                        usd_per_hour=rate,
-                        provenance=provenance,
-                    )
-                )
+                fetched.instances.append(request.instance_price((region, None), name, term, rate, provenance))
         advance(done, len(names))
     if not fetched.instances:
         raise LiveError(f"{RATES_PERMISSION}: no rate for any instance type; nothing is taken over")
@@ -88,15 +78,7 @@ def fetch_capacity_blocks(request: Request, advance: Advance) -> Fetched:
                     cheapest[zone] = min(usd_per_hour, cheapest.get(zone, usd_per_hour))
             for zone, usd_per_hour in cheapest.items():
                 fetched.instances.append(
-                    InstancePrice(
-                        provider=request.provider,
-                        region=region,
-                        zone=zone,
-                        instance_type=name,
-                        option="capacity-block",
-                        usd_per_hour=round(usd_per_hour, 6),
-                        provenance=provenance,
-                    )
+                    request.instance_price((region, zone), name, "capacity-block", usd_per_hour, provenance)
                 )
 
     return by_enabled_region(request, advance, ask)

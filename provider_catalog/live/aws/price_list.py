@@ -12,7 +12,6 @@ from pydantic import Field
 from provider_catalog.facts import Fact
 from provider_catalog.live.aws.client import PRICING_REGION, client, pages
 from provider_catalog.live.source import Advance, Fetched, LiveError, Request, documented_shape
-from provider_catalog.prices import InstancePrice, ServicePrice
 from provider_catalog.tables import fact, read_yaml
 
 PERMISSION: Final = "pricing:GetProducts"
@@ -54,15 +53,7 @@ def fetch_on_demand(request: Request, advance: Advance) -> Fetched:
         for region, usd_per_hour in _on_demand(pricing, name):
             if region in request.regions:
                 fetched.instances.append(
-                    InstancePrice(
-                        provider=request.provider,
-                        region=region,
-                        zone=None,
-                        instance_type=name,
-                        option="on-demand",
-                        usd_per_hour=usd_per_hour,
-                        provenance=provenance,
-                    )
+                    request.instance_price((region, None), name, "on-demand", usd_per_hour, provenance)
                 )
         advance(done, len(names))
     if not fetched.instances:
@@ -78,36 +69,24 @@ def fetch_services(request: Request, advance: Advance) -> Fetched:
     """
     pricing = client("pricing", PRICING_REGION, request.limits)
     provenance = request.provenance(SOURCE)
-    billed = {price.sku: price.unit for price in request.catalog.service_prices if price.provider == request.provider}
+    billed = {price.sku for price in request.catalog.service_prices if price.provider == request.provider}
     machines = sorted(sku for sku in billed if "." in sku)
     meters = [meter for meter in service_meters() if meter.sku in billed]
     fetched = Fetched(answered=set(request.regions))
     steps = len(machines) + len(meters) * len(request.regions)
     done = 0
 
-    def add(region: str, sku: str, unit_price_usd: float) -> None:
-        fetched.services.append(
-            ServicePrice(
-                provider=request.provider,
-                region=region,
-                sku=sku,
-                unit=billed[sku],
-                unit_price_usd=unit_price_usd,
-                provenance=provenance,
-            )
-        )
-
     for name in machines:
         for region, usd_per_hour in _on_demand(pricing, name):
             if region in request.regions:
-                add(region, name, usd_per_hour)
+                fetched.services.append(request.service_price(region, name, usd_per_hour, provenance))
         advance(done := done + 1, steps)
     for meter in meters:
         for region in request.regions:
             with documented_shape(PERMISSION):
                 found = _unit_prices(pricing, meter, region)
             if len(found) == 1:
-                add(region, meter.sku, found.pop())
+                fetched.services.append(request.service_price(region, meter.sku, found.pop(), provenance))
             else:
                 what = f"{len(found)} prices" if found else "no price"
                 fetched.notes.append(

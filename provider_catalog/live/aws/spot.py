@@ -13,14 +13,13 @@ from provider_catalog.live.source import (
     Request,
     documented_shape,
 )
-from provider_catalog.prices import InstancePrice
 
 PRICE_PERMISSION: Final = "ec2:DescribeSpotPriceHistory"
 SCORE_PERMISSION: Final = "ec2:GetSpotPlacementScores"
 LINUX: Final = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
 SCORED_NODES: Final = 8
-"""Nodes that a score is asked for. AWS answers at most 10 different requests in 24 hours without history, so the
-request is the same each time and one a family (EC2 user guide, Spot placement score, limitations)."""
+"""Nodes that a score is asked for. AWS limits how many different requests it answers in 24 hours, so the request is the
+same each time, and one a family (EC2 user guide, Spot placement score, limitations)."""
 
 
 def fetch_prices(request: Request, advance: Advance) -> Fetched:
@@ -47,7 +46,8 @@ def fetch_prices(request: Request, advance: Advance) -> Fetched:
             ProductDescriptions=list(LINUX),
             StartTime=now - timedelta(minutes=1),
         ):
-            zone = entry.get("AvailabilityZoneId") or zone_ids.get(entry["AvailabilityZone"])
+            # Local Zones are not among these: the catalog leaves them out.
+            zone = zone_ids.get(entry["AvailabilityZone"])
             key, value = (zone or "", entry["InstanceType"]), (entry["Timestamp"], float(entry["SpotPrice"]))
             if zone is not None and (key not in newest or newest[key][0] < value[0]):
                 newest[key] = value
@@ -55,15 +55,7 @@ def fetch_prices(request: Request, advance: Advance) -> Fetched:
             on_demand = request.catalog.prices.instance(request.provider, region, name, "on-demand")
             if usd_per_hour > 0 and (on_demand is None or usd_per_hour < NO_MARKET * on_demand.usd_per_hour):
                 fetched.instances.append(
-                    InstancePrice(
-                        provider=request.provider,
-                        region=region,
-                        zone=zone_id,
-                        instance_type=name,
-                        option="spot",
-                        usd_per_hour=usd_per_hour,
-                        provenance=provenance,
-                    )
+                    request.instance_price((region, zone_id), name, "spot", usd_per_hour, provenance)
                 )
 
     return by_enabled_region(request, advance, ask)

@@ -15,7 +15,7 @@ from pydantic import Field
 from provider_catalog.facts import Fact
 from provider_catalog.live.azure.http import get_pages
 from provider_catalog.live.source import NO_MARKET, Advance, Fetched, LiveError, Request, by_region
-from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
+from provider_catalog.prices import PurchaseOption
 from provider_catalog.tables import fact, read_yaml
 
 PERMISSION: Final = "none (the price list is public)"
@@ -71,17 +71,7 @@ def fetch_instances(request: Request, advance: Advance) -> Fetched:
             on_demand = found.get((name, "on-demand"))
             if option == "spot" and on_demand is not None and usd_per_hour >= NO_MARKET * on_demand[1]:
                 continue
-            fetched.instances.append(
-                InstancePrice(
-                    provider=request.provider,
-                    region=region,
-                    zone=None,
-                    instance_type=name,
-                    option=option,
-                    usd_per_hour=round(usd_per_hour, 6),
-                    provenance=provenance,
-                )
-            )
+            fetched.instances.append(request.instance_price((region, None), name, option, usd_per_hour, provenance))
 
     fetched = by_region(request, advance, ask)
     if not fetched.instances:
@@ -96,7 +86,7 @@ def fetch_services(request: Request, advance: Advance) -> Fetched:
         LiveError: no region answered.
     """
     provenance = request.provenance(SOURCE)
-    billed = {price.sku: price.unit for price in request.catalog.service_prices if price.provider == request.provider}
+    billed = {price.sku for price in request.catalog.service_prices if price.provider == request.provider}
     meters = [meter for meter in service_meters() if meter.sku in billed]
     services = sorted({meter.service for meter in meters})
 
@@ -109,16 +99,7 @@ def fetch_services(request: Request, advance: Advance) -> Fetched:
         for meter in meters:
             amounts = _unit_prices(meter, region, items[meter.service], request.today)
             if len(amounts) == 1:
-                fetched.services.append(
-                    ServicePrice(
-                        provider=request.provider,
-                        region=region,
-                        sku=meter.sku,
-                        unit=billed[meter.sku],
-                        unit_price_usd=amounts.pop(),
-                        provenance=provenance,
-                    )
-                )
+                fetched.services.append(request.service_price(region, meter.sku, amounts.pop(), provenance))
             else:
                 what = f"{len(amounts)} prices" if amounts else "no price"
                 fetched.notes.append(f"{meter.sku} in {region}: {what} under meter {meter.meter!r}; left as it was")
