@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +69,25 @@ def test_rows_become_prices_by_purchase_option(server: Server) -> None:
     where = server.seen[0].query["$filter"][0]
     assert "armRegionName eq 'eastus'" in where
     assert f"armSkuName eq '{H100}'" in where
+
+
+def test_a_recorded_answer(server: Server) -> None:
+    """The API's answer of 2026 for Standard_D2s_v3 in eastus.
+
+    Recorded in github.com/rshade/finfocus-plugin-azure-public, internal/pricing/testdata/retail/spot, commit
+    0d26960af6f8714ed01577b2b89e1a75a19d8f5e.
+    """
+    recorded = Path(__file__).parent / "data" / "azure_retail_d2s_v3.json"
+    server.play(Answer(raw=recorded.read_text(encoding="utf-8")))
+    d2s = "Standard_D2s_v3"
+    assert prices(retail.fetch_instances(request(), ignore)) == {(d2s, "on-demand"): 0.096, (d2s, "spot"): 0.018816}
+
+
+def test_a_price_that_has_ended_is_none(server: Server) -> None:
+    """The API lists rows whose effectiveEndDate lies behind (seen for Azure Kubernetes Service in 2026)."""
+    ended = item(H100, 90.0, effectiveStartDate="2026-10-01T00:00:00Z", effectiveEndDate="2026-09-30T23:59:00Z")
+    server.play(Answer(page(item(H100, 98.32), ended)))
+    assert prices(retail.fetch_instances(request(), ignore)) == {(H100, "on-demand"): 98.32}
 
 
 def test_the_newest_price_in_force_wins(server: Server) -> None:

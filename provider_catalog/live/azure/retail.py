@@ -135,7 +135,7 @@ def _offer(item: Any, today: date) -> tuple[PurchaseOption, float] | None:
     """Purchase option and USD an hour; None for Windows, Low Priority, Dev/Test, cloud services and future prices."""
     product = item["productName"].replace(" ", "").lower()
     price = float(item["retailPrice"])
-    if "windows" in product or "cloudservices" in product or item["effectiveStartDate"][:10] > today.isoformat():
+    if "windows" in product or "cloudservices" in product or not _in_force(item, today):
         return None
     if price <= 0 or item["unitOfMeasure"] != "1 Hour":
         return None
@@ -153,7 +153,7 @@ def _unit_prices(meter: Meter, region: str, items: Iterable[Any], today: date) -
     for item in items:
         at_home = item["armRegionName"] in (_GLOBAL if meter.everywhere else (region,))
         fits = re.fullmatch(meter.product, item["productName"]) and re.fullmatch(meter.meter, item["meterName"])
-        if at_home and fits and item["type"] == "Consumption" and item["effectiveStartDate"][:10] <= today.isoformat():
+        if at_home and fits and item["type"] == "Consumption" and _in_force(item, today):
             divisor = meter.units.get(item["unitOfMeasure"])
             if divisor is not None and float(item["retailPrice"]) > 0:
                 amount = round(float(item["retailPrice"]) / divisor, 9)
@@ -161,3 +161,8 @@ def _unit_prices(meter: Meter, region: str, items: Iterable[Any], today: date) -
                     (float(item.get("tierMinimumUnits", 0)), amount)
                 )
     return {min(found)[1] for found in tiers.values()}
+
+
+def _in_force(item: Any, today: date) -> bool:
+    """Whether the price has begun and not ended; announced and ended prices are listed beside the one in force."""
+    return item["effectiveStartDate"][:10] <= today.isoformat() <= item.get("effectiveEndDate", "9999")[:10]
