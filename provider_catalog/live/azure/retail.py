@@ -165,4 +165,5 @@ def _unit_prices(meter: Meter, region: str, items: Iterable[Any], today: date) -
 
 def _in_force(item: Any, today: date) -> bool:
     """Whether the price has begun and not ended; announced and ended prices are listed beside the one in force."""
-    return item["effectiveStartDate"][:10] <= today.isoformat() <= item.get("effectiveEndDate", "9999")[:10]
+    begun, ended = str(item["effectiveStartDate"])[:10], str(item.get("effectiveEndDate", "9999"))[:10]
+    return begun <= today.isoformat() <= ended
