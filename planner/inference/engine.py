@@ -1,0 +1,184 @@
+"""Which splits of a model and how many replicas carry a load: what the search prices."""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil
+
+from planner.candidate import Candidate, Miss
+from planner.errors import SpecError
+from planner.inference.forward import Forward, arithmetic_precision, peak_flops
+from planner.inference.replica import Replica, Timing, split_name
+from planner.layout import expert_count, legal_tensor_degrees
+from planner.parallelism import Layout
+from planner.sizing.profile import ModelProfile
+from planner.spec import Headroom, InferenceWorkload, Pin
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.hardware import NodeTopology
+from provider_catalog.precision import Precision
+
+ANALYTIC = "analytic-inference-2"
+PIPELINES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
+ACROSS_NODES_TRIED = 2
+"""Splits over several nodes that are evaluated once one serves: spreading further only adds stages to pass."""
+
+TimingOf = Callable[[ModelArchitecture, NodeTopology, Layout, Precision, Precision], Timing]
+"""From model, node, layout, format of weights and of the KV cache to an engine for that split."""
+
+
+@dataclass(frozen=True)
+class InferenceEngine:
+    """Serves one workload of one model on nodes of any kind."""
+
+    profile: ModelProfile
+    workload: InferenceWorkload
+    headroom: Headroom
+    pin: Pin
+    weights: Precision
+    kv_cache: Precision
+    may_widen: bool = False
+    """Whether a GPU that lacks the format may serve 16-bit weights instead."""
+    name: str = ANALYTIC
+    timing_of: TimingOf = Forward
+
+    def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | Miss]:
+        """For each split of the model, the fleet that carries the load at the SLO, or why none does.
+
+        Raises:
+            SpecError: a pinned layout contradicts the model or the node.
+        """
+        arithmetic = arithmetic_precision(self.weights, node.gpu)
+        if arithmetic is None and self.may_widen:
+            yield from replace(self, weights="bf16", may_widen=False).candidates(node, max_nodes, multi_node)
+            return
+        if arithmetic is None:
+            yield Miss(f"{node.gpu.name} has no {self.weights} arithmetic", float("inf"))
+            return
+        across = 0
+        for layout in self._layouts(node, multi_node):
+            over_nodes = layout.gpus_per_replica > node.gpus
+            if over_nodes and across >= ACROSS_NODES_TRIED:
+                continue
+            found = self._fleet(self.replica(node, layout), node, max_nodes)
+            across += over_nodes and isinstance(found, Candidate)
+            yield found
+
+    def replica(self, node: NodeTopology, layout: Layout) -> Replica:
+        """One copy of the model, split as a layout says, on nodes of a kind.
+
+        Nodes that differ in what lies outside of the copy share it.
+        """
+        gpu, within = node.gpu, layout.gpus_per_replica <= node.gpus
+        outside = (0, 0.0) if within else (node.gpus, node.nic_gbit_per_s)
+        key = (gpu.name, node.gpu_memory_bytes, node.nvlink_gb_per_s, *outside, layout)
+        if key not in self._known:
+            self._known[key] = self._replica(node, layout)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[Hashable, Replica]:
+        return {}
+
+    def _replica(self, node: NodeTopology, layout: Layout) -> Replica:
+        arithmetic = arithmetic_precision(self.weights, node.gpu) or "bf16"
+        return Replica(
+            profile=self.profile,
+            workload=self.workload,
+            headroom=self.headroom,
+            weights=self.weights,
+            kv_cache=self.kv_cache,
+            node=node,
+            layout=layout,
+            timing=self.timing_of(self.profile.architecture, node, layout, self.weights, self.kv_cache),
+            engine=self.name,
+            peak_flops=peak_flops(node.gpu, arithmetic),
+        )
+
+    @cached_property
+    def _has_latent_cache(self) -> bool:
+        return any(group.attention.kind == "mla" for group in self.profile.architecture.layers)
+
+    def _layouts(self, node: NodeTopology, multi_node: bool) -> Iterator[Layout]:
+        fixed = self.pin.layout
+        experts = expert_count(self.profile.architecture)
+        layers = self.profile.architecture.layer_count
+        tensors = [fixed.tensor] if fixed.tensor else legal_tensor_degrees(self.profile.architecture, node)
+        pipelines = [fixed.pipeline] if fixed.pipeline else [p for p in PIPELINES if p <= layers]
+        for tensor in tensors:
+            for pipeline in pipelines:
+                gpus = tensor * pipeline
+                within = gpus <= node.gpus and node.gpus % gpus == 0
+                across = multi_node and tensor == node.gpus
+                pinned = bool(fixed.tensor and fixed.pipeline)
+                too_large = self.pin.nodes is not None and gpus > self.pin.nodes * node.gpus
+                if not pinned and (too_large or not (within or across)):
+                    continue
+                expert = fixed.expert or (tensor if experts and experts % tensor == 0 else 1)
+                if expert > tensor:
+                    # Experts over more ranks than one sequence's heads: those ranks attend to sequences of their own.
+                    yield Layout(tensor=expert, pipeline=pipeline, expert=expert, attention_data=expert // tensor)
+                    continue
+                for groups in self._attention_groups(tensor):
+                    yield Layout(tensor=tensor, pipeline=pipeline, expert=expert, attention_data=groups)
+
+    def _attention_groups(self, tensor: int) -> tuple[int, ...]:
+        """A latent cache is whole on every tensor-parallel rank: with attention data-parallel it is not repeated."""
+        if self.pin.layout.attention_data is not None:
+            return (self.pin.layout.attention_data,)
+        return (1, tensor) if self._has_latent_cache and tensor > 1 and not self.pin.layout.tensor else (1,)
+
+    def _fleet(self, replica: Replica, node: NodeTopology, max_nodes: int) -> Candidate | Miss:
+        """Number of replicas for the load, whole nodes filled."""
+        layout = replica.layout
+        if self.pin.batch is not None:
+            most: int | Miss = self.pin.batch
+        else:
+            most = replica.largest_batch()
+            if isinstance(most, Miss) and most.fits_memory and self.pin.nodes is not None:
+                most = 1
+        if isinstance(most, Miss):
+            return most
+        concurrency, rate = self.workload.concurrency, self.workload.request_rate_per_s
+        capacity_per_s = replica.requests_per_s(most)
+        needed = ceil((rate or 1.0) / capacity_per_s) if concurrency is None else ceil(concurrency / most)
+        replicas = self._replicas(node, layout, needed)
+        nodes = ceil(replicas * layout.gpus_per_replica / node.gpus)
+        if nodes > max_nodes and self.pin.nodes is None:
+            return Miss(
+                f"{split_name(layout)} carries the load on {nodes} nodes; {max_nodes} may be used",
+                nodes / max_nodes,
+                fits_memory=True,
+            )
+        if self.pin.batch is not None:
+            batch = self.pin.batch
+        elif concurrency is not None:
+            batch = min(most, ceil(concurrency / replicas))
+        else:
+            batch = replica.batch_at((rate or 1.0) / replicas, most)
+        fleet = replace(replica, layout=layout.model_copy(update={"data": replicas}))
+        return Candidate(
+            nodes=nodes,
+            layout=fleet.layout,
+            weights=self.weights,
+            kv_cache=self.kv_cache,
+            memory=fleet.memory(most),
+            performance=fleet.performance(batch, most, static=self.pin.batch is not None),
+        )
+
+    def _replicas(self, node: NodeTopology, layout: Layout, needed: int) -> int:
+        """Replicas that fill the nodes of `needed`, or what is pinned."""
+        per_replica = layout.gpus_per_replica
+        if self.pin.layout.data is not None and self.pin.nodes is None:
+            return self.pin.layout.data
+        if self.pin.nodes is not None:
+            fit = self.pin.nodes * node.gpus // per_replica
+            if fit < 1:
+                raise SpecError(
+                    f"pin.nodes is {self.pin.nodes} ({self.pin.nodes * node.gpus} GPUs), but one replica takes"
+                    f" {per_replica} GPUs; raise pin.nodes or lower pin.layout"
+                )
+            return min(fit, self.pin.layout.data or fit)
+        if per_replica >= node.gpus:
+            return needed
+        per_node = node.gpus // per_replica
+        return ceil(needed / per_node) * per_node
