@@ -97,6 +97,7 @@ def assemble(
     best: Priced,
     others: Sequence[Priced],
     rejected: tuple[Rejection, ...],
+    notes: tuple[str, ...] = (),
 ) -> Plan:
     """The Plan of a finished search."""
     choice = _choice(spec, catalog, best)
@@ -117,7 +118,7 @@ def assemble(
         cost=best.cost,
         alternatives=tuple(_alternative(option, best) for option in others),
         rejected=rejected,
-        notes=_notes(spec, architecture, best, choice),
+        notes=(*_notes(spec, architecture, best, choice), *notes),
     )
 
 

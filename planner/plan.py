@@ -73,6 +73,15 @@ class TrainingPerformance(PlanModel):
     """Parts of one step in seconds; they sum to step_time_s."""
 
 
+class ServingPool(PlanModel):
+    """Replicas that do one phase of every request."""
+
+    role: Literal["prefill", "decode"]
+    replicas: int
+    batch: int
+    """Requests on each replica at the planned load."""
+
+
 class InferencePerformance(PlanModel):
     """What the inference engine predicts at the planned load."""
 
@@ -94,6 +103,8 @@ class InferencePerformance(PlanModel):
     tokens_per_s_per_gpu: float
     breakdown_ms: dict[str, float]
     """Parts of one decode step in milliseconds."""
+    pools: tuple[ServingPool, ...] = ()
+    """Of a disaggregated fleet; together they are the replicas of the layout. Empty: every replica does both."""
 
 
 class CostItem(PlanModel):

@@ -7,10 +7,13 @@ from math import ceil
 
 from planner.candidate import Candidate, Miss
 from planner.errors import SpecError
+from planner.inference.disaggregated import DisaggregatedFleet
 from planner.inference.forward import Forward, arithmetic_precision, peak_flops
-from planner.inference.replica import Replica, Timing, split_name
-from planner.layout import expert_count, legal_tensor_degrees
+from planner.inference.replica import Replica, Timing, largest, split_name
+from planner.inference.silicon import SILICON, SiliconTiming
+from planner.layout import divisors, expert_count, head_count, legal_tensor_degrees
 from planner.parallelism import Layout
+from planner.plan import InferencePerformance
 from planner.sizing.profile import ModelProfile
 from planner.spec import Headroom, InferenceWorkload, Pin
 from provider_catalog.architecture import ModelArchitecture
@@ -47,6 +50,7 @@ class InferenceEngine:
         Raises:
             SpecError: a pinned layout contradicts the model or the node.
         """
+        self._check_pins()
         arithmetic = arithmetic_precision(self.weights, node.gpu)
         if arithmetic is None and self.may_widen:
             yield from replace(self, weights="bf16", may_widen=False).candidates(node, max_nodes, multi_node)
@@ -59,9 +63,9 @@ class InferenceEngine:
             over_nodes = layout.gpus_per_replica > node.gpus
             if over_nodes and across >= ACROSS_NODES_TRIED:
                 continue
-            found = self._fleet(self.replica(node, layout), node, max_nodes)
-            across += over_nodes and isinstance(found, Candidate)
-            yield found
+            for found in self._fleets(self.replica(node, layout), node, max_nodes):
+                across += over_nodes and isinstance(found, Candidate)
+                yield found
 
     def replica(self, node: NodeTopology, layout: Layout) -> Replica:
         """One copy of the model, split as a layout says, on nodes of a kind.
@@ -94,6 +98,91 @@ class InferenceEngine:
             peak_flops=peak_flops(node.gpu, arithmetic),
         )
 
+    def refined(self, candidate: Candidate, node: NodeTopology, max_nodes: int) -> Candidate | Miss:
+        """The same split sized anew on the times of measured kernels.
+
+        Raises:
+            UnsupportedError: none were measured for it.
+        """
+        measured = replace(self, name=SILICON, timing_of=SiliconTiming, weights=candidate.weights)
+        replica = measured.replica(node, candidate.layout.model_copy(update={"data": 1}))
+        if isinstance(candidate.performance, InferencePerformance) and candidate.performance.pools:
+            return measured._disaggregated(replica, node, max_nodes)
+        return measured._fleet(replica, node, max_nodes)
+
+    def _fleets(self, replica: Replica, node: NodeTopology, max_nodes: int) -> Iterator[Candidate | Miss]:
+        """The kinds of fleet that the spec allows. A pinned batch is a static one: it has no fleet to choose."""
+        if self.workload.fleet != "disaggregated" or self.pin.batch is not None:
+            yield self._fleet(replica, node, max_nodes)
+        if self.workload.fleet != "aggregated" and self.pin.batch is None:
+            yield self._disaggregated(replica, node, max_nodes)
+
+    def _disaggregated(self, replica: Replica, node: NodeTopology, max_nodes: int) -> Candidate | Miss:
+        """Replicas of both pools for the load, whole nodes filled; what is left over decodes."""
+        pools, layout = DisaggregatedFleet(replica), replica.layout
+        most, prefill_rate = pools.largest_batch(), pools.prefills_per_s()
+        if isinstance(most, Miss):
+            return most
+        if isinstance(prefill_rate, Miss):
+            return prefill_rate
+        rate = self.workload.request_rate_per_s or 1.0
+        decodes = ceil(rate / pools.requests_per_s(most))
+        if self.workload.concurrency is not None:
+            decodes = ceil(self.workload.concurrency / most)
+            rate = self.workload.concurrency / (self.workload.output_tokens * pools.tpot_s(most))
+        prefills = ceil(rate / prefill_rate)
+        replicas = self._replicas(node, layout, prefills + decodes)
+        if replicas < 2:
+            return Miss(f"{split_name(layout)} with prefill apart takes two replicas", 2.0, fits_memory=True)
+        if replicas < prefills + decodes:
+            served = pools.requests_per_s(most)
+            prefills = max(range(1, replicas), key=lambda count: min(count * prefill_rate, (replicas - count) * served))
+        decodes = replicas - prefills
+        nodes = ceil(replicas * layout.gpus_per_replica / node.gpus)
+        if nodes > max_nodes and self.pin.nodes is None:
+            return Miss(
+                f"{split_name(layout)} with prefill apart carries the load on {nodes} nodes; {max_nodes} may be used",
+                nodes / max_nodes,
+                fits_memory=True,
+            )
+        below = largest(lambda batch: decodes * pools.requests_per_s(batch) < rate, most)
+        batch = min(most, below + 1)
+        return Candidate(
+            nodes=nodes,
+            layout=layout.model_copy(update={"data": replicas}),
+            weights=self.weights,
+            kv_cache=self.kv_cache,
+            memory=replica.memory(most),
+            performance=pools.performance(prefills, decodes, batch, most),
+        )
+
+    def _check_pins(self) -> None:
+        fixed, architecture = self.pin.layout, self.profile.architecture
+        heads, experts = head_count(architecture), expert_count(architecture)
+        tensor, expert, groups = fixed.tensor or 1, fixed.expert or 1, fixed.attention_data or 1
+        if groups > 1 and (fixed.tensor is None or tensor % groups):
+            raise SpecError(
+                f"pin.layout.attention_data is {groups}; it must divide pin.layout.tensor, which is {fixed.tensor}"
+            )
+        if heads % (tensor // groups):
+            nearest = min(divisors(heads), key=lambda degree: abs(degree - tensor // groups))
+            raise SpecError(
+                f"pin.layout.tensor is {tensor}; the ranks that attend together, {tensor // groups}, must divide the"
+                f" {heads} attention heads of {architecture.name}: nearest is {nearest}"
+            )
+        if expert > max(experts, 1):
+            allowed = f"1 to its {experts} routed experts" if experts else "1: the model has no routed experts"
+            raise SpecError(f"pin.layout.expert is {expert}; allowed for {architecture.name}: {allowed}")
+        if (expert > tensor and expert % tensor) or (expert <= tensor and tensor % expert):
+            raise SpecError(
+                f"pin.layout.expert is {expert} and pin.layout.tensor is {tensor}; one must divide the other"
+            )
+        if fixed.pipeline and fixed.pipeline > architecture.layer_count:
+            raise SpecError(
+                f"pin.layout.pipeline is {fixed.pipeline}; {architecture.name} has {architecture.layer_count} layers,"
+                " so at most that many stages"
+            )
+
     @cached_property
     def _has_latent_cache(self) -> bool:
         return any(group.attention.kind == "mla" for group in self.profile.architecture.layers)
@@ -106,9 +195,12 @@ class InferenceEngine:
         pipelines = [fixed.pipeline] if fixed.pipeline else [p for p in PIPELINES if p <= layers]
         for tensor in tensors:
             for pipeline in pipelines:
-                gpus = tensor * pipeline
+                ranks = max(tensor, fixed.expert or 1)
+                if ranks % tensor:
+                    continue
+                gpus = ranks * pipeline
                 within = gpus <= node.gpus and node.gpus % gpus == 0
-                across = multi_node and tensor == node.gpus
+                across = multi_node and ranks % node.gpus == 0
                 pinned = bool(fixed.tensor and fixed.pipeline)
                 too_large = self.pin.nodes is not None and gpus > self.pin.nodes * node.gpus
                 if not pinned and (too_large or not (within or across)):

@@ -27,6 +27,10 @@ INDEXER_HEADS = 64
 """Query heads of a sparse-attention indexer: DeepSeek-V3.2-Exp, config.json, `index_n_heads`."""
 SELECTED_TOKENS = 2048
 """Tokens that an indexer leaves to attend to: DeepSeek-V3.2-Exp, config.json, `index_topk`."""
+SPARSE_HEADS = 64
+"""Heads to which sparse kernels pad: FlashMLA's sparse attention takes 64 or 128 query heads."""
+INDEXER_LAUNCH_S = 80e-6
+"""Scores, top-k and gather before the sparse attention of a decode step. Estimate, 30 to 120 us."""
 
 COMMUNICATING_SHARE = 20 / 132
 """Of the multiprocessors of an H800, what dispatch and combine of prompts occupy: DeepSeek-V3, arXiv 2412.19437,
@@ -100,7 +104,8 @@ class Forward:
         self._links = Links(node, layout, self._rates.collectives)
         shapes = _Shapes(architecture, gpu, layout, weights, self._rates, self._device, node.gpus)
         self._groups = tuple(shapes.layers(group) for group in architecture.layers)
-        self._head = shapes.product(architecture.hidden_size, ceil(architecture.vocab_size / layout.tensor), "bf16")
+        vocabulary = ceil(architecture.vocab_size * layout.attention_data / layout.tensor)
+        self._head = shapes.product(architecture.hidden_size, vocabulary, "bf16")
 
     def seconds(self, work: Pass) -> float:
         """Time of one pass through all layers."""
@@ -110,16 +115,16 @@ class Forward:
         """The same by kind of work. The parts sum to it."""
         own = self._own(work)
         if not self._links.overlap:
-            return self._one_after_another_s(own, work.tokens, work.sampled, prompts=work.prompts > 0)
+            return self._one_after_another_s(own, work.tokens, prompts=work.prompts > 0)
         # Two micro-batches, one exchanging while the other computes.
         half = replace(own, prompts=own.prompts / 2, decodes=own.decodes / 2)
-        parts = self._one_after_another_s(half, work.tokens / 2, work.sampled / 2, prompts=work.prompts > 0)
+        parts = self._one_after_another_s(half, work.tokens / 2, prompts=work.prompts > 0)
         exchanged = parts.pop("collectives")
         busy = COMMUNICATING_SHARE if work.prompts else 0.0
         parts = {name: 2 * seconds / (1 - busy) for name, seconds in parts.items()}
         return {**parts, "collectives": max(0.0, 2 * exchanged - sum(parts.values()))}
 
-    def _one_after_another_s(self, own: Pass, tokens: float, sampled: float, *, prompts: bool) -> dict[str, float]:
+    def _one_after_another_s(self, own: Pass, tokens: float, *, prompts: bool) -> dict[str, float]:
         """Parts of a pass in which nothing overlaps; `own`: what one group attends to, `tokens`: of all groups."""
         device, mine = self._device, own.tokens
         token_bytes = self._hidden * BF16_BYTES
@@ -148,16 +153,16 @@ class Forward:
             "dense_feed_forward": dense,
             "experts": experts,
             "norms_and_activations": elementwise,
-            "head": self._head.seconds(sampled),
+            "head": self._head.seconds(own.sampled),
             "collectives": links,
         }
 
     def _own(self, work: Pass) -> Pass:
-        """What the fullest group attends to, under data-parallel attention."""
+        """What one group attends to, under data-parallel attention."""
         groups = self._layout.attention_data
         if groups == 1:
             return work
-        return replace(work, prompts=ceil(work.prompts / groups), decodes=ceil(work.decodes / groups))
+        return replace(work, prompts=_share(work.prompts, groups), decodes=_share(work.decodes, groups))
 
     def _attention_s(self, layers: _Layers, work: Pass) -> float:
         if layers.attention.kind == "none":
@@ -175,7 +180,10 @@ class Forward:
         attention = layers.attention
         prompts = work.prompts
         pairs = visible_pairs(work.prompt_tokens, work.cached_tokens, _reach(attention))
-        flops = prompts * pairs * attention_flops_per_context_token(attention) * layers.heads / attention.heads
+        per_pair = attention_flops_per_context_token(attention) * layers.heads / attention.heads
+        if attention.indexer_values_per_token and work.prompt_tokens + work.cached_tokens > SELECTED_TOKENS:
+            per_pair = _absorbed_flops(attention, max(layers.heads, SPARSE_HEADS))
+        flops = prompts * pairs * per_pair
         if attention.indexer_values_per_token:
             every = visible_pairs(work.prompt_tokens, work.cached_tokens, None) / attention.cache_compression
             flops += prompts * every * 2 * INDEXER_HEADS * attention.indexer_values_per_token
@@ -192,15 +200,15 @@ class Forward:
         entries = context / (attention.cache_compression if not attention.indexer_values_per_token else 1)
         per_entry = 2.0 * layers.heads * (attention.head_dim + (attention.value_head_dim or attention.head_dim))
         if attention.kind == "mla":
-            # Absorbed: scores against latent and rotary part, sums over the latent (arXiv 2405.04434, appendix C)
-            per_entry = 2.0 * layers.heads * (2 * attention.kv_lora_rank + attention.qk_rope_head_dim)
+            per_entry = _absorbed_flops(attention, layers.heads)
         flops = sequences * work.tokens_per_decode * entries * per_entry
         reads = sequences * entries * layers.cache_values * self._cache_bytes
         if attention.indexer_values_per_token:
             keys = sequences * work.context_tokens / attention.cache_compression * attention.indexer_values_per_token
             reads += keys * self._cache_bytes
             flops += keys * work.tokens_per_decode * 2 * INDEXER_HEADS
-        return decode_attention_s(flops, reads, entries, rates, self._device)
+        seconds = decode_attention_s(flops, reads, entries, rates, self._device)
+        return seconds + (INDEXER_LAUNCH_S if attention.indexer_values_per_token else 0.0)
 
     def _recurrence_s(self, layers: _Layers, work: Pass) -> float:
         """Convolution and scan: memory-bound, over inputs and outputs of prompts, or over the states when decoding."""
@@ -331,10 +339,11 @@ def arithmetic_precision(weights: Precision, gpu: Gpu) -> Precision | None:
     """The format the GPU multiplies in, None when it cannot.
 
     4-bit integers are a storage format: AWQ (arXiv 2306.00978) and GPTQ (arXiv 2210.17323) widen them to 16 bits on
-    the way into the product. So are the FP4 formats on GPUs without an FP4 path.
+    the way into the product. So is MXFP4, whose models keep 16-bit activations (gpt-oss model card, arXiv 2508.10925,
+    section 2.1), and NVFP4 on GPUs without a path for it.
     """
     sixteen: Precision = "bf16" if "bf16" in gpu.peak_tflops else "fp16"
-    if weights == "int4":
+    if weights in ("int4", "mxfp4"):
         return sixteen
     if weights in gpu.peak_tflops:
         return weights
@@ -354,6 +363,16 @@ def visible_pairs(new_tokens: float, cached_tokens: float, reach: float | None) 
     # Tokens before the window is full see all that is before them.
     filling = max(0.0, reach - cached_tokens)
     return filling * cached_tokens + filling**2 / 2 + (new_tokens - filling) * reach
+
+
+def _share(sequences: float, groups: int) -> float:
+    """Sequences of a group when they are spread evenly; a single one is not divided."""
+    return max(min(1.0, sequences), sequences / groups)
+
+
+def _absorbed_flops(attention: Attention, heads: int) -> float:
+    """Per token and cache entry: scores against latent and rotary part, sums over the latent (arXiv 2405.04434, C)."""
+    return 2.0 * heads * (2 * attention.kv_lora_rank + attention.qk_rope_head_dim)
 
 
 def _reach(attention: Attention) -> float | None:

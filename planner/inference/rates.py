@@ -49,20 +49,24 @@ def format_of(weights: Precision, arithmetic: Precision) -> Format:
     return "8-bit" if bits == 8 else "4-bit"
 
 
+_WEIGHT_ONLY = GemmRates(0.80, 0.75, 14.5e-6, 270)
+"""Measured on Ampere; carried over to the others."""
 _AMPERE = KernelRates(
-    gemms={
-        "16-bit": GemmRates(0.82, 0.74, 5.6e-6, 320),
-        "weight-only": GemmRates(0.80, 0.75, 14.5e-6, 270),
-    },
+    gemms={"16-bit": GemmRates(0.82, 0.74, 5.6e-6, 320), "weight-only": _WEIGHT_ONLY},
     groups={"16-bit": GroupedRates(0.28, 0.73, 60e-6, 1.0, 0.64, 0.0)},
     attention=AttentionRates(0.57, 0.62, 51.5e-6, 0.68, 17.7e-6, 0.4e-9),
     collectives=CollectiveRates(0.58, 4.8e-6, 0.2e-6, 0.66, 15.0e-6),
 )
 _ADA = KernelRates(
-    gemms={"16-bit": GemmRates(0.55, 0.81, 1.4e-6, 0), "8-bit": GemmRates(0.42, 0.82, 4.2e-6, 0)},
+    gemms={
+        "16-bit": GemmRates(0.55, 0.81, 1.4e-6, 0),
+        "8-bit": GemmRates(0.42, 0.82, 4.2e-6, 0),
+        "weight-only": _WEIGHT_ONLY,
+    },
     groups={
         "16-bit": GroupedRates(0.70, 0.82, 2e-6, 1.48, 0.71, 1.3),
         "8-bit": GroupedRates(0.61, 0.84, 6e-6, 2.47, 0.81, 1.1),
+        "weight-only": GroupedRates(0.54, 0.51, 11e-6, 1.92, 1.0, 1.5),
     },
     attention=AttentionRates(0.52, 1.0, 47.0e-6, 1.0, 9.5e-6, 0.0),
     collectives=CollectiveRates(0.96, 4.1e-6, 1.9e-6, 0.87, 18.6e-6),
@@ -71,10 +75,12 @@ _HOPPER = KernelRates(
     gemms={
         "16-bit": GemmRates(0.75, 0.83, 3.7e-6, 0),
         "8-bit": GemmRates(0.66, 0.75, 6.0e-6, 1100),
+        "weight-only": _WEIGHT_ONLY,
     },
     groups={
         "16-bit": GroupedRates(0.80, 0.94, 32e-6, 1.17, 0.89, 2.3),
         "8-bit": GroupedRates(0.55, 0.87, 36e-6, 1.62, 0.43, 3.4),
+        "weight-only": GroupedRates(0.41, 0.55, 58e-6, 1.66, 1.0, 0.7),
     },
     attention=AttentionRates(0.67, 0.57, 51.3e-6, 0.79, 12.6e-6, 0.1e-9),
     collectives=CollectiveRates(0.65, 2.8e-6, 0.1e-6, 0.71, 12.4e-6, 0.52),
@@ -84,11 +90,13 @@ _BLACKWELL = KernelRates(
         "16-bit": GemmRates(0.69, 0.74, 3.5e-6, 0),
         "8-bit": GemmRates(0.62, 0.65, 6.9e-6, 870),
         "4-bit": GemmRates(0.46, 0.60, 7.3e-6, 590),
+        "weight-only": _WEIGHT_ONLY,
     },
     groups={
         "16-bit": GroupedRates(0.90, 0.89, 23e-6, 0.97, 0.70, 3.0),
         "8-bit": GroupedRates(0.47, 0.80, 27e-6, 1.49, 0.95, 3.3),
         "4-bit": GroupedRates(0.90, 0.75, 15e-6, 1.45, 1.0, 2.4),
+        "weight-only": GroupedRates(0.31, 0.52, 19e-6, 1.60, 1.0, 4.0),
     },
     attention=AttentionRates(0.62, 0.44, 49.3e-6, 0.99, 10.3e-6, 0.2e-9),
     collectives=CollectiveRates(0.56, 4.7e-6, 0.1e-6, 0.61, 15.9e-6, 0.38),

@@ -144,11 +144,11 @@ class Replica:
             fits_memory=True,
         )
 
-    def prefill_s(self, batch: int) -> float:
+    def prefill_s(self, batch: float) -> float:
         """One static pass over `batch` prompts."""
         return sum(self.timing.parts_s(self._prompts(batch)).values())
 
-    def decode_parts_s(self, batch: int) -> dict[str, float]:
+    def decode_parts_s(self, batch: float) -> dict[str, float]:
         """Parts of one decode step of a static batch, half of the output already written."""
         parts = self.timing.parts_s(self._decodes(batch))
         speculation = self.workload.speculation
@@ -160,7 +160,7 @@ class Replica:
             parts["drafting"] = speculation.draft_tokens * share * step
         return parts
 
-    def decode_step_s(self, batch: int) -> float:
+    def decode_step_s(self, batch: float) -> float:
         """One decode step of a static batch."""
         return sum(self.decode_parts_s(batch).values())
 
@@ -183,7 +183,7 @@ class Replica:
     def _tpots_s(self) -> dict[int, float]:
         return {}
 
-    def _mean_step_s(self, batch: int, group: int) -> float:
+    def _mean_step_s(self, batch: int, group: float) -> float:
         """Mean step under continuous batching.
 
         In the steady state batch / output steps requests finish at each step and as many start. With chunked prefill
@@ -206,10 +206,19 @@ class Replica:
 
     def requests_per_s(self, batch: int) -> float:
         """Requests a second that a replica sustains with `batch` in flight (Little's law)."""
-        decoding = self._output_steps * self.tpot_s(batch) * self.tokens_per_step
         if not self.workload.dynamic_batching:
-            decoding += self.prefill_s(batch)
+            return min(batch / self._static_run_s(batch), self._requests_per_s_at_headroom)
+        decoding = self._output_steps * self.tpot_s(batch) * self.tokens_per_step
         return min(batch / decoding, self._requests_per_s_at_headroom)
+
+    def _static_run_s(self, batch: int) -> float:
+        """From the prefill of a static batch to its longest output.
+
+        The longest of n outputs is 1 + 1/2 + ... + 1/n times the mean when lengths are memoryless (exponential order
+        statistics); Orca (OSDI 2022, section 3.1) measures what this waste costs.
+        """
+        longest = sum(1 / n for n in range(1, batch + 1))
+        return self.prefill_s(batch) + longest * self._output_steps * self.decode_step_s(self._group(batch))
 
     @cached_property
     def _requests_per_s_at_headroom(self) -> float:
@@ -229,8 +238,7 @@ class Replica:
         """
         group = self._group(batch)
         if not self.workload.dynamic_batching:
-            running = self.prefill_s(batch) + self._output_steps * self.decode_step_s(group)
-            return self.prefill_s(batch) + running / 2
+            return self.prefill_s(batch) + self._static_run_s(batch) / 2
         service = self.prefill_service_s(batch)
         together = self._prompts_together(batch) if self.workload.chunked_prefill else 1
         load = min(FULL_LOAD, self.requests_per_s(batch) * service / together / self.layout.pipeline)
@@ -288,12 +296,13 @@ class Replica:
     def _one_prefill_s(self) -> float:
         return self.prefill_s(1)
 
-    def _mixed_step_s(self, decodes: int, prompts: float) -> float:
+    def _mixed_step_s(self, decodes: float, prompts: float) -> float:
         """A step with a chunk of each of some prompts beside `decodes` decoding sequences."""
         return sum(self.timing.parts_s(self._mixed(decodes, prompts)).values())
 
-    def _group(self, batch: int) -> int:
-        return max(1, ceil(batch / self.layout.pipeline))
+    def _group(self, batch: int) -> float:
+        """Sequences that one stage of a pipeline works on at a time."""
+        return max(1.0, batch / self.layout.pipeline)
 
     def _prompts(self, batch: float) -> Pass:
         workload = self.workload
