@@ -59,6 +59,8 @@ def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -
             raise _infeasible(spec, misses)
         found, runners_up, notes = refined.served, {}, refined.notes
     best = found[0]
+    if isinstance(engine, InferenceEngine) and (gain := engine.batching_gain(best.candidate, best.machine.node)):
+        notes = (*notes, gain)
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
     rejected = tuple(rejection for _, rejection in misses)
     return assemble(spec, architecture, catalog, best, others, rejected, notes)
@@ -88,6 +90,7 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
             weights=architecture.published_precision if weights == "auto" else weights,
             kv_cache="bf16" if kv_cache == "auto" else kv_cache,
             may_widen=weights == "auto",
+            also=spec.precision.also,
         )
     precision: Precision = "bf16" if weights == "auto" else weights
     return TrainingEngine(profile, spec.workload, spec.headroom, spec.pin, precision)

@@ -131,6 +131,7 @@ class Cost(PlanModel):
     """730 hours."""
     usd_per_run: float | None = None
     usd_per_million_output_tokens: float | None = None
+    """Its inverse is tokens for a dollar."""
     items: tuple[CostItem, ...]
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -150,6 +151,11 @@ class Alternative(PlanModel):
     usd_per_run: float | None = None
     performance: TrainingPerformance | InferencePerformance
     reason: str
+    weights: Precision | None = None
+    tokens_per_usd: float | None = None
+    """Output tokens for a dollar when serving, at the planned load."""
+    on_pareto_front: bool = False
+    """Whether no other cluster, the choice included, is both cheaper and faster (TPOT when serving, days else)."""
 
 
 class Rejection(PlanModel):

@@ -41,6 +41,8 @@ class InferenceEngine:
     kv_cache: Precision
     may_widen: bool = False
     """Whether a GPU that lacks the format may serve 16-bit weights instead."""
+    also: tuple[Precision, ...] = ()
+    """Other formats of the weights that may be served."""
     name: str = ANALYTIC
     timing_of: TimingOf = Forward
 
@@ -51,13 +53,28 @@ class InferenceEngine:
             SpecError: a pinned layout contradicts the model or the node.
         """
         self._check_pins()
-        arithmetic = arithmetic_precision(self.weights, node.gpu)
-        if arithmetic is None and self.may_widen:
-            yield from replace(self, weights="bf16", may_widen=False).candidates(node, max_nodes, multi_node)
-            return
-        if arithmetic is None:
+        if arithmetic_precision(self.weights, node.gpu) is not None:
+            yield from self._splits(node, max_nodes, multi_node)
+        elif self.may_widen:
+            yield from self._in("bf16")._splits(node, max_nodes, multi_node)
+        else:
             yield Miss(f"{node.gpu.name} has no {self.weights} arithmetic", float("inf"))
-            return
+        for weights in self.also:
+            if weights != self.weights and arithmetic_precision(weights, node.gpu) is not None:
+                yield from self._in(weights)._splits(node, max_nodes, multi_node)
+
+    def _in(self, weights: Precision) -> "InferenceEngine":
+        """The same with weights in another format."""
+        if weights not in self._in_other_formats:
+            self._in_other_formats[weights] = replace(self, weights=weights, may_widen=False, also=())
+        return self._in_other_formats[weights]
+
+    @cached_property
+    def _in_other_formats(self) -> dict[Precision, "InferenceEngine"]:
+        return {}
+
+    def _splits(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | Miss]:
+        """A fleet or a miss for each split of the model, with the weights in one format."""
         across = 0
         for layout in self._layouts(node, multi_node):
             over_nodes = layout.gpus_per_replica > node.gpus
@@ -97,6 +114,22 @@ class InferenceEngine:
             engine=self.name,
             peak_flops=peak_flops(node.gpu, arithmetic),
         )
+
+    def batching_gain(self, candidate: Candidate, node: NodeTopology) -> str | None:
+        """What dynamic batching gains over static batches on the same replica, or None where neither is in use."""
+        pools = isinstance(candidate.performance, InferencePerformance) and candidate.performance.pools
+        if self.pin.batch is not None or pools or not self.workload.dynamic_batching:
+            return None
+        engine = self if candidate.weights == self.weights else self._in(candidate.weights)
+        dynamic = engine.replica(node, candidate.layout.model_copy(update={"data": 1}))
+        static = replace(dynamic, workload=self.workload.model_copy(update={"dynamic_batching": False}))
+        most, static_most = dynamic.largest_batch(), static.largest_batch()
+        if isinstance(most, Miss):
+            return None
+        if isinstance(static_most, Miss):
+            return f"static batches would not hold the SLO ({static_most.reason}): dynamic batching does"
+        gain = dynamic.requests_per_s(most) / static.requests_per_s(static_most)
+        return f"dynamic batching serves {gain:.1f} times what static batches of {static_most} would at the same SLO"
 
     def refined(self, candidate: Candidate, node: NodeTopology, max_nodes: int) -> Candidate | Miss:
         """The same split sized anew on the times of measured kernels.

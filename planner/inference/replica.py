@@ -334,6 +334,8 @@ class Replica:
 
 def largest(holds: Callable[[int], bool], highest: int) -> int:
     """The largest n in 0..highest for which `holds`, which is true up to some point and false after it."""
+    if highest > 0 and holds(highest):
+        return highest
     low, high = 0, highest
     while low < high:
         middle = (low + high + 1) // 2

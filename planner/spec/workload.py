@@ -130,3 +130,6 @@ class PrecisionChoice(SpecModel):
 
     weights: Precision | Literal["auto"] = "auto"
     kv_cache: Precision | Literal["auto"] = "auto"
+    also: tuple[Precision, ...] = Field(
+        default=(), description="Serving: formats of the weights that the search may take instead, where it pays"
+    )
