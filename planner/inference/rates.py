@@ -2,9 +2,10 @@
 
 Calibration: each line is a least-squares fit, with a robust loss, of the formula in kernels.py or collectives.py to all
 kernel times of that kind and generation which NVIDIA's aiconfigurator-core 0.12.0 (Apache-2.0) interpolates from its
-measurements of TensorRT-LLM, vLLM and SGLang kernels: 23 models, tensor and expert parallel degrees 1 to 8, batches 1
-to 256, prompts of 128 to 32768 tokens, several hundred to 1500 times each. `python -m benchmarks.calibrate_inference`
-repeats it; the spread that remains is in docs/inference.md. No constant belongs to a model, a batch or a backend.
+measurements of TensorRT-LLM, vLLM and SGLang kernels: tensor and expert parallel degrees 1 to 8, batches 1 to 256,
+prompts of 128 to 32768 tokens, up to 1500 times each; weight-only experts on gpt-oss, all else on models of other
+families too. No constant belongs to a model, a batch or a backend. `python -m benchmarks.calibrate_inference` repeats
+the fit on a smaller grid and says how well it holds for models left out of it; docs/inference.md has the spread.
 """
 
 from dataclasses import dataclass, replace
