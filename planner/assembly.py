@@ -44,18 +44,22 @@ class Priced:
         return float("inf") if amount is None else amount
 
     @property
+    def slowness(self) -> float:
+        """Days of a run, or milliseconds an output token."""
+        performance = self.candidate.performance
+        return performance.days if isinstance(performance, TrainingPerformance) else performance.tpot_ms
+
+    @property
     def rank(self) -> tuple[object, ...]:
         """Order of preference: what fits, money, speed, simplicity; the name last, so that ties are stable.
 
         Only a pinned layout can be overfull.
         """
-        performance = self.candidate.performance
-        slowness = performance.days if isinstance(performance, TrainingPerformance) else performance.tpot_ms
         layout = self.candidate.layout
         simplicity = (layout.pipeline, layout.tensor, layout.zero_stage, layout.micro_batch)
         memory = self.candidate.memory
         overfull = memory.total_bytes > memory.capacity_bytes
-        money_and_speed = (round(self.objective_usd, 6), round(slowness, 9))
+        money_and_speed = (round(self.objective_usd, 6), round(self.slowness, 9))
         return (overfull, *money_and_speed, simplicity, self.machine.label)
 
 
@@ -97,6 +101,7 @@ def assemble(
     best: Priced,
     others: Sequence[Priced],
     rejected: tuple[Rejection, ...],
+    notes: tuple[str, ...] = (),
 ) -> Plan:
     """The Plan of a finished search."""
     choice = _choice(spec, catalog, best)
@@ -115,9 +120,9 @@ def assemble(
         memory_per_gpu=best.candidate.memory,
         performance=best.candidate.performance,
         cost=best.cost,
-        alternatives=tuple(_alternative(option, best) for option in others),
+        alternatives=tuple(_alternative(option, best, (best, *others)) for option in others),
         rejected=rejected,
-        notes=_notes(spec, architecture, best, choice),
+        notes=(*_notes(spec, architecture, best, choice), *notes),
     )
 
 
@@ -143,8 +148,9 @@ def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
     )
 
 
-def _alternative(option: Priced, best: Priced) -> Alternative:
+def _alternative(option: Priced, best: Priced, every: Sequence[Priced]) -> Alternative:
     machine, candidate = option.machine, option.candidate
+    per_million = option.cost.usd_per_million_output_tokens
     return Alternative(
         provider=machine.provider,
         region=machine.region,
@@ -157,7 +163,16 @@ def _alternative(option: Priced, best: Priced) -> Alternative:
         usd_per_run=option.cost.usd_per_run,
         performance=candidate.performance,
         reason=_why_not(option, best),
+        weights=candidate.weights,
+        tokens_per_usd=1e6 / per_million if per_million else None,
+        on_pareto_front=not any(_outdoes(other, option) for other in every),
     )
+
+
+def _outdoes(one: Priced, other: Priced) -> bool:
+    """Whether one is no dearer and no slower than the other, and better in either."""
+    ours, theirs = (one.objective_usd, one.slowness), (other.objective_usd, other.slowness)
+    return ours != theirs and ours[0] <= theirs[0] and ours[1] <= theirs[1]
 
 
 def _why_not(option: Priced, best: Priced) -> str:

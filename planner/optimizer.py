@@ -1,6 +1,7 @@
 """One search for every workload: price what the engine offers on each machine, keep the cheapest that serves."""
 
 from dataclasses import replace
+from itertools import chain
 
 from planner.assembly import Priced, assemble, shared_storage
 from planner.candidate import Candidate, Engine, Miss
@@ -11,6 +12,7 @@ from planner.goodput import training_goodput
 from planner.inference import InferenceEngine
 from planner.machines import Machine, machines
 from planner.plan import Plan, Purchase, Rejection, TrainingPerformance
+from planner.refinement import is_wanted, refine
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.training import TrainingEngine
@@ -48,10 +50,20 @@ def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -
     if not found:
         raise _infeasible(spec, misses)
     found.sort(key=lambda priced: priced.rank)
+    notes: tuple[str, ...] = ()
+    if isinstance(engine, InferenceEngine) and is_wanted(engine):
+        every = sorted([*found, *chain(*runners_up.values())], key=lambda priced: priced.rank)
+        refined = refine(every, engine, lambda machine, candidate: _price(spec, catalog, machine, candidate))
+        misses += [(miss, Rejection(candidate=p.machine.label, reason=miss.reason)) for p, miss in refined.missed]
+        if not refined.served:
+            raise _infeasible(spec, misses)
+        found, runners_up, notes = refined.served, {}, refined.notes
     best = found[0]
-    others = sorted([*runners_up[best.machine.label], *found[1:]], key=lambda priced: priced.rank)
+    if isinstance(engine, InferenceEngine) and (gain := engine.batching_gain(best.candidate, best.machine.node)):
+        notes = (*notes, gain)
+    others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
     rejected = tuple(rejection for _, rejection in misses)
-    return assemble(spec, architecture, catalog, best, others, rejected)
+    return assemble(spec, architecture, catalog, best, others, rejected, notes)
 
 
 def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> None:
@@ -78,6 +90,7 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
             weights=architecture.published_precision if weights == "auto" else weights,
             kv_cache="bf16" if kv_cache == "auto" else kv_cache,
             may_widen=weights == "auto",
+            also=spec.precision.also,
         )
     precision: Precision = "bf16" if weights == "auto" else weights
     return TrainingEngine(profile, spec.workload, spec.headroom, spec.pin, precision)

@@ -26,6 +26,9 @@ class Layout(PlanModel):
     recompute: Literal["none", "selective", "full"] = "none"
     sequence_parallel: bool = False
     schedule: Literal["1f1b", "interleaved", "zero-bubble", "dualpipe"] = "1f1b"
+    attention_data: int = 1
+    """Serving: groups that the `tensor` ranks form for attention, each with sequences of its own; experts stay over
+    all ranks."""
 
     @property
     def gpus_per_replica(self) -> int:

@@ -73,6 +73,15 @@ class TrainingPerformance(PlanModel):
     """Parts of one step in seconds; they sum to step_time_s."""
 
 
+class ServingPool(PlanModel):
+    """Replicas that do one phase of every request."""
+
+    role: Literal["prefill", "decode"]
+    replicas: int
+    batch: int
+    """Requests on each replica at the planned load."""
+
+
 class InferencePerformance(PlanModel):
     """What the inference engine predicts at the planned load."""
 
@@ -94,6 +103,8 @@ class InferencePerformance(PlanModel):
     tokens_per_s_per_gpu: float
     breakdown_ms: dict[str, float]
     """Parts of one decode step in milliseconds."""
+    pools: tuple[ServingPool, ...] = ()
+    """Of a disaggregated fleet; together they are the replicas of the layout. Empty: every replica does both."""
 
 
 class CostItem(PlanModel):
@@ -120,6 +131,7 @@ class Cost(PlanModel):
     """730 hours."""
     usd_per_run: float | None = None
     usd_per_million_output_tokens: float | None = None
+    """Its inverse is tokens for a dollar."""
     items: tuple[CostItem, ...]
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -139,6 +151,11 @@ class Alternative(PlanModel):
     usd_per_run: float | None = None
     performance: TrainingPerformance | InferencePerformance
     reason: str
+    weights: Precision | None = None
+    tokens_per_usd: float | None = None
+    """Output tokens for a dollar when serving, at the planned load."""
+    on_pareto_front: bool = False
+    """Whether no other cluster, the choice included, is both cheaper and faster (TPOT when serving, days else)."""
 
 
 class Rejection(PlanModel):

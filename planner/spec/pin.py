@@ -21,6 +21,7 @@ class PinnedLayout(SpecModel):
     recompute: Literal["none", "selective", "full"] | None = None
     sequence_parallel: bool | None = None
     schedule: Literal["1f1b", "interleaved", "zero-bubble", "dualpipe"] | None = None
+    attention_data: int | None = Field(default=None, gt=0, description="Serving: groups of data-parallel attention")
 
 
 class PinnedNode(SpecModel):

@@ -21,6 +21,23 @@ class Slo(SpecModel):
     tpot_ms: float = Field(default=100, gt=0, description="Time per output token, milliseconds, mean")
 
 
+class Speculation(SpecModel):
+    """Drafted tokens that one decode step verifies: a draft model, or a model's own multi-token prediction layers."""
+
+    draft_tokens: int = Field(default=1, gt=0, le=16, description="Drafted at each step")
+    acceptance: float = Field(
+        default=0.85, gt=0, lt=1, description="Probability that a drafted token is kept (DeepSeek-V3: 0.85 to 0.90)"
+    )
+    draft_cost: float | None = Field(
+        default=None, ge=0, le=1, description="Of a step, for each drafted token; None: one layer, as an MTP layer"
+    )
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Expected tokens a step yields: (1-a^(d+1))/(1-a) (Leviathan et al. 2023, arXiv 2211.17192, equation 1)."""
+        return (1 - self.acceptance ** (self.draft_tokens + 1)) / (1 - self.acceptance)
+
+
 class InferenceWorkload(SpecModel):
     """Serve requests of a typical shape at a load."""
 
@@ -30,6 +47,29 @@ class InferenceWorkload(SpecModel):
     prompt_tokens: int = Field(default=1024, gt=0, le=10_000_000)
     output_tokens: int = Field(default=256, gt=0, le=10_000_000)
     slo: Slo = Slo()
+    engine: Literal["analytic", "silicon", "auto"] = Field(
+        default="analytic",
+        description="What predicts the shortlist: analytic, or silicon (measured kernels; needs the extra `silicon`)",
+    )
+    fleet: Literal["aggregated", "disaggregated", "auto"] = Field(
+        default="aggregated", description="disaggregated: prefill and decode on replicas of their own"
+    )
+    dynamic_batching: bool = Field(default=True, description="False: a batch is served to its end before the next")
+    chunked_prefill: bool = Field(default=True, description="Prompts ride along with decode steps, a chunk at a time")
+    prefix_cache_hit_rate: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the prompt's tokens that the prefix cache holds"
+    )
+    speculation: Speculation | None = Field(default=None, description="Speculative decoding or multi-token prediction")
+
+    @property
+    def cached_prompt_tokens(self) -> float:
+        """Prompt tokens that are not computed again."""
+        return self.prompt_tokens - self.new_prompt_tokens
+
+    @property
+    def new_prompt_tokens(self) -> float:
+        """Prompt tokens that are computed; the last one always is."""
+        return max(1.0, self.prompt_tokens * (1 - self.prefix_cache_hit_rate))
 
     @model_validator(mode="after")
     def _one_load(self) -> "InferenceWorkload":
@@ -90,3 +130,6 @@ class PrecisionChoice(SpecModel):
 
     weights: Precision | Literal["auto"] = "auto"
     kv_cache: Precision | Literal["auto"] = "auto"
+    also: tuple[Precision, ...] = Field(
+        default=(), description="Serving: formats of the weights that the search may take instead, where it pays"
+    )
