@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from planner.candidate import Candidate
 from planner.capacity import Mix
+from planner.cost_totals import with_totals
 from planner.errors import SpecError
 from planner.machines import OWN, Machine
 from planner.plan import (
@@ -119,7 +120,7 @@ def assemble(
         choice=choice,
         memory_per_gpu=best.candidate.memory,
         performance=best.candidate.performance,
-        cost=best.cost,
+        cost=with_totals(best.cost, spec, best.machine, best.mix, best.candidate.performance, catalog.prices),
         alternatives=tuple(_alternative(option, best, (best, *others)) for option in others),
         rejected=rejected,
         notes=(*_notes(spec, architecture, best, choice), *notes),

@@ -38,11 +38,13 @@ class Miss:
     shortfall: float
     fits_memory: bool = False
     """Whether the model at least fits: then time, SLO, node count or budget is what it misses."""
+    serves: bool = False
+    """Whether it does the work, and the budget is all that it misses."""
 
     @property
-    def distance(self) -> tuple[bool, float]:
-        """How far from serving: what fits is nearer than what does not, whatever it misses."""
-        return (not self.fits_memory, self.shortfall)
+    def distance(self) -> tuple[bool, bool, float]:
+        """How far from serving: what serves is nearest, and what fits is nearer than what does not."""
+        return (not self.serves, not self.fits_memory, self.shortfall)
 
 
 class Engine(Protocol):

@@ -1,11 +1,12 @@
 """Purchase mix: how many nodes are reserved, Spot and on-demand for a demand profile."""
 
 from dataclasses import dataclass
-from math import ceil
+from functools import lru_cache
 from typing import Final
 
-from planner.goodput import SPOT_INTERRUPTIONS_PER_NODE_HOUR, goodput
+from planner.errors import SpecError
 from planner.plan import Purchase
+from planner.purchase_policy import POLICIES, Demand, Rates, spot_lost_share
 from planner.spec import Capacity
 from provider_catalog.prices import InstancePrice
 
@@ -13,9 +14,6 @@ BUSINESS_HOURS: Final[tuple[float, ...]] = tuple(
     1.0 if weekday < 5 and 8 <= hour < 20 else 0.25 for weekday in range(7) for hour in range(24)
 )
 """A named profile of our own: full load on weekdays from 8 to 20 h, a quarter of it otherwise."""
-SERVING_SPOT_SHARE: Final = 0.5
-"""Serving fleets keep half of their nodes off Spot, so that a reclaim of all Spot nodes halves capacity at worst; the
-hardware guide that this product follows draws the same line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Offers:
     on_demand: InstancePrice | None
     spot: InstancePrice | None
     commitment: InstancePrice | None
-    """A one-year reservation or savings plan."""
+    """A reservation or savings plan of the term that `capacity.commitment` names."""
     reservable: bool = True
     """Whether capacity of the type can be reserved at all."""
     gangs_can_be_reserved: bool = True
@@ -44,49 +42,86 @@ class Mix:
     reserved_price: InstancePrice | None
     mean_spot_nodes: float
     mean_on_demand_nodes: float
+    mean_demand: float = 1.0
+    """As a fraction of the peak."""
 
 
 def demand_fractions(capacity: Capacity) -> tuple[float, ...]:
-    """Hourly fractions of the peak, relative to the profile's own highest hour."""
+    """Hourly fractions of the peak, relative to the profile's own highest hour.
+
+    Raises:
+        SpecError: the demand is still the name of a file.
+    """
     if capacity.demand == "constant":
         return (1.0,)
     if capacity.demand == "business-hours":
         return BUSINESS_HOURS
+    if isinstance(capacity.demand, str):
+        raise SpecError(
+            f"capacity.demand: {capacity.demand} is a file that nobody has read; load the spec from its file"
+        )
     peak = max(capacity.demand)
     return tuple(fraction / peak for fraction in capacity.demand)
+
+
+def mean_demand(capacity: Capacity) -> float:
+    """Mean of the demand, as a fraction of its peak."""
+    fractions = demand_fractions(capacity)
+    return sum(fractions) / len(fractions)
+
+
+def serving_rates(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> Rates | None:
+    """What an hour of one replica of `gang` nodes costs in each way that the spec allows; None without a price.
+
+    Without a commitment price a reservation costs the on-demand rate.
+    """
+    if offers.on_demand is None:
+        return None
+    may_spot = capacity.interruption == "tolerate" and offers.spot is not None
+    may_reserve = capacity.reservation == "auto" and nodes > 1 and offers.can_reserve(gang)
+    return Rates(
+        on_demand=gang * offers.on_demand.usd_per_hour,
+        reserved=gang * (offers.commitment or offers.on_demand).usd_per_hour if may_reserve else None,
+        spot=gang * offers.spot.usd_per_hour if may_spot and offers.spot else None,
+        spot_lost_share=spot_lost_share(gang),
+    )
+
+
+def serving_demand(nodes: int, gang: int, capacity: Capacity) -> Demand:
+    """Replicas in use over the demand profile."""
+    return _demand(demand_fractions(capacity), nodes // gang)
+
+
+@lru_cache(maxsize=256)
+def _demand(fractions: tuple[float, ...], replicas: int) -> Demand:
+    # The search asks for the same few fleets over and over, and a year has 8,760 hours.
+    return Demand.of(fractions, replicas)
 
 
 def serving_mix(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> Mix | None:
     """Mix for a fleet of replicas of `gang` nodes each; None when nothing with a known price can carry it.
 
-    Unit r is reserved while P(demand >= r) >= price reserved / price on demand (newsvendor); without a commitment
-    price a reservation costs the on-demand rate and is taken for what runs all the time. Spot follows where
-    interruption is tolerated and Spot, corrected for interruptions, is cheaper; on-demand carries the rest.
+    The policy of the spec decides (`planner.purchase_policy`): `optimal` is the cheapest, `tiered` the hardware
+    guide's.
     """
-    if offers.on_demand is None:
+    rates = serving_rates(nodes, gang, capacity, offers)
+    if rates is None:
         return None
-    demand = [gang * ceil(fraction * nodes / gang - 1e-9) for fraction in demand_fractions(capacity)]
-    on_demand_usd = offers.on_demand.usd_per_hour
-    reserved_price = offers.commitment or offers.on_demand
-    reserved, spot = 0, 0
-    if capacity.interruption == "tolerate" and offers.spot is not None:
-        spot_goodput = goodput(gang * SPOT_INTERRUPTIONS_PER_NODE_HOUR)
-        if offers.spot.usd_per_hour / spot_goodput < min(on_demand_usd, reserved_price.usd_per_hour):
-            spot = int(nodes * SERVING_SPOT_SHARE) // gang * gang
-    if capacity.reservation == "auto" and nodes > 1 and offers.can_reserve(gang):
-        ratio = reserved_price.usd_per_hour / on_demand_usd
-        while reserved + gang <= nodes - spot and _share_at_least(demand, reserved + gang) >= ratio:
-            reserved += gang
+    demand = serving_demand(nodes, gang, capacity)
+    shares = POLICIES[capacity.policy](demand, rates)
+    reserved, spot = gang * shares.reserved, gang * shares.spot
+    in_use = shares.reserved + shares.spot
     return Mix(
         purchase=Purchase(
             reserved_nodes=reserved,
             spot_nodes=spot,
             on_demand_nodes=nodes - reserved - spot,
-            reason=_serving_reason(reserved, spot, nodes, offers),
+            reason=_serving_reason(reserved, spot, nodes, capacity, offers),
         ),
-        reserved_price=reserved_price,
-        mean_spot_nodes=_mean(demand, reserved, spot),
-        mean_on_demand_nodes=_mean(demand, reserved + spot, nodes),
+        reserved_price=offers.commitment or offers.on_demand,
+        mean_spot_nodes=gang * demand.mean_units(shares.reserved, in_use) * (1 + rates.spot_lost_share),
+        mean_on_demand_nodes=gang * demand.mean_units(in_use, demand.units),
+        mean_demand=mean_demand(capacity),
     )
 
 
@@ -114,20 +149,14 @@ def training_mix(nodes: int, capacity: Capacity, offers: Offers, spot_goodput: f
     return Mix(Purchase(on_demand_nodes=nodes, reason=reason), None, 0.0, float(nodes))
 
 
-def _share_at_least(demand: list[int], nodes: int) -> float:
-    return sum(needed >= nodes for needed in demand) / len(demand)
-
-
-def _mean(demand: list[int], above: int, size: int) -> float:
-    """Mean number of nodes in use of those that carry demand from `above` on."""
-    return sum(min(max(needed - above, 0), size) for needed in demand) / len(demand)
-
-
-def _serving_reason(reserved: int, spot: int, nodes: int, offers: Offers) -> str:
+def _serving_reason(reserved: int, spot: int, nodes: int, capacity: Capacity, offers: Offers) -> str:
     parts = []
+    if capacity.policy == "tiered":
+        parts.append("tiers of the hardware guide: Spot below half, reserved below 80 %, on-demand above")
     if reserved:
-        rate = "a one-year commitment" if offers.commitment else "the on-demand rate"
-        parts.append(f"{reserved} nodes are busy often enough to be reserved at {rate}")
+        rate = f"a {capacity.commitment} commitment" if offers.commitment else "the on-demand rate"
+        why = "are busy often enough to be reserved" if capacity.policy == "optimal" else "are reserved"
+        parts.append(f"{reserved} nodes {why} at {rate}")
     if spot:
         parts.append(f"{spot} of {nodes} on Spot, as interruption is tolerated")
     if nodes - reserved - spot:

@@ -1,16 +1,19 @@
 """The bill of a cluster: line items with provenance, and totals that are their sums."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from planner.capacity import Mix, Offers
-from planner.plan import Cost, CostItem, InferencePerformance, SharedStorage, TrainingPerformance
+from planner.plan import Cost, CostItem, InferencePerformance, SharedStorage, TrainingPerformance, Usage
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 
 HOURS_PER_MONTH = 730
+HOURS_PER_YEAR = 8760
 NAT_GB_PER_NODE_MONTH = 50.0
-"""Packages and container images that a node pulls through NAT in a month. Estimate, 10 to 200 GB."""
+"""Packages and container images that a node pulls through NAT in a month. Estimate, within `NAT_GB_RANGE`."""
+NAT_GB_RANGE = (10.0, 200.0)
 
 NAT_NOTE = f"data through NAT is an estimate of {NAT_GB_PER_NODE_MONTH:g} GB a node and month (range 10 to 200)"
 
@@ -42,17 +45,19 @@ def cluster_cost(
 
     Items whose price nobody sourced have no amount; they are named in `unknown` and the totals leave them out.
     """
-    items = tuple(_compute_items(bill, offers, mix) + _service_items(prices, bill))
+    services = _service_items(prices, bill)
+    items = (*_compute_items(bill, offers, mix), *services)
     known = [item.usd_per_hour for item in items if item.usd_per_hour is not None]
     unknown = tuple(item.name for item in items if item.usd_per_hour is None)
     compute_known = all(item.usd_per_hour is not None for item in items if item.role.startswith("compute"))
     usd_per_hour = sum(known) if compute_known and known else None
     per_million = None
     if usd_per_hour is not None and isinstance(performance, InferencePerformance):
-        per_million = usd_per_hour / (performance.tokens_per_s * 3600) * 1e6
+        per_million = usd_per_hour / (performance.tokens_per_s * mix.mean_demand * 3600) * 1e6
     return Cost(
         usd_per_hour=usd_per_hour,
         usd_per_month=None if usd_per_hour is None else usd_per_hour * HOURS_PER_MONTH,
+        usd_per_year=None if usd_per_hour is None else usd_per_hour * HOURS_PER_YEAR,
         usd_per_run=None if usd_per_hour is None or run_hours is None else usd_per_hour * run_hours,
         usd_per_million_output_tokens=per_million,
         items=items,
@@ -61,6 +66,26 @@ def cluster_cost(
             *((NAT_NOTE,) if any(item.role == "nat_data" for item in items) else ()),
             *(("totals leave out what has no known price: " + ", ".join(unknown),) if unknown else ()),
         ),
+        usage=_usage(services, mix),
+    )
+
+
+def _usage(services: Sequence[CostItem], mix: Mix) -> Usage:
+    purchase = mix.purchase
+    running = {
+        "reserved": (purchase.reserved_nodes, float(purchase.reserved_nodes)),
+        "spot": (purchase.spot_nodes, mix.mean_spot_nodes),
+        "on_demand": (purchase.on_demand_nodes, mix.mean_on_demand_nodes),
+    }
+    return Usage(
+        # Data is billed by the GB, and what a bucket holds stands in no resource.
+        quantities={
+            item.role: item.quantity
+            for item in services
+            if item.unit == "GB-month" or item.role == "checkpoint_storage"
+        },
+        running_share={how: mean / nodes for how, (nodes, mean) in running.items() if nodes},
+        reserved_option="on-demand" if mix.reserved_price is None else mix.reserved_price.option,
     )
 
 
@@ -76,7 +101,7 @@ def _compute_items(bill: Bill, offers: Offers, mix: Mix) -> list[CostItem]:
 
 def _instance_item(how: str, nodes: int, mean_nodes: float, price: InstancePrice | None) -> CostItem:
     label = how.replace("_", "-")
-    average = "" if abs(mean_nodes - nodes) < 1e-9 else f", {mean_nodes:.1f} running on average"
+    average = "" if mean_nodes > nodes - 0.05 else f", {mean_nodes:.1f} running on average"
     return CostItem(
         name=f"compute, {label}: {nodes} node{'' if nodes == 1 else 's'}{average}",
         role=f"compute_{how}",

@@ -25,6 +25,11 @@ def goodput(interruptions_per_hour: float) -> float:
     return max(0.01, 1 - sqrt(2 * CHECKPOINT_S / mtbf_s) - RESTART_S / mtbf_s)
 
 
+def optimal_interval_s(interruptions_per_hour: float) -> float:
+    """Work between two checkpoints that loses least, sqrt(2·d·M) (Young 1974, the first-order optimum)."""
+    return sqrt(2 * CHECKPOINT_S * 3600 / interruptions_per_hour)
+
+
 def training_goodput(gpus: int, spot_nodes: int = 0) -> float:
     """Goodput of a training gang: any failed GPU or reclaimed node stops all of it."""
     return goodput(gpus * INTERRUPTIONS_PER_GPU_HOUR + spot_nodes * SPOT_INTERRUPTIONS_PER_NODE_HOUR)

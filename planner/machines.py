@@ -3,17 +3,27 @@
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from planner.capacity import Offers
 from planner.errors import SpecError
 from planner.plan import RootDisk
 from planner.spec import ClusterSpec, PinnedNode
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.facts import CatalogError, Provenance
 from provider_catalog.hardware import InstanceType, NodeTopology
+from provider_catalog.prices import InstancePrice, PurchaseOption
 
 OWN = "own"
 """Provider and region of hardware that the user described instead of naming an instance type."""
+
+
+COMMITMENTS: Final[dict[str, PurchaseOption | None]] = {
+    "1-year": "reserved-1y",
+    "3-year": "reserved-3y",
+    "none": None,
+}
+"""Price rows by `capacity.commitment`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +109,7 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
     zones = prices.zones(provider, region, name)
     if spec.placement.zone is None and zones and zone not in zones:
         zone = zones[0]
-    offers = Offers(
-        on_demand=prices.instance(provider, region, name, "on-demand", zone),
-        spot=prices.instance(provider, region, name, "spot", zone),
-        commitment=prices.instance(provider, region, name, "reserved-1y", zone),
-        reservable=instance_type.reservable,
-        gangs_can_be_reserved=defaults.gangs_can_be_reserved,
-    )
+    offers = offers_of(spec, catalog, region, zone, instance_type)
     gang_limit = defaults.max_gang_nodes or spec.placement.max_nodes
     return Machine(
         provider=provider,
@@ -120,6 +124,21 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
         max_nodes=min(spec.placement.max_nodes, gang_limit),
         offers=offers,
         no_offer=_no_offer(spec, catalog, region, zone, instance_type, offers),
+    )
+
+
+def offers_of(
+    spec: ClusterSpec, catalog: Catalog, region: str, zone: str | None, instance_type: InstanceType
+) -> Offers:
+    """Prices of one instance type in one place, with the commitment that the spec names."""
+    provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
+    term = COMMITMENTS[spec.capacity.commitment]
+    return Offers(
+        on_demand=prices.instance(provider, region, name, "on-demand", zone),
+        spot=prices.instance(provider, region, name, "spot", zone),
+        commitment=None if term is None else prices.instance(provider, region, name, term, zone),
+        reservable=instance_type.reservable,
+        gangs_can_be_reserved=catalog.provider_defaults(provider).gangs_can_be_reserved,
     )
 
 
@@ -162,8 +181,22 @@ def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:
         root_disk="ephemeral",
         multi_node=True,
         max_nodes=1_000_000,
-        offers=Offers(on_demand=None, spot=None, commitment=None),
+        offers=Offers(on_demand=_own_price(node, gpu.name), spot=None, commitment=None, reservable=False),
         no_offer=None,
+    )
+
+
+def _own_price(node: PinnedNode, gpu: str) -> InstancePrice | None:
+    if node.usd_per_hour is None:
+        return None
+    return InstancePrice(
+        provider=OWN,
+        region=OWN,
+        zone=None,
+        instance_type=f"{node.gpus}x {gpu}",
+        option="on-demand",
+        usd_per_hour=node.usd_per_hour,
+        provenance=Provenance(source="pin.node.usd_per_hour of the spec", as_of="", kind="list"),
     )
 
 

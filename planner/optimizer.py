@@ -5,12 +5,12 @@ from itertools import chain
 
 from planner.assembly import Priced, assemble, shared_storage
 from planner.candidate import Candidate, Engine, Miss
-from planner.capacity import Mix, serving_mix, training_mix
+from planner.capacity import Mix, mean_demand, serving_mix, training_mix
 from planner.cost import Bill, cluster_cost
 from planner.errors import InfeasibleError, NearestMiss, SpecError
 from planner.goodput import training_goodput
 from planner.inference import InferenceEngine
-from planner.machines import Machine, machines
+from planner.machines import OWN, Machine, machines
 from planner.plan import Plan, Purchase, Rejection, TrainingPerformance
 from planner.refinement import is_wanted, refine
 from planner.sizing.profile import ModelProfile
@@ -24,8 +24,16 @@ NEAREST_SHOWN = 5
 OTHER_LAYOUTS_SHOWN = 2
 
 
-def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -> Plan:
+def plan(
+    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, max_usd_per_month: float | None = None
+) -> Plan:
     """The cheapest cluster that carries the workload, with alternatives and a reason for every rejection.
+
+    Args:
+        spec: What is wanted.
+        architecture: Of its model.
+        catalog: What is on sale.
+        max_usd_per_month: A bound beside the budget of the spec, which it leaves as it is.
 
     Raises:
         SpecError: the spec names what does not exist, or contradicts itself or the model.
@@ -33,6 +41,7 @@ def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -
     """
     _check_against_model(spec, architecture)
     engine = _engine(spec, architecture)
+    budget = min(filter(None, (spec.budget.usd_per_month, max_usd_per_month)), default=None)
     found: list[Priced] = []
     runners_up: dict[str, list[Priced]] = {}
     misses: list[tuple[Miss, Rejection]] = []
@@ -41,7 +50,7 @@ def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -
             miss = Miss(machine.no_offer, float("inf"))
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
-        priced, miss = _search_machine(spec, catalog, machine, engine)
+        priced, miss = _search_machine(spec, catalog, machine, engine, budget)
         if priced:
             found.append(priced[0])
             runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
@@ -96,7 +105,9 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
     return TrainingEngine(profile, spec.workload, spec.headroom, spec.pin, precision)
 
 
-def _search_machine(spec: ClusterSpec, catalog: Catalog, machine: Machine, engine: Engine) -> tuple[list[Priced], Miss]:
+def _search_machine(
+    spec: ClusterSpec, catalog: Catalog, machine: Machine, engine: Engine, budget: float | None
+) -> tuple[list[Priced], Miss]:
     """The distinct ways to do the work on one machine, cheapest first, or the nearest miss."""
     nearest: Miss | None = None
     priced: list[Priced] = []
@@ -105,19 +116,27 @@ def _search_machine(spec: ClusterSpec, catalog: Catalog, machine: Machine, engin
             nearest = _nearer(nearest, found)
             continue
         bought = _price(spec, catalog, machine, found)
-        budget = spec.budget.usd_per_month
         monthly = bought.cost.usd_per_month
         if budget is not None and monthly is not None and monthly > budget:
             over = Miss(
-                f"{found.nodes} nodes cost {monthly:,.0f} USD a month, the budget is {budget:,.0f}",
+                f"{_promise(found)} on {found.nodes} node{'' if found.nodes == 1 else 's'} for {monthly:,.0f} USD a"
+                f" month, the budget is {budget:,.0f}",
                 monthly / budget,
                 fits_memory=True,
+                serves=True,
             )
             nearest = _nearer(nearest, over)
             continue
         priced.append(bought)
     priced.sort(key=lambda option: option.rank)
     return priced, nearest or Miss("no parallel layout of the model divides the node", float("inf"))
+
+
+def _promise(candidate: Candidate) -> str:
+    performance = candidate.performance
+    if isinstance(performance, TrainingPerformance):
+        return f"done in {performance.days:.1f} days"
+    return f"{performance.requests_per_s:.3g} requests/s"
 
 
 def _nearer(one: Miss | None, other: Miss) -> Miss:
@@ -127,6 +146,7 @@ def _nearer(one: Miss | None, other: Miss) -> Miss:
 def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Candidate) -> Priced:
     performance, run_hours = candidate.performance, None
     mix: Mix | None
+    owned = machine.provider == OWN
     if isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
         on_spot = _on_spot(performance, candidate)
         late = on_spot.days > spec.workload.deadline_days
@@ -135,10 +155,19 @@ def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Can
         if mix is not None and mix.purchase.spot_nodes:
             performance = on_spot
         run_hours = performance.days * 24
+    elif owned:
+        mix = None  # nodes of one's own cost the same in idle hours
     else:
         mix = serving_mix(candidate.nodes, candidate.gang, spec.capacity, machine.offers)
-    if mix is None:
-        mix = Mix(Purchase(on_demand_nodes=candidate.nodes, reason="no price on file"), None, 0.0, candidate.nodes)
+    if mix is None or owned:
+        reason = "nodes of one's own" if owned else "no price on file"
+        mix = Mix(
+            Purchase(on_demand_nodes=candidate.nodes, reason=reason),
+            None,
+            0.0,
+            candidate.nodes,
+            mean_demand=1.0 if isinstance(spec.workload, TrainingWorkload) else mean_demand(spec.capacity),
+        )
     bill = Bill(
         provider=machine.provider,
         region=machine.region,
@@ -162,7 +191,10 @@ def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> Training
 
 def _infeasible(spec: ClusterSpec, misses: list[tuple[Miss, Rejection]]) -> InfeasibleError:
     nearest = sorted(misses, key=lambda miss: (miss[0].distance, miss[1].candidate))[:NEAREST_SHOWN]
+    what = f"none of the {len(misses)} machines looked at will do"
+    if nearest and nearest[0][0].serves:
+        what = "what carries it costs more than the budget; raise budget.usd_per_month, or ask for less"
     return InfeasibleError(
-        f"no cluster carries {spec.name!r}: none of the {len(misses)} machines looked at will do",
+        f"no cluster carries {spec.name!r}: {what}",
         tuple(NearestMiss(rejection.candidate, rejection.reason) for _, rejection in nearest),
     )

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from planner.parallelism import Layout, MemoryPerGpu, PlanModel
 from planner.spec import ClusterSpec
 from provider_catalog.facts import Provenance
@@ -107,6 +109,18 @@ class InferencePerformance(PlanModel):
     """Of a disaggregated fleet; together they are the replicas of the layout. Empty: every replica does both."""
 
 
+class Usage(PlanModel):
+    """What the bill assumes of everything that is billed by use and stands in no resource."""
+
+    quantities: dict[str, float] = Field(default_factory=dict)
+    """What is billed by what passes or is kept, by the role of its line, in its unit: data, logs, checkpoints."""
+    running_share: dict[str, float] = Field(default_factory=dict)
+    """Share of the nodes that run, on average, by way of buying: reserved, spot, on_demand. Reserved nodes are billed
+    whether they run or not."""
+    reserved_option: str = "on-demand"
+    """The rate at which reserved nodes are billed: a commitment is no resource either."""
+
+
 class CostItem(PlanModel):
     """One line of the bill. usd_per_hour is the mean over the demand profile."""
 
@@ -123,18 +137,61 @@ class CostItem(PlanModel):
     provenance: Provenance
 
 
+class TokenCosts(PlanModel):
+    """USD for a million tokens of each kind; input times its price and output times its own are the whole bill.
+
+    The hour is split by the time that the GPUs spend on prefill and on decode.
+    """
+
+    input_usd_per_million: float
+    output_usd_per_million: float
+    prefill_share: float
+
+
+class CostDriver(PlanModel):
+    """How far one assumption moves the bill while the others hold."""
+
+    name: str
+    assumption: str
+    """From what to what, and according to whom."""
+    low_usd: float
+    high_usd: float
+    """Change of the total, USD for the period of the range; low is 0 or less."""
+
+
+class CostRange(PlanModel):
+    """The total as low, expected and high, with the drivers' effects added up."""
+
+    period: Literal["month", "run"]
+    low_usd: float
+    expected_usd: float
+    high_usd: float
+    drivers: tuple[CostDriver, ...]
+
+
 class Cost(PlanModel):
     """The bill. Sums cover the items with a known price; `unknown` names the others."""
 
     usd_per_hour: float | None
     usd_per_month: float | None
     """730 hours."""
+    usd_per_year: float | None = None
+    """8,760 hours."""
     usd_per_run: float | None = None
     usd_per_million_output_tokens: float | None = None
-    """Its inverse is tokens for a dollar."""
+    """The whole bill over the output tokens alone, at what the fleet sustains times the mean of the demand profile.
+    Its inverse is tokens for a dollar."""
+    usd_per_million_training_tokens: float | None = None
+    tokens: TokenCosts | None = None
+    """Serving: input and output apart, at the same load."""
+    usd_per_hour_by_stack: dict[str, float] = Field(default_factory=dict)
+    usd_per_hour_by_phase: dict[str, float] = Field(default_factory=dict)
+    """Serving: prefill and decode. Training: the parts of a step, and what failures and checkpoints cost."""
+    range: CostRange | None = None
     items: tuple[CostItem, ...]
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    usage: Usage = Usage()
 
 
 class Alternative(PlanModel):

@@ -56,7 +56,7 @@ def _message(detail: ErrorDetails) -> str:
     return f"{field}: {message}; given: {_shorten(detail['input'])}" if field else message
 
 
-_BRANCHES = frozenset({"inference", "training", "finetuning", "str", "NominalModel", "constant"}) | {
+_BRANCHES = frozenset({"inference", "training", "finetuning", "str", "constrained-str", "NominalModel", "constant"}) | {
     "literal['constant','business-hours']",
     "tuple[constrained-float, ...]",
     "tuple[str, ...]",

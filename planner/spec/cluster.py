@@ -26,22 +26,44 @@ class Storage(SpecModel):
     checkpoints_tib: float = Field(default=1.0, ge=0, le=100_000, description="Kept in the object store, for the bill")
 
 
+DemandFile = Annotated[str, Field(pattern=r"\.[cC][sS][vV]$")]
+"""Whoever reads the spec file replaces it by the hours in that file."""
+DEMAND_HOURS = (24, 168, 8760)
+"""A day, a week, a year of 365 days."""
+
+
 class Capacity(SpecModel):
     """How demand moves over the day, and how capacity may be bought."""
 
-    demand: Literal["constant", "business-hours"] | tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
-        default="constant", description="A named profile, or 24 or 168 hourly fractions of the peak"
+    demand: Literal["constant", "business-hours"] | tuple[Annotated[float, Field(ge=0, le=1)], ...] | DemandFile = (
+        Field(
+            default="constant",
+            description=(
+                "A named profile, 24 or 168 hourly fractions of the peak, or the path of a CSV file with the 8,760"
+                " hours of a year (columns hour and demand)"
+            ),
+        )
     )
     interruption: Literal["never", "tolerate"] = Field(default="never", description="tolerate: Spot may be bought")
     reservation: Literal["auto", "none"] = Field(
         default="auto", description="auto: what runs all the time and gangs of nodes hold reserved capacity"
     )
 
+    policy: Literal["optimal", "tiered"] = Field(
+        default="optimal",
+        description="Serving: optimal is the cheapest mix; tiered is Spot below half, reserved to 80 %, then on-demand",
+    )
+    commitment: Literal["1-year", "3-year", "none"] = Field(
+        default="1-year", description="Term of what is reserved when serving; none: reserved at the on-demand rate"
+    )
+
     @model_validator(mode="after")
     def _day_or_week(self) -> "Capacity":
         if isinstance(self.demand, tuple):
-            if len(self.demand) not in (24, 168):
-                raise ValueError(f"demand has {len(self.demand)} fractions; give 24 (a day) or 168 (a week)")
+            if len(self.demand) not in DEMAND_HOURS:
+                raise ValueError(
+                    f"demand has {len(self.demand):,} fractions; give 24 (a day), 168 (a week) or 8,760 (a year)"
+                )
             if max(self.demand) <= 0:
                 raise ValueError("demand is zero in every hour; at least one fraction must be above 0")
         return self

@@ -31,6 +31,9 @@ class PinnedNode(SpecModel):
     gpus: int = Field(gt=0, le=1024)
     nvlink_gb_per_s: float | None = Field(default=None, ge=0, description="Per GPU, both directions together")
     nic_gbit_per_s: float = Field(gt=0, description="Per node, one direction")
+    usd_per_hour: float | None = Field(
+        default=None, gt=0, description="What one node costs an hour, used or not; without it the cost is unknown"
+    )
 
 
 class Pin(SpecModel):

@@ -1,0 +1,194 @@
+"""What a bill comes to by stack, phase and token, and between which bounds: worked out for the chosen cluster only."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from planner.capacity import Mix
+from planner.cost import NAT_GB_PER_NODE_MONTH, NAT_GB_RANGE
+from planner.machines import Machine
+from planner.plan import Cost, CostDriver, CostRange, InferencePerformance, TokenCosts, TrainingPerformance
+from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from provider_catalog.prices import PriceBook
+
+TRAINING_ENGINE_ERROR: Final = 0.20
+"""GPU hours and step times of published runs are met within 20 % (docs/planning.md, "How far to trust them")."""
+SERVING_ENGINE_ERROR: Final = 0.35
+"""Nine of ten kernel-level reference points are met within 35 % (same section)."""
+UTILISATION_ERROR: Final = 0.20
+"""Of the mean of a demand profile. Estimate: a forecast of load, not a measurement."""
+CHECKPOINT_RANGE: Final = (0.5, 2.0)
+"""Kept checkpoints as a multiple of storage.checkpoints_tib. Estimate."""
+
+
+def with_totals(
+    cost: Cost,
+    spec: ClusterSpec,
+    machine: Machine,
+    mix: Mix,
+    performance: TrainingPerformance | InferencePerformance,
+    prices: PriceBook,
+) -> Cost:
+    """The bill with its totals by stack, phase and token, and its range."""
+    if cost.usd_per_hour is None:
+        return cost
+    by_stack: dict[str, float] = defaultdict(float)
+    for item in cost.items:
+        by_stack[item.stack] += item.usd_per_hour or 0.0
+    per_training_token = None
+    if isinstance(spec.workload, TrainingWorkload) and cost.usd_per_run is not None:
+        per_training_token = cost.usd_per_run / spec.workload.tokens * 1e6
+    return cost.model_copy(
+        update={
+            "usd_per_million_training_tokens": per_training_token,
+            "tokens": _tokens(cost.usd_per_hour, spec, mix, performance),
+            "usd_per_hour_by_stack": dict(by_stack),
+            "usd_per_hour_by_phase": _by_phase(cost.usd_per_hour, spec, performance),
+            "range": _range(cost, machine, mix, performance, prices),
+        }
+    )
+
+
+def _by_phase(
+    usd_per_hour: float, spec: ClusterSpec, performance: TrainingPerformance | InferencePerformance
+) -> dict[str, float]:
+    if isinstance(performance, InferencePerformance):
+        prefill = _prefill_share(spec, performance)
+        return {"prefill": usd_per_hour * prefill, "decode": usd_per_hour * (1 - prefill)}
+    useful = usd_per_hour * performance.goodput
+    step = sum(performance.breakdown_s.values())
+    phases = {name: useful * seconds / step for name, seconds in performance.breakdown_s.items() if seconds > 0}
+    return {**phases, "failures_and_checkpoints": usd_per_hour - useful}
+
+
+def _prefill_share(spec: ClusterSpec, performance: InferencePerformance) -> float:
+    """Of the time of one batch: one pass over its prompts, then a step for each output token.
+
+    Where pools do one phase each, it is the share of the replicas that prefill.
+    """
+    if performance.pools:
+        prefilling = sum(pool.replicas for pool in performance.pools if pool.role == "prefill")
+        return prefilling / sum(pool.replicas for pool in performance.pools)
+    output_tokens = spec.workload.output_tokens if isinstance(spec.workload, InferenceWorkload) else 1
+    return performance.prefill_ms / (performance.prefill_ms + output_tokens * performance.decode_step_ms)
+
+
+def _tokens(
+    usd_per_hour: float, spec: ClusterSpec, mix: Mix, performance: TrainingPerformance | InferencePerformance
+) -> TokenCosts | None:
+    workload = spec.workload
+    if not isinstance(workload, InferenceWorkload) or not isinstance(performance, InferencePerformance):
+        return None
+    output_per_hour = performance.tokens_per_s * mix.mean_demand * 3600
+    input_per_hour = output_per_hour * workload.prompt_tokens / workload.output_tokens
+    prefill = _prefill_share(spec, performance)
+    return TokenCosts(
+        input_usd_per_million=usd_per_hour * prefill / input_per_hour * 1e6,
+        output_usd_per_million=usd_per_hour * (1 - prefill) / output_per_hour * 1e6,
+        prefill_share=prefill,
+    )
+
+
+def _range(
+    cost: Cost,
+    machine: Machine,
+    mix: Mix,
+    performance: TrainingPerformance | InferencePerformance,
+    prices: PriceBook,
+) -> CostRange | None:
+    run = isinstance(performance, TrainingPerformance)
+    expected = cost.usd_per_run if run else cost.usd_per_month
+    if expected is None or cost.usd_per_hour is None:
+        return None
+    hours = expected / cost.usd_per_hour
+    drivers = tuple(
+        driver
+        for driver in (
+            *_spot_price(hours, machine, mix, prices),
+            *_utilisation(hours, cost, mix),
+            *_engine(expected, hours, cost, mix, run),
+            *_usage(hours, cost),
+        )
+        if driver.high_usd > 0 or driver.low_usd < 0
+    )
+    return CostRange(
+        period="run" if run else "month",
+        low_usd=max(0.0, expected + sum(driver.low_usd for driver in drivers)),
+        expected_usd=expected,
+        high_usd=expected + sum(driver.high_usd for driver in drivers),
+        drivers=drivers,
+    )
+
+
+def _spot_price(hours: float, machine: Machine, mix: Mix, prices: PriceBook) -> Iterator[CostDriver]:
+    spot, on_demand = machine.offers.spot, machine.offers.on_demand
+    if not mix.purchase.spot_nodes or spot is None:
+        return
+    cheapest = prices.instance(machine.provider, machine.region, machine.name, "spot") or spot
+    highest = on_demand or spot
+    node_hours = mix.mean_spot_nodes * hours
+    yield CostDriver(
+        name="Spot price",
+        assumption=(
+            f"{spot.usd_per_hour:.4g} USD an hour on {spot.provenance.as_of}; from the cheapest zone on file"
+            f" ({cheapest.usd_per_hour:.4g}) to the on-demand price ({highest.usd_per_hour:.4g}), which caps it"
+        ),
+        low_usd=min(0.0, cheapest.usd_per_hour - spot.usd_per_hour) * node_hours,
+        high_usd=max(0.0, highest.usd_per_hour - spot.usd_per_hour) * node_hours,
+    )
+
+
+def _utilisation(hours: float, cost: Cost, mix: Mix) -> Iterator[CostDriver]:
+    running = (
+        ("compute_spot", mix.purchase.spot_nodes, mix.mean_spot_nodes),
+        ("compute_on_demand", mix.purchase.on_demand_nodes, mix.mean_on_demand_nodes),
+    )
+    low = high = 0.0
+    for role, nodes, mean in running:
+        price = next((item.unit_price_usd for item in cost.items if item.role == role), None)
+        if price is None or mix.mean_demand >= 1:
+            continue
+        low -= price * mean * UTILISATION_ERROR * hours
+        high += price * max(0.0, min(nodes, mean * (1 + UTILISATION_ERROR)) - mean) * hours
+    yield CostDriver(
+        name="utilisation",
+        assumption=f"mean demand {mix.mean_demand:.0%} of the peak, more or less by {UTILISATION_ERROR:.0%} (estimate)",
+        low_usd=low,
+        high_usd=high,
+    )
+
+
+def _engine(expected: float, hours: float, cost: Cost, mix: Mix, run: bool) -> Iterator[CostDriver]:
+    if run:
+        yield CostDriver(
+            name="MFU",
+            assumption=f"time of the run, {TRAINING_ENGINE_ERROR:.0%} either way: the engine's error on published runs",
+            low_usd=-TRAINING_ENGINE_ERROR * expected,
+            high_usd=TRAINING_ENGINE_ERROR * expected,
+        )
+        return
+    compute = sum(item.usd_per_hour or 0.0 for item in cost.items if item.role.startswith("compute_")) * hours
+    nodes = mix.purchase.reserved_nodes + mix.purchase.spot_nodes + mix.purchase.on_demand_nodes
+    error = SERVING_ENGINE_ERROR
+    yield CostDriver(
+        name="throughput",
+        assumption=f"nodes for the load, more or less by {error:.0%}: nine of ten reference points of the engine",
+        # One node cannot become less.
+        low_usd=-compute * error if nodes > 1 else 0.0,
+        high_usd=compute * error,
+    )
+
+
+def _usage(hours: float, cost: Cost) -> Iterator[CostDriver]:
+    by_role = {item.role: (item.usd_per_hour or 0.0) * hours for item in cost.items}
+    nat, checkpoints = by_role.get("nat_data", 0.0), by_role.get("checkpoint_storage", 0.0)
+    low, high = (amount / NAT_GB_PER_NODE_MONTH for amount in NAT_GB_RANGE)
+    yield CostDriver(
+        name="usage",
+        assumption=(
+            f"{NAT_GB_RANGE[0]:g} to {NAT_GB_RANGE[1]:g} GB through NAT a node and month; checkpoints half to double of"
+            " storage.checkpoints_tib (estimates)"
+        ),
+        low_usd=nat * (low - 1) + checkpoints * (CHECKPOINT_RANGE[0] - 1),
+        high_usd=nat * (high - 1) + checkpoints * (CHECKPOINT_RANGE[1] - 1),
+    )
