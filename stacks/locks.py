@@ -66,6 +66,24 @@ def read_lock(spec_path: Path, spec_sha256: str) -> Plan | None:
     return plan
 
 
+def read_plan(path: Path) -> Plan:
+    """The plan in a file: a lock, or the plan.json beside a stack.
+
+    Raises:
+        SpecError: the file cannot be read, or holds no plan.
+    """
+    try:
+        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file; name a spec, a locked plan or an output folder of synth") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path}: not UTF-8 text; a plan is a JSON file") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise SpecError(f"{path}: not a plan: {where}: {first['msg']}") from None
+
+
 def _broken(path: Path, spec_path: Path, what: str) -> SpecError:
     return SpecError(
         f"{path}: not a locked plan: {what}. Run `llmcluster plan {spec_path} --lock` to write it anew, or delete it"

@@ -36,7 +36,10 @@ def stack_cost(plan: Plan, built: BuiltStack) -> dict[str, Any]:
         "total_usd_per_hour": total_usd_per_hour,
         "total_usd_per_month": None if total_usd_per_hour is None else total_usd_per_hour * HOURS_PER_MONTH,
         "unknown": [item.name for item in items if item.usd_per_hour is None],
+        "usage": plan.cost.usage.model_dump(mode="json"),
         "cluster_usd_per_hour": plan.cost.usd_per_hour,
+        "cluster_usd_per_year": plan.cost.usd_per_year,
+        "cluster_range": None if plan.cost.range is None else plan.cost.range.model_dump(mode="json"),
         "cluster_usd_per_month": plan.cost.usd_per_month,
     }
 
@@ -63,7 +66,24 @@ def cost_markdown(cost: dict[str, Any]) -> str:
         f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours. "
         f"Newest price of the catalog: {cost['prices_as_of']}."
     )
+    if cost["cluster_range"]:
+        lines += ["", *_range_lines(cost["cluster_range"])]
     return "\n".join(lines) + "\n"
+
+
+def _range_lines(bounds: dict[str, Any]) -> list[str]:
+    period = bounds["period"]
+    return [
+        f"Between {_usd(bounds['low_usd'])} and {_usd(bounds['high_usd'])} USD a {period}, expected "
+        f"{_usd(bounds['expected_usd'])}, if these move together:",
+        "",
+        f"| What may move | Less, USD a {period} | More, USD a {period} | Assumption |",
+        "|---|--:|--:|---|",
+        *(
+            f"| {driver['name']} | {driver['low_usd']:,.2f} | {driver['high_usd']:,.2f} | {driver['assumption']} |"
+            for driver in bounds["drivers"]
+        ),
+    ]
 
 
 def _row(item: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.layers import read_overlay
 from provider_catalog.models import load_model
+from stacks.demand_file import read_demand
 
 LARGEST_SPEC_BYTES = 1_000_000
 
@@ -32,13 +33,24 @@ def load_spec(path: Path) -> LoadedSpec:
     Raises:
         SpecError: the file cannot be read, is no YAML mapping, or a field or the model is wrong.
     """
-    spec = read_spec(_parse(path), str(path))
+    spec = read_spec(_with_demand(_parse(path), path.parent), str(path))
     model = spec.model.model_dump() if isinstance(spec.model, NominalModel) else spec.model
     try:
         architecture = load_model(model, path.parent)
     except CatalogError as error:
         raise SpecError(f"{path}: model: {error}") from error
     return LoadedSpec(spec, architecture, path)
+
+
+def _with_demand(document: object, folder: Path) -> object:
+    """The document with a trace in place of the file that names it, so that the hash of the spec covers the trace."""
+    capacity = document.get("capacity") if isinstance(document, dict) else None
+    demand = capacity.get("demand") if isinstance(capacity, dict) else None
+    if not isinstance(document, dict) or not isinstance(capacity, dict) or not isinstance(demand, str):
+        return document
+    if not demand.lower().endswith(".csv"):
+        return document
+    return {**document, "capacity": {**capacity, "demand": read_demand(folder / demand)}}
 
 
 def priced_catalog(catalog: Catalog, loaded: LoadedSpec, overlay: Path | None = None) -> Catalog:

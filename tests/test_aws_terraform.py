@@ -1,11 +1,14 @@
 """Terraform itself on the AWS stacks: validate, plan, and a whole life against a local AWS."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from planner.plan import Purchase
+from provider_catalog.catalog import Catalog
+from stacks.estimate.bill import estimate
 from tests.support import aws_moto
 from tests.support.aws_stacks import ROLES, cluster_plan, stack_folder, synthesize
 from tests.support.moto_server import MotoServer
@@ -49,6 +52,23 @@ def test_terraform_accepts_every_shape_of_a_stack(
         assert terraform.validate(folder) == [], role
 
 
+def assert_states_cost_what_the_documents_do(tf: Terraform, folders: tuple[Path, ...], scratch: Path) -> None:
+    usage = scratch / "usage.yaml"
+    usage.write_text(
+        "{quantities: {nat_data: 200, checkpoint_storage: 1024, flow_logs: 1}, running_share: {spot: 0.5}}"
+    )
+    states = []
+    for folder in folders:
+        states.append(scratch / f"{folder.name}.json")
+        states[-1].write_text(json.dumps(tf.show_json(folder)))
+    (built,) = estimate(states, Catalog.load(), usage=usage)
+    (written,) = estimate(folders, Catalog.load(), usage=usage)
+    assert built.region == written.region == "us-east-1"
+    assert built.not_priced == written.not_priced == ()
+    assert built.usd_per_hour_by_role() == pytest.approx(written.usd_per_hour_by_role())
+    assert {"compute_reserved", "compute_spot", "compute_on_demand"} <= set(written.usd_per_hour_by_role())
+
+
 def test_a_mixed_gang_lives_and_dies_and_its_data_stays(
     terraform: Terraform, account: MotoServer, tmp_path: Path
 ) -> None:
@@ -61,6 +81,7 @@ def test_a_mixed_gang_lives_and_dies_and_its_data_stays(
         apply(tf, account, folder)
     for folder in (network, storage, compute):
         assert tf.changes(folder) == {}, folder.name
+    assert_states_cost_what_the_documents_do(tf, (network, storage, compute), tmp_path)
 
     tf.destroy(compute)
     assert tf.state(compute) == []

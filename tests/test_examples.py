@@ -12,6 +12,7 @@ from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks.app import SynthesizedStack, write_stacks
 from stacks.clouds import StackRole
+from stacks.estimate.bill import estimate
 from stacks.planning import plan_specs
 from tests.support import aws_moto
 from tests.support.azure_schema import missing_outputs, problems
@@ -84,6 +85,7 @@ def test_terraform_validates_and_plans_every_aws_example(
     examples: tuple[dict[str, Plan], list[SynthesizedStack]],
     terraform: Terraform,
     account: MotoServer,
+    tmp_path: Path,
 ) -> None:
     plans, written = examples
     stacks = {stack.role: stack for stack in written if stack.cluster == cluster}
@@ -99,14 +101,21 @@ def test_terraform_validates_and_plans_every_aws_example(
         state_of_outputs(stacks[role])
     for role in ("storage", "compute"):
         tf.init(stacks[role].folder)
-    created = {
-        role: [change["address"] for change in tf.plan(stacks[role].folder)["resource_changes"]] for role in ROLES
-    }
+    shown = {role: tf.plan(stacks[role].folder) for role in ROLES}
+    created = {role: [change["address"] for change in plan["resource_changes"]] for role, plan in shown.items()}
     assert "aws_subnet.compute" in created["network"]
     assert "aws_fsx_lustre_file_system.shared" in created["storage"]
     groups = [address for address in created["compute"] if address.startswith("aws_autoscaling_group.")]
     bought = plans[cluster].choice.purchase
     assert len(groups) == sum(count > 0 for count in (bought.reserved_nodes, bought.spot_nodes, bought.on_demand_nodes))
+    # What Terraform shows of its plan costs what ours says.
+    files = []
+    for role, plan in shown.items():
+        files.append(tmp_path / f"{role}.json")
+        files[-1].write_text(json.dumps(plan))
+    (estimated,) = estimate(files, Catalog.load(), usage=stacks["compute"].folder / "cost.json")
+    assert estimated.not_priced == ()
+    assert estimated.usd_per_hour == pytest.approx(plans[cluster].cost.usd_per_hour, rel=1e-12)
 
 
 def test_the_azure_example_agrees_with_the_schema_of_its_provider(

@@ -1,0 +1,196 @@
+"""What resources of the AWS provider are billed for."""
+
+from math import ceil
+from typing import Final
+
+from stacks.estimate.documents import Resource
+from stacks.estimate.meters import Context, Meter, NotPriced, Reader, Reading, by_use, disk_meters, node_meters
+
+PROVIDER: Final = "aws"
+FREE: Final = frozenset(
+    {
+        "aws_autoscaling_schedule",
+        "aws_default_security_group",
+        "aws_eks_access_entry",
+        "aws_eks_access_policy_association",
+        "aws_eks_addon",
+        "aws_eks_pod_identity_association",
+        "aws_iam_instance_profile",
+        "aws_iam_policy",
+        "aws_iam_role",
+        "aws_iam_role_policy",
+        "aws_iam_role_policy_attachment",
+        "aws_internet_gateway",
+        "aws_kms_alias",
+        "aws_launch_template",
+        "aws_placement_group",
+        "aws_route",
+        "aws_route_table",
+        "aws_route_table_association",
+        "aws_s3_bucket_lifecycle_configuration",
+        "aws_s3_bucket_ownership_controls",
+        "aws_s3_bucket_policy",
+        "aws_s3_bucket_public_access_block",
+        "aws_s3_bucket_server_side_encryption_configuration",
+        "aws_s3_bucket_versioning",
+        "aws_security_group",
+        "aws_subnet",
+        "aws_vpc",
+        "aws_vpc_security_group_egress_rule",
+        "aws_vpc_security_group_ingress_rule",
+    }
+)
+"""Kinds that AWS bills nothing for by themselves; a launch template is billed through what is launched from it."""
+
+
+def _nat_gateway(resource: Resource, context: Context) -> Reading:
+    gateway = Meter("nat_gateway", "NAT gateway", "nat_gateway_hour", resource.count, "hour")
+    return [gateway, *by_use(context, "nat_data", "data through NAT", "nat_gateway_gb", "GB-month")]
+
+
+def _address(resource: Resource, _: Context) -> Reading:
+    return [Meter("public_ip", "public IPv4 address", "public_ip_hour", resource.count, "hour")]
+
+
+def _key(resource: Resource, context: Context) -> Reading:
+    # A key of its own for logs is another line of the plan's bill.
+    logs = any(context.resources.linked(group, "aws_kms_key") is resource for group in _log_groups(context))
+    role = "log_key" if logs else "encryption_key"
+    return [Meter(role, "KMS key", "encryption_key_month", resource.count, "key-month")]
+
+
+def _log_groups(context: Context) -> list[Resource]:
+    return [resource for resource in context.resources.all if resource.kind == "aws_cloudwatch_log_group"]
+
+
+def _log_group(resource: Resource, context: Context) -> Reading:
+    writers = [each for each in context.resources.all if each.kind == "aws_flow_log"]
+    if any(context.resources.linked(writer, resource.kind) is resource for writer in writers):
+        return []  # billed where the flow log is
+    return by_use(context, "log_data", "log data", "log_gb", "GB-month")
+
+
+def _flow_log(_: Resource, context: Context) -> Reading:
+    return by_use(context, "flow_logs", "flow logs", "flow_log_gb", "GB-month")
+
+
+def _bucket(_: Resource, context: Context) -> Reading:
+    sku = "object_storage_gb_month"
+    return by_use(context, "checkpoint_storage", "objects in the bucket", sku, "GiB-month")
+
+
+def _lustre(resource: Resource, _: Context) -> Reading:
+    size_gib, deployment = resource.number("storage_capacity"), resource.text("deployment_type", "SCRATCH_1")
+    if size_gib is None:
+        return [NotPriced("storage_capacity is not known before apply")]
+    throughput = resource.number("per_unit_storage_throughput")
+    sku = deployment if throughput is None else f"{deployment}-{throughput:g}"
+    return [Meter("shared_storage", f"Lustre {sku}", sku, size_gib * resource.count, "GiB-month")]
+
+
+def _endpoint(resource: Resource, context: Context) -> Reading:
+    if _is_gateway(resource):
+        return []
+    hourly = Meter("interface_endpoints", "interface endpoint", "interface_endpoint_hour", resource.count, "hour")
+    others = [each for each in context.resources.all if each.kind == resource.kind and not _is_gateway(each)]
+    role, name = "interface_endpoint_data", "data through the endpoint"
+    return [hourly, *by_use(context, role, name, "interface_endpoint_gb", "GB-month", 1 / len(others))]
+
+
+def _is_gateway(endpoint: Resource) -> bool:
+    # Those of S3 and DynamoDB; they cost nothing (VPC user guide, "Gateway endpoints").
+    return endpoint.text("vpc_endpoint_type", "Gateway") == "Gateway"
+
+
+def _reservation(resource: Resource, context: Context) -> Reading:
+    nodes, instance_type = resource.number("instance_count"), resource.text("instance_type")
+    if nodes is None or not instance_type:
+        return [NotPriced("instance_count or instance_type is not known before apply")]
+    return node_meters(context, "reserved", instance_type, nodes * resource.count)
+
+
+def _block(resource: Resource, context: Context) -> Reading:
+    offering = context.resources.linked(resource, "aws_ec2_capacity_block_offering")
+    nodes = None if offering is None else offering.number("instance_count")
+    if offering is None or nodes is None or not offering.text("instance_type"):
+        return [NotPriced("the offering that it buys is not in the documents")]
+    return node_meters(context, "capacity_block", offering.text("instance_type"), nodes)
+
+
+def _group(resource: Resource, context: Context) -> Reading:
+    # A group that a variable holds back until its block begins is billed at its full size.
+    nodes = resource.number("desired_capacity", resource.number("max_size"))
+    return _launched(resource, context, nodes, _on_demand(resource, nodes or 0))
+
+
+def _node_group(resource: Resource, context: Context) -> Reading:
+    nodes = resource.block_number("desired_size", "scaling_config")
+    return _launched(resource, context, nodes, 0.0 if resource.text("capacity_type") == "SPOT" else nodes or 0)
+
+
+def _launched(resource: Resource, context: Context, nodes: float | None, on_demand: float) -> Reading:
+    """Nodes that a launch template starts, and their disks; those in a reservation are billed with that."""
+    template = context.resources.linked(resource, "aws_launch_template")
+    if template is None or nodes is None:
+        return [NotPriced("its launch template or its number of nodes is not in the documents")]
+    instance_type = template.text("instance_type")
+    if not instance_type:
+        return [NotPriced(f"{template.address} names no instance type")]
+    target = template.block("capacity_reservation_specification", "capacity_reservation_target")
+    held = any(context.resources.linked(template, kind) is not None for kind in RESERVATIONS)
+    bought: Reading = []
+    if not held and target.get("capacity_reservation_id"):
+        bought = [NotPriced("its nodes run in capacity that was bought elsewhere")]
+    elif not held:
+        bought = [
+            *node_meters(context, "on_demand", instance_type, on_demand * resource.count),
+            *node_meters(context, "spot", instance_type, (nodes - on_demand) * resource.count),
+        ]
+    return [*bought, *_root_disks(template, context, instance_type, nodes * resource.count)]
+
+
+RESERVATIONS: Final = ("aws_ec2_capacity_reservation", "aws_ec2_capacity_block_reservation")
+
+
+def _on_demand(group: Resource, nodes: float) -> float:
+    distribution = group.block("mixed_instances_policy", "instances_distribution")
+    if not distribution:
+        return nodes
+    base = min(nodes, float(distribution.get("on_demand_base_capacity") or 0))
+    given = distribution.get("on_demand_percentage_above_base_capacity")
+    percentage = 100.0 if given is None else float(given)
+    return base + ceil((nodes - base) * percentage / 100 - 1e-9)
+
+
+def _root_disks(template: Resource, context: Context, instance_type: str, nodes: float) -> Reading:
+    size_gib = 0.0
+    for mapping in template.blocks("block_device_mappings"):
+        disk = mapping.get("ebs") or {}
+        disk = disk[0] if isinstance(disk, list) else disk
+        if disk.get("volume_type") != "gp3" or disk.get("iops") or disk.get("throughput"):
+            return [NotPriced(f"{template.address}: only gp3 disks at their baseline have a price in the catalog")]
+        size_gib += float(disk.get("volume_size") or 0)
+    return disk_meters(context, instance_type, nodes * size_gib)
+
+
+def _control_plane(resource: Resource, _: Context) -> Reading:
+    if resource.block("upgrade_policy").get("support_type") != "STANDARD":
+        return [NotPriced("extended support costs more in its time, and has no price in the catalog")]
+    return [Meter("control_plane", "EKS control plane", "kubernetes_control_plane_hour", resource.count, "hour")]
+
+
+READERS: Final[dict[str, Reader]] = {
+    "aws_autoscaling_group": _group,
+    "aws_cloudwatch_log_group": _log_group,
+    "aws_ec2_capacity_block_reservation": _block,
+    "aws_ec2_capacity_reservation": _reservation,
+    "aws_eip": _address,
+    "aws_eks_cluster": _control_plane,
+    "aws_eks_node_group": _node_group,
+    "aws_flow_log": _flow_log,
+    "aws_fsx_lustre_file_system": _lustre,
+    "aws_kms_key": _key,
+    "aws_nat_gateway": _nat_gateway,
+    "aws_s3_bucket": _bucket,
+    "aws_vpc_endpoint": _endpoint,
+}

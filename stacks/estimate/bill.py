@@ -1,0 +1,197 @@
+"""Resources to a bill: what each is billed for, at the catalog's prices."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from math import fsum
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from planner.cost import HOURS_PER_MONTH
+from planner.errors import SpecError
+from planner.plan import Usage
+from provider_catalog.catalog import Catalog
+from provider_catalog.facts import Provenance
+from provider_catalog.prices import PriceBook
+from stacks.estimate.documents import Resource, Resources, clusters, read_resources
+from stacks.estimate.meters import Context, Meter, NotPriced
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the bill of a resource."""
+
+    resource: Resource
+    meter: Meter
+    unit_price_usd: float | None
+    """None: no source knows it."""
+    provenance: Provenance | None
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """Quantity times unit price; a month has 730 hours."""
+        if self.unit_price_usd is None:
+            return None
+        return self.meter.quantity * self.unit_price_usd / (HOURS_PER_MONTH if self.monthly else 1)
+
+    @property
+    def monthly(self) -> bool:
+        """Whether the unit is a month of something."""
+        return self.meter.unit.endswith("-month")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The bill of one cluster's resources."""
+
+    name: str
+    region: str | None
+    prices_as_of: str
+    lines: tuple[Line, ...]
+    free: tuple[Resource, ...]
+    not_priced: tuple[tuple[Resource, str], ...]
+    """Resources that may be billed and have no line, with the reason."""
+    usage: Usage | None
+    usage_source: str
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """Sum of the lines with a known price; None where no line has one."""
+        known = [line.usd_per_hour for line in self.lines if line.usd_per_hour is not None]
+        return fsum(known) if known else None
+
+    @property
+    def unknown(self) -> tuple[Line, ...]:
+        """Lines whose price nobody has sourced; the sum leaves them out."""
+        return tuple(line for line in self.lines if line.unit_price_usd is None)
+
+    def usd_per_hour_by_role(self) -> dict[str, float]:
+        """Known amounts by the role that the plan's bill gives them."""
+        by_role: dict[str, float] = defaultdict(float)
+        for line in self.lines:
+            by_role[line.meter.role] += line.usd_per_hour or 0.0
+        return dict(by_role)
+
+
+def estimate(
+    paths: Sequence[Path], catalog: Catalog, usage: Path | None = None, region: str | None = None
+) -> tuple[Estimate, ...]:
+    """The bill of each cluster whose resources lie at `paths`, by name.
+
+    Args:
+        paths: Output folders of synth, or output of `terraform show -json`.
+        catalog: Where prices come from.
+        usage: A cost.json, or a YAML or JSON file with the fields of `Usage`; None: the cost.json beside the documents.
+        region: Where prices are looked up when the documents do not say.
+
+    Raises:
+        SpecError: nothing can be read there, or the usage is wrong.
+    """
+    given = None if usage is None else (read_usage(usage), str(usage))
+    found = []
+    for name, files in clusters(paths).items():
+        assumed = given or _usage_beside(files)
+        found.append(_estimate(name, read_resources(files, region), catalog, *assumed))
+    return tuple(found)
+
+
+def read_usage(path: Path) -> Usage:
+    """The usage in a cost.json, or in a file that holds nothing else.
+
+    Raises:
+        SpecError: the file cannot be read, or a field is wrong.
+    """
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = document.get("usage", document)
+        return Usage.model_validate(fields)
+    except OSError as error:
+        raise SpecError(f"--usage {path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SpecError(
+            f"--usage {path}: {where}: {first['msg']}; allowed are {', '.join(Usage.model_fields)}"
+        ) from None
+    except (AttributeError, ValueError, yaml.YAMLError):
+        raise SpecError(f"--usage {path}: no mapping; give a cost.json, or {', '.join(Usage.model_fields)}") from None
+
+
+def _usage_beside(files: Sequence[Path]) -> tuple[Usage | None, str]:
+    for file in files:
+        beside = file.with_name("cost.json")
+        if beside.is_file() and "usage" in json.loads(beside.read_text(encoding="utf-8")):
+            return read_usage(beside), str(beside)
+    return None, ""
+
+
+def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | None, usage_source: str) -> Estimate:
+    gpu_types = frozenset(name for _, name in catalog.instance_types)
+    context = Context(resources, usage, gpu_types)
+    lines: list[Line] = []
+    free: list[Resource] = []
+    not_priced: list[tuple[Resource, str]] = []
+    for resource in resources.all:
+        cloud = _cloud(resource.kind)
+        reader = None if cloud is None else cloud.READERS.get(resource.kind)
+        if cloud is None or reader is None:
+            if cloud is not None and resource.kind in cloud.FREE:
+                free.append(resource)
+            else:
+                not_priced.append((resource, "no price of its kind is known to the estimate"))
+            continue
+        reading = reader(resource, context)
+        meters = [meter for meter in reading if isinstance(meter, Meter)]
+        not_priced += [(resource, each.reason) for each in reading if isinstance(each, NotPriced)]
+        if not reading:
+            free.append(resource)
+        elif meters and resources.region is None:
+            not_priced.append((resource, "the documents name no region; give --region"))
+        else:
+            place = (cloud.PROVIDER, resources.region or "", resources.zone)
+            lines += [_line(resource, meter, catalog.prices, place) for meter in meters]
+    return Estimate(
+        name=name,
+        region=resources.region,
+        prices_as_of=catalog.prices_as_of,
+        lines=tuple(lines),
+        free=tuple(free),
+        not_priced=tuple(not_priced),
+        usage=usage,
+        usage_source=usage_source,
+    )
+
+
+def _line(resource: Resource, meter: Meter, prices: PriceBook, place: tuple[str, str, str | None]) -> Line:
+    provider, region, zone = place
+    if meter.option is not None:
+        instance = prices.instance(provider, region, meter.sku, meter.option, zone)
+        if instance is None:
+            return Line(resource, meter, None, None)
+        return Line(resource, meter, instance.usd_per_hour, instance.provenance)
+    service = prices.service(provider, region, meter.sku)
+    if service is None:
+        return Line(resource, meter, None, None)
+    return Line(resource, meter, service.unit_price_usd, service.provenance)
+
+
+def _cloud(kind: str) -> ModuleType | None:
+    """The module that reads resources of a Terraform provider, named after the provider's prefix."""
+    name = f"stacks.estimate.{kind.split('_', 1)[0]}"
+    module = import_module(name) if find_spec(name) else None
+    return module if module is not None and hasattr(module, "READERS") else None
+
+
+def lines_by_resource(lines: Iterable[Line]) -> dict[tuple[str, str], list[Line]]:
+    """Lines by stack and address, in the order of the documents."""
+    grouped: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    for line in lines:
+        grouped[line.resource.stack, line.resource.address].append(line)
+    return dict(grouped)

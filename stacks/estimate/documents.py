@@ -1,0 +1,300 @@
+"""Resources from synthesized documents (`cdk.tf.json`) and from `terraform show -json` of a plan or a state."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from planner.errors import SpecError
+
+DOCUMENT: Final = "cdk.tf.json"
+LARGEST_DOCUMENT_BYTES: Final = 200_000_000
+
+_REFERENCE: Final = re.compile(r"\b([a-z][a-z0-9]*_[a-z0-9_]+\.[A-Za-z_][\w-]*)")
+"""A resource address within an expression."""
+_WHOLE: Final = re.compile(r"\$\{(?:(var)\.([\w-]+)|([a-z0-9_]+\.[\w-]+)\.([a-z0-9_]+))\}")
+"""An argument that is nothing but a variable, or an attribute of another resource."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource that Terraform manages."""
+
+    address: str
+    kind: str
+    """Type, such as `aws_nat_gateway`."""
+    stack: str
+    """Name of the document's folder or file."""
+    arguments: Mapping[str, Any]
+    references: frozenset[str]
+    """Addresses, without index, of the resources that its arguments refer to."""
+    count: int = 1
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string argument; `default` where it is missing or unknown before apply."""
+        value = self.arguments.get(name)
+        return default if value is None else str(value)
+
+    def number(self, name: str, default: float | None = None) -> float | None:
+        """A numeric argument; `default` where it is missing or unknown before apply."""
+        return _number(self.arguments.get(name), default)
+
+    def block_number(self, name: str, *blocks: str) -> float | None:
+        """A numeric argument of a nested block; None where it is missing or unknown before apply."""
+        return _number(self.block(*blocks).get(name), None)
+
+    def block(self, *names: str) -> Mapping[str, Any]:
+        """A nested block, the first of its kind; empty where there is none."""
+        found: Any = self.arguments
+        for name in names:
+            found = found.get(name) or {}
+            found = found[0] if isinstance(found, list) else found
+            if not isinstance(found, Mapping):
+                return {}
+        result: Mapping[str, Any] = found
+        return result
+
+    def blocks(self, name: str) -> list[Mapping[str, Any]]:
+        """All nested blocks of that name."""
+        found = self.arguments.get(name) or []
+        return [found] if isinstance(found, Mapping) else list(found)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a set of documents holds; links are followed within a document, places across all of them."""
+
+    all: tuple[Resource, ...]
+    data: tuple[Resource, ...]
+    """What is read and not managed: never billed, but resources refer to it."""
+    region: str | None
+    """Of the AWS provider, or the first location named; None where no document says."""
+    zone: str | None
+    """The one zone that the documents name by id or number."""
+
+    @cached_property
+    def _by_address(self) -> dict[tuple[str, str], Resource]:
+        return {(resource.stack, _bare(resource.address)): resource for resource in (*self.data, *self.all)}
+
+    def linked(self, resource: Resource, kind: str) -> Resource | None:
+        """The resource of `kind` that `resource` refers to."""
+        for reference in sorted(resource.references):
+            found = self._by_address.get((resource.stack, reference))
+            if found is not None and found.kind == kind:
+                return found
+        return None
+
+
+def clusters(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Documents at `paths` by cluster: folders (every `cdk.tf.json` below) and output of `terraform show -json`.
+
+    The cost.json beside a document names its cluster; documents without one make one cluster named after the first.
+
+    Raises:
+        SpecError: nothing is there.
+    """
+    found: dict[str, list[Path]] = {}
+    nameless: list[Path] = []
+    for file in dict.fromkeys(file for path in paths for file in _files(path)):
+        name = _cluster(file)
+        (nameless if name is None else found.setdefault(name, [])).append(file)
+    if nameless:
+        found.setdefault(_stack(nameless[0]), []).extend(nameless)
+    return found
+
+
+def read_resources(files: Sequence[Path], region: str | None = None) -> Resources:
+    """Resources of the documents of one cluster.
+
+    Args:
+        files: `cdk.tf.json` documents and output of `terraform show -json`.
+        region: Where prices are looked up when the documents do not say.
+
+    Raises:
+        SpecError: a file is no Terraform JSON, or the files name several regions.
+    """
+    resources: list[Resource] = []
+    data: list[Resource] = []
+    regions: list[str] = []
+    for file in files:
+        document = _read(file)
+        found, read = _of_document(document, _stack(file), file)
+        resources += found
+        data += read
+        regions += _provider_regions(document)
+    distinct = [region] if region else sorted({*regions, *_locations(resources)})
+    if len(distinct) > 1:
+        raise SpecError(f"the documents name several regions ({', '.join(distinct)}); give --region, or each apart")
+    return Resources(tuple(resources), tuple(data), distinct[0] if distinct else None, _zone(resources))
+
+
+def _stack(file: Path) -> str:
+    return file.resolve().parent.name if file.name == DOCUMENT else file.stem
+
+
+def _cluster(file: Path) -> str | None:
+    beside = file.with_name("cost.json")
+    if file.name != DOCUMENT or not beside.is_file():
+        return None
+    cluster = _json(beside).get("cluster")
+    return cluster if isinstance(cluster, str) else None
+
+
+def _files(path: Path) -> list[Path]:
+    wanted = f"name an output folder of synth, a {DOCUMENT} or the output of `terraform show -json`"
+    if not path.exists():
+        raise SpecError(f"{path}: no such file or folder; {wanted}")
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.rglob(DOCUMENT))
+    if not found:
+        raise SpecError(f"{path}: holds no {DOCUMENT}; {wanted}")
+    return found
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    document = _json(path)
+    if not {"resource", "planned_values", "values", "terraform"} & set(document):
+        raise SpecError(f"{path}: no Terraform document; give a {DOCUMENT} or the output of `terraform show -json`")
+    return document
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    if path.stat().st_size > LARGEST_DOCUMENT_BYTES:
+        raise SpecError(f"{path}: larger than the {LARGEST_DOCUMENT_BYTES:,} bytes that are read")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise SpecError(f"{path}: no JSON object; give a {DOCUMENT} or the output of `terraform show -json`")
+    return document
+
+
+def _of_document(document: Mapping[str, Any], stack: str, path: Path) -> tuple[list[Resource], list[Resource]]:
+    try:
+        if "planned_values" in document or "values" in document:
+            return list(_shown(document, stack, "managed")), list(_shown(document, stack, "data"))
+        return list(_synthesized(document, stack, "resource")), list(_synthesized(document, stack, "data"))
+    except (AttributeError, TypeError, KeyError) as error:
+        raise SpecError(f"{path}: not a Terraform document of a known shape ({error!r})") from error
+
+
+def _synthesized(document: Mapping[str, Any], stack: str, section: str) -> Iterator[Resource]:
+    kinds: Mapping[str, Mapping[str, Any]] = document.get(section, {})
+    arguments = {f"{kind}.{name}": given for kind, named in kinds.items() for name, given in named.items()}
+    variables = {name: given.get("default") for name, given in document.get("variable", {}).items()}
+    for address, given in arguments.items():
+        count = _number(given.get("count"), 1)
+        yield Resource(
+            address=address,
+            kind=address.split(".")[0],
+            stack=stack,
+            arguments={name: _resolved(value, variables, arguments) for name, value in given.items()},
+            references=frozenset(reference for text in _strings(given) for reference in _REFERENCE.findall(text)),
+            count=1 if count is None else int(count),
+        )
+
+
+def _shown(document: Mapping[str, Any], stack: str, mode: str) -> Iterator[Resource]:
+    values = document.get("planned_values") or document.get("values") or {}
+    # What was read while planning stands in the state before it.
+    before = document.get("prior_state", {}).get("values", {}) if mode == "data" else {}
+    references = dict(_configured(document.get("configuration", {}).get("root_module", {}), ""))
+    modules = (values.get("root_module", {}), before.get("root_module", {}))
+    shown = [each for module in modules for each in _modules(module) if each.get("mode", "managed") == mode]
+    # A state has no configuration: whatever holds another resource's id refers to it.
+    identified = {
+        (each.get("values") or {}).get(key): _bare(each["address"]) for each in shown for key in ("id", "arn")
+    }
+    identified.pop(None, None)
+    for each in shown:
+        arguments = each.get("values") or {}
+        bare = _bare(each["address"])
+        by_id = {identified[text] for text in _strings(arguments) if text in identified} - {bare}
+        yield Resource(
+            # References to data are found by the same pattern as those to resources.
+            address=each["address"].replace("data.", "", 1) if mode == "data" else each["address"],
+            kind=each["type"],
+            stack=stack,
+            arguments=arguments,
+            references=frozenset(references.get(bare, frozenset()) | by_id),
+        )
+
+
+def _modules(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from module.get("resources", [])
+    for child in module.get("child_modules", []):
+        yield from _modules(child)
+
+
+def _configured(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, frozenset[str]]]:
+    for each in module.get("resources", []):
+        found = (reference for text in _strings(each.get("expressions", {})) for reference in _REFERENCE.findall(text))
+        yield prefix + each["address"], frozenset(prefix + reference for reference in found)
+    for name, call in module.get("module_calls", {}).items():
+        yield from _configured(call.get("module", {}), f"{prefix}module.{name}.")
+
+
+def _provider_regions(document: Mapping[str, Any]) -> Iterator[str]:
+    given: Any = document.get("provider", {})
+    configured = [each for named in given.values() for each in (named if isinstance(named, list) else [named])]
+    for each in configured:
+        if isinstance(each.get("region"), str):
+            yield each["region"]
+    for each in document.get("configuration", {}).get("provider_config", {}).values():
+        region = each.get("expressions", {}).get("region", {}).get("constant_value")
+        if isinstance(region, str):
+            yield region
+
+
+def _locations(resources: Iterable[Resource]) -> Iterator[str]:
+    for resource in resources:
+        # Azure places every resource; the newest AWS provider says the region in every resource too.
+        for name in ("location", "region"):
+            value = resource.arguments.get(name)
+            if isinstance(value, str) and value and "${" not in value and value != "global":
+                yield value
+
+
+def _zone(resources: Iterable[Resource]) -> str | None:
+    found = set()
+    for resource in resources:
+        zone = resource.arguments.get("availability_zone_id") or resource.arguments.get("zone")
+        zones = resource.arguments.get("zones") or ([zone] if zone else [])
+        found |= {text for text in zones if isinstance(text, str) and "${" not in text}
+    return found.pop() if len(found) == 1 else None
+
+
+def _resolved(value: Any, variables: Mapping[str, Any], arguments: Mapping[str, Mapping[str, Any]]) -> Any:
+    whole = _WHOLE.fullmatch(value) if isinstance(value, str) else None
+    if whole is None:
+        return value
+    if whole.group(1):
+        return variables.get(whole.group(2), value)
+    return arguments.get(whole.group(3), {}).get(whole.group(4), value)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each)
+
+
+def _bare(address: str) -> str:
+    return re.sub(r"\[[^\]]*\]", "", address)
+
+
+def _number(value: Any, default: float | None) -> float | None:
+    try:
+        return default if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return default

@@ -1,0 +1,226 @@
+"""The bill read back from Terraform resources: it is the plan's to the cent, and says what it cannot price."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from llmcluster.cli import cli
+from planner.errors import SpecError
+from planner.plan import Plan
+from provider_catalog.catalog import Catalog
+from stacks.app import SynthesizedStack, write_stacks
+from stacks.estimate.bill import Estimate, estimate
+from stacks.estimate.infracost import breakdown_json
+from stacks.planning import plan_specs
+
+EXAMPLES = tuple(sorted((Path(__file__).parent.parent / "clusters").glob("*.yaml")))
+SERVE = """
+model: Qwen/Qwen2.5-7B
+workload: {kind: inference, request_rate_per_s: 40}
+"""
+MATRIX = {
+    # Every way of buying, a demand that leaves nodes idle, and every file system with a price
+    "mixed": SERVE + "placement: {providers: [aws], instance_types: [g6e.xlarge]}\n"
+    "capacity: {demand: business-hours, interruption: tolerate}\nstorage: {shared_sku: SCRATCH_2, shared_tib: 3}\n",
+    "spot-gang": "model: {parameters: 13B}\nworkload: {kind: training, tokens: 2.0e+10, deadline_days: 20}\n"
+    "placement: {providers: [aws], regions: [us-east-2], instance_types: [p4d.24xlarge]}\n"
+    "capacity: {interruption: tolerate}\n",
+    "ohio": SERVE + "placement: {providers: [aws], regions: [us-east-2], instance_types: [p5.48xlarge]}\n",
+    "azure-mixed": SERVE + "placement: {providers: [azure], instance_types: [Standard_NC24ads_A100_v4]}\n"
+    "capacity: {demand: business-hours, interruption: tolerate}\n",
+    "azure-steady": SERVE + "placement: {providers: [azure], instance_types: [Standard_NC96ads_A100_v4]}\n"
+    "pin: {nodes: 3}\n",
+}
+
+
+class Written:
+    """Examples and matrix, planned and synthesized once."""
+
+    def __init__(self, folder: Path) -> None:
+        specs = list(EXAMPLES)
+        for name, text in MATRIX.items():
+            specs.append(folder / f"{name}.yaml")
+            specs[-1].write_text(f"name: {name}\n{text}")
+        planned = plan_specs(specs, Catalog.load())
+        self.plans: dict[str, Plan] = {entry.plan.name: entry.plan for entry in planned}
+        self.out = folder / "out"
+        self.stacks: list[SynthesizedStack] = write_stacks(planned, Catalog.load(), self.out)
+
+    def document(self, cluster: str, role: str) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads((self.out / "stacks" / f"{cluster}-{role}" / "cdk.tf.json").read_text())
+        return read
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    return Written(tmp_path_factory.mktemp("estimate"))
+
+
+@pytest.fixture(scope="module")
+def estimates(written: Written) -> dict[str, Estimate]:
+    return {each.name: each for each in estimate([written.out], Catalog.load())}
+
+
+def test_the_matrix_covers_every_way_of_buying(written: Written) -> None:
+    for provider in ("aws", "azure"):
+        bought = [plan.choice.purchase for plan in written.plans.values() if plan.choice.provider == provider]
+        assert any(purchase.reserved_nodes for purchase in bought)
+        assert any(purchase.spot_nodes for purchase in bought)
+        assert any(purchase.on_demand_nodes for purchase in bought)
+
+
+def test_resources_cost_what_the_plan_says_to_the_cent(written: Written, estimates: dict[str, Estimate]) -> None:
+    assert set(estimates) == set(written.plans)
+    for name, plan in written.plans.items():
+        planned: dict[str, float] = {}
+        for item in plan.cost.items:
+            planned[item.role] = planned.get(item.role, 0.0) + (item.usd_per_hour or 0.0)
+        estimated = estimates[name]
+        assert {role: pytest.approx(usd, abs=1e-9) for role, usd in planned.items()} == (
+            estimated.usd_per_hour_by_role()
+        ), name
+        assert estimated.usd_per_hour == pytest.approx(plan.cost.usd_per_hour, rel=1e-12)
+        assert len(estimated.unknown) == len(plan.cost.unknown)
+
+
+def test_a_change_in_the_document_alone_shows(written: Written, tmp_path: Path) -> None:
+    document = written.document("llama-65b-training", "compute")
+    document["resource"]["aws_ec2_capacity_reservation"]["reserved"]["instance_count"] -= 1
+    path = tmp_path / "cdk.tf.json"
+    path.write_text(json.dumps(document))
+    cost = written.out / "stacks" / "llama-65b-training-compute" / "cost.json"
+    (found,) = estimate([path], Catalog.load(), usage=cost)
+    planned = json.loads(cost.read_text())["total_usd_per_hour"]
+    price = Catalog.load().prices.instance("aws", "us-east-1", "p4d.24xlarge", "on-demand")
+    assert price is not None
+    assert found.usd_per_hour == pytest.approx(planned - price.usd_per_hour)
+
+
+def test_without_a_usage_what_is_billed_by_use_is_named_and_not_free(written: Written, tmp_path: Path) -> None:
+    (tmp_path / "cdk.tf.json").write_text(json.dumps(written.document("quickstart", "network")))
+    (found,) = estimate([tmp_path], Catalog.load())
+    reasons = {resource.address: reason for resource, reason in found.not_priced}
+    assert "--usage" in reasons["aws_nat_gateway.cluster"]
+    # The gateway itself is billed by the hour, used or not
+    assert "nat_gateway" in found.usd_per_hour_by_role()
+
+
+def test_a_kind_it_does_not_know_is_listed(tmp_path: Path) -> None:
+    document = {"resource": {"aws_lb": {"front": {"name": "front"}}}, "provider": {"aws": [{"region": "us-east-1"}]}}
+    (tmp_path / "cdk.tf.json").write_text(json.dumps(document))
+    (found,) = estimate([tmp_path], Catalog.load())
+    assert found.usd_per_hour is None
+    assert [resource.kind for resource, _ in found.not_priced] == ["aws_lb"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing", None, "no such file"),
+        ("broken.json", "{", "no JSON object"),
+        ("list.json", "[]", "no JSON object"),
+        ("other.json", '{"a": 1}', "no Terraform document"),
+        ("shape.json", '{"resource": ["x"]}', "not a Terraform document"),
+    ],
+)
+def test_what_is_no_terraform_is_refused(name: str, content: str | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(SpecError, match=message):
+        estimate([tmp_path / name], Catalog.load())
+
+
+@pytest.mark.parametrize(
+    ("usage", "message"), [("[1]", "no mapping"), ("nat_gb: 3", "nat_gb"), (None, "cannot be read")]
+)
+def test_a_wrong_usage_is_refused(usage: str | None, message: str, written: Written, tmp_path: Path) -> None:
+    path = tmp_path / "usage.yaml"
+    if usage is not None:
+        path.write_text(usage)
+    with pytest.raises(SpecError, match=message):
+        estimate([written.out], Catalog.load(), usage=path)
+
+
+# Required and allowed fields by definition, as infracost/infracost publishes them in schema/infracost.schema.json
+# (commit cffbc23da5189e8e7dbe11917028ce5c019ea772); amounts are strings or null.
+INFRACOST = {
+    "Root": (
+        "version metadata currency projects totalHourlyCost totalMonthlyCost pastTotalHourlyCost pastTotalMonthlyCost"
+        " diffTotalHourlyCost diffTotalMonthlyCost timeGenerated summary",
+        "totalMonthlyUsageCost pastTotalMonthlyUsageCost diffTotalMonthlyUsageCost runId shareUrl cloudUrl",
+    ),
+    "Metadata": (
+        "infracostCommand vcsBranch vcsCommitSha vcsCommitAuthorName vcsCommitAuthorEmail vcsCommitTimestamp"
+        " vcsCommitMessage",
+        "",
+    ),
+    "Project": ("name displayName metadata pastBreakdown breakdown diff summary", ""),
+    "Breakdown": ("resources totalHourlyCost totalMonthlyCost totalMonthlyUsageCost", "freeResources"),
+    "Resource": (
+        "name metadata",
+        "resourceType tags hourlyCost monthlyCost monthlyUsageCost costComponents subresources",
+    ),
+    "CostComponent": (
+        "name unit hourlyQuantity monthlyQuantity price hourlyCost monthlyCost priceNotFound",
+        "usageBased",
+    ),
+    "Summary": (
+        "",
+        "totalDetectedResources totalSupportedResources totalUnsupportedResources totalUsageBasedResources"
+        " totalNoPriceResources unsupportedResourceCounts noPriceResourceCounts",
+    ),
+}
+AMOUNTS = ("Cost", "Quantity", "price")
+
+
+def check(definition: str, given: dict[str, Any]) -> None:
+    required, allowed = (set(names.split()) for names in INFRACOST[definition])
+    assert required <= set(given) <= required | allowed, definition
+    for name, value in given.items():
+        if name.endswith(AMOUNTS):
+            assert value is None or (isinstance(value, str) and float(value) >= 0), name
+
+
+def test_infracosts_readers_find_every_field_they_need(estimates: dict[str, Estimate]) -> None:
+    root = breakdown_json(list(estimates.values()))
+    assert root["version"] == "0.2"
+    datetime.fromisoformat(root["timeGenerated"])
+    check("Root", root)
+    check("Metadata", root["metadata"])
+    check("Summary", root["summary"])
+    hourly = 0.0
+    for project in root["projects"]:
+        check("Project", project)
+        check("Summary", project["summary"])
+        assert {"path", "type"} <= set(project["metadata"])
+        for part in ("breakdown", "pastBreakdown", "diff"):
+            check("Breakdown", project[part])
+        for resource in [*project["breakdown"]["resources"], *project["breakdown"]["freeResources"]]:
+            check("Resource", resource)
+            for component in resource.get("costComponents", []):
+                check("CostComponent", component)
+                assert component["priceNotFound"] == (component["price"] is None)
+        hourly += float(project["breakdown"]["totalHourlyCost"] or 0)
+    assert hourly == pytest.approx(sum(each.usd_per_hour or 0 for each in estimates.values()))
+    assert float(root["totalMonthlyCost"]) == pytest.approx(730 * hourly)
+    assert root["summary"]["totalDetectedResources"] == sum(
+        project["summary"]["totalDetectedResources"] for project in root["projects"]
+    )
+
+
+def test_the_command_prints_all_three_forms(written: Written) -> None:
+    folder = str(written.out)
+    text = CliRunner().invoke(cli, ["cost", folder])
+    assert text.exit_code == 0, text.output
+    assert "aws_fsx_lustre_file_system.shared" in text.stdout
+    assert "azurerm_private_dns_zone.blob" in text.stdout
+    document = json.loads(CliRunner().invoke(cli, ["cost", folder, "--json"]).stdout)
+    assert {each["cluster"] for each in document} == set(written.plans)
+    infracost = json.loads(CliRunner().invoke(cli, ["cost", folder, "--format", "infracost"]).stdout)
+    assert infracost["currency"] == "USD"
+    refused = CliRunner().invoke(cli, ["cost", str(EXAMPLES[0]), "--format", "infracost"])
+    assert refused.exit_code == 2
