@@ -23,8 +23,11 @@ def cli() -> None:
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.option("--lock", is_flag=True, help="Keep this plan beside the spec; synth then reproduces it byte for byte.")
+@click.option(
+    "--max-usd-per-month", type=click.FloatRange(min=0, min_open=True), help="Exit 3 with the nearest plan above it."
+)
 @click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
-def plan(spec: Path, as_json: bool, lock: bool, prices: Path | None) -> None:
+def plan(spec: Path, as_json: bool, lock: bool, max_usd_per_month: float | None, prices: Path | None) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes():
         from llmcluster.catalog.staleness import warn_of_age
@@ -34,7 +37,8 @@ def plan(spec: Path, as_json: bool, lock: bool, prices: Path | None) -> None:
         from stacks.specs import load_spec, priced_catalog
 
         loaded = load_spec(spec)
-        decided = make_plan(loaded.spec, loaded.architecture, priced_catalog(Catalog.load(), loaded, prices))
+        catalog = priced_catalog(Catalog.load(), loaded, prices)
+        decided = make_plan(loaded.spec, loaded.architecture, catalog, max_usd_per_month)
         warn_of_age(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)
@@ -124,21 +128,71 @@ def size(
 
 
 @cli.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON, as --format json does.")
+@click.option("--format", "form", type=click.Choice(["text", "json", "infracost"]), default="text", show_default=True)
+@click.option(
+    "--usage", type=click.Path(path_type=Path), help="What is billed by use: a cost.json, or its usage alone."
+)
+@click.option("--region", help="Where resources are priced when they do not say.")
+@click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
+def cost(
+    paths: tuple[Path, ...], as_json: bool, form: str, usage: Path | None, region: str | None, prices: Path | None
+) -> None:
+    """Print the bill of PATH, line by line with the source of every price.
+
+    PATH is a spec (a locked plan is taken as it stands), or what Terraform would build: an output folder of synth, or
+    the output of `terraform show -json`. The latter is priced from its resources alone, without the plan.
+    """
+    with exit_codes():
+        from llmcluster.bill_output import cost_output
+
+        cost_output(paths, "json" if as_json else form, usage, region, prices)
+
+
+@cli.command()
 @click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the reclaims of Spot nodes.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
-def cost(spec: Path, as_json: bool, prices: Path | None) -> None:
-    """Print the bill of SPEC, line by line with the source of every price; a locked plan is taken as it stands."""
+def mix(spec: Path, seed: int, as_json: bool, prices: Path | None) -> None:
+    """Compare ways to buy the cluster of SPEC: policies over a simulated year, or what a run could be bought as."""
     with exit_codes():
-        from llmcluster.report import print_cost
-        from provider_catalog.catalog import Catalog
-        from stacks.planning import plan_specs
+        from llmcluster.mix_output import mix_output
 
-        decided = plan_specs([spec], Catalog.load(), prices)[0].plan
-        if as_json:
-            click.echo(decided.cost.model_dump_json(indent=2))
-        else:
-            print_cost(decided)
+        mix_output(spec, seed, as_json, prices)
+
+
+@cli.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--json", "form", flag_value="json", help="Print as JSON.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print as Markdown, for a pull request.")
+@click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
+def diff(old: Path, new: Path, form: str | None, prices: Path | None) -> None:
+    """Say what changed from OLD to NEW, money first, then the decision and why.
+
+    Each is a spec (a locked plan is taken as it stands), a locked plan, or an output folder of synth.
+    """
+    with exit_codes():
+        from llmcluster.diff_output import diff_output
+
+        diff_output(old, new, form or "text", prices)
+
+
+@cli.command()
+@click.argument("spec", required=False, type=click.Path(path_type=Path))
+@click.option("--co2", "grid", metavar="GRID", help="Also print emissions on the grid of a country, such as us or de.")
+@click.option("--guide", is_flag=True, help="Work the hardware guide's example of a 13B model from its parts.")
+@click.option("--peers", is_flag=True, help="Compare AMD's servers with NVIDIA's at equal compute.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
+def compare(spec: Path | None, grid: str | None, guide: bool, peers: bool, as_json: bool, prices: Path | None) -> None:
+    """Compare SPEC on every cloud and on servers of one's own: cost, range, break-even month, CO2."""
+    with exit_codes():
+        from llmcluster.compare_output import compare_output
+
+        compare_output(spec, grid=grid, guide=guide, peers=peers, as_json=as_json, prices=prices)
 
 
 @cli.group()

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from planner.parallelism import Layout
-from planner.plan import InferencePerformance, Plan
+from planner.plan import Cost, InferencePerformance, Plan
 
 if TYPE_CHECKING:
     from stacks.app import SynthesizedStack
@@ -20,26 +20,26 @@ REJECTIONS_SHOWN = 4
 
 def print_plan(plan: Plan) -> None:
     """Print a plan: decision, memory, layout, performance, purchase mix, cost, alternatives, rejections."""
-    console = _console()
-    console.rule(f"[bold]{plan.name}[/]", align="left")
-    console.print(decision(plan), highlight=False, soft_wrap=True)
-    console.print(_memory_table(plan))
+    screen = console()
+    screen.rule(f"[bold]{plan.name}[/]", align="left")
+    screen.print(decision(plan), highlight=False, soft_wrap=True)
+    screen.print(_memory_table(plan))
     for label, text in _facts(plan):
-        console.print(f"[bold]{label:<12}[/] {text}", highlight=False)
-    _print_bill(console, plan)
+        screen.print(f"[bold]{label:<12}[/] {text}", highlight=False)
+    _print_bill(screen, plan)
     if plan.alternatives:
-        console.print("[bold]alternatives[/]", highlight=False)
+        screen.print("[bold]alternatives[/]", highlight=False)
         for other in plan.alternatives[:ALTERNATIVES_SHOWN]:
             where = f"{other.nodes} x {other.instance_type} ({other.region})"
-            console.print(f"  {where}, {layout_name(other.layout)}: {other.reason}", highlight=False)
-        _print_rest(console, len(plan.alternatives) - ALTERNATIVES_SHOWN)
+            screen.print(f"  {where}, {layout_name(other.layout)}: {other.reason}", highlight=False)
+        _print_rest(screen, len(plan.alternatives) - ALTERNATIVES_SHOWN)
     if plan.rejected:
-        console.print("[bold]rejected[/]", highlight=False)
+        screen.print("[bold]rejected[/]", highlight=False)
         for rejection in plan.rejected[:REJECTIONS_SHOWN]:
-            console.print(f"  {rejection.candidate}: {rejection.reason}", highlight=False)
-        _print_rest(console, len(plan.rejected) - REJECTIONS_SHOWN)
+            screen.print(f"  {rejection.candidate}: {rejection.reason}", highlight=False)
+        _print_rest(screen, len(plan.rejected) - REJECTIONS_SHOWN)
     for note in plan.notes:
-        console.print(f"[yellow]note[/] {note}", highlight=False)
+        screen.print(f"[yellow]note[/] {note}", highlight=False)
 
 
 def decision(plan: Plan) -> str:
@@ -61,17 +61,17 @@ def layout_name(layout: Layout) -> str:
 
 def print_where(stacks: Sequence["SynthesizedStack"]) -> None:
     """Print where the stacks of a cluster lie."""
-    console = _console()
+    screen = console()
     for stack in stacks:
         hcl = f" (for review: {stack.hcl_folder})" if stack.hcl_folder else ""
-        console.print(f"[bold]{stack.role:<12}[/] {stack.folder}{hcl}", highlight=False, soft_wrap=True)
-    console.print()
+        screen.print(f"[bold]{stack.role:<12}[/] {stack.folder}{hcl}", highlight=False, soft_wrap=True)
+    screen.print()
 
 
 def print_cost(plan: Plan) -> None:
     """Print the bill line by line, each with the source of its price."""
-    console = _console()
-    console.print(decision(plan), highlight=False, soft_wrap=True)
+    screen = console()
+    screen.print(decision(plan), highlight=False, soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("item", "quantity", "unit price", "USD/h", "price from"):
         table.add_column(column, justify="right" if column in {"quantity", "unit price", "USD/h"} else "left")
@@ -80,13 +80,14 @@ def print_cost(plan: Plan) -> None:
         unit_price = "unknown" if item.unit_price_usd is None else f"{item.unit_price_usd:,.4g} / {item.unit}"
         hourly = "unknown" if item.usd_per_hour is None else f"{item.usd_per_hour:,.4f}"
         table.add_row(item.name, f"{item.quantity:,.1f}", unit_price, hourly, source)
-    console.print(table)
-    _print_totals(console, plan)
+    screen.print(table)
+    _print_totals(screen, plan)
 
 
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+def console() -> Console:
+    """The terminal's width; 120 columns where the output is no terminal."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=120)
 
 
 def _promise(plan: Plan) -> str:
@@ -145,7 +146,7 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
     yield "bought", f"{mix}: {purchase.reason}"
 
 
-def _print_bill(console: Console, plan: Plan) -> None:
+def _print_bill(screen: Console, plan: Plan) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("cost item")
     table.add_column("USD/h", justify="right")
@@ -153,23 +154,48 @@ def _print_bill(console: Console, plan: Plan) -> None:
     for item in plan.cost.items:
         hourly = "unknown" if item.usd_per_hour is None else f"{item.usd_per_hour:,.3f}"
         table.add_row(item.name, hourly, item.provenance.as_of)
-    console.print(table)
-    _print_totals(console, plan)
+    screen.print(table)
+    _print_totals(screen, plan)
 
 
-def _print_totals(console: Console, plan: Plan) -> None:
+def _print_totals(screen: Console, plan: Plan) -> None:
     cost = plan.cost
     if cost.usd_per_hour is None or cost.usd_per_month is None:
-        console.print("[bold]cost[/]         unknown: no sourced price for the compute", highlight=False)
+        screen.print("[bold]cost[/]         unknown: no sourced price for the compute", highlight=False)
         return
     parts = [f"{cost.usd_per_hour:,.2f} USD/h", f"{cost.usd_per_month:,.0f} USD/month (730 h)"]
+    if cost.usd_per_run is None and cost.usd_per_year is not None:
+        parts.append(f"{cost.usd_per_year:,.0f} USD/year")
     if cost.usd_per_run is not None:
         parts.append(f"{cost.usd_per_run:,.0f} USD the run")
     if cost.usd_per_million_output_tokens is not None:
         parts.append(f"{cost.usd_per_million_output_tokens:,.2f} USD per million output tokens")
-    console.print(f"[bold]cost[/]         {', '.join(parts)}", highlight=False)
+    if cost.usd_per_million_training_tokens is not None:
+        parts.append(f"{cost.usd_per_million_training_tokens:,.4f} USD per million tokens trained")
+    screen.print(f"[bold]cost[/]         {', '.join(parts)}", highlight=False)
+    for label, text in _cost_parts(cost):
+        screen.print(f"[bold]{label:<12}[/] {text}", highlight=False)
 
 
-def _print_rest(console: Console, more: int) -> None:
+def _cost_parts(cost: Cost) -> Iterable[tuple[str, str]]:
+    for label, parts in (("by stack", cost.usd_per_hour_by_stack), ("by phase", cost.usd_per_hour_by_phase)):
+        total = sum(parts.values())
+        if total > 0:
+            yield label, ", ".join(f"{name.replace('_', ' ')} {usd / total:.1%}" for name, usd in parts.items())
+    if cost.tokens is not None:
+        yield (
+            "tokens",
+            f"{cost.tokens.input_usd_per_million:,.3f} USD per million in,"
+            f" {cost.tokens.output_usd_per_million:,.3f} out, the hour split by prefill and decode time",
+        )
+    if cost.range is not None:
+        bounds = cost.range
+        drivers = ", ".join(
+            f"{driver.name} {driver.low_usd:+,.0f}/{driver.high_usd:+,.0f}" for driver in bounds.drivers
+        )
+        yield "range", f"{bounds.low_usd:,.0f} to {bounds.high_usd:,.0f} USD a {bounds.period}: {drivers}"
+
+
+def _print_rest(screen: Console, more: int) -> None:
     if more > 0:
-        console.print(f"  and {more} more (--json shows all)", highlight=False)
+        screen.print(f"  and {more} more (--json shows all)", highlight=False)

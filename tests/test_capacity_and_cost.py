@@ -154,3 +154,70 @@ def test_the_budget_is_a_bound() -> None:
     with pytest.raises(InfeasibleError) as raised:
         serve(budget={"usd_per_month": 100})
     assert "the budget is 100" in raised.value.nearest[0].reason
+
+
+def train(tokens: float, **rest: Any) -> Plan:
+    document = {
+        "name": "run",
+        "model": "Qwen/Qwen2.5-7B",
+        "workload": {"kind": "training", "tokens": tokens, "global_batch_tokens": 1048576, "deadline_days": 60},
+        "placement": {"providers": ["aws"], "regions": ["us-east-1"], "instance_types": ["p4d.24xlarge"]},
+        **rest,
+    }
+    return plan(read_spec(document, "spec"), load_model("Qwen/Qwen2.5-7B", None), Catalog.load())
+
+
+def test_more_work_never_costs_less() -> None:
+    runs = [train(tokens).cost.usd_per_run or 0 for tokens in (1e9, 2e9, 1e10, 1e11)]
+    assert runs == sorted(runs)
+    served = [
+        serve(workload={"kind": "inference", "request_rate_per_s": rate}).cost.usd_per_hour or 0
+        for rate in (1, 10, 40, 160)
+    ]
+    assert served == sorted(served)
+
+
+def test_a_run_is_counted_by_stack_phase_and_token() -> None:
+    found = train(1e11)
+    cost, performance = found.cost, found.performance
+    assert isinstance(performance, TrainingPerformance)
+    assert cost.usd_per_run is not None
+    assert cost.usd_per_million_training_tokens == pytest.approx(cost.usd_per_run / 1e5)
+    assert sum(cost.usd_per_hour_by_stack.values()) == pytest.approx(cost.usd_per_hour)
+    assert sum(cost.usd_per_hour_by_phase.values()) == pytest.approx(cost.usd_per_hour)
+    lost = cost.usd_per_hour_by_phase["failures_and_checkpoints"]
+    assert lost == pytest.approx((cost.usd_per_hour or 0) * (1 - performance.goodput))
+
+
+def test_tokens_in_and_out_pay_for_the_hour_together() -> None:
+    workload = {"kind": "inference", "request_rate_per_s": 40, "prompt_tokens": 2000, "output_tokens": 500}
+    for demand, mean in (("constant", 1.0), ("business-hours", sum(BUSINESS_HOURS) / 168)):
+        found = serve(workload=workload, capacity={"demand": demand})
+        cost, tokens = found.cost, found.cost.tokens
+        assert found.performance.kind == "inference"
+        assert tokens is not None
+        out_per_hour = found.performance.tokens_per_s * mean * 3600 / 1e6
+        paid = out_per_hour * (tokens.output_usd_per_million + 4 * tokens.input_usd_per_million)
+        assert paid == pytest.approx(cost.usd_per_hour)
+        assert cost.usd_per_million_output_tokens == pytest.approx((cost.usd_per_hour or 0) / out_per_hour)
+        # A token read costs less than one written
+        assert tokens.input_usd_per_million < tokens.output_usd_per_million
+
+
+def test_the_range_is_around_the_expected_and_names_what_moves_it() -> None:
+    capacity = {"demand": "business-hours", "interruption": "tolerate"}
+    found = serve(capacity=capacity, placement={"providers": ["azure"], "instance_types": ["Standard_NC24ads_A100_v4"]})
+    bounds = found.cost.range
+    assert bounds is not None
+    assert bounds.period == "month"
+    assert bounds.expected_usd == found.cost.usd_per_month
+    assert bounds.low_usd <= bounds.expected_usd <= bounds.high_usd
+    drivers = {driver.name: driver for driver in bounds.drivers}
+    assert set(drivers) == {"Spot price", "utilisation", "throughput", "usage"}
+    assert all(driver.low_usd <= 0 <= driver.high_usd for driver in drivers.values())
+    assert bounds.high_usd - bounds.expected_usd == pytest.approx(sum(each.high_usd for each in drivers.values()))
+    # Spot cannot cost more than on-demand: that is what the scale set bids
+    unit = {item.role: item.unit_price_usd or 0 for item in found.cost.items}
+    spot = next(item for item in found.cost.items if item.role == "compute_spot")
+    dearest = spot.quantity * (unit["compute_on_demand"] - unit["compute_spot"]) * 730
+    assert drivers["Spot price"].high_usd == pytest.approx(dearest)

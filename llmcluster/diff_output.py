@@ -1,0 +1,151 @@
+"""What `llmcluster diff` prints: on a terminal, as JSON, and as Markdown for a pull request."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from llmcluster.report import console
+from planner.errors import SpecError
+from planner.plan import Plan
+from planner.plan_diff import Change, MoneyChange, PlanDiff, diff_plans
+from provider_catalog.catalog import Catalog
+from stacks.locks import LOCK_SUFFIX, read_plan
+from stacks.planning import plan_specs
+
+PLAN_FILE = "plan.json"
+
+
+def diff_output(old: Path, new: Path, form: str, prices: Path | None) -> None:
+    """Print what changed from OLD to NEW, each a spec, a locked plan or an output folder.
+
+    Raises:
+        SpecError: a path holds no plan, or the two sides have no cluster in common.
+    """
+    diffs = [diff_plans(*pair) for pair in _pairs(_plans(old, prices), _plans(new, prices), old, new)]
+    if form == "json":
+        print(json.dumps([each.model_dump(mode="json") for each in diffs], indent=2))
+    elif form == "markdown":
+        print("\n".join(markdown(each) for each in diffs), end="")
+    else:
+        for each in diffs:
+            _print(each)
+
+
+def _plans(path: Path, prices: Path | None) -> dict[str, Plan]:
+    if path.is_dir():
+        plans = [read_plan(file) for file in sorted(path.rglob(PLAN_FILE))]
+        if not plans:
+            raise SpecError(
+                f"{path}: holds no {PLAN_FILE}; name an output folder of synth, a spec or a {LOCK_SUFFIX} file"
+            )
+    elif path.suffix == ".json":
+        plans = [read_plan(path)]
+    else:
+        plans = [plan_specs([path], Catalog.load(), prices)[0].plan]
+    return {plan.name: plan for plan in plans}
+
+
+def _pairs(before: dict[str, Plan], after: dict[str, Plan], old: Path, new: Path) -> list[tuple[Plan, Plan]]:
+    if len(before) == len(after) == 1:
+        # Two versions of one cluster may bear different names.
+        return [(next(iter(before.values())), next(iter(after.values())))]
+    common = [name for name in before if name in after]
+    if not common:
+        raise SpecError(f"{old} and {new} have no cluster in common: {', '.join(before)} against {', '.join(after)}")
+    return [(before[name], after[name]) for name in common]
+
+
+def markdown(diff: PlanDiff) -> str:
+    """The difference as a comment on a pull request."""
+    title = diff.new_name if diff.old_name == diff.new_name else f"{diff.old_name} → {diff.new_name}"
+    lines = [f"### {title}: {_headline(diff)}", ""]
+    if diff.same:
+        return "\n".join([*lines, ""])
+    lines += ["| USD per | before | after | change |", "|---|--:|--:|--:|"]
+    lines += [
+        f"| {total.what} | {_usd(total.old_usd)} | {_usd(total.new_usd)} | {_change(total)} |" for total in diff.totals
+    ]
+    if diff.items:
+        lines += ["", "| line of the bill | before, USD/month | after, USD/month | by price | by quantity | why |"]
+        lines += ["|---|--:|--:|--:|--:|---|"]
+        lines += [
+            f"| {_cell(item.name)} | {_usd(item.old_usd_per_month)} | {_usd(item.new_usd_per_month)} |"
+            f" {item.by_price_usd:+,.2f} | {item.by_quantity_usd:+,.2f} | {_cell(item.why)} |"
+            for item in diff.items
+        ]
+    for heading, changes in (("decision", diff.decision), ("spec", diff.spec), ("catalog", diff.catalog)):
+        if changes:
+            lines += ["", f"| {heading} | before | after |", "|---|---|---|"]
+            lines += [f"| {_cell(each.what)} | {_cell(each.old)} | {_cell(each.new)} |" for each in changes]
+    if diff.causes:
+        lines += ["", *(f"- {cause}" for cause in diff.causes)]
+    return "\n".join([*lines, ""])
+
+
+def _print(diff: PlanDiff) -> None:
+    screen = console()
+    title = diff.new_name if diff.old_name == diff.new_name else f"{diff.old_name} to {diff.new_name}"
+    screen.rule(f"[bold]{title}[/]", align="left")
+    screen.print(_headline(diff), highlight=False)
+    if diff.same:
+        return
+    screen.print(_table(("USD per", "before", "after", "change"),
+        [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]))  # fmt: skip
+    if diff.items:
+        rows = [
+            (item.name, _usd(item.old_usd_per_month), _usd(item.new_usd_per_month), f"{item.by_price_usd:+,.2f}",
+             f"{item.by_quantity_usd:+,.2f}", item.why)
+            for item in diff.items
+        ]  # fmt: skip
+        screen.print(_table(("USD a month", "before", "after", "by price", "by quantity", "why"), rows))
+    for heading, changes in (("decision", diff.decision), ("spec", diff.spec), ("catalog", diff.catalog)):
+        for each in changes:
+            screen.print(f"[bold]{heading:<9}[/] {_line(each)}", highlight=False, markup=True)
+    for cause in diff.causes:
+        screen.print(f"[bold]why[/]       {cause}", highlight=False)
+
+
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 or column == "why" else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _line(change: Change) -> str:
+    return f"{change.what}: {change.old} -> {change.new}".replace("[", "\\[")
+
+
+def _headline(diff: PlanDiff) -> str:
+    if diff.same:
+        return "nothing changed"
+    wanted = {total.what: total for total in diff.totals}
+    total = wanted.get("run") or wanted.get("month")
+    if total is None or total.old_usd is None or total.new_usd is None:
+        return "the cost is not known on both sides"
+    if abs(total.new_usd - total.old_usd) < 0.005:
+        return f"costs the same, {_usd(total.new_usd)} USD a {total.what}"
+    return f"{_change(total)} USD a {total.what}, {_usd(total.old_usd)} to {_usd(total.new_usd)}"
+
+
+def _change(total: MoneyChange) -> str:
+    if total.old_usd is None or total.new_usd is None:
+        return ""
+    change = total.new_usd - total.old_usd
+    share = f" ({change / total.old_usd:+.1%})" if total.old_usd else ""
+    return f"{change:+,.2f}{share}"
+
+
+def _usd(amount: float | None) -> str:
+    if amount is None:
+        return "–"
+    return f"{amount:,.4f}" if 0 < amount < 0.1 else f"{amount:,.2f}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,137 @@
+"""`llmcluster diff`: money first, what changed, and whether the price or the thing bought moved."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from llmcluster.cli import cli
+from planner.optimizer import plan as make_plan
+from planner.plan import Plan
+from planner.plan_diff import diff_plans
+from provider_catalog.catalog import Catalog
+from stacks.locks import plan_json
+from stacks.specs import load_spec
+
+SPEC = """
+name: chat
+model: Qwen/Qwen2.5-7B
+workload: {{kind: inference, request_rate_per_s: {rate}}}
+placement: {{providers: [aws], instance_types: [{instance}]}}
+"""
+
+
+def spec(folder: Path, name: str = "a", rate: float = 40, instance: str = "g6e.xlarge") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(SPEC.format(rate=rate, instance=instance))
+    return path
+
+
+def planned(path: Path) -> Plan:
+    loaded = load_spec(path)
+    return make_plan(loaded.spec, loaded.architecture, Catalog.load())
+
+
+def dearer(plan: Plan, role: str, by: float) -> Plan:
+    """The same plan after the price of a line has moved, as a later catalog would have it."""
+    items = tuple(
+        item.model_copy(
+            update={"unit_price_usd": (item.unit_price_usd or 0) * by, "usd_per_hour": (item.usd_per_hour or 0) * by}
+        )
+        if item.role == role
+        else item
+        for item in plan.cost.items
+    )
+    total = sum(item.usd_per_hour or 0 for item in items)
+    cost = plan.cost.model_copy(update={"items": items, "usd_per_hour": total, "usd_per_month": total * 730})
+    stamp = plan.catalog.model_copy(update={"version": "0" * 12})
+    return plan.model_copy(update={"cost": cost, "catalog": stamp})
+
+
+def test_nothing_changed_is_said(tmp_path: Path) -> None:
+    plan = planned(spec(tmp_path))
+    assert diff_plans(plan, plan).same
+    done = CliRunner().invoke(cli, ["diff", str(spec(tmp_path)), str(spec(tmp_path))])
+    assert done.exit_code == 0
+    assert "nothing changed" in done.stdout
+
+
+def test_a_price_that_moved_is_told_from_a_spec_that_changed(tmp_path: Path) -> None:
+    plan = planned(spec(tmp_path))
+    found = diff_plans(plan, dearer(plan, "shared_storage", 1.5))
+    (item,) = found.items
+    monthly = {each.role: 730 * (each.usd_per_hour or 0) for each in plan.cost.items}
+    assert item.by_price_usd == pytest.approx(0.5 * monthly["shared_storage"])
+    assert item.by_quantity_usd == pytest.approx(0)
+    assert found.spec == ()
+    assert any(cause.startswith("prices moved") for cause in found.causes)
+
+    busier = diff_plans(plan, planned(spec(tmp_path, "b", rate=120)))
+    assert [change.what for change in busier.spec] == ["workload.request_rate_per_s"]
+    assert not any(abs(item.by_price_usd) > 0.005 for item in busier.items)
+
+
+def test_another_instance_type_is_no_moved_price(tmp_path: Path) -> None:
+    found = diff_plans(planned(spec(tmp_path)), planned(spec(tmp_path, "b", instance="g6e.2xlarge")))
+    assert "instance_type" in [change.what for change in found.decision]
+    assert all(item.by_price_usd == 0 for item in found.items)
+
+
+def test_the_parts_of_every_line_add_up_to_the_total(tmp_path: Path) -> None:
+    old = planned(spec(tmp_path))
+    new = dearer(planned(spec(tmp_path, "b", rate=120)), "root_disk", 0.7)
+    found = diff_plans(old, new)
+    moved = sum(item.by_price_usd + item.by_quantity_usd for item in found.items)
+    assert moved == pytest.approx((new.cost.usd_per_month or 0) - (old.cost.usd_per_month or 0))
+
+
+def test_specs_locks_and_folders_compare(tmp_path: Path) -> None:
+    old, new = spec(tmp_path), spec(tmp_path, "b", rate=120)
+    lock = tmp_path / "old.plan.json"
+    lock.write_text(plan_json(planned(old)))
+    folder = tmp_path / "out" / "stacks" / "chat-compute"
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(plan_json(planned(old)))
+    documents: list[Any] = []
+    for before in (old, lock, tmp_path / "out"):
+        done = CliRunner().invoke(cli, ["diff", str(before), str(new), "--json"])
+        assert done.exit_code == 0, done.output
+        documents.append(json.loads(done.stdout))
+    assert documents[0] == documents[1] == documents[2]
+
+
+def test_markdown_puts_money_first(tmp_path: Path) -> None:
+    old, new = spec(tmp_path), spec(tmp_path, "b", rate=120)
+    done = CliRunner().invoke(cli, ["diff", str(old), str(new), "--markdown"])
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("### chat: +")
+    assert "USD a month" in lines[0]
+    assert lines[2].startswith("| USD per")
+    assert done.stdout.index("| decision") < done.stdout.index("| spec")
+    tables = [line for line in lines if line.startswith("|")]
+    assert all(line.endswith("|") for line in tables)
+
+
+@pytest.mark.parametrize("content", [None, "{}", "nonsense"])
+def test_what_is_no_plan_is_refused(content: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "x.plan.json"
+    if content is not None:
+        path.write_text(content)
+    done = CliRunner().invoke(cli, ["diff", str(path), str(spec(tmp_path))])
+    assert done.exit_code == 2
+    assert str(path) in done.stderr
+
+
+def test_an_upper_bound_on_the_command_line_exits_3_with_the_nearest_plan(tmp_path: Path) -> None:
+    path = spec(tmp_path)
+    monthly = planned(path).cost.usd_per_month or 0
+    enough = CliRunner().invoke(cli, ["plan", str(path), "--max-usd-per-month", str(monthly + 1), "--json"])
+    assert enough.exit_code == 0
+    assert json.loads(enough.stdout)["spec"]["budget"]["usd_per_month"] is None
+    short = CliRunner().invoke(cli, ["plan", str(path), "--max-usd-per-month", "500"])
+    assert short.exit_code == 3
+    assert "g6e.xlarge" in short.stderr
+    assert f"for {monthly:,.0f} USD a month, the budget is 500" in short.stderr
+    assert CliRunner().invoke(cli, ["plan", str(path), "--max-usd-per-month", "0"]).exit_code == 2

@@ -1,0 +1,265 @@
+"""Policies, the simulated year that judges them, and demand traces."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmcluster.cli import cli
+from planner.capacity import BUSINESS_HOURS
+from planner.errors import SpecError
+from planner.goodput import RESTART_S, SPOT_INTERRUPTIONS_PER_NODE_HOUR, training_goodput
+from planner.purchase_policy import (
+    FIXED,
+    POLICIES,
+    Demand,
+    Rates,
+    Shares,
+    optimal,
+    spot_lost_share,
+    tiered,
+    usd_per_hour,
+)
+from planner.purchase_simulation import simulate_run, simulate_year
+from stacks.demand_file import read_demand
+from stacks.specs import load_spec
+
+traces = st.lists(st.floats(0, 1), min_size=24, max_size=24).filter(any).map(lambda day: [x / max(day) for x in day])
+prices = st.builds(
+    lambda on_demand, reserved, spot, nodes: Rates(
+        on_demand=nodes * on_demand,
+        reserved=None if reserved is None else nodes * on_demand * reserved,
+        spot=None if spot is None else nodes * on_demand * spot,
+        spot_lost_share=spot_lost_share(nodes),
+    ),
+    st.floats(1, 100),
+    st.none() | st.floats(0.2, 1),
+    st.none() | st.floats(0.1, 1.2),
+    st.integers(1, 16),
+)
+
+
+@given(trace=traces, rates=prices, units=st.integers(1, 12))
+def test_optimal_is_the_cheapest_of_all_mixes_that_keep_the_share_of_spot(
+    trace: list[float], rates: Rates, units: int
+) -> None:
+    demand = Demand.of(trace, units)
+    chosen = optimal(demand, rates)
+    cost = usd_per_hour(chosen, demand, rates)
+    for reserved in range((units if rates.reserved is not None else 0) + 1):
+        for spot in range((units // 2 if rates.spot is not None else 0) + 1):
+            if reserved + spot <= units:
+                other = Shares(reserved, spot, units - reserved - spot)
+                assert cost <= usd_per_hour(other, demand, rates) * (1 + 1e-9)
+
+
+@settings(max_examples=20)
+@given(trace=traces, rates=prices, units=st.integers(1, 40), seed=st.integers(0, 5))
+def test_optimal_costs_no_more_than_any_policy_in_the_same_simulated_year(
+    trace: list[float], rates: Rates, units: int, seed: int
+) -> None:
+    demand = Demand.of(trace, units)
+    years = {
+        name: simulate_year(demand, policy(demand, rates), rates, 1, seed).usd
+        for name, policy in {**POLICIES, **FIXED}.items()
+    }
+    # Reclaims are drawn, the policy knows their mean: they are worth less than a thousandth here.
+    assert all(years["optimal"] <= usd * 1.001 for usd in years.values())
+
+
+@given(trace=traces, rates=prices, units=st.integers(1, 100), name=st.sampled_from([*POLICIES, *FIXED]))
+def test_shares_sum_to_the_fleet(trace: list[float], rates: Rates, units: int, name: str) -> None:
+    shares = {**POLICIES, **FIXED}[name](Demand.of(trace, units), rates)
+    assert shares.reserved + shares.spot + shares.on_demand == units
+    assert min(shares.reserved, shares.spot, shares.on_demand) >= 0
+
+
+@given(trace=traces, rates=prices, units=st.integers(1, 40), repeats=st.integers(2, 7))
+def test_a_longer_trace_of_the_same_shape_keeps_the_mix(
+    trace: list[float], rates: Rates, units: int, repeats: int
+) -> None:
+    for policy in POLICIES.values():
+        assert policy(Demand.of(trace, units), rates) == policy(Demand.of(trace * repeats, units), rates)
+
+
+@given(
+    trace=traces,
+    rates=prices,
+    units=st.integers(1, 40),
+    cut=st.floats(0.1, 1),
+    which=st.sampled_from(["on_demand", "reserved", "spot"]),
+)
+def test_a_cheaper_price_never_raises_the_total(
+    trace: list[float], rates: Rates, units: int, cut: float, which: str
+) -> None:
+    demand = Demand.of(trace, units)
+    before = usd_per_hour(optimal(demand, rates), demand, rates)
+    given_usd = getattr(rates, which)
+    cheaper = rates if given_usd is None else replace(rates, **{which: given_usd * cut})
+    assert usd_per_hour(optimal(demand, cheaper), demand, cheaper) <= before * (1 + 1e-9)
+
+
+@given(trace=traces, rates=prices, units=st.integers(1, 40), hour=st.integers(0, 23))
+def test_more_hours_in_use_never_cost_less(trace: list[float], rates: Rates, units: int, hour: int) -> None:
+    fewer = Demand.of(trace, units)
+    hourly = list(fewer.hourly_units)
+    hourly[hour] = units
+    more = Demand(hourly, units)
+    before = usd_per_hour(optimal(fewer, rates), fewer, rates)
+    assert usd_per_hour(optimal(more, rates), more, rates) >= before * (1 - 1e-9)
+
+
+def test_tiers_lie_where_the_guide_draws_them() -> None:
+    # Spot below half of demand, reserved below 80 %, on-demand above
+    demand = Demand.of(BUSINESS_HOURS, 20)
+    assert tiered(demand, Rates(on_demand=10, reserved=6, spot=3)) == Shares(reserved=6, spot=10, on_demand=4)
+    # What is not on sale goes to the next tier
+    assert tiered(demand, Rates(on_demand=10, reserved=6, spot=None)) == Shares(16, 0, 4)
+    assert tiered(demand, Rates(on_demand=10, reserved=None, spot=3)) == Shares(0, 10, 10)
+
+
+def test_the_simulated_year_is_the_expected_one_and_repeats() -> None:
+    demand = Demand.of(BUSINESS_HOURS, 40)
+    rates = Rates(on_demand=80, reserved=48, spot=24, spot_lost_share=spot_lost_share(8))
+    shares = Shares(10, 20, 10)
+    year = simulate_year(demand, shares, rates, 8, seed=1)
+    assert year == simulate_year(demand, shares, rates, 8, seed=1)
+    assert year.usd == pytest.approx(8760 * usd_per_hour(shares, demand, rates), rel=1e-3)
+    # 60 of 168 hours at full load: business hours of five days
+    spot_hours = 8760 * 20 * 60 / 168
+    expected = spot_hours * 8 * SPOT_INTERRUPTIONS_PER_NODE_HOUR
+    assert year.interruptions == pytest.approx(expected, abs=4 * expected**0.5)
+    assert year.lost_unit_hours == pytest.approx(year.interruptions * RESTART_S / 3600, rel=0.01)
+
+
+def test_a_gang_on_spot_takes_what_young_and_daly_say() -> None:
+    nodes, work_hours = 64, 2000.0
+    hours = [simulate_run(work_hours, nodes, 0.0, seed).hours for seed in range(8)]
+    mean = sum(hours) / len(hours)
+    assert work_hours / mean == pytest.approx(training_goodput(0, nodes), abs=0.01)
+    assert simulate_run(work_hours, 2 * nodes, 0.0).hours > simulate_run(work_hours, nodes, 0.0).hours
+
+
+SPEC = """
+name: chat
+model: Qwen/Qwen2.5-7B
+workload: {kind: inference, request_rate_per_s: 400}
+placement: {providers: [azure], instance_types: [Standard_NC24ads_A100_v4]}
+"""
+
+
+def run_mix(folder: Path, capacity: str, *options: str) -> Any:
+    path = folder / "chat.yaml"
+    path.write_text(SPEC + f"capacity: {capacity}\n")
+    done = CliRunner().invoke(cli, ["mix", str(path), *options])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout) if "--json" in options else done.stdout
+
+
+def test_the_command_compares_on_one_demand(tmp_path: Path) -> None:
+    mix = run_mix(tmp_path, "{demand: business-hours, interruption: tolerate}", "--json", "--seed", "3")
+    years = {year["policy"]: year for year in mix["policies"]}
+    assert set(years) == {"optimal", "tiered", "all on-demand", "all reserved", "half Spot"}
+    for year in years.values():
+        assert year["reserved_nodes"] + year["spot_nodes"] + year["on_demand_nodes"] == mix["nodes"]
+        assert years["optimal"]["usd_per_year"] <= year["usd_per_year"] * 1.001
+    assert years["all on-demand"]["spot_usd"] == 0
+    # Reserved capacity has no commitment price here: said, not guessed
+    assert [term["term"] for term in mix["terms"]] == ["1-year", "3-year"]
+    assert mix["flat_discount_usd_per_year"] <= years["optimal"]["usd_per_year"]
+    assert "hardware guide" in run_mix(tmp_path, "{demand: business-hours}")
+
+
+def test_a_run_is_bought_for_its_window() -> None:
+    spec = str(Path(__file__).parent.parent / "clusters" / "llama-65b-training.yaml")
+    mix = json.loads(CliRunner().invoke(cli, ["mix", spec, "--json"]).stdout)
+    options = {option["option"]: option for option in mix["run"]}
+    run = options["for the run, on-demand rate"]
+    assert run["usd"] == pytest.approx(run["nodes"] * run["days"] * 24 * mix["on_demand_usd_per_hour"])
+    assert options["1-year commitment"]["days"] == 365
+    assert options["Spot"]["days"] > run["days"]
+
+
+def test_the_policy_of_the_spec_is_what_is_planned(tmp_path: Path) -> None:
+    path = tmp_path / "chat.yaml"
+    path.write_text(SPEC + "capacity: {policy: tiered, demand: business-hours, interruption: tolerate}\n")
+    plan = json.loads(CliRunner().invoke(cli, ["plan", str(path), "--json"]).stdout)
+    nodes, bought = plan["choice"]["nodes"], plan["choice"]["purchase"]
+    assert bought["spot_nodes"] == nodes // 2
+    assert bought["reserved_nodes"] + bought["spot_nodes"] == int(0.8 * nodes)
+
+
+def write_trace(path: Path, rows: list[tuple[Any, Any]], header: tuple[str, ...] = ("hour", "demand")) -> Path:
+    with path.open("w", newline="") as text:
+        csv.writer(text).writerows([header, *rows])
+    return path
+
+
+def year(change: Callable[[list[tuple[Any, Any]]], None] = lambda rows: None) -> list[tuple[Any, Any]]:
+    rows: list[tuple[Any, Any]] = [(hour, 200 * BUSINESS_HOURS[hour % 168]) for hour in range(8760)]
+    change(rows)
+    return rows
+
+
+def test_a_year_as_csv_plans_like_the_week_that_it_repeats(tmp_path: Path) -> None:
+    write_trace(tmp_path / "year.csv", year())
+    from_file, from_week = (
+        run_mix(tmp_path, f"{{demand: {demand}, interruption: tolerate}}", "--json")
+        for demand in ("year.csv", "business-hours")
+    )
+    for ours, theirs in zip(from_file["policies"], from_week["policies"], strict=True):
+        assert (ours["reserved_nodes"], ours["spot_nodes"]) == (theirs["reserved_nodes"], theirs["spot_nodes"])
+        assert ours["usd_per_year"] == pytest.approx(theirs["usd_per_year"], rel=0.01)
+    changed = write_trace(tmp_path / "year.csv", year(lambda rows: rows.__setitem__(5, (5, 199))))
+    (tmp_path / "chat.yaml").write_text(SPEC + f"capacity: {{demand: {changed.name}}}\n")
+    assert load_spec(tmp_path / "chat.yaml").spec.capacity.demand[5] == pytest.approx(199 / 200)
+
+
+def test_times_may_be_written_out(tmp_path: Path) -> None:
+    rows = [(f"2026-{1 + (day // 28) % 12:02d}-01T00:00", 1) for day in range(3)]
+    with pytest.raises(SpecError, match="3 hours"):
+        read_demand(write_trace(tmp_path / "short.csv", rows))
+    from datetime import datetime, timedelta
+
+    start = datetime(2026, 1, 1)
+    rows = [((start + timedelta(hours=hour)).isoformat(), hour % 24) for hour in range(8760)]
+    trace = read_demand(write_trace(tmp_path / "times.csv", rows))
+    assert len(trace) == 8760
+    assert max(trace) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.append((8760, 1)), "8,761 hours; a year has 8,760"),
+        (lambda rows: rows.pop(), "8,759 hours"),
+        (lambda rows: rows.__setitem__(slice(40, 42), [(41, 1), (42, 1)]), r"line 42: hour is 41, expected 40"),
+        (lambda rows: rows.__setitem__(7, (7, "")), r"line 9: demand is empty"),
+        (lambda rows: rows.__setitem__(7, (7, -3)), r"line 9: demand is -3; it cannot be negative"),
+        (lambda rows: rows.__setitem__(7, (7, "nan")), r"line 9: demand is 'nan'"),
+        (lambda rows: rows.__setitem__(7, ("noon", 1)), r"line 9: hour is 'noon'"),
+        (lambda rows: rows.__setitem__(7, (7, 1, 1)), r"line 9: 3 cells"),
+        (lambda rows: rows.__setitem__(slice(0, 8760), [(hour, 0) for hour in range(8760)]), "zero in every hour"),
+    ],
+)
+def test_a_broken_trace_is_refused_with_its_line(change: Any, message: str, tmp_path: Path) -> None:
+    path = write_trace(tmp_path / "demand.csv", year(change))
+    with pytest.raises(SpecError, match=message):
+        read_demand(path)
+
+
+def test_a_missing_trace_and_a_wrong_header_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such file"):
+        read_demand(tmp_path / "none.csv")
+    with pytest.raises(SpecError, match="must name the columns hour,demand"):
+        read_demand(write_trace(tmp_path / "header.csv", [], ("when", "load")))
+    (tmp_path / "chat.yaml").write_text(SPEC + "capacity: {demand: none.csv}\n")
+    refused = CliRunner().invoke(cli, ["plan", str(tmp_path / "chat.yaml")])
+    assert refused.exit_code == 2
