@@ -145,7 +145,7 @@ def cost(
     the output of `terraform show -json`. The latter is priced from its resources alone, without the plan.
     """
     with exit_codes():
-        from llmcluster.bill_output import cost_output
+        from llmcluster.costs.bill import cost_output
 
         cost_output(paths, "json" if as_json else form, usage, region, prices)
 
@@ -158,7 +158,7 @@ def cost(
 def mix(spec: Path, seed: int, as_json: bool, prices: Path | None) -> None:
     """Compare ways to buy the cluster of SPEC: policies over a simulated year, or what a run could be bought as."""
     with exit_codes():
-        from llmcluster.mix_output import mix_output
+        from llmcluster.costs.mix import mix_output
 
         mix_output(spec, seed, as_json, prices)
 
@@ -175,7 +175,7 @@ def diff(old: Path, new: Path, form: str | None, prices: Path | None) -> None:
     Each is a spec (a locked plan is taken as it stands), a locked plan, or an output folder of synth.
     """
     with exit_codes():
-        from llmcluster.diff_output import diff_output
+        from llmcluster.costs.diff import diff_output
 
         diff_output(old, new, form or "text", prices)
 
@@ -190,7 +190,7 @@ def diff(old: Path, new: Path, form: str | None, prices: Path | None) -> None:
 def compare(spec: Path | None, grid: str | None, guide: bool, peers: bool, as_json: bool, prices: Path | None) -> None:
     """Compare SPEC on every cloud and on servers of one's own: cost, range, break-even month, CO2."""
     with exit_codes():
-        from llmcluster.compare_output import compare_output
+        from llmcluster.costs.compare import compare_output
 
         compare_output(spec, grid=grid, guide=guide, peers=peers, as_json=as_json, prices=prices)
 

@@ -177,6 +177,28 @@ def test_the_command_compares_on_one_demand(tmp_path: Path) -> None:
     assert "hardware guide" in run_mix(tmp_path, "{demand: business-hours}")
 
 
+def test_real_terms_stand_beside_the_flat_discount(tmp_path: Path) -> None:
+    (tmp_path / "agreement.yaml").write_text(
+        "source: an agreement\nas_of: 2026-07-01\nprices:\n"
+        "  - {provider: azure, region: eastus, instance_type: Standard_NC24ads_A100_v4, option: reserved-1y,"
+        " usd_per_hour: 2.938}\n"
+    )
+    mix = run_mix(tmp_path, "{demand: business-hours}", "--json", "--prices", str(tmp_path / "agreement.yaml"))
+    one, three = mix["terms"]
+    # 20 % less than 3.673, so it pays from 80 % of the hours on; nobody knows the three years
+    assert one["discount"] == pytest.approx(0.2, abs=1e-3)
+    assert one["breakeven_share"] == pytest.approx(0.8, abs=1e-3)
+    assert one["provenance"]["kind"] == "negotiated"
+    assert three["usd_per_hour"] is three["discount"] is None
+    optimal, *_ = mix["policies"]
+    # A quarter of the fleet runs all the time, the rest 60 of 168 hours
+    assert optimal["reserved_nodes"] == -(-mix["nodes"] // 4)
+    assert optimal["reserved_usd"] == pytest.approx(optimal["reserved_nodes"] * 8760 * 2.938)
+    assert mix["flat_discount_usd_per_year"] < optimal["usd_per_year"]
+    without = run_mix(tmp_path, "{demand: business-hours, commitment: none}", "--json")
+    assert optimal["usd_per_year"] < without["policies"][0]["usd_per_year"]
+
+
 def test_a_run_is_bought_for_its_window() -> None:
     spec = str(Path(__file__).parent.parent / "clusters" / "llama-65b-training.yaml")
     mix = json.loads(CliRunner().invoke(cli, ["mix", spec, "--json"]).stdout)
