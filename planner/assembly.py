@@ -120,7 +120,7 @@ def assemble(
         choice=choice,
         memory_per_gpu=best.candidate.memory,
         performance=best.candidate.performance,
-        cost=with_totals(best.cost, spec, best.machine, best.mix, best.candidate.performance, catalog.prices),
+        cost=with_totals(best.cost, spec, best.machine, best.mix, best.candidate, catalog.prices),
         alternatives=tuple(_alternative(option, best, (best, *others)) for option in others),
         rejected=rejected,
         notes=(*_notes(spec, architecture, best, choice), *notes),

@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from math import ceil
 from typing import Final
 
+from planner.candidate import Candidate
 from planner.capacity import Mix
 from planner.cost import NAT_GB_PER_NODE_MONTH, NAT_GB_RANGE
 from planner.machines import Machine
@@ -26,12 +28,13 @@ def with_totals(
     spec: ClusterSpec,
     machine: Machine,
     mix: Mix,
-    performance: TrainingPerformance | InferencePerformance,
+    candidate: Candidate,
     prices: PriceBook,
 ) -> Cost:
     """The bill with its totals by stack, phase and token, and its range."""
     if cost.usd_per_hour is None:
         return cost
+    performance = candidate.performance
     by_stack: dict[str, float] = defaultdict(float)
     for item in cost.items:
         by_stack[item.stack] += item.usd_per_hour or 0.0
@@ -44,7 +47,7 @@ def with_totals(
             "tokens": _tokens(cost.usd_per_hour, spec, mix, performance),
             "usd_per_hour_by_stack": dict(by_stack),
             "usd_per_hour_by_phase": _by_phase(cost.usd_per_hour, spec, performance),
-            "range": _range(cost, machine, mix, performance, prices),
+            "range": _range(cost, spec, machine, mix, candidate, prices),
         }
     )
 
@@ -91,12 +94,13 @@ def _tokens(
 
 def _range(
     cost: Cost,
+    spec: ClusterSpec,
     machine: Machine,
     mix: Mix,
-    performance: TrainingPerformance | InferencePerformance,
+    candidate: Candidate,
     prices: PriceBook,
 ) -> CostRange | None:
-    run = isinstance(performance, TrainingPerformance)
+    run = isinstance(candidate.performance, TrainingPerformance)
     expected = cost.usd_per_run if run else cost.usd_per_month
     if expected is None or cost.usd_per_hour is None:
         return None
@@ -106,7 +110,7 @@ def _range(
         for driver in (
             *_spot_price(hours, machine, mix, prices),
             *_utilisation(hours, cost, mix),
-            *_engine(expected, hours, cost, mix, run),
+            *(_mfu(expected) if run else _throughput(hours, cost, spec, candidate)),
             *_usage(hours, cost),
         )
         if driver.high_usd > 0 or driver.low_usd < 0
@@ -158,25 +162,40 @@ def _utilisation(hours: float, cost: Cost, mix: Mix) -> Iterator[CostDriver]:
     )
 
 
-def _engine(expected: float, hours: float, cost: Cost, mix: Mix, run: bool) -> Iterator[CostDriver]:
-    if run:
-        yield CostDriver(
-            name="MFU",
-            assumption=f"time of the run, {TRAINING_ENGINE_ERROR:.0%} either way: the engine's error on published runs",
-            low_usd=-TRAINING_ENGINE_ERROR * expected,
-            high_usd=TRAINING_ENGINE_ERROR * expected,
-        )
-        return
+def _mfu(expected: float) -> Iterator[CostDriver]:
+    yield CostDriver(
+        name="MFU",
+        assumption=f"time of the run, {TRAINING_ENGINE_ERROR:.0%} either way: the engine's error on published runs",
+        low_usd=-TRAINING_ENGINE_ERROR * expected,
+        high_usd=TRAINING_ENGINE_ERROR * expected,
+    )
+
+
+def _throughput(hours: float, cost: Cost, spec: ClusterSpec, candidate: Candidate) -> Iterator[CostDriver]:
+    """Whole replicas more or fewer for the same load, if each carries less or more than predicted."""
     compute = sum(item.usd_per_hour or 0.0 for item in cost.items if item.role.startswith("compute_")) * hours
-    nodes = mix.purchase.reserved_nodes + mix.purchase.spot_nodes + mix.purchase.on_demand_nodes
-    error = SERVING_ENGINE_ERROR
+    replicas, load = candidate.nodes / candidate.gang, _load_share(spec, candidate)
+    most = max(replicas, ceil(replicas * load / (1 - SERVING_ENGINE_ERROR)))
+    least = min(replicas, max(1, ceil(replicas * load / (1 + SERVING_ENGINE_ERROR))))
     yield CostDriver(
         name="throughput",
-        assumption=f"nodes for the load, more or less by {error:.0%}: nine of ten reference points of the engine",
-        # One node cannot become less.
-        low_usd=-compute * error if nodes > 1 else 0.0,
-        high_usd=compute * error,
+        assumption=(
+            f"{least:g} to {most:g} units of {candidate.gang} node(s) for {replicas:g}, if each carries"
+            f" {SERVING_ENGINE_ERROR:.0%} more or less: nine of ten reference points of the engine"
+        ),
+        low_usd=compute * (least / replicas - 1),
+        high_usd=compute * (most / replicas - 1),
     )
+
+
+def _load_share(spec: ClusterSpec, candidate: Candidate) -> float:
+    """What is asked of the fleet, as a share of what it can do."""
+    workload, performance = spec.workload, candidate.performance
+    if not isinstance(workload, InferenceWorkload) or not isinstance(performance, InferencePerformance):
+        return 1.0
+    if workload.concurrency is not None:
+        return min(1.0, workload.concurrency / performance.max_concurrency)
+    return min(1.0, (workload.request_rate_per_s or 1.0) / performance.requests_per_s)
 
 
 def _usage(hours: float, cost: Cost) -> Iterator[CostDriver]:
