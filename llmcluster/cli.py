@@ -141,8 +141,8 @@ def cost(
 ) -> None:
     """Print the bill of PATH, line by line with the source of every price.
 
-    PATH is a spec (a locked plan is taken as it stands), or what Terraform would build: an output folder of synth, or
-    the output of `terraform show -json`. The latter is priced from its resources alone, without the plan.
+    PATH is a spec or a locked plan, which is taken as it stands; or what Terraform would build: an output folder of
+    synth, or the output of `terraform show -json`. That is priced from its resources alone, without the plan.
     """
     with exit_codes():
         from llmcluster.costs.bill import cost_output

@@ -1,5 +1,6 @@
 """Locked plans: `<spec>.plan.json` beside the spec, committed with it, keeps the decision although prices move."""
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,15 @@ def read_lock(spec_path: Path, spec_sha256: str) -> Plan | None:
             f"Run `llmcluster plan {spec_path} --lock` to decide anew, restore the spec, or delete the lock"
         )
     return plan
+
+
+def holds_plan(path: Path) -> bool:
+    """Whether a JSON file is meant to be a plan, whole or broken; a document of Terraform has no spec."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and "spec_sha256" in document
 
 
 def read_plan(path: Path) -> Plan:

@@ -222,5 +222,8 @@ def test_the_command_prints_all_three_forms(written: Written) -> None:
     assert {each["cluster"] for each in document} == set(written.plans)
     infracost = json.loads(CliRunner().invoke(cli, ["cost", folder, "--format", "infracost"]).stdout)
     assert infracost["currency"] == "USD"
+    lock = str(written.out / "stacks" / "quickstart-compute" / "plan.json")
+    locked = json.loads(CliRunner().invoke(cli, ["cost", lock, "--json"]).stdout)
+    assert locked["usd_per_hour"] == written.plans["quickstart"].cost.usd_per_hour
     refused = CliRunner().invoke(cli, ["cost", str(EXAMPLES[0]), "--format", "infracost"])
     assert refused.exit_code == 2

@@ -11,6 +11,7 @@ from rich.table import Table
 from llmcluster.report import console, print_cost
 from planner.cost import HOURS_PER_MONTH
 from planner.errors import SpecError
+from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.layers import read_overlay
@@ -34,23 +35,34 @@ def cost_output(paths: Sequence[Path], form: str, usage: Path | None, region: st
     Raises:
         SpecError: a path or a combination of options is wrong.
     """
-    if all(path.is_dir() or path.suffix == TERRAFORM_SUFFIX for path in paths):
+    decided = _planned(paths, prices)
+    if decided is None:
         _of_resources(paths, form, usage, region, prices)
         return
-    if len(paths) > 1:
-        raise SpecError("give one spec, or output folders and `terraform show -json` files, not a mix")
     if form == "infracost" or usage is not None or region is not None:
         raise SpecError(
             "--format infracost, --usage and --region are about Terraform resources; give an output folder of synth or"
             " a `terraform show -json` file instead of a spec"
         )
-    from stacks.planning import plan_specs
-
-    decided = plan_specs(paths, Catalog.load(), prices)[0].plan
     if form == "json":
         print(decided.cost.model_dump_json(indent=2))
     else:
         print_cost(decided)
+
+
+def _planned(paths: Sequence[Path], prices: Path | None) -> Plan | None:
+    """The plan of one spec or of one locked plan; None where the paths hold resources."""
+    from stacks.locks import holds_plan, read_plan
+
+    if len(paths) == 1 and paths[0].suffix == TERRAFORM_SUFFIX and holds_plan(paths[0]):
+        return read_plan(paths[0])
+    if all(path.is_dir() or path.suffix == TERRAFORM_SUFFIX for path in paths):
+        return None
+    if len(paths) > 1:
+        raise SpecError("give one spec, or output folders and `terraform show -json` files, not a mix")
+    from stacks.planning import plan_specs
+
+    return plan_specs(paths, Catalog.load(), prices)[0].plan
 
 
 def _of_resources(
