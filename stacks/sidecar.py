@@ -39,6 +39,8 @@ def stack_cost(plan: Plan, built: BuiltStack) -> dict[str, Any]:
         "usage": plan.cost.usage.model_dump(mode="json"),
         "cluster_usd_per_hour": plan.cost.usd_per_hour,
         "cluster_usd_per_year": plan.cost.usd_per_year,
+        "cluster_usd_per_hour_by_stack": plan.cost.usd_per_hour_by_stack,
+        "cluster_usd_per_hour_by_phase": plan.cost.usd_per_hour_by_phase,
         "cluster_range": None if plan.cost.range is None else plan.cost.range.model_dump(mode="json"),
         "cluster_usd_per_month": plan.cost.usd_per_month,
     }
@@ -66,9 +68,16 @@ def cost_markdown(cost: dict[str, Any]) -> str:
         f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours. "
         f"Newest price of the catalog: {cost['prices_as_of']}."
     )
+    for of, key in (("stack", "cluster_usd_per_hour_by_stack"), ("phase", "cluster_usd_per_hour_by_phase")):
+        if cost[key]:
+            lines += ["", f"By {of}, USD per hour: {_parts(cost[key])}."]
     if cost["cluster_range"]:
         lines += ["", *_range_lines(cost["cluster_range"])]
     return "\n".join(lines) + "\n"
+
+
+def _parts(amounts: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_usd(amount)}" for name, amount in amounts.items())
 
 
 def _range_lines(bounds: dict[str, Any]) -> list[str]:
