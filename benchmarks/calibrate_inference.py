@@ -60,8 +60,13 @@ FORMATS: Mapping[str, tuple[str, Precision, Precision]] = {
     "int8_wo": ("weight-only", "int8", "bf16"),
 }
 """Mode of the package to our kind of product, format of the weights and of the arithmetic."""
-LEFT_ASIDE = {("vllm", "fp8_block"), ("sglang", "bfloat16", "experts")}
-"""Untuned in the versions measured, by a factor of two and more: block-scaled FP8 of vLLM, 16-bit experts of SGLang."""
+LEFT_ASIDE = {
+    ("vllm", "fp8_block"),
+    ("vllm", "fp8", "experts"),
+    ("sglang", "fp8", "experts"),
+    ("sglang", "bfloat16", "experts"),
+}
+"""Untuned in the versions measured, by a factor of two and more."""
 POINTS = ((1, 512), (8, 2048), (32, 2048), (8, 8192), (1, 128), (64, 1024), (128, 512), (2, 16384), (256, 256))
 MOST = 1500
 """Kernel times of one fit."""

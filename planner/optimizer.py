@@ -68,8 +68,8 @@ def plan(
             raise _infeasible(spec, misses)
         found, runners_up, notes = refined.served, {}, refined.notes
     best = found[0]
-    if isinstance(engine, InferenceEngine) and (gain := engine.batching_gain(best.candidate, best.machine.node)):
-        notes = (*notes, gain)
+    if isinstance(engine, InferenceEngine):
+        notes = (*notes, *engine.notes(best.candidate, best.machine.node))
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
     rejected = tuple(rejection for _, rejection in misses)
     return assemble(spec, architecture, catalog, best, others, rejected, notes)

@@ -167,3 +167,31 @@ def test_a_format_that_no_gpu_has_names_the_nearest() -> None:
             placement={"providers": ["aws"], "instance_types": ["p4de.24xlarge"]},
         )
     assert "has no fp8 arithmetic" in raised.value.nearest[0].reason
+
+
+def test_dynamic_batching_says_what_it_gains() -> None:
+    layout = {"tensor": 8, "pipeline": 1}
+    relaxed = {"slo": {"ttft_ms": 60_000, "tpot_ms": 60}}
+    decided = serve(LLAMA, {"request_rate_per_s": 1, **relaxed}, pin={**H200_NODE, "layout": layout})
+    assert any(note.startswith("dynamic batching serves") for note in decided.notes)
+
+
+def test_a_gpu_without_measured_kernels_is_named() -> None:
+    node = {"node": {"gpu": "MI300X", "gpus": 8, "nic_gbit_per_s": 3200}, "nodes": 1}
+    decided = serve(LLAMA, {"request_rate_per_s": 1}, pin=node)
+    assert any("no kernels of CDNA3 were measured" in note for note in decided.notes)
+
+
+def test_the_search_takes_a_cheaper_format_only_where_the_spec_allows_it() -> None:
+    load, where = {"request_rate_per_s": 20}, {"placement": {"providers": ["aws"], "regions": ["us-east-1"]}}
+    given = serve(LLAMA, load, **where, precision={"weights": "bf16"})
+    free = serve(LLAMA, load, **where, precision={"weights": "bf16", "also": ["fp8"]})
+    assert given.choice.weights == "bf16"
+    assert free.choice.weights == "fp8"
+    assert (free.cost.usd_per_month or 0) <= (given.cost.usd_per_month or 0)
+    front = [other for other in free.alternatives if other.on_pareto_front]
+    assert all(
+        other.performance.tpot_ms < performance(free).tpot_ms
+        for other in front
+        if other.performance.kind == "inference"
+    )

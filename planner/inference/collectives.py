@@ -110,8 +110,5 @@ class Links:
         """Of one GPU, one direction."""
         if ranks > self._node.gpus:
             return self._between.bytes_per_s
-        if self._nvlink_bytes_per_s:
-            return self._nvlink_bytes_per_s
-        if ranks == 2:
-            return PCIE_PAIR_BYTES_PER_S
-        return PCIE_BRIDGE_BYTES_PER_S / ranks
+        pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else PCIE_BRIDGE_BYTES_PER_S / ranks
+        return max(self._nvlink_bytes_per_s, pcie)

@@ -9,6 +9,7 @@ from planner.candidate import Candidate, Miss
 from planner.errors import SpecError
 from planner.inference.disaggregated import DisaggregatedFleet
 from planner.inference.forward import Forward, arithmetic_precision, peak_flops
+from planner.inference.rates import rates_of
 from planner.inference.replica import Replica, Timing, largest, split_name
 from planner.inference.silicon import SILICON, SiliconTiming
 from planner.layout import divisors, expert_count, head_count, legal_tensor_degrees
@@ -115,8 +116,18 @@ class InferenceEngine:
             peak_flops=peak_flops(node.gpu, arithmetic),
         )
 
-    def batching_gain(self, candidate: Candidate, node: NodeTopology) -> str | None:
-        """What dynamic batching gains over static batches on the same replica, or None where neither is in use."""
+    def notes(self, candidate: Candidate, node: NodeTopology) -> tuple[str, ...]:
+        """What a reviewer should know of the prediction for a candidate of this engine."""
+        found = []
+        measured = candidate.performance.engine != ANALYTIC or rates_of(node.gpu).measured
+        if not measured:
+            found.append(f"no kernels of {node.gpu.generation} were measured: Hopper's shares of peak are carried over")
+        if gain := self._batching_gain(candidate, node):
+            found.append(gain)
+        return tuple(found)
+
+    def _batching_gain(self, candidate: Candidate, node: NodeTopology) -> str | None:
+        """What dynamic batching gains over static batches on the same replica, or None where it is not in use."""
         pools = isinstance(candidate.performance, InferencePerformance) and candidate.performance.pools
         if self.pin.batch is not None or pools or not self.workload.dynamic_batching:
             return None
@@ -127,7 +138,7 @@ class InferenceEngine:
         if isinstance(most, Miss):
             return None
         if isinstance(static_most, Miss):
-            return f"static batches would not hold the SLO ({static_most.reason}): dynamic batching does"
+            return f"dynamic batching holds the SLO, static batches would not: {static_most.reason}"
         gain = dynamic.requests_per_s(most) / static.requests_per_s(static_most)
         return f"dynamic batching serves {gain:.1f} times what static batches of {static_most} would at the same SLO"
 

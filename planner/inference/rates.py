@@ -66,7 +66,7 @@ _ADA = KernelRates(
     },
     groups={
         "16-bit": GroupedRates(0.70, 0.82, 2e-6, 1.48, 0.71, 1.3),
-        "8-bit": GroupedRates(0.61, 0.84, 6e-6, 2.47, 0.81, 1.1),
+        "8-bit": GroupedRates(0.64, 0.85, 8e-6, 2.09, 0.86, 1.2),
         "weight-only": GroupedRates(0.54, 0.51, 11e-6, 1.92, 1.0, 1.5),
     },
     attention=AttentionRates(0.52, 1.0, 47.0e-6, 1.0, 9.5e-6, 0.0),
@@ -80,7 +80,7 @@ _HOPPER = KernelRates(
     },
     groups={
         "16-bit": GroupedRates(0.80, 0.94, 32e-6, 1.17, 0.89, 2.3),
-        "8-bit": GroupedRates(0.55, 0.87, 36e-6, 1.62, 0.43, 3.4),
+        "8-bit": GroupedRates(0.50, 0.89, 32e-6, 1.49, 0.62, 2.6),
         "weight-only": GroupedRates(0.41, 0.55, 58e-6, 1.66, 1.0, 0.7),
     },
     attention=AttentionRates(0.67, 0.57, 51.3e-6, 0.79, 12.6e-6, 0.1e-9),
@@ -95,7 +95,7 @@ _BLACKWELL = KernelRates(
     },
     groups={
         "16-bit": GroupedRates(0.90, 0.89, 23e-6, 0.97, 0.70, 3.0),
-        "8-bit": GroupedRates(0.47, 0.80, 27e-6, 1.49, 0.95, 3.3),
+        "8-bit": GroupedRates(0.48, 0.77, 28e-6, 1.63, 0.54, 3.8),
         "4-bit": GroupedRates(0.90, 0.75, 15e-6, 1.45, 1.0, 2.4),
         "weight-only": GroupedRates(0.31, 0.52, 19e-6, 1.60, 1.0, 4.0),
     },
