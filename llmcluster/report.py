@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from llmcluster.serving_report import serving_facts, slo_table
 from planner.parallelism import Layout
 from planner.plan import InferencePerformance, Plan
 
@@ -24,7 +25,10 @@ def print_plan(plan: Plan) -> None:
     console.rule(f"[bold]{plan.name}[/]", align="left")
     console.print(decision(plan), highlight=False, soft_wrap=True)
     console.print(_memory_table(plan))
-    for label, text in _facts(plan):
+    slo = slo_table(plan)
+    if slo is not None:
+        console.print(slo)
+    for label, text in (*_facts(plan), *serving_facts(plan)):
         console.print(f"[bold]{label:<12}[/] {text}", highlight=False)
     _print_bill(console, plan)
     if plan.alternatives:

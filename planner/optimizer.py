@@ -13,6 +13,7 @@ from planner.inference import InferenceEngine
 from planner.machines import Machine, machines
 from planner.plan import Plan, Purchase, Rejection, TrainingPerformance
 from planner.refinement import is_wanted, refine
+from planner.serving.software import refusal
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.training import TrainingEngine
@@ -41,7 +42,7 @@ def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -
             miss = Miss(machine.no_offer, float("inf"))
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
-        priced, miss = _search_machine(spec, catalog, machine, engine)
+        priced, miss = _search_machine(spec, architecture.model_type, catalog, machine, engine)
         if priced:
             found.append(priced[0])
             runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
@@ -96,13 +97,19 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
     return TrainingEngine(profile, spec.workload, spec.headroom, spec.pin, precision)
 
 
-def _search_machine(spec: ClusterSpec, catalog: Catalog, machine: Machine, engine: Engine) -> tuple[list[Priced], Miss]:
+def _search_machine(
+    spec: ClusterSpec, model_type: str, catalog: Catalog, machine: Machine, engine: Engine
+) -> tuple[list[Priced], Miss]:
     """The distinct ways to do the work on one machine, cheapest first, or the nearest miss."""
     nearest: Miss | None = None
     priced: list[Priced] = []
     for found in engine.candidates(machine.node, machine.max_nodes, machine.multi_node):
         if isinstance(found, Miss):
             nearest = _nearer(nearest, found)
+            continue
+        refused = refusal(spec, catalog.software, machine.node.gpu, model_type, found.weights, found.kv_cache)
+        if refused is not None:
+            nearest = _nearer(nearest, Miss(refused, float("inf")))
             continue
         bought = _price(spec, catalog, machine, found)
         budget = spec.budget.usd_per_month
