@@ -141,6 +141,32 @@ def cost(spec: Path, as_json: bool, prices: Path | None) -> None:
             print_cost(decided)
 
 
+@cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--engine",
+    type=click.Choice(["vllm", "sglang", "tensorrt-llm", "megatron-lm"]),
+    default=None,
+    help="What runs the model; left out: the spec's, or the first that can.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print commands, files and notes as JSON.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Write the script and its files there.")
+def launch(spec: Path, engine: str | None, as_json: bool, out: Path | None) -> None:
+    """Print the script that starts the planned layout of SPEC on each node, in its engine's documented flags."""
+    with exit_codes():
+        from llmcluster.launch import launch_json, launch_of, write_launch
+        from planner.launch.script import script
+
+        made = launch_of(spec, engine)
+        if out is not None:
+            for path in write_launch(made, out):
+                click.echo(str(path), err=as_json)
+        if as_json:
+            click.echo(launch_json(made))
+        elif out is None:
+            click.echo(script(made), nl=False)
+
+
 @cli.group()
 def spec() -> None:
     """About the spec file itself."""
