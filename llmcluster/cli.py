@@ -168,6 +168,45 @@ def launch(spec: Path, engine: str | None, as_json: bool, out: Path | None) -> N
 
 
 @cli.group()
+def scenario() -> None:
+    """Presets of the hardware guide: real-time chat, batch generation, continued training."""
+
+
+@scenario.command("list")
+def scenario_list() -> None:
+    """List the scenarios and the hardware that the guide names for each."""
+    with exit_codes():
+        from llmcluster.scenario import scenarios_listed
+
+        click.echo(scenarios_listed())
+
+
+@scenario.command("show")
+@click.argument("name")
+def scenario_show(name: str) -> None:
+    """Print the spec of scenario NAME, to save and change; `plan scenario:NAME` plans it as it is."""
+    with exit_codes():
+        from llmcluster.scenario import scenario_shown
+
+        click.echo(scenario_shown(name), nl=False)
+
+
+@scenario.command("judge")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def scenario_judge(name: str, as_json: bool) -> None:
+    """Replay the guide's hardware for scenario NAME, check what it asks for, and hold it against our own search."""
+    with exit_codes():
+        from llmcluster.scenario import judgement, print_judgement
+
+        found = judgement(name)
+        if as_json:
+            click.echo(found.model_dump_json(indent=2))
+        else:
+            print_judgement(found)
+
+
+@cli.group()
 def spec() -> None:
     """About the spec file itself."""
 

@@ -51,6 +51,7 @@ def decision(plan: Plan) -> str:
     choice, cost = plan.choice, plan.cost
     money = "price unknown" if cost.usd_per_hour is None else f"{cost.usd_per_hour:,.2f} USD/h"
     where = f"{choice.provider} {choice.region}" + (f" {choice.zone}" if choice.zone else "")
+    where = "one's own rack" if choice.provider == "own" else where
     return (
         f"{plan.model.name} on {choice.nodes} x {choice.instance_type} ({choice.gpus} x {choice.gpu}) in {where}:"
         f" {_promise(plan)}, {money}"

@@ -14,6 +14,8 @@ from planner.spec.workload import SloPercentile
 
 QUANTILE: Final[dict[SloPercentile, float]] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 STATISTICS: Final[tuple[SloPercentile, ...]] = ("mean", "p50", "p95", "p99")
+NOTHING_ABOVE: Final = 1e15
+RELATIVE_PRECISION: Final = 1e-15
 POISSON_SCV: Final = 1.0
 """Squared coefficient of variation of the times between arrivals of a Poisson process."""
 CONSTANT_SCV: Final = 0.0
@@ -24,10 +26,10 @@ OUTPUT_SCV: Final = 1.0
 
 
 def erlang_c(servers: int, offered: float) -> float:
-    """Probability that an arrival finds all servers of M/M/c busy.
+    """Probability that an arrival finds all servers of M/M/c busy; 1 when the servers cannot keep up.
 
-    Erlang's second formula (Erlang 1917), by the recursion of the first: B(0) = 1, B(n) = a·B(n-1) / (n + a·B(n-1)),
-    C = B / (1 - ρ·(1 - B)); 1 when the servers cannot keep up.
+    Erlang's second formula (Erlang 1917): C = B / (1 - ρ·(1 - B)) of the first, 1/B = Σ c!/(c - k)! / a^k, whose terms
+    either fall off or soon make B nothing.
 
     Args:
         servers: c, at least one.
@@ -35,11 +37,18 @@ def erlang_c(servers: int, offered: float) -> float:
     """
     if offered >= servers:
         return 1.0
-    blocking = 1.0
-    for n in range(1, servers + 1):
-        blocking = offered * blocking / (n + offered * blocking)
-    load = offered / servers
-    return blocking / (1 - load * (1 - blocking))
+    if offered <= 0:
+        return 0.0
+    term = inverse = 1.0
+    for k in range(servers, 0, -1):
+        term *= k / offered
+        inverse += term
+        if inverse > NOTHING_ABOVE:
+            return 0.0
+        if term < inverse * RELATIVE_PRECISION:
+            break
+    blocking = 1 / inverse
+    return blocking / (1 - offered / servers * (1 - blocking))
 
 
 @dataclass(frozen=True)
