@@ -28,20 +28,20 @@ def plan(spec: Path, as_json: bool, lock: bool, prices: Path | None) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes():
         from llmcluster.catalog.staleness import warn_of_age
-        from planner.optimizer import plan as make_plan
+        from llmcluster.deciding import decide
         from provider_catalog.catalog import Catalog
         from stacks.locks import plan_json, write_lock
         from stacks.specs import load_spec, priced_catalog
 
         loaded = load_spec(spec)
-        decided = make_plan(loaded.spec, loaded.architecture, priced_catalog(Catalog.load(), loaded, prices))
+        decided, levers = decide(loaded, priced_catalog(Catalog.load(), loaded, prices))
         warn_of_age(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)
         else:
             from llmcluster.report import print_plan
 
-            print_plan(decided)
+            print_plan(decided, levers)
         if lock:
             click.echo(f"locked in {write_lock(decided, spec)}", err=True)
 

@@ -19,8 +19,13 @@ ALTERNATIVES_SHOWN = 4
 REJECTIONS_SHOWN = 4
 
 
-def print_plan(plan: Plan) -> None:
-    """Print a plan: decision, memory, layout, performance, purchase mix, cost, alternatives, rejections."""
+def print_plan(plan: Plan, levers: tuple[str, ...] = ()) -> None:
+    """Print a plan: decision, memory, SLO, layout, performance, purchase mix, cost, alternatives, rejections.
+
+    Args:
+        plan: What to print.
+        levers: What would help where the plan does not hold.
+    """
     console = _console()
     console.rule(f"[bold]{plan.name}[/]", align="left")
     console.print(decision(plan), highlight=False, soft_wrap=True)
@@ -44,6 +49,8 @@ def print_plan(plan: Plan) -> None:
         _print_rest(console, len(plan.rejected) - REJECTIONS_SHOWN)
     for note in plan.notes:
         console.print(f"[yellow]note[/] {note}", highlight=False)
+    for lever in levers:
+        console.print(f"[yellow]would help[/] {lever}", highlight=False, soft_wrap=True)
 
 
 def decision(plan: Plan) -> str:

@@ -1,18 +1,24 @@
 """Serving beyond one replica: percentiles, spare replicas, scaling bounds, the software matrix in planning."""
 
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from planner.errors import InfeasibleError
 from planner.optimizer import plan
 from planner.plan import InferencePerformance, Plan
+from planner.serving.levers import holds, levers
 from planner.spec_reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 
+ROOT = Path(__file__).parent.parent
 AWS = {"providers": ["aws"], "regions": ["us-east-1"]}
 
 
@@ -122,3 +128,101 @@ def test_formats_and_engines_are_refused_by_the_software_matrix() -> None:
     assert (hopper.software.stack, hopper.software.min_version) == ("CUDA", "11.8")
     assert hopper.software.attention == "FlashAttention-3"
     assert "vLLM 0.33.0" in hopper.software.engines
+
+
+TIGHT: dict[str, Any] = {
+    "name": "chat",
+    "model": "meta-llama/Meta-Llama-3.1-70B",
+    "workload": {
+        "kind": "inference",
+        "request_rate_per_s": 4,
+        "prompt_tokens": 8000,
+        "output_tokens": 300,
+        "slo": {"ttft_ms": 120, "tpot_ms": 40},
+    },
+    "placement": {**AWS, "instance_types": ["p4d.24xlarge", "p5.48xlarge"]},
+}
+
+
+def _helps(document: dict[str, Any]) -> tuple[str, ...]:
+    spec = read_spec(document, "spec")
+    return levers(spec, model(document["model"]), Catalog.load())
+
+
+def _figure(sentences: tuple[str, ...], field: str) -> float:
+    (found,) = (sentence for sentence in sentences if sentence.startswith(field))
+    return float(found.split(": ")[1].split()[0])
+
+
+def _works(**workload: Any) -> bool:
+    document = {**TIGHT, "workload": {**TIGHT["workload"], **workload}}
+    try:
+        plan(read_spec(document, "spec"), model("meta-llama/Meta-Llama-3.1-70B"), Catalog.load())
+    except InfeasibleError:
+        return False
+    return True
+
+
+def test_the_looser_slo_that_is_named_holds_and_a_tighter_one_does_not() -> None:
+    sentences = _helps(TIGHT)
+    ttft_ms = _figure(sentences, "workload.slo.ttft_ms")
+    assert _works(slo={"ttft_ms": ttft_ms, "tpot_ms": 40})
+    assert not _works(slo={"ttft_ms": ttft_ms * 0.95, "tpot_ms": 40})
+    prompt = int(_figure(sentences, "workload.prompt_tokens"))
+    assert _works(prompt_tokens=prompt)
+    assert not _works(prompt_tokens=round(prompt * 1.05))
+
+
+def test_other_hardware_and_a_larger_budget_are_named() -> None:
+    small = {
+        "name": "chat",
+        "model": "meta-llama/Meta-Llama-3.1-405B",
+        "workload": {"kind": "inference"},
+        "placement": {**AWS, "instance_types": ["g5.xlarge"]},
+    }
+    assert any("any instance type" in sentence for sentence in _helps(small))
+    poor = {**small, "placement": AWS, "budget": {"usd_per_month": 1000}}
+    assert any(sentence.startswith("budget.usd_per_month") for sentence in _helps(poor))
+
+
+def test_an_slo_that_needs_both_latencies_looser_names_both() -> None:
+    document = {
+        "name": "chat",
+        "model": "meta-llama/Meta-Llama-3.1-8B",
+        "workload": {"kind": "inference", "request_rate_per_s": 1, "slo": {"ttft_ms": 0.1, "tpot_ms": 0.01}},
+        "placement": {**AWS, "instance_types": ["p5.4xlarge"]},
+    }
+    (sentence,) = (found for found in _helps(document) if found.startswith("workload.slo"))
+    assert "ttft_ms: " in sentence and "tpot_ms: " in sentence
+
+
+def test_a_pinned_layout_that_misses_its_slo_gets_help_too() -> None:
+    pinned = {
+        "name": "chat",
+        "model": "meta-llama/Meta-Llama-3.1-70B",
+        "workload": {"kind": "inference", "request_rate_per_s": 1, "slo": {"ttft_ms": 2000, "tpot_ms": 30}},
+        "pin": {"instance_type": "p4de.24xlarge", "nodes": 1, "layout": {"tensor": 2, "pipeline": 1}},
+    }
+    decided = plan(read_spec(pinned, "spec"), model("meta-llama/Meta-Llama-3.1-70B"), Catalog.load())
+    assert not holds(decided)
+    assert any("another split than pin.layout" in sentence for sentence in _helps(pinned))
+
+
+def test_exit_3_prints_what_would_help(tmp_path: Path) -> None:
+    path = tmp_path / "tight.yaml"
+    path.write_text(yaml.safe_dump(TIGHT))
+    command = [sys.executable, "-m", "llmcluster", "plan", str(path)]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert finished.returncode == 3
+    assert "what would help:" in finished.stderr
+    assert "workload.slo.ttft_ms" in finished.stderr
+    assert finished.stdout == ""
+
+
+def test_plan_prints_the_slo_against_the_prediction() -> None:
+    command = [sys.executable, "-m", "llmcluster", "plan", "clusters/quickstart.yaml"]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert "SLO against prediction" in finished.stdout
+    assert "slack" in finished.stdout
+    assert "p99" in finished.stdout
+    assert "driver" in finished.stdout
