@@ -154,10 +154,10 @@ def cost(spec: Path, as_json: bool, prices: Path | None) -> None:
 def launch(spec: Path, engine: str | None, as_json: bool, out: Path | None) -> None:
     """Print the script that starts the planned layout of SPEC on each node, in its engine's documented flags."""
     with exit_codes():
-        from llmcluster.launch import launch_json, launch_of, write_launch
+        from llmcluster.launch import launch_json, launch_of_spec, write_launch
         from planner.launch.script import script
 
-        made = launch_of(spec, engine)
+        made = launch_of_spec(spec, engine)
         if out is not None:
             for path in write_launch(made, out):
                 click.echo(str(path), err=as_json)

@@ -62,17 +62,17 @@ def test_a_percentile_costs_no_less_than_the_mean_and_is_kept() -> None:
 
 
 def test_a_percentile_that_nothing_reaches_is_infeasible() -> None:
+    place = {**AWS, "instance_types": ["g6.xlarge"]}
+    idle = {"request_rate_per_s": 0.001, "prompt_tokens": 4000}
+    alone = performance(serve("meta-llama/Meta-Llama-3.1-8B", {**idle, "slo": {"ttft_ms": 1e6}}, placement=place))
+    assert alone.queueing is not None
+    tail_ms = alone.queueing.ttft_ms["p99"]
+    assert tail_ms is not None and tail_ms > alone.ttft_ms
+    between = {"ttft_ms": (alone.ttft_ms + tail_ms) / 2, "percentile": "p99"}
     with pytest.raises(InfeasibleError) as raised:
-        serve(
-            "meta-llama/Meta-Llama-3.1-8B",
-            {
-                "request_rate_per_s": 1,
-                "prompt_tokens": 4000,
-                "slo": {"ttft_ms": 800, "tpot_ms": 100, "percentile": "p99"},
-            },
-            placement={**AWS, "instance_types": ["g6.xlarge"]},
-        )
+        serve("meta-llama/Meta-Llama-3.1-8B", {**idle, "slo": between}, placement=place)
     assert "TTFT p99" in raised.value.nearest[0].reason
+    assert serve("meta-llama/Meta-Llama-3.1-8B", {**idle, "slo": {**between, "percentile": "mean"}}, placement=place)
 
 
 def test_spare_replicas_come_on_top() -> None:
