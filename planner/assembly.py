@@ -131,7 +131,7 @@ def assemble(
             spec,
             catalog.software,
             best.machine.node.gpu,
-            architecture.model_type,
+            architecture,
             best.candidate.weights,
             best.candidate.kv_cache,
         ),

@@ -42,7 +42,7 @@ def plan(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -
             miss = Miss(machine.no_offer, float("inf"))
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
-        priced, miss = _search_machine(spec, architecture.model_type, catalog, machine, engine)
+        priced, miss = _search_machine(spec, architecture, catalog, machine, engine)
         if priced:
             found.append(priced[0])
             runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
@@ -98,7 +98,7 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
 
 
 def _search_machine(
-    spec: ClusterSpec, model_type: str, catalog: Catalog, machine: Machine, engine: Engine
+    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, machine: Machine, engine: Engine
 ) -> tuple[list[Priced], Miss]:
     """The distinct ways to do the work on one machine, cheapest first, or the nearest miss."""
     nearest: Miss | None = None
@@ -107,7 +107,7 @@ def _search_machine(
         if isinstance(found, Miss):
             nearest = _nearer(nearest, found)
             continue
-        refused = refusal(spec, catalog.software, machine.node.gpu, model_type, found.weights, found.kv_cache)
+        refused = refusal(spec, catalog.software, machine.node.gpu, architecture, found.weights, found.kv_cache)
         if refused is not None:
             nearest = _nearer(nearest, Miss(refused, float("inf")))
             continue

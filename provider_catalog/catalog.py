@@ -162,8 +162,8 @@ class Catalog:
 
     @cached_property
     def software(self) -> Software:
-        """Which toolkits, kernels, formats and serving engines run on which GPU."""
-        return Software(self.folder)
+        """Which toolkits, kernels, formats and engines run on which GPU; a folder without takes the packaged matrix."""
+        return Software(self.folder if (self.folder / "software.yaml").is_file() else PACKAGED_DATA)
 
     def gpu(self, name: str) -> Gpu:
         """The GPU of that name or alias.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from provider_catalog.facts import CatalogError, Fact
 from provider_catalog.hardware import Gpu
 from provider_catalog.precision import Precision
 from provider_catalog.tables import fact, read_yaml
+
+if TYPE_CHECKING:
+    from provider_catalog.architecture import ModelArchitecture
 
 Stack = Literal["cuda", "rocm"]
 STACK_TITLE: dict[Stack, str] = {"cuda": "CUDA", "rocm": "ROCm"}
@@ -166,8 +169,11 @@ class Software:
             )
         return self.runtimes[gpu.generation]
 
-    def attention_kernel(self, gpu: Gpu) -> KernelFeature | None:
-        """The newest FlashAttention written for the GPU; None where there is none."""
+    def attention_kernel(self, gpu: Gpu, *, latent: bool = False) -> KernelFeature | None:
+        """The newest FlashAttention written for the GPU, FlashMLA for latent attention; None where there is none."""
+        mla = self.features.get("FlashMLA")
+        if latent and mla is not None and gpu.generation in mla.generations:
+            return mla
         known = [f for f in self.features.values() if f.name.startswith("FlashAttention")]
         fitting = [f for f in known if gpu.generation in f.generations]
         # Hopper's own version is 3: version 4 is written for Blackwell first, and engines take 3 there.
@@ -181,14 +187,14 @@ class Software:
         return f"{gpu.name} ({gpu.generation}) does not serve {weights} weights: they need {row.needs}"
 
     def refuse_engine(
-        self, name: str, gpu: Gpu, model_type: str, weights: Precision, kv_cache: Precision
+        self, name: str, gpu: Gpu, model: "ModelArchitecture", weights: Precision, kv_cache: Precision
     ) -> str | None:
         """Why the serving engine cannot run the model so on that GPU; None when it can.
 
         Args:
             name: Of the engine.
             gpu: What it would run on.
-            model_type: Of the model's configuration.
+            model: What it would run.
             weights: Format of the weights.
             kv_cache: Format of the KV cache.
         """
@@ -197,8 +203,10 @@ class Software:
             return f"{engine.release} does not run on {gpu.name} ({gpu.generation}); {_listed(engine.generations)}"
         if gpu.name in engine.unlisted_gpus:
             return f"{engine.release} does not list {gpu.name} among its supported GPUs"
-        if model_type not in engine.families:
-            return f"{engine.release} has no model for the family {model_type!r}; {_listed(engine.families)}"
+        if model.model_type not in engine.families:
+            return f"{engine.release} has no model for the family {model.model_type!r}; {_listed(engine.families)}"
+        if has_latent_attention(model) and not engine.mla:
+            return f"{engine.release} has no kernels for latent attention (MLA)"
         if weights not in engine.formats:
             return f"{engine.release} does not serve {weights} weights; {_listed(engine.formats)}"
         if kv_cache not in engine.kv_cache:
@@ -227,6 +235,11 @@ def _facts(rows: object, model: type[_FactT], where: str) -> list[_FactT]:
     if not isinstance(rows, list):
         raise CatalogError(f"{where}: expected a list of entries, found {type(rows).__name__}")
     return [fact(model, row, f"{where}, entry {number}") for number, row in enumerate(rows, start=1)]
+
+
+def has_latent_attention(model: "ModelArchitecture") -> bool:
+    """Whether any layer keeps a compressed latent instead of keys and values (MLA)."""
+    return any(group.attention.kind == "mla" for group in model.layers)
 
 
 def _listed(names: Iterable[str]) -> str:

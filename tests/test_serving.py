@@ -126,7 +126,7 @@ def test_formats_and_engines_are_refused_by_the_software_matrix() -> None:
     )
     assert hopper.software is not None
     assert (hopper.software.stack, hopper.software.min_version) == ("CUDA", "11.8")
-    assert hopper.software.attention == "FlashAttention-3"
+    assert hopper.software.attention == "FlashAttention-3 (CUDA 12.3 or newer)"
     assert "vLLM 0.33.0" in hopper.software.engines
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.models import load_model
 
 CATALOG = Catalog.load()
 SOFTWARE = CATALOG.software
@@ -47,6 +48,10 @@ def test_flash_attention_3_is_for_hopper(gpu: str, version: str) -> None:
     # Dao-AILab/flash-attention, README: version 3 needs H100 or H800
     kernel = SOFTWARE.attention_kernel(CATALOG.gpu(gpu))
     assert kernel is not None
+    latent = SOFTWARE.attention_kernel(CATALOG.gpu(gpu), latent=True)
+    # vLLM's FlashMLA backend: compute capability 9 or 10
+    assert latent is not None
+    assert (latent.name == "FlashMLA") == (version in "34")
     assert kernel.name == f"FlashAttention-{version}"
 
 
@@ -86,13 +91,15 @@ def test_formats_agree_with_the_data_sheets() -> None:
 
 
 def test_an_engine_says_why_it_cannot_run() -> None:
+    names = ("deepseek-ai/DeepSeek-R1", "meta-llama/Llama-3.1-8B", "bigscience/bloom")
+    r1, llama, bloom = (load_model(name) for name in names)
     h100, mi300x, a10g = CATALOG.gpu("H100"), CATALOG.gpu("MI300X"), CATALOG.gpu("A10G")
-    assert SOFTWARE.refuse_engine("vllm", h100, "deepseek_v3", "fp8", "fp8") is None
-    amd = SOFTWARE.refuse_engine("tensorrt-llm", mi300x, "llama", "bf16", "bf16")
+    assert SOFTWARE.refuse_engine("vllm", h100, r1, "fp8", "fp8") is None
+    amd = SOFTWARE.refuse_engine("tensorrt-llm", mi300x, llama, "bf16", "bf16")
     assert amd is not None and "MI300X" in amd and "Hopper" in amd
-    family = SOFTWARE.refuse_engine("tensorrt-llm", h100, "bloom", "bf16", "bf16")
+    family = SOFTWARE.refuse_engine("tensorrt-llm", h100, bloom, "bf16", "bf16")
     assert family is not None and "'bloom'" in family
-    cache = SOFTWARE.refuse_engine("vllm", h100, "llama", "bf16", "int4")
+    cache = SOFTWARE.refuse_engine("vllm", h100, llama, "bf16", "int4")
     assert cache is not None and "int4" in cache
-    unlisted = SOFTWARE.refuse_engine("tensorrt-llm", a10g, "llama", "bf16", "bf16")
+    unlisted = SOFTWARE.refuse_engine("tensorrt-llm", a10g, llama, "bf16", "bf16")
     assert unlisted is not None and "A10G" in unlisted

@@ -1,19 +1,24 @@
 """From a serving plan to the launch of one engine."""
 
-from types import ModuleType
+from collections.abc import Callable
 from typing import Final
 
 from planner.errors import SpecError
 from planner.launch import sglang, tensorrt_llm, vllm
-from planner.launch.commands import Launch
-from planner.launch.settings import ServingSettings, serving_settings
+from planner.launch.commands import Command, Launch
+from planner.launch.settings import ServingSettings, serving_settings, split_notes
 from planner.plan import InferencePerformance, Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu
 from provider_catalog.software import Software
 
-ENGINES: Final[dict[str, ModuleType]] = {"vllm": vllm, "sglang": sglang, "tensorrt-llm": tensorrt_llm}
+ENGINES: Final[dict[str, Callable[[ServingSettings], tuple[Command, ...]]]] = {
+    "vllm": vllm.commands,
+    "sglang": sglang.commands,
+    "tensorrt-llm": tensorrt_llm.commands,
+}
+"""What writes the commands of each engine; the first that runs a plan is the default."""
 
 
 def serving_launch(
@@ -38,11 +43,15 @@ def serving_launch(
     if name not in ENGINES:
         raise SpecError(f"engine is {name!r}; allowed: {', '.join(ENGINES)}")
     choice = plan.choice
-    refused = software.refuse_engine(name, gpu, architecture.model_type, choice.weights, choice.kv_cache)
+    refused = software.refuse_engine(name, gpu, architecture, choice.weights, choice.kv_cache)
     if refused is not None:
         raise SpecError(f"engine: {refused}")
     settings = serving_settings(plan, performance, workload, architecture, software.engines[name])
-    module, documented = ENGINES[name], software.engine_flags[name]
+    documented = software.engine_flags[name]
+    files: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    if name == "tensorrt-llm":
+        files, notes = {tensorrt_llm.CONFIG_FILE: tensorrt_llm.config(settings)}, tensorrt_llm.notes(settings)
     return Launch(
         engine=name,
         version=documented.version,
@@ -50,9 +59,9 @@ def serving_launch(
         nodes=choice.nodes,
         nodes_per_gang=settings.nodes_per_gang,
         replicas_per_gang=settings.replicas_per_gang,
-        commands=module.commands(settings),
-        files={tensorrt_llm.CONFIG_FILE: tensorrt_llm.config(settings)} if module is tensorrt_llm else {},
-        notes=(*settings.notes(), *module.notes(settings), *_requirement(plan)),
+        commands=ENGINES[name](settings),
+        files=files,
+        notes=(*settings.notes(), *split_notes(settings, software.engines[name]), *notes, *_requirement(plan)),
     )
 
 
@@ -62,7 +71,7 @@ def _default(
     if workload.serving_engine != "auto":
         return workload.serving_engine
     formats = (plan.choice.weights, plan.choice.kv_cache)
-    runs = (name for name in ENGINES if software.refuse_engine(name, gpu, architecture.model_type, *formats) is None)
+    runs = (name for name in ENGINES if software.refuse_engine(name, gpu, architecture, *formats) is None)
     return next(runs, next(iter(ENGINES)))
 
 
@@ -72,6 +81,3 @@ def _requirement(plan: Plan) -> tuple[str, ...]:
         return ()
     driver = f", driver {needs.min_driver} or newer" if needs.min_driver else ""
     return (f"{plan.choice.gpu} needs {needs.stack} {needs.min_version} or newer{driver}",)
-
-
-__all__ = ["ENGINES", "ServingSettings", "serving_launch"]

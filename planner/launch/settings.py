@@ -149,6 +149,21 @@ def serving_settings(
     )
 
 
+def split_notes(settings: ServingSettings, engine: ServingEngine) -> tuple[str, ...]:
+    """Where the engine cannot split the model quite as planned."""
+    notes = []
+    whole = engine.expert_parallel == "tensor" and settings.expert not in (1, settings.tensor)
+    uneven = engine.expert_parallel == "divides-tensor" and settings.tensor % settings.expert
+    if settings.is_moe and (whole or uneven):
+        notes.append(
+            f"experts over {settings.expert} of {settings.tensor} ranks were planned; {engine.title} spreads them over"
+            + (" all" if whole else " a divisor")
+        )
+    if settings.attention_data > 1 and not engine.attention_data_parallel:
+        notes.append(f"data-parallel attention was planned; {engine.title} has none")
+    return tuple(notes)
+
+
 def _model(plan: Plan) -> str:
     """The published name, or the path that the script asks for."""
     named = isinstance(plan.spec.model, str) and find_preset(plan.spec.model) is not None

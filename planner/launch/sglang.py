@@ -32,13 +32,6 @@ def commands(settings: ServingSettings) -> tuple[Command, ...]:
     )
 
 
-def notes(settings: ServingSettings) -> tuple[str, ...]:
-    """Where SGLang cannot do quite what was planned."""
-    if settings.tensor % settings.expert:
-        return (f"expert parallelism of {settings.expert} does not divide {settings.tensor} ranks",)
-    return ()
-
-
 def _start(settings: ServingSettings) -> tuple[str, ...]:
     return ("python3", "-m", "sglang.launch_server", "--model-path", settings.checkpoint)
 

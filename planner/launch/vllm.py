@@ -25,13 +25,6 @@ def commands(settings: ServingSettings) -> tuple[Command, ...]:
     return tuple(_of_node(settings, rank) for rank in range(settings.nodes_per_gang))
 
 
-def notes(settings: ServingSettings) -> tuple[str, ...]:
-    """Where vLLM cannot do quite what was planned."""
-    if settings.is_moe and settings.expert not in (1, settings.tensor):
-        return (f"experts over {settings.expert} ranks were planned; vLLM spreads them over all {settings.tensor}",)
-    return ()
-
-
 def _start(settings: ServingSettings) -> tuple[str, ...]:
     return ("vllm", "serve", settings.checkpoint)
 

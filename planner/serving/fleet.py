@@ -49,7 +49,7 @@ def replicas_within(first_token: Callable[[int], FirstToken], slo: Slo, at_least
 
 
 def autoscaling_bounds(nodes: int, gang: int, spare_nodes: int, capacity: Capacity) -> Autoscaling | None:
-    """Nodes in use at the quietest and the busiest hour; None where demand never moves.
+    """Nodes in use at the quietest and the busiest hour; None where that is the same.
 
     Args:
         nodes: Of the whole fleet, at the peak.
@@ -58,10 +58,10 @@ def autoscaling_bounds(nodes: int, gang: int, spare_nodes: int, capacity: Capaci
         capacity: Holds the demand profile.
     """
     fractions = demand_fractions(capacity)
-    if min(fractions) == max(fractions):
-        return None
     loaded = nodes - spare_nodes
     hourly = [max(gang, gang * ceil(fraction * loaded / gang - 1e-9)) + spare_nodes for fraction in fractions]
+    if min(hourly) == max(hourly):
+        return None
     return Autoscaling(
         min_nodes=min(hourly), max_nodes=max(hourly), mean_nodes=sum(hourly) / len(hourly), step_nodes=gang
     )
