@@ -28,11 +28,13 @@ def plan(spec: Path, as_json: bool, lock: bool, prices: Path | None) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes():
         from llmcluster.catalog.staleness import warn_of_age
-        from llmcluster.deciding import decide
+        from llmcluster.deciding import decide, refuse_scenario
         from provider_catalog.catalog import Catalog
         from stacks.locks import plan_json, write_lock
         from stacks.specs import load_spec, priced_catalog
 
+        if lock:
+            refuse_scenario(spec)
         loaded = load_spec(spec)
         decided, levers = decide(loaded, priced_catalog(Catalog.load(), loaded, prices))
         warn_of_age(decided)

@@ -1,10 +1,13 @@
 """Planning for someone who reads along: what does not hold comes with what would help."""
 
-from planner.errors import InfeasibleError
+from pathlib import Path
+
+from planner.errors import InfeasibleError, SpecError
 from planner.optimizer import plan
 from planner.plan import Plan
 from planner.serving.levers import holds, levers
 from provider_catalog.catalog import Catalog
+from provider_catalog.scenarios import PREFIX
 from stacks.specs import LoadedSpec
 
 
@@ -21,3 +24,17 @@ def decide(loaded: LoadedSpec, catalog: Catalog) -> tuple[Plan, tuple[str, ...]]
         helps = levers(loaded.spec, loaded.architecture, catalog)
         raise InfeasibleError(str(error), error.nearest, helps) from error
     return decided, () if holds(decided) else levers(loaded.spec, loaded.architecture, catalog)
+
+
+def refuse_scenario(spec: Path) -> None:
+    """Refuses to lock what is no file.
+
+    Raises:
+        SpecError: the spec is a named scenario.
+    """
+    name = str(spec)
+    if name.startswith(PREFIX):
+        raise SpecError(
+            f"{name}: a scenario is no file that a lock could lie beside; save it first:"
+            f" llmcluster scenario show {name.removeprefix(PREFIX)} > spec.yaml"
+        )

@@ -106,6 +106,9 @@ def test_the_command_line_lists_shows_judges_and_plans(tmp_path: Path) -> None:
     assert {"replay", "ours", "checks", "guide_offer", "our_offer", "verdict"} <= found.keys()
     decided = json.loads(_llmcluster("plan", "scenario:batch-generation", "--json").stdout)
     assert decided == found["ours"]
+    locked = _llmcluster("plan", "scenario:batch-generation", "--lock")
+    assert locked.returncode == 2
+    assert "scenario show batch-generation" in locked.stderr
     unknown = _llmcluster("plan", "scenario:chat")
     assert unknown.returncode == 2
     assert "unknown scenario" in unknown.stderr and "Traceback" not in unknown.stderr

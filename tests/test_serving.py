@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from planner.errors import InfeasibleError
 from planner.optimizer import plan
 from planner.plan import InferencePerformance, Plan
+from planner.serving.fleet import replicas_within
 from planner.serving.levers import holds, levers
+from planner.serving.queueing import FirstToken
+from planner.spec import Slo
 from planner.spec_reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
@@ -59,6 +64,21 @@ def test_a_percentile_costs_no_less_than_the_mean_and_is_kept() -> None:
         assert queueing is not None
         latency = queueing.ttft_ms[percentile]
         assert latency is not None and latency <= 700
+
+
+@settings(max_examples=40, deadline=None)
+@given(rate=st.floats(0.1, 500), ttft_ms=st.floats(150, 5000))
+def test_more_requests_or_a_tighter_percentile_never_take_fewer_replicas(rate: float, ttft_ms: float) -> None:
+    def replicas(rate: float, percentile: str, ttft_ms: float) -> int:
+        slo = Slo(ttft_ms=ttft_ms, percentile=percentile)  # type: ignore[arg-type]
+        found = replicas_within(lambda n: FirstToken(rate / n, 0.06, 0.02, 2000, 8192, 1, 40, 6.0), slo, 1)
+        assert isinstance(found, int)
+        return found
+
+    base = replicas(rate, "p95", ttft_ms)
+    assert replicas(rate * 1.5, "p95", ttft_ms) >= base
+    assert replicas(rate, "p99", ttft_ms) >= base >= replicas(rate, "p50", ttft_ms)
+    assert replicas(rate, "p95", ttft_ms * 1.5) <= base
 
 
 def test_a_percentile_that_nothing_reaches_is_infeasible() -> None:

@@ -75,8 +75,8 @@ class Queue:
     def mean_wait_s(self) -> float:
         """Mean wait of all arrivals; infinite from a load of one on.
 
-        Allen and Cunneen (Allen 1990, Probability, Statistics and Queueing Theory, eq. 5.81): that of M/M/c times the
-        mean of the two squared coefficients of variation. For one server and Poisson arrivals this is exact
+        Allen-Cunneen approximation (Allen 1990, Probability, Statistics, and Queueing Theory, chapter 5): that of M/M/c
+        times the mean of the two squared coefficients of variation. For one server and Poisson arrivals this is exact
         (Pollaczek-Khinchine).
         """
         if self.load >= 1:
