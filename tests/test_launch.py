@@ -158,7 +158,9 @@ with open({log!r}, "a") as log:
 """
 
 
-def _run(launch: Launch, folder: Path, rank: int | None = None, **variables: str) -> list[list[str]]:
+def _run(
+    launch: Launch, folder: Path, rank: int | None = None, given: tuple[str, ...] = (), **variables: str
+) -> list[list[str]]:
     """Runs the script with stand-ins for the engines that write down their arguments, each call a line."""
     (folder / "launch.sh").write_text(script(launch))
     for name, content in launch.files.items():
@@ -172,7 +174,7 @@ def _run(launch: Launch, folder: Path, rank: int | None = None, **variables: str
     if rank is not None:
         environment["NODE_RANK"] = str(rank)
     finished = subprocess.run(
-        ["bash", folder / "launch.sh"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        ["bash", folder / "launch.sh", *given], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     if not log.exists():
         raise AssertionError(finished.stderr)
@@ -217,6 +219,15 @@ def test_sglang_runs_the_same_command_on_every_node(tmp_path: Path) -> None:
     assert call[call.index("--dist-init-addr") + 1].startswith("10.0.0.7:")
     assert call[call.index("--node-rank") + 1] == "1"
     assert 0.5 < float(call[call.index("--mem-fraction-static") + 1]) < 0.9
+
+
+def test_flags_of_ones_own_are_passed_on(tmp_path: Path) -> None:
+    launch = training_launch(planned("training"), architecture(TRAINING["model"]), SOFTWARE)
+    needed = ("HEAD_ADDRESS", "DATA_PATH", "TOKENIZER_PATH", "CHECKPOINT_FOLDER", "MEGATRON_FOLDER")
+    (call,) = _run(launch, tmp_path, 3, ("--lr", "1.5e-4"), **dict.fromkeys(needed, "/there"))
+    assert call[call.index("--node-rank") + 1] == "3"
+    assert "/there/pretrain_gpt.py" in call
+    assert call[-2:] == ["--lr", "1.5e-4"]
 
 
 def test_what_the_script_needs_is_asked_for(tmp_path: Path) -> None:

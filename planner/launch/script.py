@@ -62,7 +62,8 @@ def _line(command: Command) -> str:
             current = word
         else:
             current = f"{current} {word}".strip()
-    return " \\\n    ".join([*lines, current])
+    # Whatever the script is given is passed on: flags that no plan decides
+    return " \\\n    ".join([*lines, current, '"$@"'])
 
 
 def _word(word: str) -> str:

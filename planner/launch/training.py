@@ -148,7 +148,8 @@ def _layout(plan: Plan, workload: TrainingWorkload, performance: TrainingPerform
 def _notes(plan: Plan, workload: TrainingWorkload) -> tuple[str, ...]:
     layout = plan.choice.layout
     notes = [
-        "learning rate, warm-up and weight decay are not planned: add them; --rotary-base is rope_theta of config.json"
+        "learning rate, warm-up and weight decay are not planned: give them to the script (--lr 1.5e-4 ...);"
+        " --rotary-base is rope_theta of config.json"
     ]
     if layout.zero_stage > 1:
         notes.append(
