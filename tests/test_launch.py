@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 import yaml
 
 from planner.errors import SpecError
+from planner.launch import tensorrt_llm
 from planner.launch.commands import Launch
 from planner.launch.script import script
+from planner.launch.serving import ENGINES as ENGINE_COMMANDS
 from planner.launch.serving import serving_launch
+from planner.launch.settings import ServingSettings, serving_settings
 from planner.launch.training import training_launch
 from planner.optimizer import plan
 from planner.plan import Plan
@@ -219,6 +223,55 @@ def test_sglang_runs_the_same_command_on_every_node(tmp_path: Path) -> None:
     assert call[call.index("--dist-init-addr") + 1].startswith("10.0.0.7:")
     assert call[call.index("--node-rank") + 1] == "1"
     assert 0.5 < float(call[call.index("--mem-fraction-static") + 1]) < 0.9
+
+
+def _settings(name: str, engine: str) -> ServingSettings:
+    decided = planned(name)
+    performance, workload = decided.performance, decided.spec.workload
+    assert performance.kind == "inference" and workload.kind == "inference"
+    return serving_settings(
+        decided, performance, workload, architecture(SPECS[name]["model"]), SOFTWARE.engines[engine]
+    )
+
+
+def test_a_model_with_prediction_layers_drafts_for_itself() -> None:
+    # vLLM: {"method": "mtp"}; SGLang: NEXTN with one candidate a step; TensorRT-LLM: decoding_type MTP
+    drafting = {e: replace(_settings("moe-over-two-nodes", e), draft_tokens=2) for e in ENGINES}
+    (vllm, *_), (sglang,) = ENGINE_COMMANDS["vllm"](drafting["vllm"]), ENGINE_COMMANDS["sglang"](drafting["sglang"])
+    told = json.loads(vllm.argv[vllm.argv.index("--speculative-config") + 1])
+    assert told == {"method": "mtp", "num_speculative_tokens": 2}
+    assert sglang.argv[sglang.argv.index("--speculative-algorithm") + 1] == "NEXTN"
+    assert sglang.argv[sglang.argv.index("--speculative-num-draft-tokens") + 1] == "3"
+    config = yaml.safe_load(tensorrt_llm.config(drafting["tensorrt-llm"]))
+    assert config["speculative_config"] == {"decoding_type": "MTP", "num_nextn_predict_layers": 2}
+    dense = replace(_settings("dense-alone", "vllm"), draft_tokens=2)
+    assert "--speculative-config" not in ENGINE_COMMANDS["vllm"](dense)[0].argv
+    assert any("draft model" in note for note in dense.notes())
+
+
+def test_attention_groups_become_data_parallel_ranks() -> None:
+    grouped = replace(_settings("moe-over-two-nodes", "vllm"), tensor=16, pipeline=1, expert=16, attention_data=16)
+    head, worker = ENGINE_COMMANDS["vllm"](grouped)
+    for command, start in ((head, None), (worker, "8")):
+        given = command.argv
+        assert given[given.index("--data-parallel-size") + 1] == "16"
+        assert given[given.index("--data-parallel-size-local") + 1] == "8"
+        assert given[given.index("--tensor-parallel-size") + 1] == "1"
+        assert "--enable-expert-parallel" in given
+        starts = "--data-parallel-start-rank"
+        assert (given[given.index(starts) + 1] if starts in given else None) == start
+    (same,) = ENGINE_COMMANDS["sglang"](grouped)
+    assert same.argv[same.argv.index("--attention-data-parallel-size") + 1] == "16"
+    assert same.argv[same.argv.index("--tensor-parallel-size") + 1] == "16"
+
+
+def test_prefill_and_decode_apart_take_a_role() -> None:
+    apart = replace(_settings("dense-side-by-side", "sglang"), prefill_replicas=1)
+    given = ENGINE_COMMANDS["sglang"](apart)[0].argv
+    assert given[given.index("--disaggregation-mode") + 1] == "${ROLE}"
+    told = ENGINE_COMMANDS["vllm"](apart)[0].argv
+    assert json.loads(told[told.index("--kv-transfer-config") + 1])["kv_role"] == "kv_both"
+    assert any("ROLE=prefill" in note for note in apart.notes())
 
 
 def test_flags_of_ones_own_are_passed_on(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ HEAD = "${HEAD_ADDRESS}"
 NODE_RANK = "${NODE_RANK}"
 MODEL_PATH = "${MODEL_PATH}"
 """Checkpoint on the node, where no published one fits the plan."""
+ROLE = "${ROLE}"
+"""What the servers of a node do in a disaggregated fleet: prefill or decode."""
 LISTEN = "${LISTEN_ADDRESS:-127.0.0.1}"
 """Servers listen on the loopback address unless told otherwise."""
 FIRST_PORT = 8000

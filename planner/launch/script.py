@@ -7,6 +7,7 @@ from planner.launch.commands import Command, Launch
 VARIABLES = {
     "MODEL_PATH": "the checkpoint on this node",
     "HEAD_ADDRESS": "address of the node with rank 0 of the gang",
+    "ROLE": "prefill or decode",
     "GANG_HOSTS": "hosts of the gang with their GPUs, head first: node0:8,node1:8",
     "DATA_PATH": "prefix of the tokenized training data",
     "TOKENIZER_PATH": "folder or model file of the tokenizer",

@@ -47,6 +47,8 @@ def serving_launch(
     if refused is not None:
         raise SpecError(f"engine: {refused}")
     settings = serving_settings(plan, performance, workload, architecture, software.engines[name])
+    if settings.prefill_replicas and name == "tensorrt-llm":
+        raise SpecError("engine is 'tensorrt-llm'; disaggregated fleets are launched by vllm and sglang only")
     documented = software.engine_flags[name]
     files: dict[str, str] = {}
     notes: tuple[str, ...] = ()

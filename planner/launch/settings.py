@@ -42,6 +42,8 @@ class ServingSettings:
     draft_tokens: int
     drafts_itself: bool
     """Whether the engine can draft with the model's own multi-token-prediction layers."""
+    prefill_replicas: int
+    """Replicas that prefill only, the others decode; 0: every replica does both."""
     visible_devices: str
     """Environment variable that gives a process its GPUs."""
 
@@ -104,6 +106,11 @@ class ServingSettings:
                 "speculative decoding was planned, but the model has no multi-token-prediction layers that the engine"
                 " knows: give a draft model"
             )
+        if self.prefill_replicas:
+            notes.append(
+                f"{self.prefill_replicas} replicas prefill (ROLE=prefill), the others decode (ROLE=decode); caches move"
+                " between them, and a router of the engine's own stands before both"
+            )
         if self.nodes % self.nodes_per_gang:
             notes.append(f"{self.nodes % self.nodes_per_gang} nodes beyond whole replicas stay idle")
         return tuple(notes)
@@ -141,6 +148,7 @@ def serving_settings(
         static_fraction=_floor_percent((memory.capacity_bytes - besides) / whole),
         cache_fraction=_floor_percent(cache / free if free > 0 else 0.0),
         prefix_cache=True,
+        prefill_replicas=0,
         draft_tokens=0,
         drafts_itself=architecture.model_type in engine.mtp_families,
         visible_devices="HIP_VISIBLE_DEVICES"

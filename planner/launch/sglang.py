@@ -1,6 +1,6 @@
 """Arguments of `python3 -m sglang.launch_server`."""
 
-from planner.launch.commands import FIRST_PORT, HEAD, LISTEN, NODE_RANK, Command, flags
+from planner.launch.commands import FIRST_PORT, HEAD, LISTEN, NODE_RANK, ROLE, Command, flags
 from planner.launch.settings import ServingSettings
 from planner.launch.vllm import DTYPE
 
@@ -51,6 +51,8 @@ def _common(settings: ServingSettings) -> tuple[str, ...]:
         pipeline_parallel_size=settings.pipeline,
         expert_parallel_size=settings.expert if settings.is_moe and settings.expert > 1 else None,
         attention_data_parallel_size=settings.attention_data if settings.attention_data > 1 else None,
+        disaggregation_mode=ROLE if settings.prefill_replicas else None,
+        disaggregation_transfer_backend="nixl" if settings.prefill_replicas else None,
         speculative_algorithm="NEXTN" if drafts else None,
         speculative_num_steps=drafts or None,
         speculative_eagle_topk=1 if drafts else None,

@@ -8,6 +8,8 @@ from provider_catalog.precision import Precision
 
 MASTER_PORT = 29501
 RPC_PORT = 13345
+_TRANSFER = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+"""Prefill and decode servers are alike here; the router in front of them tells which does what."""
 DTYPE: dict[Precision, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -48,6 +50,7 @@ def _common(settings: ServingSettings) -> tuple[str, ...]:
         data_parallel_size=groups if groups > 1 else None,
         enable_expert_parallel=settings.is_moe and settings.expert > 1,
         speculative_config=_speculation(settings),
+        kv_transfer_config=_TRANSFER if settings.prefill_replicas else None,
     )
 
 
