@@ -7,6 +7,7 @@ from math import sqrt
 from typing import Any
 
 from planner.errors import InfeasibleError, SpecError
+from planner.machines import OWN
 from planner.optimizer import plan
 from planner.plan import InferencePerformance, Plan
 from planner.serving.slo import slo_lines
@@ -18,8 +19,8 @@ from provider_catalog.facts import CatalogError
 from provider_catalog.precision import BITS_PER_VALUE
 
 NO_LIMIT_MS = 1e7
-PRECISION = 1.02
-"""Bounds are found to 2 %."""
+PRECISION = 1.03
+"""Bounds are found to 3 %."""
 SHORTEST_PROMPT = 16
 
 
@@ -31,9 +32,18 @@ class _Trial:
     architecture: ModelArchitecture
     catalog: Catalog
 
-    def with_changes(self, **changes: dict[str, Any]) -> Plan | None:
-        """The plan when some fields of parts of the spec are changed; None when it still does not hold."""
+    def with_changes(self, among: Plan | None = None, **changes: dict[str, Any]) -> Plan | None:
+        """The plan when some fields of parts of the spec are changed; None when it still does not hold.
+
+        Args:
+            among: Only the instance types of this plan and its alternatives are tried: what holds under stricter terms
+                held under looser ones.
+            changes: Fields by part of the spec.
+        """
         document = self.spec.model_dump(mode="json", exclude_unset=True)
+        if among is not None and among.choice.provider != OWN:
+            types = {among.choice.instance_type, *(other.instance_type for other in among.alternatives)}
+            document["placement"] = {**document.get("placement", {}), "instance_types": sorted(types)}
         for part, fields in changes.items():
             document[part] = {**document.get(part, {}), **fields}
         try:
@@ -71,11 +81,11 @@ def _looser_slo(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]:
     slo = workload.slo
     asked = {"ttft_ms": slo.ttft_ms, "tpot_ms": slo.tpot_ms}
 
-    def relaxed(limits: dict[str, float]) -> Plan | None:
-        return trial.with_changes(workload={"slo": {**slo.model_dump(exclude_unset=True), **limits}})
+    def relaxed(limits: dict[str, float], among: Plan | None) -> Plan | None:
+        return trial.with_changes(among, workload={"slo": {**slo.model_dump(exclude_unset=True), **limits}})
 
     def least(field: str, others: dict[str, float]) -> tuple[float, Plan] | None:
-        return _least(lambda ms: relaxed({**others, field: ms}), asked[field], NO_LIMIT_MS)
+        return _least(lambda ms, among: relaxed({**others, field: ms}, among), asked[field], NO_LIMIT_MS, field)
 
     found = {field: least(field, {}) for field in asked}
     for field, bound in found.items():
@@ -105,16 +115,16 @@ def _lower_precision(trial: _Trial, workload: InferenceWorkload) -> Iterator[str
 
 
 def _shorter_prompt(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]:
-    def shortened(tokens: float) -> Plan | None:
-        return trial.with_changes(workload={"prompt_tokens": int(tokens)})
+    def shortened(tokens: float, among: Plan | None) -> Plan | None:
+        return trial.with_changes(among, workload={"prompt_tokens": int(tokens)})
 
-    shortest = shortened(SHORTEST_PROMPT)
+    shortest = shortened(SHORTEST_PROMPT, None)
     if workload.prompt_tokens <= SHORTEST_PROMPT or shortest is None:
         return
     low, high, decided = float(SHORTEST_PROMPT), float(workload.prompt_tokens), shortest
     while high > low * PRECISION:
         middle = sqrt(low * high)
-        found = shortened(middle)
+        found = shortened(middle, decided)
         if found is None:
             high = middle
         else:
@@ -161,19 +171,34 @@ def _no_budget(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]:
         yield f"budget.usd_per_month: {more:,.0f} instead of {budget:,.0f} holds on {_where(decided)}"
 
 
-def _least(attempt: Callable[[float], Plan | None], low: float, high: float) -> tuple[float, Plan] | None:
-    """The least value from `low` on that holds, to three digits and never below; None where not even `high` does."""
-    decided = attempt(high)
+def _least(
+    attempt: Callable[[float, Plan | None], Plan | None], low: float, high: float, field: str
+) -> tuple[float, Plan] | None:
+    """The least value from `low` on that holds, to three digits and never below; None where not even `high` does.
+
+    What a plan predicts is a bound as well: it holds there.
+    """
+    decided = attempt(high, None)
     if decided is None:
         return None
+    high = min(high, _predicted_ms(decided, field))
     while high > low * PRECISION:
         middle = _three_digits_up(sqrt(low * high))
-        found = attempt(middle) if middle < high else None
+        found = attempt(middle, decided) if middle < high else None
         if found is None:
             low = middle
         else:
-            high, decided = middle, found
+            high, decided = min(middle, _predicted_ms(found, field)), found
     return high, decided
+
+
+def _predicted_ms(decided: Plan, field: str) -> float:
+    performance, workload = decided.performance, decided.spec.workload
+    if not isinstance(performance, InferencePerformance) or not isinstance(workload, InferenceWorkload):
+        return NO_LIMIT_MS
+    ttft, tpot = slo_lines(performance, workload.slo)
+    predicted = (ttft if field == "ttft_ms" else tpot).predicted_ms
+    return NO_LIMIT_MS if predicted is None else _three_digits_up(predicted)
 
 
 def _three_digits_up(ms: float) -> float:
