@@ -58,6 +58,18 @@ SPECS: dict[str, dict[str, Any]] = {
             "layout": {"tensor": 8, "pipeline": 2},
         },
     },
+    "prompts-whole": {
+        "model": "meta-llama/Meta-Llama-3.1-8B",
+        "workload": {
+            "kind": "inference",
+            "request_rate_per_s": 1,
+            "prompt_tokens": 12000,
+            "output_tokens": 500,
+            "chunked_prefill": False,
+            "slo": {"ttft_ms": 5000, "tpot_ms": 200},
+        },
+        "pin": {"node": {"gpu": "H100", "gpus": 1, "nic_gbit_per_s": 100}, "nodes": 1},
+    },
     "int4": {
         "model": "Qwen/Qwen2.5-7B",
         "workload": {"kind": "inference", "request_rate_per_s": 1},
@@ -305,6 +317,14 @@ def test_memory_and_length_come_from_the_plan() -> None:
     assert performance.kind == "inference"
     assert given["--max-num-seqs"] == str(performance.max_concurrency)
     assert given["--gpu-memory-utilization"] == "0.9"
+
+
+def test_without_chunked_prefill_an_iteration_takes_a_whole_prompt() -> None:
+    vllm, sglang = (dict(_given(serving("prompts-whole", e), e)) for e in ("vllm", "sglang"))
+    # vLLM refuses fewer batched tokens than the longest sequence when prompts are not cut
+    assert vllm["--max-num-batched-tokens"] == vllm["--max-model-len"] == "12500"
+    assert "--no-enable-chunked-prefill" in vllm and "--enable-chunked-prefill" not in vllm
+    assert sglang["--chunked-prefill-size"] == "-1"
 
 
 def test_engines_and_models_that_do_not_fit_are_refused() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from planner.inference import PREFILL_CHUNK_TOKENS
+from planner.inference.replica import PREFILL_CHUNK_TOKENS
 from planner.launch.commands import MODEL_PATH
 from planner.plan import InferencePerformance, Plan
 from planner.spec import InferenceWorkload
@@ -33,6 +33,8 @@ class ServingSettings:
     sequences: int
     """Most requests of one replica in flight: what its memory and its SLO hold."""
     chunk_tokens: int
+    """Tokens that one iteration takes on."""
+    chunked_prefill: bool
     memory_fraction: float
     static_fraction: float
     """Weights and KV cache, of all memory of a GPU."""
@@ -125,6 +127,7 @@ def serving_settings(
 ) -> ServingSettings:
     """The settings of a serving plan for one engine."""
     choice, memory, layout = plan.choice, plan.memory_per_gpu, plan.choice.layout
+    context = workload.prompt_tokens + workload.output_tokens
     whole = memory.capacity_bytes / plan.spec.headroom.memory_fraction
     besides = memory.activations_bytes + memory.overhead_bytes
     free = whole - memory.weights_bytes - besides
@@ -134,22 +137,23 @@ def serving_settings(
         tensor=layout.tensor,
         pipeline=layout.pipeline,
         expert=layout.expert,
-        attention_data=1,
+        attention_data=layout.attention_data,
         is_moe=architecture.routed_expert_parameters > 0,
         nodes=choice.nodes,
         gpus_per_node=choice.gpus // choice.nodes,
         weights=choice.weights,
         published=architecture.published_precision,
         kv_cache=choice.kv_cache,
-        context_tokens=workload.prompt_tokens + workload.output_tokens,
+        context_tokens=context,
         sequences=max(1, performance.max_concurrency // layout.data),
-        chunk_tokens=PREFILL_CHUNK_TOKENS,
+        chunk_tokens=PREFILL_CHUNK_TOKENS if workload.chunked_prefill else max(PREFILL_CHUNK_TOKENS, context),
+        chunked_prefill=workload.chunked_prefill,
         memory_fraction=plan.spec.headroom.memory_fraction,
         static_fraction=_floor_percent((memory.capacity_bytes - besides) / whole),
         cache_fraction=_floor_percent(cache / free if free > 0 else 0.0),
         prefix_cache=True,
-        prefill_replicas=0,
-        draft_tokens=0,
+        prefill_replicas=sum(pool.replicas for pool in performance.pools if pool.role == "prefill"),
+        draft_tokens=0 if workload.speculation is None else workload.speculation.draft_tokens,
         drafts_itself=architecture.model_type in engine.mtp_families,
         visible_devices="HIP_VISIBLE_DEVICES"
         if plan.software and plan.software.stack == "ROCm"

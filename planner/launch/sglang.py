@@ -44,7 +44,7 @@ def _common(settings: ServingSettings) -> tuple[str, ...]:
         kv_cache_dtype="fp8_e4m3" if settings.kv_cache == "fp8" else "auto",
         context_length=settings.context_tokens,
         max_running_requests=settings.sequences,
-        chunked_prefill_size=settings.chunk_tokens,
+        chunked_prefill_size=settings.chunk_tokens if settings.chunked_prefill else -1,
         mem_fraction_static=settings.static_fraction,
         disable_radix_cache=not settings.prefix_cache,
         tensor_parallel_size=settings.tensor,

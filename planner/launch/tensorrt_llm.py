@@ -83,6 +83,6 @@ def _common(settings: ServingSettings) -> tuple[str, ...]:
         max_num_tokens=settings.chunk_tokens,
         max_seq_len=settings.context_tokens,
         kv_cache_free_gpu_memory_fraction=settings.cache_fraction,
-        enable_chunked_prefill=True,
+        enable_chunked_prefill=settings.chunked_prefill,
         config=CONFIG_PATH,
     )

@@ -41,7 +41,8 @@ def _common(settings: ServingSettings) -> tuple[str, ...]:
         # vLLM counts the sequences of each data-parallel group
         max_num_seqs=-(-settings.sequences // groups),
         max_num_batched_tokens=settings.chunk_tokens,
-        enable_chunked_prefill=True,
+        enable_chunked_prefill=settings.chunked_prefill,
+        no_enable_chunked_prefill=not settings.chunked_prefill,
         gpu_memory_utilization=settings.memory_fraction,
         enable_prefix_caching=settings.prefix_cache,
         no_enable_prefix_caching=not settings.prefix_cache,
