@@ -95,6 +95,25 @@ def test_a_percentile_that_nothing_reaches_is_infeasible() -> None:
     assert serve("meta-llama/Meta-Llama-3.1-8B", {**idle, "slo": {**between, "percentile": "mean"}}, placement=place)
 
 
+def test_a_percentile_holds_where_prefill_stands_apart() -> None:
+    workload = {"request_rate_per_s": 12, "prompt_tokens": 4000, "output_tokens": 300, "fleet": "disaggregated"}
+    place = {**AWS, "instance_types": ["p5.48xlarge"]}
+    plans = [
+        serve(
+            "meta-llama/Meta-Llama-3.1-70B",
+            {**workload, "slo": {"ttft_ms": 900, "tpot_ms": 60, "percentile": percentile}},
+            placement=place,
+        )
+        for percentile in ("mean", "p99")
+    ]
+    assert plans[0].choice.nodes <= plans[1].choice.nodes
+    queueing = performance(plans[1]).queueing
+    assert performance(plans[1]).pools and queueing is not None
+    tail_ms = queueing.ttft_ms["p99"]
+    assert tail_ms is not None and tail_ms <= 900
+    assert (queueing.ttft_ms["p50"] or 0) < tail_ms
+
+
 def test_spare_replicas_come_on_top() -> None:
     workload = {"request_rate_per_s": 10, "prompt_tokens": 1000, "output_tokens": 200}
     place = {**AWS, "instance_types": ["g6e.xlarge"]}

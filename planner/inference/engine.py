@@ -165,7 +165,7 @@ class InferenceEngine:
             decodes = ceil(self.workload.concurrency / most)
             rate = self.workload.concurrency / (self.workload.output_tokens * pools.tpot_s(most))
         prefills = ceil(rate / prefill_rate)
-        replicas = self._replicas(node, layout, prefills + decodes)
+        replicas = self._replicas(node, layout, prefills + decodes + self.workload.spare_replicas)
         if replicas < 2:
             return Miss(f"{split_name(layout)} with prefill apart takes two replicas", 2.0, fits_memory=True)
         if replicas < prefills + decodes:

@@ -84,6 +84,10 @@ class Queue:
         variation = (self.arrival_scv + self.service_scv) / 2
         return self.waits * self.service_s / (self.servers * (1 - self.load)) * variation
 
+    def wait_at(self, statistic: SloPercentile) -> float:
+        """Mean or percentile of the wait."""
+        return self.mean_wait_s if statistic == "mean" else self.wait_s(QUANTILE[statistic])
+
     def wait_s(self, quantile: float) -> float:
         """The wait that a share `quantile` of arrivals does not exceed; infinite from a load of one on.
 
@@ -149,17 +153,16 @@ class FirstToken:
         """
         if not self._stable:
             return inf
-        quantile = QUANTILE.get(percentile)
         shared = max(0.0, 1 - self.prompt_tokens / self.chunk_tokens)
-        delay = shared * self._gated_delay_s(quantile) + (1 - shared) * self._one_by_one_delay_s(quantile)
+        delay = shared * self._gated_delay_s(percentile) + (1 - shared) * self._one_by_one_delay_s(percentile)
         slots = self.slot_queue
-        return delay + self.alone_s + (0.0 if slots is None else _wait_s(slots, quantile))
+        return delay + self.alone_s + (0.0 if slots is None else slots.wait_at(percentile))
 
-    def _one_by_one_delay_s(self, quantile: float | None) -> float:
+    def _one_by_one_delay_s(self, percentile: SloPercentile) -> float:
         """Rest of the running iteration, uniform over it, and the prompts ahead."""
-        return (0.5 if quantile is None else quantile) * self.decode_step_s + _wait_s(self.prefill_queue, quantile)
+        return QUANTILE.get(percentile, 0.5) * self.decode_step_s + self.prefill_queue.wait_at(percentile)
 
-    def _gated_delay_s(self, quantile: float | None) -> float:
+    def _gated_delay_s(self, percentile: SloPercentile) -> float:
         """Rest of the running iteration, and the prompts that share the next one.
 
         An iteration lasts L = step + N·prefill, N the arrivals during the one before (Poisson). In the steady state
@@ -170,7 +173,7 @@ class FirstToken:
         load = self.arrivals_per_s * prefill_s
         rest_s = (self.decode_step_s / (1 - load) + load * prefill_s / (1 - load**2)) / 2
         mean_s = rest_s * (1 + 2 * load)
-        return mean_s if quantile is None else mean_s * -log(1 - quantile)
+        return mean_s if percentile == "mean" else mean_s * -log(1 - QUANTILE[percentile])
 
     def summary(self) -> Queueing:
         """For the plan."""
@@ -187,7 +190,3 @@ class FirstToken:
     @property
     def _stable(self) -> bool:
         return self.prefill_queue.load < 1 and (self.slot_queue is None or self.slot_queue.load < 1)
-
-
-def _wait_s(queue: Queue, quantile: float | None) -> float:
-    return queue.mean_wait_s if quantile is None else queue.wait_s(quantile)
