@@ -31,21 +31,23 @@ def plan(spec: Path, as_json: bool, lock: bool, max_usd_per_month: float | None,
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes():
         from llmcluster.catalog.staleness import warn_of_age
-        from planner.optimizer import plan as make_plan
+        from llmcluster.deciding import decide, refuse_scenario
         from provider_catalog.catalog import Catalog
         from stacks.locks import plan_json, write_lock
         from stacks.specs import load_spec, priced_catalog
 
+        if lock:
+            refuse_scenario(spec)
         loaded = load_spec(spec)
         catalog = priced_catalog(Catalog.load(), loaded, prices)
-        decided = make_plan(loaded.spec, loaded.architecture, catalog, max_usd_per_month)
+        decided, levers = decide(loaded, catalog, max_usd_per_month)
         warn_of_age(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)
         else:
             from llmcluster.report import print_plan
 
-            print_plan(decided)
+            print_plan(decided, levers)
         if lock:
             click.echo(f"locked in {write_lock(decided, spec)}", err=True)
 
@@ -193,6 +195,71 @@ def compare(spec: Path | None, grid: str | None, guide: bool, peers: bool, as_js
         from llmcluster.costs.compare import compare_output
 
         compare_output(spec, grid=grid, guide=guide, peers=peers, as_json=as_json, prices=prices)
+
+
+@cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--engine",
+    type=click.Choice(["vllm", "sglang", "tensorrt-llm", "megatron-lm"]),
+    default=None,
+    help="What runs the model; left out: the spec's, or the first that can.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print commands, files and notes as JSON.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Write the script and its files there.")
+def launch(spec: Path, engine: str | None, as_json: bool, out: Path | None) -> None:
+    """Print the script that starts the planned layout of SPEC on each node, in its engine's documented flags."""
+    with exit_codes():
+        from llmcluster.launch import launch_json, launch_of_spec, write_launch
+        from planner.launch.script import script
+
+        made = launch_of_spec(spec, engine)
+        if out is not None:
+            for path in write_launch(made, out):
+                click.echo(str(path), err=as_json)
+        if as_json:
+            click.echo(launch_json(made))
+        elif out is None:
+            click.echo(script(made), nl=False)
+
+
+@cli.group()
+def scenario() -> None:
+    """Presets of the hardware guide: real-time chat, batch generation, continued training."""
+
+
+@scenario.command("list")
+def scenario_list() -> None:
+    """List the scenarios and the hardware that the guide names for each."""
+    with exit_codes():
+        from llmcluster.scenario import scenarios_listed
+
+        click.echo(scenarios_listed())
+
+
+@scenario.command("show")
+@click.argument("name")
+def scenario_show(name: str) -> None:
+    """Print the spec of scenario NAME, to save and change; `plan scenario:NAME` plans it as it is."""
+    with exit_codes():
+        from llmcluster.scenario import scenario_shown
+
+        click.echo(scenario_shown(name), nl=False)
+
+
+@scenario.command("judge")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def scenario_judge(name: str, as_json: bool) -> None:
+    """Replay the guide's hardware for scenario NAME, check what it asks for, and hold it against our own search."""
+    with exit_codes():
+        from llmcluster.scenario import judgement, print_judgement
+
+        found = judgement(name)
+        if as_json:
+            click.echo(found.model_dump_json(indent=2))
+        else:
+            print_judgement(found)
 
 
 @cli.group()

@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from llmcluster.serving_report import serving_facts, slo_table
 from planner.parallelism import Layout
 from planner.plan import Cost, InferencePerformance, Plan
 
@@ -18,13 +19,21 @@ ALTERNATIVES_SHOWN = 4
 REJECTIONS_SHOWN = 4
 
 
-def print_plan(plan: Plan) -> None:
-    """Print a plan: decision, memory, layout, performance, purchase mix, cost, alternatives, rejections."""
+def print_plan(plan: Plan, levers: tuple[str, ...] = ()) -> None:
+    """Print a plan: decision, memory, SLO, layout, performance, purchase mix, cost, alternatives, rejections.
+
+    Args:
+        plan: What to print.
+        levers: What would help where the plan does not hold.
+    """
     screen = console()
     screen.rule(f"[bold]{plan.name}[/]", align="left")
     screen.print(decision(plan), highlight=False, soft_wrap=True)
     screen.print(_memory_table(plan))
-    for label, text in _facts(plan):
+    slo = slo_table(plan)
+    if slo is not None:
+        screen.print(slo)
+    for label, text in (*_facts(plan), *serving_facts(plan)):
         screen.print(f"[bold]{label:<12}[/] {text}", highlight=False)
     _print_bill(screen, plan)
     if plan.alternatives:
@@ -40,6 +49,8 @@ def print_plan(plan: Plan) -> None:
         _print_rest(screen, len(plan.rejected) - REJECTIONS_SHOWN)
     for note in plan.notes:
         screen.print(f"[yellow]note[/] {note}", highlight=False)
+    for lever in levers:
+        screen.print(f"[yellow]would help[/] {lever}", highlight=False, soft_wrap=True)
 
 
 def decision(plan: Plan) -> str:
@@ -47,6 +58,7 @@ def decision(plan: Plan) -> str:
     choice, cost = plan.choice, plan.cost
     money = "price unknown" if cost.usd_per_hour is None else f"{cost.usd_per_hour:,.2f} USD/h"
     where = f"{choice.provider} {choice.region}" + (f" {choice.zone}" if choice.zone else "")
+    where = "one's own rack" if choice.provider == "own" else where
     return (
         f"{plan.model.name} on {choice.nodes} x {choice.instance_type} ({choice.gpus} x {choice.gpu}) in {where}:"
         f" {_promise(plan)}, {money}"

@@ -20,9 +20,11 @@ class NearestMiss:
 class InfeasibleError(Exception):
     """No candidate satisfies the spec."""
 
-    def __init__(self, message: str, nearest: tuple[NearestMiss, ...] = ()) -> None:
+    def __init__(self, message: str, nearest: tuple[NearestMiss, ...] = (), levers: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.nearest = nearest
+        self.levers = levers
+        """Changes that would suffice, each alone."""
 
 
 WRONG_INPUT, INFEASIBLE, OUTSIDE_FAILED = 2, 3, 4
@@ -40,7 +42,8 @@ def failure(error: Exception) -> tuple[int, str]:
         return WRONG_INPUT, f"error: {error}"
     if isinstance(error, InfeasibleError):
         nearest = [f"  {miss.candidate}: {miss.reason}" for miss in error.nearest]
-        return INFEASIBLE, "\n".join([f"infeasible: {error}", *nearest])
+        helps = ["what would help:", *(f"  {lever}" for lever in error.levers)] if error.levers else []
+        return INFEASIBLE, "\n".join([f"infeasible: {error}", *nearest, *helps])
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return OUTSIDE_FAILED, f"error: {where}{error.strerror or error}; nothing was half-written"

@@ -145,6 +145,10 @@ def offers_of(
 def _no_offer(
     spec: ClusterSpec, catalog: Catalog, region: str, zone: str, instance_type: InstanceType, offers: Offers
 ) -> str | None:
+    if instance_type.nvme_total_gb < spec.storage.scratch_gb:
+        return (
+            f"has {instance_type.nvme_total_gb:,} GB of local NVMe; storage.scratch_gb is {spec.storage.scratch_gb:g}"
+        )
     spot = offers.spot if spec.capacity.interruption == "tolerate" else None
     if offers.on_demand is not None or spot is not None:
         return None

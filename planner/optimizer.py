@@ -13,6 +13,7 @@ from planner.inference import InferenceEngine
 from planner.machines import OWN, Machine, machines
 from planner.plan import Plan, Purchase, Rejection, TrainingPerformance
 from planner.refinement import is_wanted, refine
+from planner.serving.software import refusal
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.training import TrainingEngine
@@ -50,7 +51,7 @@ def plan(
             miss = Miss(machine.no_offer, float("inf"))
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
-        priced, miss = _search_machine(spec, catalog, machine, engine, budget)
+        priced, miss = _search_machine(spec, architecture, catalog, machine, engine, budget)
         if priced:
             found.append(priced[0])
             runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
@@ -106,7 +107,12 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
 
 
 def _search_machine(
-    spec: ClusterSpec, catalog: Catalog, machine: Machine, engine: Engine, budget: float | None
+    spec: ClusterSpec,
+    architecture: ModelArchitecture,
+    catalog: Catalog,
+    machine: Machine,
+    engine: Engine,
+    budget: float | None,
 ) -> tuple[list[Priced], Miss]:
     """The distinct ways to do the work on one machine, cheapest first, or the nearest miss."""
     nearest: Miss | None = None
@@ -114,6 +120,10 @@ def _search_machine(
     for found in engine.candidates(machine.node, machine.max_nodes, machine.multi_node):
         if isinstance(found, Miss):
             nearest = _nearer(nearest, found)
+            continue
+        refused = refusal(spec, catalog.software, machine.node.gpu, architecture, found.weights, found.kv_cache)
+        if refused is not None:
+            nearest = _nearer(nearest, Miss(refused, float("inf")))
             continue
         bought = _price(spec, catalog, machine, found)
         monthly = bought.cost.usd_per_month

@@ -84,6 +84,20 @@ class ServingPool(PlanModel):
     """Requests on each replica at the planned load."""
 
 
+class Queueing(PlanModel):
+    """Waiting before the first token at the planned load, of one replica. Latencies are None where a queue grows."""
+
+    requests_per_s_per_replica: float
+    prefill_load: float
+    """Share of the time in which a replica is at prefill."""
+    slots: int | None
+    """Requests the continuous batch holds; None for a fixed number of users, none of whom waits for a slot."""
+    slot_load: float | None
+    slot_wait_probability: float | None
+    ttft_ms: dict[str, float | None]
+    """mean, p50, p95 and p99, queueing and the interference of prefill and decode included."""
+
+
 class InferencePerformance(PlanModel):
     """What the inference engine predicts at the planned load."""
 
@@ -107,6 +121,8 @@ class InferencePerformance(PlanModel):
     """Parts of one decode step in milliseconds."""
     pools: tuple[ServingPool, ...] = ()
     """Of a disaggregated fleet; together they are the replicas of the layout. Empty: every replica does both."""
+    queueing: Queueing | None = None
+    """None for a pinned static batch, which has no queue."""
 
 
 class Usage(PlanModel):
@@ -238,6 +254,34 @@ class ModelSummary(PlanModel):
     warnings: tuple[str, ...] = ()
 
 
+class SoftwareRequirement(PlanModel):
+    """What has to be installed on the nodes."""
+
+    stack: str
+    """CUDA or ROCm."""
+    min_version: str
+    min_driver: str | None
+    """NVIDIA's kernel driver; None on ROCm, which brings its own."""
+    attention: str | None
+    """Newest FlashAttention that is written for the GPU."""
+    weights_native: bool
+    """Whether the GPU multiplies in the format of the weights; else kernels widen them to 16 bits."""
+    engines: dict[str, str]
+    """Serving engines, with their version, that run the model so, and what their packages take; empty when training."""
+    refused_engines: dict[str, str]
+    """Why the others do not."""
+    source: str
+
+
+class Autoscaling(PlanModel):
+    """Bounds for a scaler over the demand profile; nodes move in steps of one gang."""
+
+    min_nodes: int
+    max_nodes: int
+    mean_nodes: float
+    step_nodes: int
+
+
 class Plan(PlanModel):
     """The decision, complete enough that stacks, cost and report need nothing else but the catalog."""
 
@@ -254,3 +298,6 @@ class Plan(PlanModel):
     rejected: tuple[Rejection, ...]
     notes: tuple[str, ...] = ()
     """Roundings, assumptions and warnings a reviewer should read."""
+    software: SoftwareRequirement | None = None
+    autoscaling: Autoscaling | None = None
+    """Only for serving whose demand varies."""

@@ -15,6 +15,7 @@ from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
 from provider_catalog.layers import PriceLayer, lay_instances, lay_services, live_folder, read_live
 from provider_catalog.price_files import read_instance_prices, read_service_prices
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
+from provider_catalog.software import Software
 from provider_catalog.storage import SharedFileSystem
 from provider_catalog.tables import fact, read_csv, read_yaml
 
@@ -158,6 +159,11 @@ class Catalog:
                 for provider in self.providers
             }
         )
+
+    @cached_property
+    def software(self) -> Software:
+        """Which toolkits, kernels, formats and engines run on which GPU; a folder without takes the packaged matrix."""
+        return Software(self.folder if (self.folder / "software.yaml").is_file() else PACKAGED_DATA)
 
     def gpu(self, name: str) -> Gpu:
         """The GPU of that name or alias.

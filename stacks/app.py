@@ -16,11 +16,11 @@ from typing import Any, Final
 from cdktf import App
 
 from planner.errors import EXPECTED, SpecError, failure
-from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
 from stacks.files import publish, staged
 from stacks.hcl import readable_hcl
+from stacks.launching import launch_sidecars
 from stacks.planning import PlannedSpec, plan_specs
 from stacks.sidecar import sidecars
 
@@ -79,10 +79,10 @@ def write_stacks(
                 relative = Path("stacks", stack_id(entry.plan, built.role))
                 if _hcl_requested():
                     _write_hcl(stage / relative, built)
-                _write_sidecars(stage / relative, entry.plan, built)
+                _write_sidecars(stage / relative, entry, built, catalog)
                 if hcl_outdir is not None:
                     _write_hcl(hcl_stage / relative, built)
-                    _write_sidecars(hcl_stage / relative, entry.plan, built)
+                    _write_sidecars(hcl_stage / relative, entry, built, catalog)
                 written.append(
                     SynthesizedStack(
                         cluster=entry.plan.name,
@@ -119,8 +119,8 @@ def _synth(app: App, outdir: Path) -> None:
         raise OSError(number, os.strerror(number), str(outdir)) from error
 
 
-def _write_sidecars(folder: Path, plan: Plan, built: BuiltStack) -> None:
-    for name, text in sidecars(plan, built).items():
+def _write_sidecars(folder: Path, entry: PlannedSpec, built: BuiltStack, catalog: Catalog) -> None:
+    for name, text in {**sidecars(entry.plan, built), **launch_sidecars(entry, built, catalog)}.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 

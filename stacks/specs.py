@@ -9,10 +9,11 @@ from planner.errors import SpecError
 from planner.spec import ClusterSpec, NominalModel
 from planner.spec_reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.catalog import Catalog
+from provider_catalog.catalog import PACKAGED_DATA, Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.layers import read_overlay
 from provider_catalog.models import load_model
+from provider_catalog.scenarios import PREFIX, load_scenario
 from stacks.demand_file import read_demand
 
 LARGEST_SPEC_BYTES = 1_000_000
@@ -28,12 +29,20 @@ class LoadedSpec:
 
 
 def load_spec(path: Path) -> LoadedSpec:
-    """The spec in a YAML file; a relative model path is relative to that file.
+    """The spec in a YAML file, or of a named scenario (`scenario:real-time-chat`).
+
+    A relative model path is relative to that file.
 
     Raises:
         SpecError: the file cannot be read, is no YAML mapping, or a field or the model is wrong.
+        CatalogError: there is no such scenario.
     """
-    spec = read_spec(_with_demand(_parse(path), path.parent), str(path))
+    named = str(path)
+    if named.startswith(PREFIX):
+        document: object = load_scenario(PACKAGED_DATA, named.removeprefix(PREFIX)).spec
+    else:
+        document = _with_demand(_parse(path), path.parent)
+    spec = read_spec(document, named)
     model = spec.model.model_dump() if isinstance(spec.model, NominalModel) else spec.model
     try:
         architecture = load_model(model, path.parent)

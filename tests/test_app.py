@@ -407,7 +407,9 @@ def test_every_example_is_written_on_its_cloud_and_fmt_leaves_its_hcl_alone(
     assert len(written) == 3 * len(CLUSTERS)
     terraform.run(["fmt", "-check", "-diff", "-recursive"], tmp_path / "hcl.out")
     for stack in written:
-        assert {"cdk.tf.json", "plan.json", "cost.json", "cost.md"} <= {path.name for path in stack.folder.iterdir()}
+        names = {path.name for path in stack.folder.iterdir()}
+        assert {"cdk.tf.json", "plan.json", "cost.json", "cost.md"} <= names
+        assert ("launch.sh" in names) == (stack.role == "compute")
         cost = json.loads((stack.folder / "cost.json").read_text())
         known = [item["usd_per_hour"] for item in cost["items"] if item["usd_per_hour"] is not None]
         assert math.isclose(math.fsum(known), cost["total_usd_per_hour"] or 0.0)

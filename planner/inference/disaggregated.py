@@ -8,12 +8,15 @@ from functools import cached_property
 
 from planner.candidate import Miss
 from planner.inference.replica import Replica, largest, split_name
-from planner.plan import InferencePerformance, ServingPool
+from planner.plan import InferencePerformance, Queueing, ServingPool
+from planner.serving.queueing import STATISTICS, Queue
 from planner.sizing.communication import links
 from planner.sizing.kv_cache import kv_cache_bytes
+from planner.spec.workload import SloPercentile
 
 BUSIEST = 0.9
 """Load that a prefill replica takes at most: beyond it the mean wait grows without bound. Estimate, 0.8 to 0.95."""
+BISECTIONS = 40
 ROUNDING = 1e-9
 """Kept between the wait that is left and the one that is used, so that a fleet at its limit holds the SLO."""
 
@@ -37,7 +40,7 @@ class DisaggregatedFleet:
         return self.replica.prefill_s(self.replica.layout.attention_data)
 
     def prefills_per_s(self) -> float | Miss:
-        """Prompts a second at which the mean TTFT holds: M/D/1, as with an aggregated fleet."""
+        """Prompts a second at which TTFT holds: M/D/1, as with an aggregated fleet."""
         replica, slo_s = self.replica, self.replica.workload.slo.ttft_ms / 1e3
         left = slo_s - self.prefill_s - self.transfer_s
         if left < 0:
@@ -48,8 +51,37 @@ class DisaggregatedFleet:
                 needed_ms / slo_s / 1e3,
                 fits_memory=True,
             )
+        percentile = replica.workload.slo.percentile
+        if percentile != "mean":
+            return self._rate_within(left, percentile)
         waits = left / self.prefill_s * (1 - ROUNDING)
         return min(BUSIEST, 2 * waits / (1 + 2 * waits)) * self.prefills_per_s_at_most
+
+    def _rate_within(self, wait_s: float, percentile: SloPercentile) -> float:
+        """Prompts a second at which the percentile of the wait is no longer than that, found by bisection."""
+        low, high = 0.0, BUSIEST * self.prefills_per_s_at_most
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            if self._prefill_queue(middle).wait_at(percentile) <= wait_s:
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _prefill_queue(self, arrivals_per_s: float) -> Queue:
+        return Queue(arrivals_per_s, 1 / self.prefills_per_s_at_most)
+
+    def _queueing(self, arrivals_per_s: float) -> Queueing:
+        """Of one prefill replica; a request waits for a decode replica after its first token only."""
+        queue, alone_s = self._prefill_queue(arrivals_per_s), self.prefill_s + self.transfer_s
+        return Queueing(
+            requests_per_s_per_replica=arrivals_per_s,
+            prefill_load=queue.load,
+            slots=None,
+            slot_load=None,
+            slot_wait_probability=None,
+            ttft_ms={name: None if queue.load >= 1 else (alone_s + queue.wait_at(name)) * 1e3 for name in STATISTICS},
+        )
 
     @cached_property
     def prefills_per_s_at_most(self) -> float:
@@ -89,8 +121,10 @@ class DisaggregatedFleet:
         parts = replica.decode_parts_s(batch)
         tokens_per_s = sustained * workload.output_tokens
         gpus = (prefills + decodes) * replica.layout.gpus_per_replica
+        arrivals_per_s = sustained if workload.concurrency is not None else workload.request_rate_per_s or 1.0
         return InferencePerformance(
             engine=replica.engine,
+            queueing=self._queueing(arrivals_per_s / prefills),
             ttft_ms=(self.prefill_s * (1 + load / (2 * (1 - load))) + self.transfer_s) * 1e3,
             tpot_ms=self.tpot_s(batch) * 1e3,
             prefill_ms=self.prefill_s * 1e3,

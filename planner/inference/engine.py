@@ -15,6 +15,7 @@ from planner.inference.silicon import SILICON, SiliconTiming
 from planner.layout import divisors, expert_count, head_count, legal_tensor_degrees
 from planner.parallelism import Layout
 from planner.plan import InferencePerformance
+from planner.serving.fleet import replicas_within
 from planner.sizing.profile import ModelProfile
 from planner.spec import Headroom, InferenceWorkload, Pin
 from provider_catalog.architecture import ModelArchitecture
@@ -175,7 +176,7 @@ class InferenceEngine:
             decodes = ceil(self.workload.concurrency / most)
             rate = self.workload.concurrency / (self.workload.output_tokens * pools.tpot_s(most))
         prefills = ceil(rate / prefill_rate)
-        replicas = self._replicas(node, layout, prefills + decodes)
+        replicas = self._replicas(node, layout, prefills + decodes + self.workload.spare_replicas)
         if replicas < 2:
             return Miss(f"{split_name(layout)} with prefill apart takes two replicas", 2.0, fits_memory=True)
         if replicas < prefills + decodes:
@@ -277,7 +278,14 @@ class InferenceEngine:
         concurrency, rate = self.workload.concurrency, self.workload.request_rate_per_s
         capacity_per_s = replica.requests_per_s(most)
         needed = ceil((rate or 1.0) / capacity_per_s) if concurrency is None else ceil(concurrency / most)
-        replicas = self._replicas(node, layout, needed)
+        if concurrency is None and self.workload.slo.percentile != "mean" and self.pin.nodes is None:
+            enough = replicas_within(
+                lambda count: replica.first_token((rate or 1.0) / count, most), self.workload.slo, needed
+            )
+            if isinstance(enough, Miss):
+                return replace(enough, reason=f"{split_name(layout)}: {enough.reason}")
+            needed = enough
+        replicas = self._replicas(node, layout, needed + self.workload.spare_replicas)
         nodes = ceil(replicas * layout.gpus_per_replica / node.gpus)
         if nodes > max_nodes and self.pin.nodes is None:
             return Miss(

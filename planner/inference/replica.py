@@ -10,6 +10,7 @@ from planner.candidate import Miss
 from planner.inference.forward import Pass
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import InferencePerformance
+from planner.serving.queueing import FirstToken
 from planner.sizing.kv_cache import kv_cache_bytes_per_gpu
 from planner.sizing.overhead import CUDA_CONTEXT_BYTES, NCCL_BUFFER_BYTES, SERVING_WORKSPACE_BYTES
 from planner.sizing.profile import ModelProfile
@@ -130,9 +131,16 @@ class Replica:
         return largest(self.meets_slo, fits)
 
     def meets_slo(self, batch: int) -> bool:
-        """Whether mean TTFT and TPOT hold with `batch` requests in flight."""
+        """Whether TTFT and mean TPOT hold with `batch` requests in flight.
+
+        A percentile under a rate of arrivals is kept by the number of replicas, one under a number of users here.
+        """
         slo = self.workload.slo
-        return self.tpot_s(batch) * 1e3 <= slo.tpot_ms and self.ttft_s(batch) * 1e3 <= slo.ttft_ms
+        if self.tpot_s(batch) * 1e3 > slo.tpot_ms:
+            return False
+        if slo.percentile == "mean" or self.workload.concurrency is None:
+            return self.ttft_s(batch) * 1e3 <= slo.ttft_ms
+        return self.first_token(self.requests_per_s(batch), None, batch).at(slo.percentile) * 1e3 <= slo.ttft_ms
 
     def _slo_miss(self) -> Miss:
         slo, ttft, tpot = self.workload.slo, self.ttft_s(1) * 1e3, self.tpot_s(1) * 1e3
@@ -250,6 +258,27 @@ class Replica:
             return self._one_prefill_s
         return self._chunks * self._mixed_step_s(self._group(batch), self._prompts_together(batch))
 
+    def first_token(self, rate_per_s: float, slots: int | None, batch: int | None = None) -> FirstToken:
+        """TTFT and its queues at an arrival rate, with `batch` in flight (what sustains the rate when None)."""
+        running = batch or self.batch_at(rate_per_s, slots or MAX_BATCH)
+        group, workload = self._group(running), self.workload
+        decode_s, prefill_s = self.decode_step_s(group), self._one_prefill_s
+        budget: float = workload.new_prompt_tokens
+        if workload.chunked_prefill:
+            # What a prompt adds to the decode steps that carry its chunks, beside the prompts it shares them with
+            together, budget = self._prompts_together(running), PREFILL_CHUNK_TOKENS * self.layout.attention_data
+            prefill_s = max(0.0, self._mixed_step_s(group, together) - decode_s) * self._chunks / together
+        return FirstToken(
+            arrivals_per_s=rate_per_s,
+            prefill_s=prefill_s,
+            decode_step_s=decode_s,
+            prompt_tokens=workload.new_prompt_tokens,
+            chunk_tokens=budget,
+            stages=self.layout.pipeline,
+            slots=slots,
+            request_s=running / self.requests_per_s(running),
+        )
+
     def batch_at(self, rate_per_s: float, largest_batch: int) -> int:
         """The smallest batch that sustains a rate: where the fleet settles when it has room to spare."""
         below = largest(lambda batch: self.requests_per_s(batch) < rate_per_s, largest_batch)
@@ -269,6 +298,11 @@ class Replica:
         else:
             tpot_s, ttft_s, requests = self.tpot_s(batch), self.ttft_s(batch), self.requests_per_s(batch)
         tokens_per_s = replicas * requests * workload.output_tokens
+        queueing = None
+        if not static and workload.dynamic_batching:
+            users = workload.concurrency is not None
+            arrivals_per_s = requests if users else (workload.request_rate_per_s or 1.0) / replicas
+            queueing = self.first_token(arrivals_per_s, None if users else largest_batch, batch).summary()
         return InferencePerformance(
             engine=self.engine,
             ttft_ms=ttft_s * 1e3,
@@ -281,6 +315,7 @@ class Replica:
             tokens_per_s=tokens_per_s,
             tokens_per_s_per_gpu=tokens_per_s / self.layout.gpus,
             breakdown_ms={name: seconds * 1e3 for name, seconds in parts.items()},
+            queueing=queueing,
         )
 
     @cached_property

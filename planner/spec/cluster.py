@@ -23,6 +23,9 @@ class Storage(SpecModel):
     shared_tib: float = Field(default=1.0, gt=0, le=10_000, description="Usable size; rounded up to a size on sale")
     shared_sku: str | None = Field(default=None, description="A SKU of the provider; None: the provider's default")
     scratch: Literal["raid0", "none"] = "raid0"
+    scratch_gb: float = Field(
+        default=0, ge=0, le=1_000_000, description="Least local NVMe of a node, 10^9 bytes; smaller types are rejected"
+    )
     checkpoints_tib: float = Field(default=1.0, ge=0, le=100_000, description="Kept in the object store, for the bill")
 
 

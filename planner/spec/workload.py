@@ -14,11 +14,18 @@ class NominalModel(SpecModel):
     parameters: str = Field(description="Nominal size such as 7B, 65B, 1.5B; the published shape of that class is used")
 
 
+SloPercentile = Literal["mean", "p50", "p95", "p99"]
+
+
 class Slo(SpecModel):
     """Service level objective of a request."""
 
-    ttft_ms: float = Field(default=2000, gt=0, description="Time to first token, milliseconds, mean")
+    ttft_ms: float = Field(default=2000, gt=0, description="Time to first token, milliseconds")
     tpot_ms: float = Field(default=100, gt=0, description="Time per output token, milliseconds, mean")
+    percentile: SloPercentile = Field(
+        default="mean",
+        description="What ttft_ms bounds: the mean, or the share of requests within it, queueing included",
+    )
 
 
 class Speculation(SpecModel):
@@ -60,6 +67,12 @@ class InferenceWorkload(SpecModel):
         default=0.0, ge=0, lt=1, description="Share of the prompt's tokens that the prefix cache holds"
     )
     speculation: Speculation | None = Field(default=None, description="Speculative decoding or multi-token prediction")
+    spare_replicas: int = Field(
+        default=0, ge=0, le=1000, description="Replicas beyond those that carry the load: 1 is N+1"
+    )
+    serving_engine: Literal["auto", "vllm", "sglang", "tensorrt-llm"] = Field(
+        default="auto", description="Engine that serves; what it cannot run is refused. auto: any, vLLM's commands"
+    )
 
     @property
     def cached_prompt_tokens(self) -> float:

@@ -1,0 +1,1 @@
+"""Launch configuration: the commands that start what was planned, in each engine's own documented flags."""

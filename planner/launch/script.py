@@ -1,0 +1,76 @@
+"""A launch as one script that every node of a gang runs."""
+
+import shlex
+
+from planner.launch.commands import Command, Launch
+
+VARIABLES = {
+    "MODEL_PATH": "the checkpoint on this node",
+    "HEAD_ADDRESS": "address of the node with rank 0 of the gang",
+    "ROLE": "prefill or decode",
+    "GANG_HOSTS": "hosts of the gang with their GPUs, head first: node0:8,node1:8",
+    "DATA_PATH": "prefix of the tokenized training data",
+    "TOKENIZER_PATH": "folder or model file of the tokenizer",
+    "CHECKPOINT_FOLDER": "where checkpoints go, on the shared file system",
+    "MEGATRON_FOLDER": "a checkout of Megatron-LM",
+}
+"""What whoever runs the script has to set, and what it is: without quotation marks, which the shell would take."""
+
+
+def script(launch: Launch) -> str:
+    """Bash for one node; the same file on all of them. NODE_RANK tells which node of its gang runs it."""
+    used = [name for name in VARIABLES if any(_uses(command, name) for command in launch.commands)]
+    lines = [
+        "#!/usr/bin/env bash",
+        f"# {launch.engine} {launch.version}; flags from {launch.flags_from}.",
+        *(f"# {note}" for note in launch.notes),
+        "set -euo pipefail",
+        *(f': "${{{name}:?{VARIABLES[name]}}}"' for name in used),
+    ]
+    if any(_uses(command, "SCRIPT_FOLDER") for command in launch.commands):
+        lines.append('SCRIPT_FOLDER="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"')
+    if launch.nodes_per_gang > 1:
+        lines.append(f': "${{NODE_RANK:?rank of this node in its gang, 0 to {launch.nodes_per_gang - 1}}}"')
+    return "\n".join([*lines, _body(launch)]) + "\n"
+
+
+def _body(launch: Launch) -> str:
+    by_rank = [command for command in launch.commands if command.node_rank is not None]
+    if launch.nodes_per_gang == 1 or not by_rank:
+        return _side_by_side(launch.commands)
+    cases = [f"{command.node_rank})\n  exec {_line(command)}\n  ;;" for command in by_rank]
+    rest = '*)\n  echo "node ${NODE_RANK} of the gang has nothing to start" >&2\n  ;;'
+    return "\n".join(['case "${NODE_RANK}" in', *cases, rest, "esac"])
+
+
+def _side_by_side(commands: tuple[Command, ...]) -> str:
+    if len(commands) == 1:
+        return f"exec {_line(commands[0])}"
+    started = "\n".join(f"{_line(command)} &" for command in commands)
+    # The first server that ends takes the script down, so that whatever supervises it sees the failure
+    return f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{started}\nwait -n"
+
+
+def _line(command: Command) -> str:
+    environment = [f"{name}={shlex.quote(value)}" for name, value in command.environment.items()]
+    prefix = ["env", *environment] if environment else []
+    words = [*prefix, *(_word(word) for word in command.argv)]
+    lines, current = [], ""
+    for word in words:
+        starts_flag = word.startswith("--")
+        if current and starts_flag:
+            lines.append(current)
+            current = word
+        else:
+            current = f"{current} {word}".strip()
+    # Whatever the script is given is passed on: flags that no plan decides
+    return " \\\n    ".join([*lines, current, '"$@"'])
+
+
+def _word(word: str) -> str:
+    """Quoted for the shell; what holds a variable is left for the shell to fill in."""
+    return f'"{word}"' if "${" in word else shlex.quote(word)
+
+
+def _uses(command: Command, name: str) -> bool:
+    return any(f"${{{name}}}" in word for word in command.argv)

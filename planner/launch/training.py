@@ -1,0 +1,165 @@
+"""From a training plan to torchrun and Megatron-LM's pretrain_gpt.py."""
+
+from planner.errors import SpecError
+from planner.launch.commands import HEAD, NODE_RANK, Command, Launch, flags
+from planner.plan import Plan, TrainingPerformance
+from planner.spec import TrainingWorkload
+from provider_catalog.architecture import LayerGroup, ModelArchitecture
+from provider_catalog.software import Software
+
+ENGINE = "megatron-lm"
+MASTER_PORT = 29500
+ENTRY = "${MEGATRON_FOLDER}/pretrain_gpt.py"
+FAMILIES: dict[str, dict[str, bool]] = {
+    "llama": {},
+    "mistral": {},
+    "mixtral": {},
+    "qwen2": {"add_qkv_bias": True},
+    "qwen3": {"qk_layernorm": True},
+    "qwen3_moe": {"qk_layernorm": True},
+}
+"""Decoders of like layers with RMSNorm, rotary embedding and gated MLPs, and what each has beside that."""
+CHECKPOINT_STEPS = 500
+"""Steps between checkpoints where nothing better is known."""
+
+
+def training_launch(plan: Plan, architecture: ModelArchitecture, software: Software) -> Launch:
+    """Commands that train the model in the planned layout.
+
+    Raises:
+        SpecError: the plan is not one for training, adapters are trained, or Megatron-LM's GPT has no such layers.
+    """
+    performance, workload = plan.performance, plan.spec.workload
+    if not isinstance(performance, TrainingPerformance) or not isinstance(workload, TrainingWorkload):
+        raise SpecError(f"workload.kind is {workload.kind}; Megatron-LM launches training and finetuning only")
+    if workload.method != "full":
+        raise SpecError(f"workload.method is {workload.method}; Megatron-LM's pretrain_gpt.py trains method: full only")
+    group = _one_kind_of_layer(architecture)
+    documented = software.engine_flags[ENGINE]
+    choice = plan.choice
+    arguments = (
+        *_model(architecture, group, workload),
+        *_layout(plan, workload, performance),
+        *flags(
+            data_path="${DATA_PATH}",
+            tokenizer_type="HuggingFaceTokenizer",
+            tokenizer_model="${TOKENIZER_PATH}",
+            save="${CHECKPOINT_FOLDER}",
+            load="${CHECKPOINT_FOLDER}",
+            save_interval=CHECKPOINT_STEPS,
+        ),
+    )
+    return Launch(
+        engine=ENGINE,
+        version=documented.version,
+        flags_from=documented.source,
+        nodes=choice.nodes,
+        nodes_per_gang=choice.nodes,
+        replicas_per_gang=1,
+        commands=(
+            Command(
+                node_rank=None,
+                argv=("torchrun", *_torchrun(choice.nodes, choice.gpus // choice.nodes), ENTRY, *arguments),
+                # Megatron-LM asks for it with tensor parallelism: communication must be queued before compute
+                environment={"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if choice.layout.tensor > 1 else {},
+            ),
+        ),
+        notes=_notes(plan, workload),
+    )
+
+
+def _one_kind_of_layer(architecture: ModelArchitecture) -> LayerGroup:
+    group = architecture.layers[0]
+    if len(architecture.layers) > 1 or architecture.model_type not in FAMILIES:
+        raise SpecError(
+            f"model: {architecture.name} ({architecture.model_type}) is not one of the families whose layers flags of"
+            f" pretrain_gpt.py describe: {', '.join(FAMILIES)}; write its model definition by hand"
+        )
+    return group
+
+
+def _torchrun(nodes: int, gpus: int) -> tuple[str, ...]:
+    several = nodes > 1
+    return flags(
+        nnodes=nodes,
+        nproc_per_node=gpus,
+        node_rank=NODE_RANK if several else None,
+        master_addr=HEAD if several else None,
+        master_port=MASTER_PORT if several else None,
+    )
+
+
+def _model(architecture: ModelArchitecture, group: LayerGroup, workload: TrainingWorkload) -> tuple[str, ...]:
+    attention, forward = group.attention, group.feed_forward
+    moe = forward.kind == "moe"
+    grouped = attention.kv_heads != attention.heads
+    return flags(
+        num_layers=architecture.layer_count,
+        hidden_size=architecture.hidden_size,
+        ffn_hidden_size=forward.expert_intermediate_size if moe else forward.intermediate_size,
+        num_attention_heads=attention.heads,
+        group_query_attention=grouped,
+        num_query_groups=attention.kv_heads if grouped else None,
+        kv_channels=attention.head_dim,
+        normalization="RMSNorm",
+        position_embedding_type="rope",
+        disable_bias_linear=True,
+        **FAMILIES[architecture.model_type],
+        swiglu=forward.gated,
+        num_experts=forward.experts if moe else None,
+        moe_router_topk=forward.experts_per_token if moe else None,
+        moe_token_dispatcher_type="alltoall" if moe else None,
+        untie_embeddings_and_output_weights=not architecture.tied_embeddings,
+        seq_length=workload.sequence_length,
+        max_position_embeddings=architecture.max_position_embeddings or workload.sequence_length,
+    )
+
+
+def _layout(plan: Plan, workload: TrainingWorkload, performance: TrainingPerformance) -> tuple[str, ...]:
+    layout, weights = plan.choice.layout, plan.choice.weights
+    sequences = max(1, round(workload.global_batch_tokens / workload.sequence_length))
+    sharded = layout.zero_stage >= 1
+    full = layout.recompute == "full"
+    return flags(
+        tensor_model_parallel_size=layout.tensor,
+        pipeline_model_parallel_size=layout.pipeline,
+        num_virtual_stages_per_pipeline_rank=layout.virtual_stages if layout.virtual_stages > 1 else None,
+        context_parallel_size=layout.context if layout.context > 1 else None,
+        expert_model_parallel_size=layout.expert if layout.expert > 1 else None,
+        sequence_parallel=layout.sequence_parallel,
+        use_distributed_optimizer=sharded,
+        overlap_grad_reduce=sharded,
+        overlap_param_gather=sharded,
+        micro_batch_size=layout.micro_batch,
+        global_batch_size=sequences,
+        train_iters=performance.steps,
+        bf16=weights in ("bf16", "fp8"),
+        fp16=weights == "fp16",
+        fp8_format="hybrid" if weights == "fp8" else None,
+        accumulate_allreduce_grads_in_fp32=workload.gradient_precision == "fp32",
+        recompute_granularity=None if layout.recompute == "none" else layout.recompute,
+        recompute_method="uniform" if full else None,
+        recompute_num_layers=1 if full else None,
+        attention_backend="flash" if workload.flash_attention else "unfused",
+        optimizer="sgd" if workload.optimizer == "sgd-momentum" else "adam",
+    )
+
+
+def _notes(plan: Plan, workload: TrainingWorkload) -> tuple[str, ...]:
+    layout = plan.choice.layout
+    notes = [
+        "learning rate, warm-up and weight decay are not planned: give them to the script (--lr 1.5e-4 ...);"
+        " --rotary-base is rope_theta of config.json"
+    ]
+    if layout.zero_stage > 1:
+        notes.append(
+            f"ZeRO {layout.zero_stage} was planned; the distributed optimizer shards optimizer state only (stage 1):"
+            " a GPU holds more than planned"
+        )
+    if layout.schedule in ("zero-bubble", "dualpipe"):
+        notes.append(
+            f"schedule {layout.schedule} was planned; Megatron-LM runs 1F1B, interleaved where stages are virtual"
+        )
+    if workload.optimizer not in ("adamw", "sgd-momentum"):
+        notes.append(f"optimizer {workload.optimizer} was planned; pretrain_gpt.py is told adam, the nearest it has")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""Serving beyond one replica's step time: queueing, autoscaling bounds, SLO against prediction, launch commands."""

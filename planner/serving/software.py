@@ -1,0 +1,80 @@
+"""The software matrix applied to a plan: what is refused, and what has to be installed."""
+
+from planner.plan import SoftwareRequirement
+from planner.spec import ClusterSpec, InferenceWorkload
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.hardware import Gpu
+from provider_catalog.precision import BITS_PER_VALUE, Precision
+from provider_catalog.software import (
+    STACK_TITLE,
+    KernelFeature,
+    Runtime,
+    ServingEngine,
+    Software,
+    Stack,
+    has_latent_attention,
+)
+
+MATRIX_BELOW_BITS = 16
+"""Formats of fewer bits than this are looked up in the matrix; the others run wherever the GPU has a rate for them."""
+
+
+def refusal(
+    spec: ClusterSpec, software: Software, gpu: Gpu, model: ModelArchitecture, weights: Precision, kv_cache: Precision
+) -> str | None:
+    """Why the GPU, or the serving engine that the spec names, cannot run the model in these formats."""
+    if BITS_PER_VALUE[weights] < MATRIX_BELOW_BITS:
+        refused = software.refuse_format(gpu, weights)
+        if refused is not None:
+            return refused
+    workload = spec.workload
+    if isinstance(workload, InferenceWorkload) and workload.serving_engine != "auto":
+        return software.refuse_engine(workload.serving_engine, gpu, model, weights, kv_cache)
+    return None
+
+
+def requirement(
+    spec: ClusterSpec, software: Software, gpu: Gpu, model: ModelArchitecture, weights: Precision, kv_cache: Precision
+) -> SoftwareRequirement | None:
+    """Toolkit, driver, attention kernels and engines for a choice; None for a GPU generation without a row."""
+    runtime = software.runtimes.get(gpu.generation)
+    if runtime is None:
+        return None
+    attention = software.attention_kernel(gpu, latent=has_latent_attention(model))
+    row = software.formats.get(weights)
+    engines: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    if isinstance(spec.workload, InferenceWorkload):
+        for name, engine in software.engines.items():
+            reason = software.refuse_engine(name, gpu, model, weights, kv_cache)
+            if reason is None:
+                engines[engine.release] = _packages(engine, runtime.stack)
+            else:
+                refused[name] = reason
+    return SoftwareRequirement(
+        stack=STACK_TITLE[runtime.stack],
+        min_version=runtime.min_version,
+        min_driver=runtime.min_driver,
+        attention=_kernel(attention, runtime) if attention else None,
+        weights_native=row is None or gpu.generation in row.native,
+        engines=engines,
+        refused_engines=refused,
+        source=runtime.source,
+    )
+
+
+def _kernel(feature: KernelFeature, runtime: Runtime) -> str:
+    """Its name, and the toolkit it takes where that is newer than the GPU's own."""
+    needs = feature.min_version.get(runtime.stack)
+    if needs is None or _version(needs) <= _version(runtime.min_version):
+        return feature.name
+    return f"{feature.name} ({STACK_TITLE[runtime.stack]} {needs} or newer)"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+def _packages(engine: ServingEngine, stack: Stack) -> str:
+    version = f"{STACK_TITLE[stack]} {engine.runtimes[stack]}"
+    return f"{version}, driver {engine.min_driver}" if stack == "cuda" else version
