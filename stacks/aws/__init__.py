@@ -1,0 +1,37 @@
+"""A plan on AWS: three stacks, so that compute can go while files, checkpoints and addresses stay."""
+
+from cdktf import App
+
+from cdk.aws.interfaces import interfaces
+from planner.plan import Plan
+from provider_catalog.catalog import Catalog
+from stacks.aws.compute import compute_stack
+from stacks.aws.network import network_stack
+from stacks.aws.purchase import check_purchase
+from stacks.aws.storage import storage_stack
+from stacks.clouds import BuiltStack
+
+
+class AwsCluster:
+    """Builds the stacks of a plan on AWS.
+
+    Args:
+        protect_data: Whether Terraform refuses to destroy the key, the bucket and the file system.
+    """
+
+    def __init__(self, *, protect_data: bool = True) -> None:
+        self._protect_data = protect_data
+
+    def build(self, app: App, plan: Plan, catalog: Catalog) -> tuple[BuiltStack, ...]:
+        """Adds the network, storage and compute stacks of `plan` to `app`.
+
+        Raises:
+            SpecError: the network range, the zone, a tag or the purchase cannot be built as planned.
+        """
+        instance_type = catalog.instance_type("aws", plan.choice.instance_type)
+        check_purchase(plan, instance_type)
+        node_interfaces = interfaces(instance_type.network_cards, instance_type.rdma_cards)
+        network = network_stack(app, plan, catalog, node_interfaces)
+        storage = storage_stack(app, plan, network.stack, protect_data=self._protect_data)
+        compute = compute_stack(app, plan, instance_type, node_interfaces, network.stack, storage.stack)
+        return network, storage, compute

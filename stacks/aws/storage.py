@@ -1,0 +1,67 @@
+"""The storage stack: key, shared file system, checkpoints."""
+
+from cdktf import App, TerraformStack
+
+from cdk.aws.checkpoints import CheckpointBucket, CheckpointConfig
+from cdk.aws.encryption import EncryptionKey
+from cdk.aws.naming import address
+from cdk.aws.shared_storage import LustreConfig, SharedFileSystem
+from planner.plan import Plan
+from stacks.aws.base import add_outputs, new_stack
+from stacks.clouds import BuiltStack
+from stacks.state import remote_state
+
+
+def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protect_data: bool) -> BuiltStack:
+    """Adds the storage of `plan` to `app`; protected data cannot be destroyed by Terraform."""
+    stack = new_stack(app, plan, "storage")
+    network = remote_state(stack, network_stack, plan)
+    encryption = EncryptionKey(stack, "encryption", name=plan.name, protect=protect_data)
+    outputs = {"kms_key_arn": (encryption.key.arn, "Key of disks, checkpoints and shared files")}
+    addresses = {"encryption_key": address(encryption.key)}
+
+    if plan.choice.shared_storage:
+        shared = SharedFileSystem(
+            stack,
+            "shared_storage",
+            LustreConfig(
+                name=plan.name,
+                vpc_id=network.get_string("vpc_id"),
+                subnet_id=network.get_string("compute_subnet_id"),
+                deployment_type=plan.choice.shared_storage.deployment_type,
+                size_gib=plan.choice.shared_storage.size_gib,
+                throughput_mb_per_s_per_tib=plan.choice.shared_storage.throughput_mb_per_s_per_tib,
+                kms_key_arn=encryption.key.arn,
+                protect=protect_data,
+            ),
+        )
+        addresses["shared_storage"] = address(shared.file_system)
+        outputs |= {
+            "shared_dns_name": (shared.file_system.dns_name, "DNS name of the shared file system"),
+            "shared_mount_name": (shared.file_system.mount_name, "Lustre name of the shared file system"),
+            "shared_clients_security_group_id": (
+                shared.clients.id,
+                "Security group whose members may mount the shared file system",
+            ),
+        }
+
+    checkpoints = CheckpointBucket(
+        stack,
+        "checkpoints",
+        CheckpointConfig(
+            # 29 + 6 + 12 + 1 + 14 characters at most: names of buckets end at 63.
+            bucket=f"{plan.name}-ckpt-{encryption.account.account_id}-{plan.choice.region}",
+            kms_key_arn=encryption.key.arn,
+            protect=protect_data,
+        ),
+    )
+    addresses["checkpoint_storage"] = address(checkpoints.bucket)
+    add_outputs(
+        stack,
+        outputs
+        | {
+            "checkpoint_bucket": (checkpoints.bucket.bucket, "Bucket of the checkpoints"),
+            "checkpoint_bucket_arn": (checkpoints.bucket.arn, "ARN of the bucket of the checkpoints"),
+        },
+    )
+    return BuiltStack("storage", stack, addresses)
