@@ -122,7 +122,7 @@ def assemble(
         cost=best.cost,
         alternatives=tuple(_alternative(option, best, (best, *others)) for option in others),
         rejected=rejected,
-        notes=(*_notes(spec, architecture, best, choice), *notes),
+        notes=(*_notes(spec, architecture, catalog, best, choice), *notes),
     )
 
 
@@ -191,9 +191,14 @@ def _missed_targets(spec: ClusterSpec, best: Priced) -> list[str]:
     """What a pinned configuration does not keep; the search offers nothing else that misses."""
     performance, workload = best.candidate.performance, spec.workload
     if isinstance(performance, TrainingPerformance) and isinstance(workload, TrainingWorkload):
-        if performance.days <= workload.deadline_days:
-            return []
-        return [f"takes {performance.days:.1f} days; workload.deadline_days is {workload.deadline_days:g}"]
+        limits = {"workload.deadline_days": workload.deadline_days}
+        if spec.capacity.block is not None:
+            limits["capacity.block.days"] = spec.capacity.block.days
+        return [
+            f"takes {performance.days:.1f} days; {name} is {days:g}"
+            for name, days in limits.items()
+            if performance.days > days
+        ]
     if isinstance(performance, InferencePerformance) and isinstance(workload, InferenceWorkload):
         slo = workload.slo
         targets = (("TTFT", performance.ttft_ms, slo.ttft_ms), ("TPOT", performance.tpot_ms, slo.tpot_ms))
@@ -201,7 +206,9 @@ def _missed_targets(spec: ClusterSpec, best: Priced) -> list[str]:
     return []
 
 
-def _notes(spec: ClusterSpec, architecture: ModelArchitecture, best: Priced, choice: Choice) -> tuple[str, ...]:
+def _notes(
+    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
+) -> tuple[str, ...]:
     notes = list(architecture.warnings)
     storage = choice.shared_storage
     if storage is not None and storage.size_gib != storage.requested_gib:
@@ -218,6 +225,9 @@ def _notes(spec: ClusterSpec, architecture: ModelArchitecture, best: Priced, cho
             f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
         )
     notes += _missed_targets(spec, best)
+    if choice.purchase.reserved_nodes and best.machine.provider != OWN:
+        commitment = catalog.provider_defaults(best.machine.provider).commitment_note
+        notes += [commitment] if commitment else []
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:
         notes.append(f"weights are published in {published}; planned in {choice.weights}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from planner.capacity import Offers
 from planner.errors import SpecError
 from planner.plan import RootDisk
-from planner.spec import ClusterSpec, PinnedNode
+from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.hardware import InstanceType, NodeTopology
@@ -51,6 +51,7 @@ def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:
         return
     providers = _providers(spec, catalog)
     wanted = _wanted_types(spec, catalog, providers)
+    _check_block(spec, catalog, providers)
     for provider, region in _places(spec, catalog, providers):
         for (owner, name), instance_type in sorted(catalog.instance_types.items()):
             if owner == provider and (wanted is None or name in wanted):
@@ -61,7 +62,35 @@ def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
     for index, provider in enumerate(spec.placement.providers):
         if provider not in catalog.providers:
             raise SpecError(_unknown(f"placement.providers[{index}]", provider, catalog.providers))
-    return spec.placement.providers or catalog.providers
+    wanted = spec.placement.providers or catalog.providers
+    able = tuple(p for p in wanted if spec.orchestrator in catalog.provider_defaults(p).orchestrators)
+    missing = [provider for provider in spec.placement.providers if provider not in able]
+    if missing or not able:
+        offered = "; ".join(
+            f"{p} has {', '.join(catalog.provider_defaults(p).orchestrators)}" for p in catalog.providers
+        )
+        raise SpecError(
+            f"orchestrator is {spec.orchestrator!r}, which has no stacks on {', '.join(missing or wanted)}; {offered}. "
+            "Change orchestrator or placement.providers"
+        )
+    return able
+
+
+def _check_block(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> None:
+    """A pinned type is evaluated even without a price, but not bought in a way that nobody sells."""
+    name = spec.pin.instance_type
+    if spec.capacity.block is None or name is None:
+        return
+    sold = sorted(n for (p, n), kind in catalog.instance_types.items() if p in providers and _by_block(kind))
+    if name not in sold:
+        raise SpecError(
+            f"capacity.block: pin.instance_type {name} is not sold by Capacity Block; these are: {', '.join(sold)}. "
+            "Pin one of them, or leave capacity.block out"
+        )
+
+
+def _by_block(instance_type: InstanceType) -> bool:
+    return "capacity-block" in instance_type.purchase_options
 
 
 def _wanted_types(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> frozenset[str] | None:
@@ -73,6 +102,10 @@ def _wanted_types(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...
         named = {f"placement.instance_types[{i}]": name for i, name in enumerate(spec.placement.instance_types)}
     known = sorted(name for provider, name in catalog.instance_types if provider in providers)
     for field, name in named.items():
+        reasons = (catalog.provider_defaults(p).unsupported_instance_families for p in providers)
+        for families in reasons:
+            if (family := name.split(".")[0]) in families:
+                raise SpecError(f"{field} is {name!r}, and {family} cannot be planned: {families[family]}")
         if name not in known:
             raise SpecError(_unknown(field, name, known))
     return frozenset(named.values())
@@ -95,18 +128,23 @@ def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> 
 def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: InstanceType) -> Machine:
     provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
     defaults = catalog.provider_defaults(provider)
-    zone = spec.placement.zone or defaults.default_zones[region]
+    block = spec.capacity.block
+    fixed_zone = spec.placement.zone or (block and block.zone)
+    zone = fixed_zone or defaults.default_zones[region]
     zones = prices.zones(provider, region, name)
-    if spec.placement.zone is None and zones and zone not in zones:
+    if fixed_zone is None and zones and zone not in zones:
         zone = zones[0]
     offers = Offers(
         on_demand=prices.instance(provider, region, name, "on-demand", zone),
         spot=prices.instance(provider, region, name, "spot", zone),
         commitment=prices.instance(provider, region, name, "reserved-1y", zone),
+        block=prices.instance(provider, region, name, "capacity-block", zone),
         reservable=instance_type.reservable,
         gangs_can_be_reserved=defaults.gangs_can_be_reserved,
     )
     gang_limit = defaults.max_gang_nodes or spec.placement.max_nodes
+    if block is not None:
+        gang_limit = min(gang_limit, BLOCK_MAX_NODES)
     return Machine(
         provider=provider,
         region=region,
@@ -126,12 +164,20 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
 def _no_offer(
     spec: ClusterSpec, catalog: Catalog, region: str, zone: str, instance_type: InstanceType, offers: Offers
 ) -> str | None:
+    provider, name = instance_type.provider, instance_type.name
+    if spec.capacity.block is not None:
+        if not _by_block(instance_type):
+            return "not sold by Capacity Block, and capacity.block asks for one"
+        if offers.block is not None:
+            return None
+        return f"no Capacity Block price is known in {region}"
     spot = offers.spot if spec.capacity.interruption == "tolerate" else None
     if offers.on_demand is not None or spot is not None:
         return None
-    provider, name = instance_type.provider, instance_type.name
     if catalog.prices.instance(provider, region, name, "capacity-block") is not None:
-        return f"sold in {region} by Capacity Block only, which is not chosen by default"
+        return (
+            f"sold in {region} by Capacity Block only, which is not chosen by default; ask for one with capacity.block"
+        )
     if offers.spot is not None:
         return f"only a Spot price is known in {zone}, and capacity.interruption is never"
     elsewhere = [r for r in catalog.prices.regions(provider, name) if r != region]

@@ -5,12 +5,12 @@ from itertools import chain
 
 from planner.assembly import Priced, assemble, shared_storage
 from planner.candidate import Candidate, Engine, Miss
-from planner.capacity import Mix, serving_mix, training_mix
+from planner.capacity import Mix, block_mix, serving_mix, training_mix
 from planner.cost import Bill, cluster_cost
 from planner.errors import InfeasibleError, NearestMiss, SpecError
 from planner.goodput import training_goodput
 from planner.inference import InferenceEngine
-from planner.machines import Machine, machines
+from planner.machines import OWN, Machine, machines
 from planner.plan import Plan, Purchase, Rejection, TrainingPerformance
 from planner.refinement import is_wanted, refine
 from planner.sizing.profile import ModelProfile
@@ -18,6 +18,7 @@ from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.training import TrainingEngine
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
+from provider_catalog.defaults import OrchestratorDefaults
 from provider_catalog.precision import Precision
 
 NEAREST_SHOWN = 5
@@ -93,7 +94,10 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
             also=spec.precision.also,
         )
     precision: Precision = "bf16" if weights == "auto" else weights
-    return TrainingEngine(profile, spec.workload, spec.headroom, spec.pin, precision)
+    workload, block = spec.workload, spec.capacity.block
+    if block is not None:
+        workload = workload.model_copy(update={"deadline_days": min(workload.deadline_days, block.days)})
+    return TrainingEngine(profile, workload, spec.headroom, spec.pin, precision)
 
 
 def _search_machine(spec: ClusterSpec, catalog: Catalog, machine: Machine, engine: Engine) -> tuple[list[Priced], Miss]:
@@ -127,7 +131,13 @@ def _nearer(one: Miss | None, other: Miss) -> Miss:
 def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Candidate) -> Priced:
     performance, run_hours = candidate.performance, None
     mix: Mix | None
-    if isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
+    block = spec.capacity.block
+    if block is not None:
+        mix = block_mix(candidate.nodes, block, machine.offers)
+        if isinstance(performance, TrainingPerformance):
+            # Paid in advance for the whole term, whatever the run takes.
+            run_hours = block.days * 24.0
+    elif isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
         on_spot = _on_spot(performance, candidate)
         late = on_spot.days > spec.workload.deadline_days
         capacity = spec.capacity.model_copy(update={"interruption": "never"}) if late else spec.capacity
@@ -146,9 +156,18 @@ def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Can
         shared_storage=shared_storage(spec, catalog, machine),
         checkpoints_gib=spec.storage.checkpoints_tib * 1024,
         root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
+        orchestrator=_orchestrator(spec, catalog, machine),
     )
     cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
     return Priced(machine, replace(candidate, performance=performance), mix, cost)
+
+
+def _orchestrator(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> OrchestratorDefaults | None:
+    return (
+        None
+        if machine.provider == OWN
+        else catalog.provider_defaults(machine.provider).orchestrators[spec.orchestrator]
+    )
 
 
 def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:

@@ -12,12 +12,15 @@ RootDisk = Literal["network", "ephemeral"]
 
 
 class Purchase(PlanModel):
-    """How many nodes are bought how. The three sum to the nodes of the choice."""
+    """How many nodes are bought how. The four sum to the nodes of the choice."""
 
     reserved_nodes: int = 0
     """Held by a capacity reservation of the cloud, from the day it stands."""
     spot_nodes: int = 0
     on_demand_nodes: int = 0
+    capacity_block_nodes: int = 0
+    """Nodes in a Capacity Block, of which `capacity_block_instances` are bought."""
+    capacity_block_instances: int = 0
     reason: str = ""
 
 

@@ -1,8 +1,9 @@
 """Where the cluster stands, what it is made of, how it is bought and where its state lives."""
 
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from planner.spec.base import SpecModel
 
@@ -26,6 +27,44 @@ class Storage(SpecModel):
     checkpoints_tib: float = Field(default=1.0, ge=0, le=100_000, description="Kept in the object store, for the bill")
 
 
+BLOCK_MAX_NODES = 64
+"""Instances of one Capacity Block (EC2 user guide, "Capacity Blocks for ML")."""
+BLOCK_DAY_BY_DAY, BLOCK_MAX_DAYS = 14, 182
+"""Durations: 1-day steps up to 14 days, then 7-day steps up to 182 (EC2 user guide, "Capacity Blocks for ML")."""
+
+
+class CapacityBlock(SpecModel):
+    """A Capacity Block (AWS): GPU instances in one UltraCluster for a fixed term, paid in advance."""
+
+    start: date = Field(description="First day, UTC; at most eight weeks ahead when it is bought")
+    days: int = Field(
+        ge=1, le=BLOCK_MAX_DAYS, description="Term in days: 1 to 14, or whole weeks up to 182; it ends at 11:30 UTC"
+    )
+    zone: str | None = Field(
+        default=None, description="Zone id of the block where it is known; the cluster then stands there"
+    )
+    reservation_id: str | None = Field(
+        default=None,
+        pattern=r"^cr-[0-9a-f]{8,17}$",
+        description="A block that is bought already; without one, Terraform buys it, which cannot be undone",
+    )
+
+    @field_validator("days")
+    @classmethod
+    def _days_on_sale(cls, value: int) -> int:
+        if value > BLOCK_DAY_BY_DAY and value % 7:
+            raise ValueError(
+                f"Capacity Blocks are sold for 1 to {BLOCK_DAY_BY_DAY} days or for whole weeks up to "
+                f"{BLOCK_MAX_DAYS} days; the next term on sale is {-(-value // 7) * 7} days"
+            )
+        return value
+
+    @property
+    def end(self) -> date:
+        """The last day."""
+        return self.start + timedelta(days=self.days)
+
+
 class Capacity(SpecModel):
     """How demand moves over the day, and how capacity may be bought."""
 
@@ -36,6 +75,20 @@ class Capacity(SpecModel):
     reservation: Literal["auto", "none"] = Field(
         default="auto", description="auto: what runs all the time and gangs of nodes hold reserved capacity"
     )
+    block: CapacityBlock | None = Field(
+        default=None, description="AWS: buy all nodes as a Capacity Block, which is the only way to some types"
+    )
+
+    @model_validator(mode="after")
+    def _one_market(self) -> "Capacity":
+        if self.block is not None and self.interruption == "tolerate":
+            raise ValueError(
+                "block and interruption: tolerate exclude each other: Capacity Blocks, Spot and On-Demand Capacity "
+                "Reservations do not mix, as a launch template has one market (rule A8); drop one of the two"
+            )
+        if self.block is not None and self.reservation == "none":
+            raise ValueError("block is reserved capacity, and reservation is none; drop one of the two")
+        return self
 
     @model_validator(mode="after")
     def _day_or_week(self) -> "Capacity":

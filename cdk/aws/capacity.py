@@ -1,0 +1,118 @@
+"""Capacity that is held before nodes start: On-Demand Capacity Reservations and Capacity Blocks (rules A7, A8)."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final, Literal
+
+from cdktf import Fn, TerraformVariable
+from cdktf_cdktf_provider_aws.data_aws_ec2_capacity_block_offering import DataAwsEc2CapacityBlockOffering
+from cdktf_cdktf_provider_aws.ec2_capacity_block_reservation import Ec2CapacityBlockReservation
+from cdktf_cdktf_provider_aws.ec2_capacity_reservation import Ec2CapacityReservation
+from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
+from constructs import Construct
+
+from cdk.aws.naming import address, named
+
+PurchaseKind = Literal["reserved", "capacity_block", "on_demand", "spot"]
+
+DRAIN_TIME: Final = "10:30:00Z"
+"""When nodes of a block are let go on its last day: blocks end at 11:30 UTC, and EC2 terminates what still runs from
+11:00 (EC2 user guide, "Capacity Blocks for ML"); EKS asks for more than 30 minutes to drain before (EKS user guide,
+"Create self-managed nodes with Capacity Blocks for ML")."""
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """A Capacity Block."""
+
+    instances: int
+    start: date
+    days: int
+    reservation_id: str | None
+    """A block that is bought already."""
+
+    @property
+    def drain_at(self) -> str:
+        """RFC 3339 time at which its nodes are let go."""
+        return f"{self.start + timedelta(days=self.days)}T{DRAIN_TIME}"
+
+
+@dataclass(frozen=True)
+class HeldCapacity:
+    """A reservation that launch templates target."""
+
+    reservation_id: str
+    billed: str | None
+    """Terraform address of what is on the bill; None where it was bought outside."""
+
+
+def reserve(
+    scope: Construct,
+    *,
+    name: str,
+    instance_type: str,
+    nodes: int,
+    zone_name: str,
+    placement_group: PlacementGroup | None,
+) -> HeldCapacity:
+    """A targeted On-Demand Capacity Reservation, inside the placement group of the gang."""
+    reservation = named(
+        Ec2CapacityReservation(
+            scope,
+            "reservation",
+            instance_type=instance_type,
+            instance_platform="Linux/UNIX",
+            instance_count=nodes,
+            availability_zone=zone_name,
+            # Only launches that name it may use it: another team's instance of the same type cannot take a place.
+            instance_match_criteria="targeted",
+            placement_group_arn=placement_group.arn if placement_group else None,
+            end_date_type="unlimited",
+            tags={"Name": name},
+        ),
+        "reserved",
+    )
+    return HeldCapacity(reservation.id, address(reservation))
+
+
+def capacity_block(
+    scope: Construct, *, name: str, instance_type: str, zone_name: str, block: BlockConfig
+) -> HeldCapacity:
+    """A Capacity Block: the one that is named, or the offering for these days, which an apply buys."""
+    if block.reservation_id is not None:
+        return HeldCapacity(block.reservation_id, None)
+    offering = named(
+        DataAwsEc2CapacityBlockOffering(
+            scope,
+            "offering",
+            instance_type=instance_type,
+            instance_count=block.instances,
+            capacity_duration_hours=block.days * 24,
+            start_date_range=f"{block.start}T00:00:00Z",
+            end_date_range=f"{block.start + timedelta(days=block.days)}T23:59:59Z",
+            lifecycle={
+                # A request cannot name a zone: what EC2 offers elsewhere must not be bought.
+                "postcondition": [
+                    {
+                        "condition": f"${{self.availability_zone == {_inside(zone_name)}}}",
+                        "errorMessage": "The Capacity Block on offer stands in another zone than the cluster. Set "
+                        "capacity.block.zone (or placement.zone) to its zone id, or choose another start.",
+                    }
+                ]
+            },
+        ),
+        "capacity_block",
+    )
+    reservation = named(
+        Ec2CapacityBlockReservation(
+            scope,
+            "block",
+            capacity_block_offering_id=offering.capacity_block_offering_id,
+            instance_platform="Linux/UNIX",
+            tags={"Name": name},
+            # The offering is gone once it is bought, and a second block must never be.
+            lifecycle={"prevent_destroy": True, "ignore_changes": ["capacity_block_offering_id"]},
+        ),
+        "capacity_block",
+    )
+    return HeldCapacity(reservation.id, address(reservation))
