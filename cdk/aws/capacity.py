@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Literal
 
-from cdktf import Fn, TerraformVariable
+from cdktf import Op, Postcondition, TerraformResourceLifecycle, TerraformSelf
 from cdktf_cdktf_provider_aws.data_aws_ec2_capacity_block_offering import DataAwsEc2CapacityBlockOffering
 from cdktf_cdktf_provider_aws.ec2_capacity_block_reservation import Ec2CapacityBlockReservation
 from cdktf_cdktf_provider_aws.ec2_capacity_reservation import Ec2CapacityReservation
@@ -19,6 +19,11 @@ DRAIN_TIME: Final = "10:30:00Z"
 """When nodes of a block are let go on its last day: blocks end at 11:30 UTC, and EC2 terminates what still runs from
 11:00 (EC2 user guide, "Capacity Blocks for ML"); EKS asks for more than 30 minutes to drain before (EKS user guide,
 "Create self-managed nodes with Capacity Blocks for ML")."""
+
+OTHER_ZONE: Final = (
+    "The Capacity Block on offer stands in another zone than the cluster. Set capacity.block.zone to the zone id of "
+    "the block, or choose another start."
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,10 @@ def reserve(
 def capacity_block(
     scope: Construct, *, name: str, instance_type: str, zone_name: str, block: BlockConfig
 ) -> HeldCapacity:
-    """A Capacity Block: the one that is named, or the offering for these days, which an apply buys."""
+    """A Capacity Block: the one that is named, or the offering for these days, which an apply buys for good.
+
+    EC2 shows an offering only until it is bought, so the identifier belongs into the configuration from then on.
+    """
     if block.reservation_id is not None:
         return HeldCapacity(block.reservation_id, None)
     offering = named(
@@ -90,16 +98,15 @@ def capacity_block(
             capacity_duration_hours=block.days * 24,
             start_date_range=f"{block.start}T00:00:00Z",
             end_date_range=f"{block.start + timedelta(days=block.days)}T23:59:59Z",
-            lifecycle={
-                # A request cannot name a zone: what EC2 offers elsewhere must not be bought.
-                "postcondition": [
-                    {
-                        "condition": f"${{self.availability_zone == {_inside(zone_name)}}}",
-                        "errorMessage": "The Capacity Block on offer stands in another zone than the cluster. Set "
-                        "capacity.block.zone (or placement.zone) to its zone id, or choose another start.",
-                    }
+            # A request cannot name a zone: what EC2 offers elsewhere must not be bought.
+            lifecycle=TerraformResourceLifecycle(
+                postcondition=[
+                    Postcondition(
+                        condition=Op.eq(TerraformSelf.get_string("availability_zone"), zone_name),
+                        error_message=OTHER_ZONE,
+                    )
                 ]
-            },
+            ),
         ),
         "capacity_block",
     )
@@ -110,8 +117,8 @@ def capacity_block(
             capacity_block_offering_id=offering.capacity_block_offering_id,
             instance_platform="Linux/UNIX",
             tags={"Name": name},
-            # The offering is gone once it is bought, and a second block must never be.
-            lifecycle={"prevent_destroy": True, "ignore_changes": ["capacity_block_offering_id"]},
+            # Other dates in the spec must not buy a second block.
+            lifecycle={"ignore_changes": ["capacity_block_offering_id"]},
         ),
         "capacity_block",
     )

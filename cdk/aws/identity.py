@@ -56,7 +56,7 @@ class NodeIdentity(Construct):
         )
         named(
             IamRolePolicy(
-                self, "checkpoints", name="checkpoints", role=self.role.id, policy=self._checkpoints(config).json
+                self, "checkpoints", name="checkpoints", role=self.role.id, policy=checkpoint_access(self, config).json
             ),
             "checkpoints",
         )
@@ -83,43 +83,45 @@ class NodeIdentity(Construct):
             "ec2_assumes_node",
         )
 
-    def _checkpoints(self, config: IdentityConfig) -> DataAwsIamPolicyDocument:
-        bucket = config.checkpoint_bucket_arn
-        return named(
-            DataAwsIamPolicyDocument(
-                self,
-                "checkpoint_access",
-                statement=[
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="ListCheckpoints",
-                        actions=["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
-                        resources=[bucket],
-                    ),
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="ReadAndWriteCheckpoints",
-                        # Deleting leaves a marker; versions can be removed by nobody but the lifecycle rule.
-                        actions=[
-                            "s3:AbortMultipartUpload",
-                            "s3:DeleteObject",
-                            "s3:GetObject",
-                            "s3:ListMultipartUploadParts",
-                            "s3:PutObject",
-                        ],
-                        resources=[f"{bucket}/*"],
-                    ),
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="UseKeyThroughS3",
-                        actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                        resources=[config.kms_key_arn],
-                        condition=[
-                            DataAwsIamPolicyDocumentStatementCondition(
-                                test="StringEquals",
-                                variable="kms:ViaService",
-                                values=[f"s3.{config.region}.amazonaws.com"],
-                            )
-                        ],
-                    ),
-                ],
-            ),
-            "checkpoints",
-        )
+
+def checkpoint_access(scope: Construct, config: IdentityConfig) -> DataAwsIamPolicyDocument:
+    """What may be done with the checkpoints: list, read, write; an overwritten version outlives every job."""
+    bucket = config.checkpoint_bucket_arn
+    return named(
+        DataAwsIamPolicyDocument(
+            scope,
+            "checkpoint_access",
+            statement=[
+                DataAwsIamPolicyDocumentStatement(
+                    sid="ListCheckpoints",
+                    actions=["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+                    resources=[bucket],
+                ),
+                DataAwsIamPolicyDocumentStatement(
+                    sid="ReadAndWriteCheckpoints",
+                    # Deleting leaves a marker; versions can be removed by nobody but the lifecycle rule.
+                    actions=[
+                        "s3:AbortMultipartUpload",
+                        "s3:DeleteObject",
+                        "s3:GetObject",
+                        "s3:ListMultipartUploadParts",
+                        "s3:PutObject",
+                    ],
+                    resources=[f"{bucket}/*"],
+                ),
+                DataAwsIamPolicyDocumentStatement(
+                    sid="UseKeyThroughS3",
+                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                    resources=[config.kms_key_arn],
+                    condition=[
+                        DataAwsIamPolicyDocumentStatementCondition(
+                            test="StringEquals",
+                            variable="kms:ViaService",
+                            values=[f"s3.{config.region}.amazonaws.com"],
+                        )
+                    ],
+                ),
+            ],
+        ),
+        "checkpoints",
+    )

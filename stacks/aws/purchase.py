@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cdk.aws.nodes import PurchaseKind
+from cdk.aws.capacity import PurchaseKind
 from planner.errors import SpecError
 from planner.plan import Plan
 from provider_catalog.hardware import InstanceType
@@ -11,7 +11,13 @@ PURCHASES: Final[tuple[tuple[PurchaseKind, str], ...]] = (
     ("reserved", "reserved_nodes"),
     ("on_demand", "on_demand_nodes"),
     ("spot", "spot_nodes"),
+    ("capacity_block", "capacity_block_nodes"),
 )
+
+
+def purchases(plan: Plan) -> dict[PurchaseKind, int]:
+    """Nodes by kind of purchase, for the kinds that the plan has."""
+    return {kind: nodes for kind, field in PURCHASES if (nodes := getattr(plan.choice.purchase, field))}
 
 
 def check_purchase(plan: Plan, instance_type: InstanceType) -> None:
@@ -25,6 +31,7 @@ def check_purchase(plan: Plan, instance_type: InstanceType) -> None:
         (purchase.reserved_nodes, "on-demand", "On-Demand Capacity Reservations"),
         (purchase.on_demand_nodes, "on-demand", "on-demand nodes"),
         (purchase.spot_nodes, "spot", "Spot nodes"),
+        (purchase.capacity_block_nodes, "capacity-block", "a Capacity Block"),
     ):
         if nodes and option not in options:
             raise SpecError(

@@ -1,0 +1,144 @@
+"""Nodes without an orchestrator: Auto Scaling groups, set up by cloud-init."""
+
+from typing import Final
+
+from cdktf import TerraformStack, TerraformVariable
+
+from cdk.aws.identity import IdentityConfig, NodeIdentity
+from cdk.aws.interfaces import Interface
+from cdk.aws.launch_template import TemplateConfig
+from cdk.aws.naming import address
+from cdk.aws.nodes import NodeConfig, NodeGroup, encoded_user_data
+from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
+from planner.plan import Plan
+from provider_catalog.hardware import InstanceType
+from stacks.aws.base import add_outputs, tags
+from stacks.aws.groundwork import Groundwork, block_switch
+
+IMAGE_PARAMETER: Final = (
+    "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
+)
+"""Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023): NVIDIA driver, EFA installer, libfabric and
+aws-ofi-nccl for P4d to P6-B300 and G5 to G6e (DLAMI developer guide, release notes of 2026-09-04)."""
+
+DEVICE_RDMA_FAMILIES: Final = ("p4d", "p4de")
+"""Where libfabric has to be told to use GPUDirect RDMA (aws-ofi-nccl and EC2 user guide, "Get started with EFA and
+NCCL"): newer families use it by themselves."""
+
+
+def bare_nodes(
+    stack: TerraformStack,
+    plan: Plan,
+    instance_type: InstanceType,
+    node_interfaces: tuple[Interface, ...],
+    ground: Groundwork,
+) -> dict[str, str]:
+    """Adds the nodes of `plan` to its compute stack.
+
+    Returns:
+        Terraform addresses of what is on the bill, by role.
+    """
+    choice, storage = plan.choice, ground.storage
+    image = TerraformVariable(
+        stack,
+        "image_id",
+        type="string",
+        default=f"resolve:ssm:{IMAGE_PARAMETER}",
+        description=(
+            "Image of the nodes. The default is the newest Deep Learning Base image at the time a node starts; "
+            "give an ami-... id to run one image for the life of a gang."
+        ),
+    )
+    roll_out = TerraformVariable(
+        stack,
+        "roll_out",
+        type="bool",
+        default=False,
+        description=(
+            "Whether a changed launch template, such as a new image_id, replaces running nodes, one after the other. "
+            "Leave it off while a training run is under way."
+        ),
+    )
+    lustre = None
+    if choice.shared_storage:
+        dns_name, mount_name = storage.get_string("shared_dns_name"), storage.get_string("shared_mount_name")
+        lustre = LustreMount(client="aws", source=f"{dns_name}@tcp:/{mount_name}")
+    bootstrap = NodeBootstrap(
+        cluster=plan.name,
+        scratch=choice.scratch if instance_type.nvme_disks else "none",
+        nvme_disks=instance_type.nvme_disks,
+        lustre=lustre,
+        fabric=instance_type.fabric,
+        rdma_cards=instance_type.rdma_cards,
+        gpus=instance_type.gpus,
+        environment=_fabric_environment(instance_type),
+    )
+    identity = NodeIdentity(
+        stack,
+        "identity",
+        IdentityConfig(
+            name=plan.name,
+            region=choice.region,
+            checkpoint_bucket_arn=storage.get_string("checkpoint_bucket_arn"),
+            kms_key_arn=storage.get_string("kms_key_arn"),
+        ),
+    )
+    config = NodeConfig(
+        template=TemplateConfig(
+            name=plan.name,
+            description=f"Nodes of cluster {plan.name}",
+            instance_type=instance_type.name,
+            interfaces=node_interfaces,
+            security_group_id=ground.security.group.id,
+            client_security_group_ids=ground.client_security_group_ids,
+            kms_key_arn=storage.get_string("kms_key_arn"),
+            root_disk_gib=choice.root_disk_gib,
+            tags=tags(plan),
+            image_id=image.string_value,
+            instance_profile_arn=identity.instance_profile.arn,
+            user_data=encoded_user_data(stack, cloud_init(bootstrap)),
+        ),
+        subnet_id=ground.network.get_string("compute_subnet_id"),
+        gang=choice.multi_node,
+        roll_out=roll_out,
+    )
+    switch = block_switch(stack) if ground.block else None
+    groups = {
+        kind: NodeGroup(
+            stack,
+            f"{kind}_nodes",
+            kind=kind,
+            nodes=nodes,
+            config=config,
+            placement_group=ground.placement_of(kind),
+            held=ground.held.get(kind),
+            block=ground.block if kind == "capacity_block" else None,
+            block_active=switch if kind == "capacity_block" else None,
+        )
+        for kind, nodes in ground.nodes.items()
+    }
+    add_outputs(
+        stack,
+        {
+            "autoscaling_groups": (
+                [group.group.name for group in groups.values()],
+                "Auto Scaling groups of the nodes, one for each kind of purchase",
+            ),
+            "node_role_arn": (identity.role.arn, "Role of the nodes"),
+        },
+    )
+    return {
+        # A reservation is billed from the day it stands, with or without instances in it.
+        **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
+        "root_disk": address(next(iter(groups.values())).launch_template),
+    }
+
+
+def _fabric_environment(instance_type: InstanceType) -> dict[str, str]:
+    """NCCL and libfabric variables (rule A6). What newer stacks find out by themselves is left alone."""
+    if not instance_type.rdma_cards:
+        return {}
+    environment = {"FI_PROVIDER": "efa"}
+    if instance_type.name.split(".")[0] in DEVICE_RDMA_FAMILIES:
+        environment["FI_EFA_USE_DEVICE_RDMA"] = "1"
+    return environment
