@@ -120,8 +120,10 @@ def _synth(app: App, outdir: Path) -> None:
 
 
 def _write_sidecars(folder: Path, plan: Plan, built: BuiltStack) -> None:
-    for name, text in sidecars(plan, built).items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    for name, text in {**sidecars(plan, built), **built.files}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_hcl(folder: Path, built: BuiltStack) -> None:

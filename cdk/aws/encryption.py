@@ -1,5 +1,7 @@
 """The customer key of a cluster: root disks, checkpoints and the persistent file system."""
 
+from collections.abc import Sequence
+
 from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
@@ -8,6 +10,7 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocumentStatementPrincipals,
 )
 from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
+from cdktf_cdktf_provider_aws.data_aws_region import DataAwsRegion
 from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
@@ -25,7 +28,9 @@ class EncryptionKey(Construct):
     encrypted volumes". Without them launches fail, and the only trace is in the activity of the group.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, name: str, protect: bool) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, name: str, protect: bool, log_groups: Sequence[str] = ()
+    ) -> None:
         super().__init__(scope, construct_id)
         self.account = named(DataAwsCallerIdentity(self, "account"), "current")
         self.partition = named(DataAwsPartition(self, "partition"), "current")
@@ -64,6 +69,7 @@ class EncryptionKey(Construct):
                             )
                         ],
                     ),
+                    *self._logs(log_groups),
                 ],
             ),
             "key",
@@ -82,6 +88,32 @@ class EncryptionKey(Construct):
             "cluster",
         )
         named(KmsAlias(self, "alias", name=f"alias/{name}", target_key_id=self.key.key_id), "cluster")
+
+    def _logs(self, log_groups: Sequence[str]) -> list[DataAwsIamPolicyDocumentStatement]:
+        """CloudWatch Logs guide, "Encrypt log data in CloudWatch Logs using AWS KMS", step 2."""
+        if not log_groups:
+            return []
+        region = named(DataAwsRegion(self, "region"), "current").name
+        prefix = f"arn:{self.partition.partition}:logs:{region}:{self.account.account_id}:log-group"
+        return [
+            DataAwsIamPolicyDocumentStatement(
+                sid="LogsUseKey",
+                actions=["kms:Decrypt", "kms:Describe*", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+                resources=["*"],
+                principals=[
+                    DataAwsIamPolicyDocumentStatementPrincipals(
+                        type="Service", identifiers=[f"logs.{region}.amazonaws.com"]
+                    )
+                ],
+                condition=[
+                    DataAwsIamPolicyDocumentStatementCondition(
+                        test="ArnEquals",
+                        variable="kms:EncryptionContext:aws:logs:arn",
+                        values=[f"{prefix}:{group}" for group in log_groups],
+                    )
+                ],
+            )
+        ]
 
 
 def _aws_principal(arn: str) -> list[DataAwsIamPolicyDocumentStatementPrincipals]:

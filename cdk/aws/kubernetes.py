@@ -33,6 +33,11 @@ CONTROL_PLANE_LOGS: Final = ("api", "audit", "authenticator", "controllerManager
 LOG_RETENTION_DAYS: Final = 90
 
 
+def control_plane_logs(name: str) -> str:
+    """The log group in which EKS writes for the cluster of that name."""
+    return f"/aws/eks/{name}/cluster"
+
+
 @dataclass(frozen=True)
 class ControlPlaneConfig:
     """What a control plane needs to know."""
@@ -73,8 +78,9 @@ class ControlPlane(Construct):
             CloudwatchLogGroup(
                 self,
                 "logs",
-                name=f"/aws/eks/{config.name}/cluster",
+                name=control_plane_logs(config.name),
                 retention_in_days=LOG_RETENTION_DAYS,
+                kms_key_id=config.kms_key_arn,
             ),
             "control_plane",
         )

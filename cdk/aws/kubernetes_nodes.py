@@ -14,6 +14,7 @@ from cdktf_cdktf_provider_aws.eks_node_group import (
     EksNodeGroupTimeouts,
     EksNodeGroupUpdateConfig,
 )
+from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
 from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind
@@ -129,6 +130,7 @@ class GpuNodes(Construct):
         *,
         kind: PurchaseKind,
         nodes: int,
+        placement_group: PlacementGroup | None,
         held: HeldCapacity | None = None,
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
@@ -136,7 +138,12 @@ class GpuNodes(Construct):
         super().__init__(scope, construct_id)
         label = kind.replace("_", "-")
         name = f"{config.template.name}-{label}"
-        template = replace(config.template, name=name, description=f"GPU nodes of {config.template.name}, {label}")
+        template = replace(
+            config.template,
+            name=name,
+            description=f"GPU nodes of cluster {config.template.name}, {label}",
+            placement_group=placement_group.name if placement_group else None,
+        )
         self.launch_template = launch_template(self, template, kind, held=held, block=block is not None)
         running = Token.as_number(Fn.conditional(block_active.boolean_value, nodes, 0)) if block_active else nodes
         efa = any(interface.kind != "interface" for interface in template.interfaces)

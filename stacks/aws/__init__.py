@@ -33,5 +33,5 @@ class AwsCluster:
         node_interfaces = interfaces(instance_type.network_cards, instance_type.rdma_cards)
         network = network_stack(app, plan, catalog, node_interfaces)
         storage = storage_stack(app, plan, network.stack, protect_data=self._protect_data)
-        compute = compute_stack(app, plan, instance_type, node_interfaces, network.stack, storage.stack)
+        compute = compute_stack(app, plan, catalog, instance_type, node_interfaces, network.stack, storage.stack)
         return network, storage, compute

@@ -13,7 +13,7 @@ from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
 from planner.plan import Plan
 from provider_catalog.hardware import InstanceType
 from stacks.aws.base import add_outputs, tags
-from stacks.aws.groundwork import Groundwork, block_switch
+from stacks.aws.groundwork import Groundwork, Nodes, block_switch
 
 IMAGE_PARAMETER: Final = (
     "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
@@ -32,12 +32,8 @@ def bare_nodes(
     instance_type: InstanceType,
     node_interfaces: tuple[Interface, ...],
     ground: Groundwork,
-) -> dict[str, str]:
-    """Adds the nodes of `plan` to its compute stack.
-
-    Returns:
-        Terraform addresses of what is on the bill, by role.
-    """
+) -> Nodes:
+    """Adds the nodes of `plan` to its compute stack."""
     choice, storage = plan.choice, ground.storage
     image = TerraformVariable(
         stack,
@@ -127,11 +123,13 @@ def bare_nodes(
             "node_role_arn": (identity.role.arn, "Role of the nodes"),
         },
     )
-    return {
-        # A reservation is billed from the day it stands, with or without instances in it.
-        **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
-        "root_disk": address(next(iter(groups.values())).launch_template),
-    }
+    return Nodes(
+        {
+            # A reservation is billed from the day it stands, with or without instances in it.
+            **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
+            "root_disk": address(next(iter(groups.values())).launch_template),
+        }
+    )
 
 
 def _fabric_environment(instance_type: InstanceType) -> dict[str, str]:

@@ -8,20 +8,23 @@ from cdktf import App, TerraformStack
 from cdk.aws.interfaces import Interface
 from planner.plan import Plan
 from planner.spec import Orchestrator
+from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import InstanceType
 from stacks.aws.bare import bare_nodes
 from stacks.aws.base import add_outputs, new_stack
-from stacks.aws.groundwork import Groundwork, lay
+from stacks.aws.groundwork import Groundwork, Nodes, lay
+from stacks.aws.kubernetes import kubernetes_nodes
 from stacks.clouds import BuiltStack
 
-Builder = Callable[[TerraformStack, Plan, InstanceType, tuple[Interface, ...], Groundwork], dict[str, str]]
+Builder = Callable[[TerraformStack, Plan, InstanceType, tuple[Interface, ...], Groundwork], Nodes]
 
-BUILDERS: Final[Mapping[Orchestrator, Builder]] = {"none": bare_nodes}
+BUILDERS: Final[Mapping[Orchestrator, Builder]] = {"none": bare_nodes, "kubernetes": kubernetes_nodes}
 
 
 def compute_stack(
     app: App,
     plan: Plan,
+    catalog: Catalog,
     instance_type: InstanceType,
     node_interfaces: tuple[Interface, ...],
     network_stack: TerraformStack,
@@ -29,8 +32,9 @@ def compute_stack(
 ) -> BuiltStack:
     """Adds the nodes of `plan` to `app`."""
     stack = new_stack(app, plan, "compute")
-    ground = lay(stack, plan, network_stack, storage_stack)
-    addresses = BUILDERS[plan.spec.orchestrator](stack, plan, instance_type, node_interfaces, ground)
+    orchestrator = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator]
+    ground = lay(stack, plan, orchestrator, network_stack, storage_stack)
+    nodes = BUILDERS[plan.spec.orchestrator](stack, plan, instance_type, node_interfaces, ground)
     add_outputs(stack, {"node_security_group_id": (ground.security.group.id, "Security group of the nodes")})
     if ground.block:
         add_outputs(
@@ -42,4 +46,4 @@ def compute_stack(
                 )
             },
         )
-    return BuiltStack("compute", stack, addresses)
+    return BuiltStack("compute", stack, nodes.addresses, nodes.files)

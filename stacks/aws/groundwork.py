@@ -1,7 +1,7 @@
 """What the nodes of every orchestrator stand on: security group, placement group, held capacity, user's switches."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdktf import TerraformRemoteState, TerraformStack, TerraformVariable
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
@@ -9,8 +9,19 @@ from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind, capacity_block, reserve
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from planner.plan import Plan
+from provider_catalog.defaults import OrchestratorDefaults
 from stacks.aws.purchase import purchases
 from stacks.state import remote_state
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """What an orchestrator put on the groundwork."""
+
+    addresses: dict[str, str]
+    """Terraform addresses of what is on the bill, by role."""
+    files: dict[str, str] = field(default_factory=dict)
+    """What goes beside the document of the stack, by relative path."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,7 @@ class Groundwork:
     nodes: Mapping[PurchaseKind, int]
     held: Mapping[PurchaseKind, HeldCapacity]
     block: BlockConfig | None
+    orchestrator: OrchestratorDefaults
     client_security_group_ids: tuple[str, ...]
     """Groups of the services that nodes are clients of."""
 
@@ -36,7 +48,13 @@ class Groundwork:
         return None if kind == "capacity_block" else self.placement_group
 
 
-def lay(stack: TerraformStack, plan: Plan, network_stack: TerraformStack, storage_stack: TerraformStack) -> Groundwork:
+def lay(
+    stack: TerraformStack,
+    plan: Plan,
+    orchestrator: OrchestratorDefaults,
+    network_stack: TerraformStack,
+    storage_stack: TerraformStack,
+) -> Groundwork:
     """Adds the groundwork of `plan` to its compute stack."""
     choice = plan.choice
     network = remote_state(stack, network_stack, plan)
@@ -74,6 +92,7 @@ def lay(stack: TerraformStack, plan: Plan, network_stack: TerraformStack, storag
         nodes=nodes,
         held=held,
         block=block,
+        orchestrator=orchestrator,
         client_security_group_ids=clients,
     )
 

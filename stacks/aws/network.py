@@ -5,7 +5,8 @@ from typing import Final
 
 from cdktf import App
 
-from cdk.aws.addresses import Subnets, cut
+from cdk.aws.addresses import Subnets, control_plane_range, cut
+from cdk.aws.control_plane_subnet import ControlPlaneSubnet
 from cdk.aws.interfaces import Interface
 from cdk.aws.naming import address
 from cdk.aws.network import ClusterNetwork, NetworkConfig
@@ -18,6 +19,10 @@ from stacks.clouds import BuiltStack
 GIB_PER_FILE_SERVER: Final = 1200
 """Room kept in the subnet: an address for each smallest file system's worth of storage. AWS states no count of
 interfaces per file system, and this is its finest unit."""
+
+ADDRESSES_OF_PODS: Final = 32
+"""Of a Kubernetes node: a prefix of 16 in use and one held ready (VPC CNI, WARM_PREFIX_TARGET=1). GPU nodes run few
+pods."""
 
 ZONE_ID: Final = re.compile(r"[a-z]+\d+(-[a-z]+\d+)?-az\d+")
 """`use1-az6`, and with a Local Zone in the middle (AWS Regions and Availability Zones guide, "AZ IDs")."""
@@ -36,9 +41,21 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
         "network",
         NetworkConfig(name=plan.name, region=plan.choice.region, zone_id=_zone_id(plan, catalog), subnets=subnets),
     )
+    outputs: dict[str, tuple[object, str]] = {}
+    if plan.spec.orchestrator == "kubernetes":
+        other = ControlPlaneSubnet(
+            stack,
+            "control_plane",
+            name=plan.name,
+            vpc_id=network.vpc.id,
+            cidr=_control_plane_range(subnets),
+            compute_zone_id=_zone_id(plan, catalog),
+        )
+        outputs["control_plane_subnet_id"] = (other.subnet.id, "Subnet of the Kubernetes API in a second zone")
     add_outputs(
         stack,
-        {
+        outputs
+        | {
             "vpc_id": (network.vpc.id, "VPC of the cluster"),
             "compute_subnet_id": (network.compute_subnet.id, "Private subnet of nodes and file servers"),
             "availability_zone": (
@@ -70,10 +87,19 @@ def _zone_id(plan: Plan, catalog: Catalog) -> str:
 
 def _subnets(plan: Plan, node_interfaces: tuple[Interface, ...]) -> Subnets:
     addresses_per_node = sum(interface.has_address for interface in node_interfaces)
+    if plan.spec.orchestrator == "kubernetes":
+        addresses_per_node += ADDRESSES_OF_PODS
     storage = plan.choice.shared_storage
     # One more for the metadata server.
     file_servers = -(-storage.size_gib // GIB_PER_FILE_SERVER) + 1 if storage else 0
     try:
         return cut(plan.spec.network.cidr, plan.choice.nodes * addresses_per_node + file_servers)
+    except ValueError as error:
+        raise SpecError(f"network.cidr: {error}") from error
+
+
+def _control_plane_range(subnets: Subnets) -> str:
+    try:
+        return control_plane_range(subnets)
     except ValueError as error:
         raise SpecError(f"network.cidr: {error}") from error

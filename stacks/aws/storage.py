@@ -4,6 +4,7 @@ from cdktf import App, TerraformStack
 
 from cdk.aws.checkpoints import CheckpointBucket, CheckpointConfig
 from cdk.aws.encryption import EncryptionKey
+from cdk.aws.kubernetes import control_plane_logs
 from cdk.aws.naming import address
 from cdk.aws.shared_storage import LustreConfig, SharedFileSystem
 from planner.plan import Plan
@@ -16,7 +17,8 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
     """Adds the storage of `plan` to `app`; protected data cannot be destroyed by Terraform."""
     stack = new_stack(app, plan, "storage")
     network = remote_state(stack, network_stack, plan)
-    encryption = EncryptionKey(stack, "encryption", name=plan.name, protect=protect_data)
+    logs = [control_plane_logs(plan.name)] if plan.spec.orchestrator == "kubernetes" else []
+    encryption = EncryptionKey(stack, "encryption", name=plan.name, protect=protect_data, log_groups=logs)
     outputs = {"kms_key_arn": (encryption.key.arn, "Key of disks, checkpoints and shared files")}
     addresses = {"encryption_key": address(encryption.key)}
 
@@ -37,6 +39,7 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
         )
         addresses["shared_storage"] = address(shared.file_system)
         outputs |= {
+            "shared_file_system_id": (shared.file_system.id, "Shared file system"),
             "shared_dns_name": (shared.file_system.dns_name, "DNS name of the shared file system"),
             "shared_mount_name": (shared.file_system.mount_name, "Lustre name of the shared file system"),
             "shared_clients_security_group_id": (
