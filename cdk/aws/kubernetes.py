@@ -59,14 +59,14 @@ class ControlPlane(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, config: ControlPlaneConfig) -> None:
         super().__init__(scope, construct_id)
-        self._partition = named(DataAwsPartition(self, "partition"), "current")
+        self.partition = named(DataAwsPartition(self, "partition"), "current")
         role = service_role(
             self,
             "cluster",
             name=f"{config.name}-cluster-{config.region}",
             description=f"Control plane of cluster {config.name}",
             service="eks.amazonaws.com",
-            partition=self._partition.partition,
+            partition=self.partition.partition,
             managed_policies={"cluster": "AmazonEKSClusterPolicy"},
         )
         secrets = named(
@@ -136,7 +136,7 @@ class ControlPlane(Construct):
                 cluster_name=self.cluster.name,
                 principal_arn=entry.principal_arn,
                 policy_arn=(
-                    f"arn:{self._partition.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+                    f"arn:{self.partition.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
                 ),
                 access_scope=EksAccessPolicyAssociationAccessScope(type="cluster"),
             ),

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cdktf import ITerraformDependable
-from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.eks_addon import EksAddon, EksAddonPodIdentityAssociation
 from constructs import Construct
 
@@ -19,6 +18,7 @@ class AddonsConfig:
 
     name: str
     region: str
+    partition: str
     cluster_name: str
     lustre: bool
     """Whether pods mount the shared file system."""
@@ -29,13 +29,12 @@ class NetworkAddons(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, config: AddonsConfig) -> None:
         super().__init__(scope, construct_id)
-        partition = named(DataAwsPartition(self, "partition"), "pods")
         cni = pod_role(
             self,
             "cni",
             name=f"{config.name}-cni-{config.region}",
             description=f"Addresses of the pods of cluster {config.name}",
-            partition=partition.partition,
+            partition=config.partition,
             managed_policies={"addresses": "AmazonEKS_CNI_Policy"},
         )
         agent = _addon(self, config, "eks-pod-identity-agent", "pod_identity_agent")

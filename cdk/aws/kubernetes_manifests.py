@@ -38,49 +38,55 @@ def manifests(region: str, *, efa: bool) -> dict[str, str]:
         "kind": "Kustomization",
         "resources": sorted(files),
     }
-    texts = {name: yaml.safe_dump_all(documents, sort_keys=False) for name, documents in files.items()}
-    return {"kustomization.yaml": yaml.safe_dump(kustomization, sort_keys=False), **texts}
+    return {name: _text(*documents) for name, documents in {"kustomization.yaml": [kustomization], **files}.items()}
 
 
-def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib: int) -> dict[str, Any]:
-    """The shared file system as a volume and the claim that jobs mount (FSx CSI driver, static provisioning)."""
+def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib: int) -> str:
+    """The shared file system as a volume and the claim that jobs mount (FSx CSI driver, static provisioning).
+
+    The arguments may hold Terraform tokens.
+    """
     capacity = {"storage": f"{size_gib}Gi"}
-    return {
+    volume = {
         "apiVersion": "v1",
-        "kind": "List",
-        "items": [
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolume",
-                "metadata": {"name": VOLUME},
-                "spec": {
-                    "capacity": capacity,
-                    "volumeMode": "Filesystem",
-                    "accessModes": ["ReadWriteMany"],
-                    "mountOptions": ["relatime", "flock"],
-                    "persistentVolumeReclaimPolicy": "Retain",
-                    "storageClassName": "",
-                    "claimRef": {"namespace": NAMESPACE, "name": VOLUME},
-                    "csi": {
-                        "driver": "fsx.csi.aws.com",
-                        "volumeHandle": file_system_id,
-                        "volumeAttributes": {"dnsname": dns_name, "mountname": mount_name},
-                    },
-                },
+        "kind": "PersistentVolume",
+        "metadata": {"name": VOLUME},
+        "spec": {
+            "capacity": capacity,
+            "accessModes": ["ReadWriteMany"],
+            "mountOptions": ["relatime", "flock"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "",
+            "claimRef": {"namespace": NAMESPACE, "name": VOLUME},
+            "csi": {
+                "driver": "fsx.csi.aws.com",
+                "volumeHandle": file_system_id,
+                "volumeAttributes": {"dnsname": dns_name, "mountname": mount_name},
             },
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "metadata": {"name": VOLUME, "namespace": NAMESPACE},
-                "spec": {
-                    "accessModes": ["ReadWriteMany"],
-                    "storageClassName": "",
-                    "volumeName": VOLUME,
-                    "resources": {"requests": capacity},
-                },
-            },
-        ],
+        },
     }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": VOLUME, "namespace": NAMESPACE},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "",
+            "volumeName": VOLUME,
+            "resources": {"requests": capacity},
+        },
+    }
+    return _text(volume, claim)
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        """Labels stand in full wherever they are used."""
+        return True
+
+
+def _text(*documents: dict[str, Any]) -> str:
+    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
 
 
 def _namespace() -> dict[str, Any]:

@@ -66,7 +66,7 @@ class NodeGroupsConfig:
     subnet_id: str
     template: TemplateConfig
     release_version: TerraformVariable
-    """Release of the image; null: the newest when a group is made."""
+    """Release of the image; empty: the newest when a group is made."""
     depends_on: Sequence[ITerraformDependable]
 
 
@@ -146,6 +146,7 @@ class GpuNodes(Construct):
         )
         self.launch_template = launch_template(self, template, kind, held=held, block=block is not None)
         running = Token.as_number(Fn.conditional(block_active.boolean_value, nodes, 0)) if block_active else nodes
+        release = f"var.{config.release_version.friendly_unique_id}"
         efa = any(interface.kind != "interface" for interface in template.interfaces)
         self.group = named(
             EksNodeGroup(
@@ -156,7 +157,7 @@ class GpuNodes(Construct):
                 node_role_arn=config.node_role_arn,
                 subnet_ids=[config.subnet_id],
                 version=config.version,
-                release_version=config.release_version.string_value,
+                release_version=f'${{{release} == "" ? null : {release}}}',
                 ami_type=GPU_IMAGE,
                 capacity_type=CAPACITY_TYPES[kind],
                 scaling_config=EksNodeGroupScalingConfig(min_size=0, max_size=nodes, desired_size=running),

@@ -6,6 +6,8 @@ from typing import Final
 from cdktf import Fn, TerraformLocal, TerraformVariable, Token
 from cdktf_cdktf_provider_aws.autoscaling_group import (
     AutoscalingGroup,
+    AutoscalingGroupInstanceRefresh,
+    AutoscalingGroupInstanceRefreshPreferences,
     AutoscalingGroupLaunchTemplate,
     AutoscalingGroupMixedInstancesPolicy,
     AutoscalingGroupMixedInstancesPolicyInstancesDistribution,
@@ -39,8 +41,6 @@ class NodeConfig:
     subnet_id: str
     gang: bool
     """All nodes or none: one placement group, and nobody but the owner replaces a running node."""
-    roll_out: TerraformVariable
-    """Whether running nodes are replaced, one by one, when their template changes."""
 
 
 def encoded_user_data(scope: Construct, text: str) -> str:
@@ -104,7 +104,7 @@ class NodeGroup(Construct):
         config = self._config
         spot = self._kind == "spot"
         version = Token.as_string(self.launch_template.latest_version)
-        group = named(
+        return named(
             AutoscalingGroup(
                 self,
                 "nodes",
@@ -124,6 +124,8 @@ class NodeGroup(Construct):
                 health_check_type="EC2",
                 health_check_grace_period=BOOT_SECONDS,
                 suspended_processes=["AZRebalance"],
+                # A new template, such as one with a new image, replaces replicas one by one. A gang is its owner's.
+                instance_refresh=None if config.gang else _one_by_one(nodes),
                 # GPU capacity may take hours to come: the state must not depend on how long Terraform waits.
                 wait_for_capacity_timeout="0",
                 tag=[
@@ -133,30 +135,6 @@ class NodeGroup(Construct):
                 timeouts=AutoscalingGroupTimeouts(delete="30m"),
             ),
             self._kind,
-        )
-        self._roll_out(group, nodes)
-        return group
-
-    def _roll_out(self, group: AutoscalingGroup, nodes: int) -> None:
-        """A new template starts an instance refresh, if that is asked for: one node at a time, the old one first.
-
-        Reserved capacity and gangs have no room for a node more than planned.
-        """
-        healthy_percent = (nodes - 1) * 100 // nodes
-        group.add_override(
-            "dynamic.instance_refresh",
-            {
-                "for_each": f"${{var.{self._config.roll_out.friendly_unique_id} ? [1] : []}}",
-                "content": {
-                    "strategy": "Rolling",
-                    "preferences": {
-                        "min_healthy_percentage": healthy_percent,
-                        "max_healthy_percentage": 100,
-                        "instance_warmup": str(BOOT_SECONDS),
-                        "skip_matching": True,
-                    },
-                },
-            },
         )
 
     def _let_go(self, block: BlockConfig) -> None:
@@ -204,3 +182,16 @@ class NodeGroup(Construct):
                 )
             ),
         )
+
+
+def _one_by_one(nodes: int) -> AutoscalingGroupInstanceRefresh:
+    """The old node goes before the new one comes: reserved capacity has no room for a node more than planned."""
+    return AutoscalingGroupInstanceRefresh(
+        strategy="Rolling",
+        preferences=AutoscalingGroupInstanceRefreshPreferences(
+            min_healthy_percentage=(nodes - 1) * 100 // nodes,
+            max_healthy_percentage=100,
+            instance_warmup=str(BOOT_SECONDS),
+            skip_matching=True,
+        ),
+    )

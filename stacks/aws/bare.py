@@ -45,16 +45,6 @@ def bare_nodes(
             "give an ami-... id to run one image for the life of a gang."
         ),
     )
-    roll_out = TerraformVariable(
-        stack,
-        "roll_out",
-        type="bool",
-        default=False,
-        description=(
-            "Whether a changed launch template, such as a new image_id, replaces running nodes, one after the other. "
-            "Leave it off while a training run is under way."
-        ),
-    )
     lustre = None
     if choice.shared_storage:
         dns_name, mount_name = storage.get_string("shared_dns_name"), storage.get_string("shared_mount_name")
@@ -96,7 +86,6 @@ def bare_nodes(
         ),
         subnet_id=ground.network.get_string("compute_subnet_id"),
         gang=choice.multi_node,
-        roll_out=roll_out,
     )
     switch = block_switch(stack) if ground.block else None
     groups = {

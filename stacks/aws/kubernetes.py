@@ -1,7 +1,6 @@
 """Nodes for Kubernetes: EKS with managed node groups."""
 
-from cdktf import Fn, TerraformStack, TerraformVariable
-from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
+from cdktf import TerraformLocal, TerraformStack, TerraformVariable
 from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 
@@ -55,16 +54,17 @@ def kubernetes_nodes(
         region=choice.region,
         cluster_name=cluster.name,
         lustre=choice.shared_storage is not None,
+        partition=control_plane.partition.partition,
     )
+    partition = control_plane.partition.partition
     network_addons = NetworkAddons(stack, "network_addons", addons)
-    partition = named(DataAwsPartition(stack, "partition"), "nodes")
     node_role = service_role(
         stack,
         "node",
         name=f"{plan.name}-node-{choice.region}",
         description=f"Nodes of cluster {plan.name}",
         service="ec2.amazonaws.com",
-        partition=partition.partition,
+        partition=partition,
         managed_policies={
             "worker": "AmazonEKSWorkerNodeMinimalPolicy",
             "images": "AmazonEC2ContainerRegistryPullOnly",
@@ -75,10 +75,9 @@ def kubernetes_nodes(
         stack,
         "release_version",
         type="string",
-        default=None,
-        nullable=True,
+        default="",
         description=(
-            "Release of the GPU image, such as 1.35.0-20260120. Null takes the newest when a node group is made; "
+            "Release of the GPU image, such as 1.35.0-20260120. Empty takes the newest when a node group is made; "
             "another one replaces nodes one by one, each drained first."
         ),
     )
@@ -129,7 +128,7 @@ def kubernetes_nodes(
         )
         for kind, nodes in ground.nodes.items()
     }
-    _job_identity(stack, plan, ground, cluster.name, partition.partition)
+    _job_identity(stack, plan, ground, cluster.name, partition)
     add_outputs(
         stack,
         {
@@ -146,7 +145,8 @@ def kubernetes_nodes(
             storage.get_string("shared_mount_name"),
             choice.shared_storage.size_gib,
         )
-        add_outputs(stack, {"shared_volume": (Fn.jsonencode(volume), "Volume and claim, for kubectl apply -f -")})
+        text = TerraformLocal(stack, "shared_volume", volume)
+        add_outputs(stack, {"shared_volume": (text.as_string, "Volume and claim, for kubectl apply -f -")})
     return Nodes(
         {
             **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
