@@ -19,6 +19,18 @@ Stack = Literal["network", "storage", "compute"]
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceLine:
+    """A line of the bill before it has a price."""
+
+    name: str
+    role: str
+    stack: Stack
+    sku: str
+    quantity: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bill:
     """What is bought beside the instances."""
 
@@ -30,6 +42,10 @@ class Bill:
     root_disk_gib: int
     """Of a node's billed root disk; 0 where it lives on the host."""
     orchestrator: OrchestratorDefaults | None = None
+    without: frozenset[str] = frozenset()
+    """Roles of the usual lines that this cluster does without."""
+    extra: tuple[ServiceLine, ...] = ()
+    """Lines beside the usual ones."""
 
 
 def cluster_cost(
@@ -111,6 +127,8 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
         name = f"shared file system {storage.sku}"
         rows.insert(0, (name, "shared_storage", "storage", storage.sku, storage.size_gib, "GiB-month"))
     rows += _orchestrator_rows(bill.orchestrator)
+    rows = [row for row in rows if row[1] not in bill.without]
+    rows += [(line.name, line.role, line.stack, line.sku, line.quantity, line.unit) for line in bill.extra]
     return [
         _service_item(prices.service(bill.provider, bill.region, sku), name, role, stack, quantity, unit)
         for name, role, stack, sku, quantity, unit in rows

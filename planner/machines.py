@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from planner.capacity import Offers
 from planner.errors import SpecError
+from planner.network_lines import check_network
 from planner.plan import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
 from provider_catalog.catalog import Catalog
@@ -73,6 +74,8 @@ def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
             f"orchestrator is {spec.orchestrator!r}, which has no stacks on {', '.join(missing or wanted)}; {offered}. "
             "Change orchestrator or placement.providers"
         )
+    for provider in able:
+        check_network(spec, catalog.provider_defaults(provider))
     return able
 
 

@@ -6,11 +6,12 @@ from itertools import chain
 from planner.assembly import Priced, assemble, shared_storage
 from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, block_mix, serving_mix, training_mix
-from planner.cost import Bill, cluster_cost
+from planner.cost import Bill, ServiceLine, cluster_cost
 from planner.errors import InfeasibleError, NearestMiss, SpecError
 from planner.goodput import training_goodput
 from planner.inference import InferenceEngine
 from planner.machines import OWN, Machine, machines
+from planner.network_lines import network_lines, unbuilt_roles
 from planner.plan import Plan, Purchase, Rejection, TrainingPerformance
 from planner.refinement import is_wanted, refine
 from planner.sizing.profile import ModelProfile
@@ -157,6 +158,8 @@ def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Can
         checkpoints_gib=spec.storage.checkpoints_tib * 1024,
         root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
         orchestrator=_orchestrator(spec, catalog, machine),
+        without=unbuilt_roles(spec),
+        extra=_extra_lines(spec, catalog, machine, candidate.nodes),
     )
     cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
     return Priced(machine, replace(candidate, performance=performance), mix, cost)
@@ -168,6 +171,10 @@ def _orchestrator(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> Orch
         if machine.provider == OWN
         else catalog.provider_defaults(machine.provider).orchestrators[spec.orchestrator]
     )
+def _extra_lines(spec: ClusterSpec, catalog: Catalog, machine: Machine, nodes: int) -> tuple[ServiceLine, ...]:
+    if machine.provider == OWN:
+        return ()
+    return network_lines(spec, catalog.provider_defaults(machine.provider), nodes)
 
 
 def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:

@@ -1,5 +1,7 @@
 """What a plan assumes of a cloud when the spec says nothing."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from provider_catalog.facts import Fact
@@ -16,6 +18,16 @@ class OrchestratorDefaults(Fact):
     service_instance_type: str | None = None
     """Also the SKU of its price."""
     service_root_disk_gib: int = Field(default=0, ge=0)
+
+
+class PrivateEndpoint(Fact):
+    """A service that a cluster without a way to the Internet reaches over a private endpoint."""
+
+    service: str
+    """As the provider names it."""
+    used_by: Literal["nodes", "kubernetes", "metrics"]
+    """Every cluster's nodes, or what only some clusters have."""
+    why: str
 
 
 class ProviderDefaults(Fact):
@@ -43,6 +55,12 @@ class ProviderDefaults(Fact):
     """How reserved and on-demand nodes get cheaper by a commitment that no resource expresses."""
     reserved_mechanism: str
     """How capacity is reserved on this cloud, as the report names it."""
+    own_network: bool = False
+    """Whether a cluster may stand in a network of the user's own."""
+    private_endpoints: tuple[PrivateEndpoint, ...] = ()
+    """Empty where a network without a way to the Internet is not built."""
+    flow_logs: bool = False
+    """Whether records of the network's traffic are kept."""
     source: str
     as_of: str
 

@@ -9,12 +9,12 @@ from planner.spec.cluster import (
     Capacity,
     CapacityBlock,
     Headroom,
-    Network,
     Placement,
     State,
     Storage,
 )
 from planner.spec.orchestrator import Kubernetes, Orchestrator
+from planner.spec.network import Network
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
 from planner.spec.workload import (
     InferenceWorkload,

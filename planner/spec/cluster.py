@@ -113,12 +113,6 @@ class Headroom(SpecModel):
     memory_fraction: float = Field(default=0.90, gt=0, le=1, description="Share of GPU memory that may be used")
 
 
-class Network(SpecModel):
-    """Addresses of the cluster's own network."""
-
-    cidr: str = Field(default="10.42.0.0/16", pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")
-
-
 class State(SpecModel):
     """Where Terraform keeps its state. Paths are relative, so that the output does not depend on the folder."""
 
