@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from planner.candidate import Candidate
 from planner.capacity import Mix
 from planner.errors import SpecError
+from planner.lustre_lines import check_lustre
 from planner.machines import OWN, Machine
 from planner.plan import (
     Alternative,
@@ -82,8 +83,9 @@ def shared_storage(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> Sha
         system = catalog.shared_file_system(machine.provider, sku)
     except CatalogError as error:
         raise SpecError(f"storage.shared_sku: {error}") from error
+    check_lustre(spec.storage.lustre, system)
     requested_gib = spec.storage.shared_tib * 1024
-    size_gib = system.legal_size_gib(requested_gib)
+    size_gib = system.legal_size_gib(requested_gib, efa=spec.storage.lustre.efa)
     return SharedStorage(
         sku=sku,
         deployment_type=system.deployment_type,
@@ -213,7 +215,8 @@ def _notes(
     storage = choice.shared_storage
     if storage is not None and storage.size_gib != storage.requested_gib:
         notes.append(
-            f"storage.shared_tib asks for {storage.requested_gib:,.0f} GiB; {storage.sku} is sold at"
+            f"storage.shared_tib asks for {storage.requested_gib:,.0f} GiB; {storage.sku}"
+            f"{' with EFA' if spec.storage.lustre.efa else ''} is sold at"
             f" {storage.size_gib:,} GiB, the next legal size"
         )
     if spec.storage.scratch == "raid0" and not best.machine.nvme_disks and best.machine.provider != OWN:

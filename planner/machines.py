@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from planner.capacity import Offers
 from planner.errors import SpecError
+from planner.lustre_lines import no_efa_client
 from planner.network_lines import check_network
 from planner.plan import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
@@ -160,7 +161,8 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
         multi_node=instance_type.multi_node,
         max_nodes=min(spec.placement.max_nodes, gang_limit),
         offers=offers,
-        no_offer=_no_offer(spec, catalog, region, zone, instance_type, offers),
+        no_offer=_no_efa_storage(spec, catalog, instance_type)
+        or _no_offer(spec, catalog, region, zone, instance_type, offers),
     )
 
 
@@ -186,6 +188,18 @@ def _no_offer(
     elsewhere = [r for r in catalog.prices.regions(provider, name) if r != region]
     hint = f"; priced in {', '.join(elsewhere)}" if elsewhere else "; no region has a sourced price"
     return f"price unknown in {region} ({zone}){hint}"
+
+
+def _no_efa_storage(spec: ClusterSpec, catalog: Catalog, instance_type: InstanceType) -> str | None:
+    if not spec.storage.lustre.efa:
+        return None
+    provider = instance_type.provider
+    sku = spec.storage.shared_sku or catalog.provider_defaults(provider).shared_file_system
+    try:
+        system = catalog.shared_file_system(provider, sku)
+    except CatalogError as error:
+        raise SpecError(f"storage.shared_sku: {error}") from error
+    return no_efa_client(spec.storage.lustre, system, instance_type.name, catalog.topology(instance_type))
 
 
 def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:

@@ -10,9 +10,10 @@ from planner.cost import Bill, ServiceLine, cluster_cost
 from planner.errors import InfeasibleError, NearestMiss, SpecError
 from planner.goodput import training_goodput
 from planner.inference import InferenceEngine
+from planner.lustre_lines import lustre_lines
 from planner.machines import OWN, Machine, machines
 from planner.network_lines import network_lines, unbuilt_roles
-from planner.plan import Plan, Purchase, Rejection, TrainingPerformance
+from planner.plan import Plan, Purchase, Rejection, SharedStorage, TrainingPerformance
 from planner.refinement import is_wanted, refine
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
@@ -150,16 +151,17 @@ def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Can
         mix = serving_mix(candidate.nodes, candidate.gang, spec.capacity, machine.offers)
     if mix is None:
         mix = Mix(Purchase(on_demand_nodes=candidate.nodes, reason="no price on file"), None, 0.0, candidate.nodes)
+    storage = shared_storage(spec, catalog, machine)
     bill = Bill(
         provider=machine.provider,
         region=machine.region,
         nodes=candidate.nodes,
-        shared_storage=shared_storage(spec, catalog, machine),
+        shared_storage=storage,
         checkpoints_gib=spec.storage.checkpoints_tib * 1024,
         root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
         orchestrator=_orchestrator(spec, catalog, machine),
         without=unbuilt_roles(spec),
-        extra=_extra_lines(spec, catalog, machine, candidate.nodes),
+        extra=_extra_lines(spec, catalog, machine, candidate.nodes, storage),
     )
     cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
     return Priced(machine, replace(candidate, performance=performance), mix, cost)
@@ -171,10 +173,15 @@ def _orchestrator(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> Orch
         if machine.provider == OWN
         else catalog.provider_defaults(machine.provider).orchestrators[spec.orchestrator]
     )
-def _extra_lines(spec: ClusterSpec, catalog: Catalog, machine: Machine, nodes: int) -> tuple[ServiceLine, ...]:
+
+
+def _extra_lines(
+    spec: ClusterSpec, catalog: Catalog, machine: Machine, nodes: int, storage: SharedStorage | None
+) -> tuple[ServiceLine, ...]:
     if machine.provider == OWN:
         return ()
-    return network_lines(spec, catalog.provider_defaults(machine.provider), nodes)
+    network = network_lines(spec, catalog.provider_defaults(machine.provider), nodes)
+    return (*network, *lustre_lines(spec.storage.lustre, storage))
 
 
 def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:

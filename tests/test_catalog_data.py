@@ -246,6 +246,8 @@ def test_the_clouds_share_their_service_roles() -> None:
         "interface_endpoint_gb",
         "flow_log_s3_gb",
         "load_balancer_capacity_hour",
+        "lustre_backup_gb_month",
+        "lustre_metadata_iops_month",
         "metric_query_samples_billion",
         "metric_storage_gb_month",
     }

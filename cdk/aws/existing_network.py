@@ -31,6 +31,8 @@ class ExistingNetworkConfig:
     file_server_addresses: int
     interface_descriptions: tuple[str, ...]
     """Descriptions of a node's interfaces that hold an address, by which those of running nodes are found again."""
+    control_plane_subnet_id: str | None = None
+    """A subnet of another zone, where the Kubernetes API asks for two."""
 
 
 class ExistingNetwork(Construct):
@@ -97,6 +99,30 @@ class ExistingNetwork(Construct):
                 ),
             ),
             "compute",
+        )
+        self.control_plane_subnet = (
+            self._control_plane(config, config.control_plane_subnet_id) if config.control_plane_subnet_id else None
+        )
+
+    def _control_plane(self, config: ExistingNetworkConfig, subnet_id: str) -> DataAwsSubnet:
+        return named(
+            DataAwsSubnet(
+                self,
+                "control_plane",
+                id=subnet_id,
+                lifecycle=_conditions(
+                    (
+                        f'{_SELF}.vpc_id == "{config.vpc_id}"',
+                        f"network.control_plane_subnet_id: {subnet_id} is not a subnet of {config.vpc_id}.",
+                    ),
+                    (
+                        f'{_SELF}.availability_zone_id != "{config.zone_id}"',
+                        f"network.control_plane_subnet_id: {subnet_id} is in the zone of the nodes; the Kubernetes API "
+                        "asks for subnets in two zones. Name a subnet of another zone.",
+                    ),
+                ),
+            ),
+            "control_plane",
         )
 
 

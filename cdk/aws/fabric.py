@@ -1,5 +1,7 @@
 """What makes nodes a gang: the security group that lets EFA through, and the placement group."""
 
+from dataclasses import dataclass
+
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from cdktf_cdktf_provider_aws.security_group import SecurityGroup
 from cdktf_cdktf_provider_aws.vpc_security_group_egress_rule import VpcSecurityGroupEgressRule
@@ -14,10 +16,21 @@ def gang_placement(scope: Construct, name: str) -> PlacementGroup:
     return named(PlacementGroup(scope, "placement", name=name, strategy="cluster"), "gang")
 
 
+@dataclass(frozen=True)
+class ClosedNetwork:
+    """Where HTTPS may go in a network without a way to the Internet."""
+
+    vpc_cidr: str
+    """Of the private endpoints."""
+    s3_prefix_list_id: str
+
+
 class NodeSecurityGroup(Construct):
     """Everything among the nodes, HTTPS to the outside, nothing from the outside (rules A1, A17)."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, name: str, vpc_id: str) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, name: str, vpc_id: str, closed: ClosedNetwork | None = None
+    ) -> None:
         super().__init__(scope, construct_id)
         self.group = named(
             SecurityGroup(
@@ -53,16 +66,26 @@ class NodeSecurityGroup(Construct):
             ),
             "to_nodes",
         )
+        if closed is None:
+            self._https("to_https", "HTTPS to AWS APIs, package and container registries", cidr_ipv4="0.0.0.0/0")
+        else:
+            self._https("to_endpoints", "HTTPS to the private endpoints", cidr_ipv4=closed.vpc_cidr)
+            self._https("to_s3", "HTTPS to S3 through its gateway", prefix_list_id=closed.s3_prefix_list_id)
+
+    def _https(
+        self, name: str, description: str, *, cidr_ipv4: str | None = None, prefix_list_id: str | None = None
+    ) -> None:
         named(
             VpcSecurityGroupEgressRule(
                 self,
-                "to_https",
-                description="HTTPS to AWS APIs, package and container registries",
+                name,
+                description=description,
                 security_group_id=self.group.id,
-                cidr_ipv4="0.0.0.0/0",
+                cidr_ipv4=cidr_ipv4,
+                prefix_list_id=prefix_list_id,
                 ip_protocol="tcp",
                 from_port=443,
                 to_port=443,
             ),
-            "to_https",
+            name,
         )

@@ -28,6 +28,13 @@ class IdentityConfig:
     kms_key_arn: str
 
 
+def bound_roles(scope: Construct, policy_arn: str) -> None:
+    """Gives every role below `scope` a permissions boundary: what the policy does not allow, no role can do."""
+    for construct in scope.node.find_all():
+        if isinstance(construct, IamRole):
+            construct.permissions_boundary = policy_arn
+
+
 class NodeIdentity(Construct):
     """Role and instance profile of the nodes."""
 

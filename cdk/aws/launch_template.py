@@ -47,6 +47,8 @@ class TemplateConfig:
     """None where a managed service sets it."""
     user_data: str | None = None
     """Base64, as EC2 wants it."""
+    fabric_client_security_group_ids: tuple[str, ...] = ()
+    """Groups of services that are reached over EFA; on every interface that carries it."""
     placement_group: str | None = None
     """Name, where no Auto Scaling group of ours names it."""
 
@@ -116,12 +118,19 @@ def _target(held: HeldCapacity) -> LaunchTemplateCapacityReservationSpecificatio
 def _interface(config: TemplateConfig, interface: Interface) -> LaunchTemplateNetworkInterfaces:
     primary = interface.card == 0 and interface.device == 0
     return LaunchTemplateNetworkInterfaces(
-        description=f"Card {interface.card}, device {interface.device}",
+        description=interface.description,
         network_card_index=interface.card,
         device_index=interface.device,
         interface_type=interface.kind,
         # The request may say so for the primary interface only.
         associate_public_ip_address="false" if primary else None,
         delete_on_termination="true",
-        security_groups=[config.security_group_id, *(config.client_security_group_ids if primary else ())],
+        security_groups=_security_groups(config, interface, primary=primary),
     )
+
+
+def _security_groups(config: TemplateConfig, interface: Interface, *, primary: bool) -> list[str]:
+    groups = [config.security_group_id, *(config.client_security_group_ids if primary else ())]
+    if interface.kind != "interface":
+        groups += [group for group in config.fabric_client_security_group_ids if group not in groups]
+    return groups

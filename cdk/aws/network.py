@@ -108,9 +108,7 @@ class ClusterNetwork(Construct):
             "public_internet",
         )
 
-        public_ip = named(
-            Eip(self, "nat_ip", domain="vpc", tags={"Name": f"{name}-nat"}, depends_on=[internet]), "nat"
-        )
+        public_ip = named(Eip(self, "nat_ip", domain="vpc", tags={"Name": f"{name}-nat"}, depends_on=[internet]), "nat")
         gateway = named(
             NatGateway(
                 self,
@@ -153,9 +151,7 @@ class ClusterNetwork(Construct):
         return NetworkFlowLog(
             self,
             "flow_logs",
-            FlowLogConfig(
-                name=config.name, region=config.region, vpc_id=self.vpc.id, retention_days=retention_days
-            ),
+            FlowLogConfig(name=config.name, region=config.region, vpc_id=self.vpc.id, retention_days=retention_days),
         )
 
     def _subnet(self, role: str, config: NetworkConfig, cidr: str) -> Subnet:

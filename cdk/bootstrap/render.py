@@ -37,6 +37,8 @@ class LustreMount:
     source: str
     """`<dns name or address>@tcp:/<file system>`; may hold Terraform tokens."""
     mount_point: str = "/shared"
+    efa: bool = False
+    """FSx for Lustre over EFA, with TCP for what the fabric does not carry."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from planner.spec.cluster import (
     CapacityBlock,
     Headroom,
     Placement,
+    Security,
     State,
     Storage,
 )
-from planner.spec.orchestrator import Kubernetes, Orchestrator
+from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
+from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
 from planner.spec.workload import (
     InferenceWorkload,
@@ -35,10 +37,12 @@ __all__ = [
     "Capacity",
     "CapacityBlock",
     "ClusterSpec",
+    "DataRepository",
     "Headroom",
     "InferenceWorkload",
     "Kubernetes",
     "LoraTargets",
+    "Lustre",
     "Network",
     "NominalModel",
     "Optimizer",
@@ -48,6 +52,7 @@ __all__ = [
     "PinnedNode",
     "Placement",
     "PrecisionChoice",
+    "Security",
     "Slo",
     "SpecModel",
     "Speculation",
@@ -85,6 +90,7 @@ class ClusterSpec(SpecModel):
     budget: Budget = Budget()
     headroom: Headroom = Headroom()
     network: Network = Network()
+    security: Security = Security()
     state: State = State()
     tags: dict[str, str] = Field(default_factory=dict, description="Put on every resource beside the cluster's own")
     pin: Pin = Pin()

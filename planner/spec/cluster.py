@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from planner.spec.base import SpecModel
+from planner.spec.lustre import Lustre
 
 
 class Placement(SpecModel):
@@ -24,7 +25,11 @@ class Storage(SpecModel):
     shared_tib: float = Field(default=1.0, gt=0, le=10_000, description="Usable size; rounded up to a size on sale")
     shared_sku: str | None = Field(default=None, description="A SKU of the provider; None: the provider's default")
     scratch: Literal["raid0", "none"] = "raid0"
+    lustre: Lustre = Lustre()
     checkpoints_tib: float = Field(default=1.0, ge=0, le=100_000, description="Kept in the object store, for the bill")
+    keep_on_destroy: bool = Field(
+        default=True, description="Whether Terraform refuses to destroy the key, the checkpoints and the file system"
+    )
 
 
 BLOCK_MAX_NODES = 64
@@ -104,6 +109,16 @@ class Budget(SpecModel):
     """Upper bounds on the bill."""
 
     usd_per_month: float | None = Field(default=None, gt=0)
+
+
+class Security(SpecModel):
+    """What an organisation asks of every identity."""
+
+    permissions_boundary: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\w+=,.@/-]+$",
+        description="AWS: ARN of the policy that bounds every role of the cluster",
+    )
 
 
 class Headroom(SpecModel):

@@ -7,10 +7,31 @@ from pydantic import Field, model_validator
 
 from planner.spec.base import SpecModel
 
-
-LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+LOG_RETENTION_DAYS = (
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+)
 """CloudWatch Logs API reference, PutRetentionPolicy, retentionInDays."""
-
 
 
 class Network(SpecModel):
@@ -32,6 +53,11 @@ class Network(SpecModel):
         pattern=r"^subnet-[0-9a-f]{8,17}$",
         description="AWS: with vpc_id, the private subnet of nodes and file servers; it brings its own way out",
     )
+    control_plane_subnet_id: str | None = Field(
+        default=None,
+        pattern=r"^subnet-[0-9a-f]{8,17}$",
+        description="AWS: with vpc_id and orchestrator kubernetes, a private subnet in another zone than subnet_id",
+    )
     egress: Literal["nat", "endpoints-only"] = Field(
         default="nat", description="endpoints-only: no way to the Internet, private endpoints of the services in use"
     )
@@ -43,6 +69,8 @@ class Network(SpecModel):
         if (self.vpc_id is None) != (self.subnet_id is None):
             missing = "network.subnet_id" if self.subnet_id is None else "network.vpc_id"
             raise ValueError(f"a network of your own takes both vpc_id and subnet_id; {missing} is missing")
+        if self.control_plane_subnet_id is not None and self.vpc_id is None:
+            raise ValueError("control_plane_subnet_id belongs to a network of your own; give vpc_id and subnet_id too")
         if self.vpc_id is not None:
             for name in ("cidr", "egress", "connected_cidrs"):
                 if getattr(self, name) != type(self).model_fields[name].default:

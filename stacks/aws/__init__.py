@@ -2,6 +2,7 @@
 
 from cdktf import App
 
+from cdk.aws.identity import bound_roles
 from cdk.aws.interfaces import interfaces
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
@@ -34,4 +35,7 @@ class AwsCluster:
         network = network_stack(app, plan, catalog, node_interfaces)
         storage = storage_stack(app, plan, network.stack, protect_data=self._protect_data)
         compute = compute_stack(app, plan, catalog, instance_type, node_interfaces, network.stack, storage.stack)
+        if boundary := plan.spec.security.permissions_boundary:
+            for built in (network, storage, compute):
+                bound_roles(built.stack, boundary)
         return network, storage, compute

@@ -48,7 +48,7 @@ def bare_nodes(
     lustre = None
     if choice.shared_storage:
         dns_name, mount_name = storage.get_string("shared_dns_name"), storage.get_string("shared_mount_name")
-        lustre = LustreMount(client="aws", source=f"{dns_name}@tcp:/{mount_name}")
+        lustre = LustreMount(client="aws", source=f"{dns_name}@tcp:/{mount_name}", efa=plan.spec.storage.lustre.efa)
     bootstrap = NodeBootstrap(
         cluster=plan.name,
         scratch=choice.scratch if instance_type.nvme_disks else "none",
@@ -77,6 +77,7 @@ def bare_nodes(
             interfaces=node_interfaces,
             security_group_id=ground.security.group.id,
             client_security_group_ids=ground.client_security_group_ids,
+            fabric_client_security_group_ids=ground.fabric_client_security_group_ids,
             kms_key_arn=storage.get_string("kms_key_arn"),
             root_disk_gib=choice.root_disk_gib,
             tags=tags(plan),

@@ -10,6 +10,7 @@ from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind, capacity_b
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from planner.plan import Plan
 from provider_catalog.defaults import OrchestratorDefaults
+from stacks.aws.network import closed_network
 from stacks.aws.purchase import purchases
 from stacks.state import remote_state
 
@@ -38,6 +39,8 @@ class Groundwork:
     orchestrator: OrchestratorDefaults
     client_security_group_ids: tuple[str, ...]
     """Groups of the services that nodes are clients of."""
+    fabric_client_security_group_ids: tuple[str, ...]
+    """Those of them that are reached over EFA."""
 
     def billed(self, kind: PurchaseKind) -> str | None:
         """Terraform address of the held capacity that is on the bill for these nodes."""
@@ -87,13 +90,16 @@ def lay(
     return Groundwork(
         network=network,
         storage=storage,
-        security=NodeSecurityGroup(stack, "security", name=plan.name, vpc_id=network.get_string("vpc_id")),
+        security=NodeSecurityGroup(
+            stack, "security", name=plan.name, vpc_id=network.get_string("vpc_id"), closed=closed_network(plan, network)
+        ),
         placement_group=placement_group,
         nodes=nodes,
         held=held,
         block=block,
         orchestrator=orchestrator,
         client_security_group_ids=clients,
+        fabric_client_security_group_ids=clients if plan.spec.storage.lustre.efa else (),
     )
 
 

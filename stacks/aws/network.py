@@ -3,22 +3,21 @@
 import re
 from typing import Final
 
-from cdktf import App
+from cdktf import App, TerraformRemoteState
 
 from cdk.aws.addresses import Subnets, control_plane_range, cut
 from cdk.aws.control_plane_subnet import ControlPlaneSubnet
+from cdk.aws.fabric import ClosedNetwork
 from cdk.aws.interfaces import Interface
 from cdk.aws.naming import address
 from cdk.aws.network import ClusterNetwork, NetworkConfig
 from planner.errors import SpecError
+from planner.network_lines import endpoint_services
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks.aws.base import add_outputs, new_stack
+from stacks.aws.own_network import CONTROL_PLANE_SUBNET, file_server_addresses, own_network
 from stacks.clouds import BuiltStack
-
-GIB_PER_FILE_SERVER: Final = 1200
-"""Room kept in the subnet: an address for each smallest file system's worth of storage. AWS states no count of
-interfaces per file system, and this is its finest unit."""
 
 ADDRESSES_OF_PODS: Final = 32
 """Of a Kubernetes node: a prefix of 16 in use and one held ready (VPC CNI, WARM_PREFIX_TARGET=1). GPU nodes run few
@@ -34,14 +33,35 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
     Raises:
         SpecError: the network range is too small, or the zone is not one of AWS.
     """
-    subnets = _subnets(plan, node_interfaces)
     stack = new_stack(app, plan, "network")
+    if plan.spec.network.vpc_id is not None:
+        return own_network(
+            stack, plan, _zone_id(plan, catalog), node_interfaces, _node_addresses(plan, node_interfaces)
+        )
+    spec = plan.spec.network
+    endpoints = endpoint_services(plan.spec, catalog.provider_defaults("aws"))
+    subnets = _subnets(plan, node_interfaces, len(endpoints))
     network = ClusterNetwork(
         stack,
         "network",
-        NetworkConfig(name=plan.name, region=plan.choice.region, zone_id=_zone_id(plan, catalog), subnets=subnets),
+        NetworkConfig(
+            name=plan.name,
+            region=plan.choice.region,
+            zone_id=_zone_id(plan, catalog),
+            subnets=subnets,
+            egress=spec.egress,
+            endpoint_services=endpoints,
+            flow_log_days=spec.flow_log_days if spec.flow_logs else None,
+        ),
     )
-    outputs: dict[str, tuple[object, str]] = {}
+    outputs: dict[str, tuple[object, str]] = {
+        "vpc_id": (network.vpc.id, "VPC of the cluster"),
+        "compute_subnet_id": (network.compute_subnet.id, "Private subnet of nodes and file servers"),
+        "availability_zone": (
+            network.compute_subnet.availability_zone,
+            "Zone of the cluster, by the name it has in this account",
+        ),
+    }
     if plan.spec.orchestrator == "kubernetes":
         other = ControlPlaneSubnet(
             stack,
@@ -51,22 +71,32 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
             cidr=_control_plane_range(subnets),
             compute_zone_id=_zone_id(plan, catalog),
         )
-        outputs["control_plane_subnet_id"] = (other.subnet.id, "Subnet of the Kubernetes API in a second zone")
-    add_outputs(
-        stack,
-        outputs
-        | {
-            "vpc_id": (network.vpc.id, "VPC of the cluster"),
-            "compute_subnet_id": (network.compute_subnet.id, "Private subnet of nodes and file servers"),
-            "availability_zone": (
-                network.compute_subnet.availability_zone,
-                "Zone of the cluster, by the name it has in this account",
-            ),
-            "nat_public_ip": (network.public_ip.public_ip, "Address from which nodes reach the Internet"),
-        },
+        outputs["control_plane_subnet_id"] = (other.subnet.id, CONTROL_PLANE_SUBNET)
+    addresses: dict[str, str] = {}
+    if network.nat:
+        nat = address(network.nat.gateway)
+        addresses |= {"nat_gateway": nat, "nat_data": nat, "public_ip": address(network.nat.public_ip)}
+        outputs["nat_public_ip"] = (network.nat.public_ip.public_ip, "Address from which nodes reach the Internet")
+    else:
+        first = address(network.endpoints[0])
+        addresses |= {"interface_endpoints": first, "interface_endpoint_data": first}
+        outputs |= {
+            "vpc_cidr": (network.vpc.cidr_block, "Range of the network, in which the private endpoints are"),
+            "s3_prefix_list_id": (network.s3_endpoint.prefix_list_id, "Addresses of S3, behind its gateway endpoint"),
+        }
+    if network.flow_log:
+        addresses |= {"flow_logs": address(network.flow_log.flow_log), "log_key": address(network.flow_log.key)}
+    add_outputs(stack, outputs)
+    return BuiltStack("network", stack, addresses)
+
+
+def closed_network(plan: Plan, network: TerraformRemoteState) -> ClosedNetwork | None:
+    """Where nodes may go in a network without a way to the Internet; None where there is one."""
+    if plan.spec.network.egress != "endpoints-only":
+        return None
+    return ClosedNetwork(
+        vpc_cidr=network.get_string("vpc_cidr"), s3_prefix_list_id=network.get_string("s3_prefix_list_id")
     )
-    nat = address(network.nat_gateway)
-    return BuiltStack("network", stack, {"nat_gateway": nat, "nat_data": nat, "public_ip": address(network.public_ip)})
 
 
 def _zone_id(plan: Plan, catalog: Catalog) -> str:
@@ -85,15 +115,10 @@ def _zone_id(plan: Plan, catalog: Catalog) -> str:
     return zone
 
 
-def _subnets(plan: Plan, node_interfaces: tuple[Interface, ...]) -> Subnets:
-    addresses_per_node = sum(interface.has_address for interface in node_interfaces)
-    if plan.spec.orchestrator == "kubernetes":
-        addresses_per_node += ADDRESSES_OF_PODS
-    storage = plan.choice.shared_storage
-    # One more for the metadata server.
-    file_servers = -(-storage.size_gib // GIB_PER_FILE_SERVER) + 1 if storage else 0
+def _subnets(plan: Plan, node_interfaces: tuple[Interface, ...], endpoints: int) -> Subnets:
+    needed = _node_addresses(plan, node_interfaces) + file_server_addresses(plan) + endpoints
     try:
-        return cut(plan.spec.network.cidr, plan.choice.nodes * addresses_per_node + file_servers)
+        return cut(plan.spec.network.cidr, needed)
     except ValueError as error:
         raise SpecError(f"network.cidr: {error}") from error
 
@@ -103,3 +128,8 @@ def _control_plane_range(subnets: Subnets) -> str:
         return control_plane_range(subnets)
     except ValueError as error:
         raise SpecError(f"network.cidr: {error}") from error
+
+
+def _node_addresses(plan: Plan, node_interfaces: tuple[Interface, ...]) -> int:
+    of_pods = ADDRESSES_OF_PODS if plan.spec.orchestrator == "kubernetes" else 0
+    return plan.choice.nodes * (sum(interface.has_address for interface in node_interfaces) + of_pods)

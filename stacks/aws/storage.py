@@ -6,7 +6,7 @@ from cdk.aws.checkpoints import CheckpointBucket, CheckpointConfig
 from cdk.aws.encryption import EncryptionKey
 from cdk.aws.kubernetes import control_plane_logs
 from cdk.aws.naming import address
-from cdk.aws.shared_storage import LustreConfig, SharedFileSystem
+from cdk.aws.shared_storage import LustreConfig, RepositoryConfig, SharedFileSystem
 from planner.plan import Plan
 from stacks.aws.base import add_outputs, new_stack
 from stacks.clouds import BuiltStack
@@ -17,12 +17,14 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
     """Adds the storage of `plan` to `app`; protected data cannot be destroyed by Terraform."""
     stack = new_stack(app, plan, "storage")
     network = remote_state(stack, network_stack, plan)
+    protect_data = protect_data and plan.spec.storage.keep_on_destroy
     logs = [control_plane_logs(plan.name)] if plan.spec.orchestrator == "kubernetes" else []
     encryption = EncryptionKey(stack, "encryption", name=plan.name, protect=protect_data, log_groups=logs)
     outputs = {"kms_key_arn": (encryption.key.arn, "Key of disks, checkpoints and shared files")}
     addresses = {"encryption_key": address(encryption.key)}
 
     if plan.choice.shared_storage:
+        lustre = plan.spec.storage.lustre
         shared = SharedFileSystem(
             stack,
             "shared_storage",
@@ -35,9 +37,18 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
                 throughput_mb_per_s_per_tib=plan.choice.shared_storage.throughput_mb_per_s_per_tib,
                 kms_key_arn=encryption.key.arn,
                 protect=protect_data,
+                compression=lustre.compression,
+                metadata_iops=lustre.metadata_iops,
+                efa=lustre.efa,
+                backup_days=lustre.backup_days,
+                repositories=tuple(
+                    RepositoryConfig(r.bucket, r.path, r.import_events, r.export_events)
+                    for r in lustre.data_repositories
+                ),
             ),
         )
-        addresses["shared_storage"] = address(shared.file_system)
+        file_system = address(shared.file_system)
+        addresses |= {"shared_storage": file_system, "shared_metadata": file_system, "shared_backups": file_system}
         outputs |= {
             "shared_file_system_id": (shared.file_system.id, "Shared file system"),
             "shared_dns_name": (shared.file_system.dns_name, "DNS name of the shared file system"),
