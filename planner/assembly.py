@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from planner.burn_in import pass_thresholds
 from planner.candidate import Candidate
 from planner.capacity import Mix
 from planner.errors import SpecError
@@ -147,6 +148,7 @@ def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
         scratch=spec.storage.scratch if machine.nvme_disks else "none",
         root_disk_gib=machine.root_disk_gib,
         root_disk=machine.root_disk,
+        pass_thresholds=pass_thresholds(machine.node, multi_node=candidate.gang > 1),
     )
 
 

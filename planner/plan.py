@@ -35,6 +35,15 @@ class SharedStorage(PlanModel):
     throughput_mb_per_s_per_tib: int
 
 
+class PassThresholds(PlanModel):
+    """Bus bandwidths, 10^9 bytes/s, of an all-reduce that the nodes have to reach; None: no threshold is known."""
+
+    inside_gb_per_s: float | None = None
+    """Over the GPUs of a node."""
+    between_gb_per_s: float | None = None
+    """Over several nodes."""
+
+
 class Choice(PlanModel):
     """The cluster to build."""
 
@@ -56,6 +65,7 @@ class Choice(PlanModel):
     scratch: Literal["raid0", "none"]
     root_disk_gib: int
     root_disk: RootDisk = "network"
+    pass_thresholds: PassThresholds = PassThresholds()
 
 
 class TrainingPerformance(PlanModel):

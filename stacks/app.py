@@ -21,6 +21,7 @@ from provider_catalog.catalog import Catalog
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
 from stacks.files import publish, staged
 from stacks.hcl import readable_hcl
+from stacks.imports import take_over
 from stacks.planning import PlannedSpec, plan_specs
 from stacks.sidecar import sidecars
 
@@ -71,6 +72,8 @@ def write_stacks(
         clusters = [
             (entry, load_cloud(entry.plan.choice.provider).build(app, entry.plan, catalog)) for entry in planned
         ]
+        for entry, stacks in clusters:
+            take_over(entry.plan, stacks)
         _synth(app, outdir)
         if hcl_outdir is not None:
             _write_hcl_manifest(stage, hcl_stage)

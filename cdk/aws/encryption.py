@@ -21,6 +21,61 @@ AUTO_SCALING_ROLE = "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceR
 """Made by AWS with the first Auto Scaling group of an account (EC2 Auto Scaling guide, "Service-linked roles")."""
 
 
+def rotated_key(
+    scope: Construct,
+    role: str,
+    *,
+    name: str,
+    description: str,
+    statements: Sequence[DataAwsIamPolicyDocumentStatement] = (),
+    protect: bool = False,
+) -> KmsKey:
+    """A key and its alias, called `role` in the HCL, that account administrators manage.
+
+    Args:
+        scope: Where they are added.
+        role: What the key is for.
+        name: Of the alias.
+        description: As the console shows it.
+        statements: Who may use it beside them.
+        protect: Whether Terraform refuses to destroy it.
+    """
+    account_id = named(DataAwsCallerIdentity(scope, "account"), "current").account_id
+    partition = named(DataAwsPartition(scope, "partition"), "current").partition
+    policy = named(
+        DataAwsIamPolicyDocument(
+            scope,
+            "key_policy",
+            statement=[
+                # In a key policy "*" is this one key.
+                DataAwsIamPolicyDocumentStatement(
+                    sid="AccountAdministersKey",
+                    actions=["kms:*"],
+                    resources=["*"],
+                    principals=_aws_principal(f"arn:{partition}:iam::{account_id}:root"),
+                ),
+                *statements,
+            ],
+        ),
+        f"{role}_key",
+    )
+    key = named(
+        KmsKey(
+            scope,
+            "key",
+            description=description,
+            enable_key_rotation=True,
+            deletion_window_in_days=30,
+            policy=policy.json,
+            tags={"Name": name},
+            lifecycle={"prevent_destroy": True} if protect else None,
+        ),
+        role,
+    )
+    named(KmsAlias(scope, "alias", name=f"alias/{name}", target_key_id=key.key_id), role)
+    return key
+
+
 class EncryptionKey(Construct):
     """Rotated KMS key that account administrators manage and Auto Scaling may use for root disks (rule A16).
 

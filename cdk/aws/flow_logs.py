@@ -15,10 +15,10 @@ from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.flow_log import FlowLog
 from cdktf_cdktf_provider_aws.iam_role import IamRole
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
-from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
+from cdk.aws.encryption import rotated_key
 from cdk.aws.naming import named
 
 AGGREGATION_SECONDS: Final = 600
@@ -49,7 +49,7 @@ class NetworkFlowLog(Construct):
         group_name = f"/llmcluster/{config.name}/flow-logs"
         group_arn = f"arn:{partition}:logs:{config.region}:{account_id}:log-group:{group_name}"
 
-        self.key = self._key(config, f"arn:{partition}:iam::{account_id}:root", group_arn)
+        self.key = self._key(config, group_arn)
         self.log_group = named(
             CloudwatchLogGroup(
                 self, "group", name=group_name, retention_in_days=config.retention_days, kms_key_id=self.key.arn
@@ -85,61 +85,37 @@ class NetworkFlowLog(Construct):
             "cluster",
         )
 
-    def _key(self, config: FlowLogConfig, administrator: str, group_arn: str) -> KmsKey:
+    def _key(self, config: FlowLogConfig, group_arn: str) -> KmsKey:
         """CloudWatch Logs guide, "Encrypt log data in CloudWatch Logs using AWS KMS", step 2."""
-        policy = named(
-            DataAwsIamPolicyDocument(
-                self,
-                "key_policy",
-                statement=[
-                    # In a key policy "*" is this one key.
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="AccountAdministersKey",
-                        actions=["kms:*"],
-                        resources=["*"],
-                        principals=[
-                            DataAwsIamPolicyDocumentStatementPrincipals(type="AWS", identifiers=[administrator])
-                        ],
-                    ),
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="LogsUseKey",
-                        actions=[
-                            "kms:Decrypt",
-                            "kms:Describe*",
-                            "kms:Encrypt",
-                            "kms:GenerateDataKey*",
-                            "kms:ReEncrypt*",
-                        ],
-                        resources=["*"],
-                        principals=[
-                            DataAwsIamPolicyDocumentStatementPrincipals(
-                                type="Service", identifiers=[f"logs.{config.region}.amazonaws.com"]
-                            )
-                        ],
-                        condition=[
-                            DataAwsIamPolicyDocumentStatementCondition(
-                                test="ArnEquals", variable="kms:EncryptionContext:aws:logs:arn", values=[group_arn]
-                            )
-                        ],
-                    ),
-                ],
-            ),
-            "log_key",
-        )
-        key = named(
-            KmsKey(
-                self,
-                "key",
-                description=f"Flow logs of cluster {config.name}",
-                enable_key_rotation=True,
-                deletion_window_in_days=30,
-                policy=policy.json,
-                tags={"Name": f"{config.name}-logs"},
-            ),
+        return rotated_key(
+            Construct(self, "encryption"),
             "logs",
+            name=f"{config.name}-logs",
+            description=f"Flow logs of cluster {config.name}",
+            statements=[
+                DataAwsIamPolicyDocumentStatement(
+                    sid="LogsUseKey",
+                    actions=[
+                        "kms:Decrypt",
+                        "kms:Describe*",
+                        "kms:Encrypt",
+                        "kms:GenerateDataKey*",
+                        "kms:ReEncrypt*",
+                    ],
+                    resources=["*"],
+                    principals=[
+                        DataAwsIamPolicyDocumentStatementPrincipals(
+                            type="Service", identifiers=[f"logs.{config.region}.amazonaws.com"]
+                        )
+                    ],
+                    condition=[
+                        DataAwsIamPolicyDocumentStatementCondition(
+                            test="ArnEquals", variable="kms:EncryptionContext:aws:logs:arn", values=[group_arn]
+                        )
+                    ],
+                )
+            ],
         )
-        named(KmsAlias(self, "alias", name=f"alias/{config.name}-logs", target_key_id=key.key_id), "logs")
-        return key
 
     def _service_assumes(self, account_id: str) -> DataAwsIamPolicyDocument:
         return named(

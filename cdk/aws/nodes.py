@@ -24,6 +24,7 @@ from constructs import Construct
 from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind
 from cdk.aws.launch_template import TemplateConfig, launch_template
 from cdk.aws.naming import named
+from cdk.aws.phases import running_nodes
 
 USER_DATA_LIMIT_BYTES: Final = 16 * 1024
 """Before it is encoded (EC2 user guide, "Run commands when you launch an EC2 instance with user data input")."""
@@ -66,6 +67,7 @@ class NodeGroup(Construct):
         held: The reserved capacity that the nodes stand in.
         block: The Capacity Block, where that is what is held.
         block_active: Whether the block has started and its nodes may run; before, EC2 launches none.
+        validating: Nodes in the phase `validate`; all of them when left out.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class NodeGroup(Construct):
         held: HeldCapacity | None = None,
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
+        validating: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._kind = kind
@@ -91,9 +94,7 @@ class NodeGroup(Construct):
             description=f"Nodes of cluster {config.template.name}, {kind.replace('_', '-')}",
         )
         self.launch_template = launch_template(self, template, kind, held=held, block=block is not None)
-        running = (
-            Token.as_number(f"${{var.{block_active.friendly_unique_id} ? {nodes} : 0}}") if block_active else nodes
-        )
+        running = running_nodes(nodes, nodes if validating is None else validating, block_active)
         self.group = self._group(nodes, running, placement_group)
         if block is not None:
             self._let_go(block)

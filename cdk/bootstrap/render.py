@@ -42,6 +42,16 @@ class LustreMount:
 
 
 @dataclass(frozen=True)
+class BurnIn:
+    """What a node does in the phase `validate` before it is ready."""
+
+    phase_command: str
+    """Shell command that prints the phase."""
+    bus_gb_per_s: float | None
+    """Bus bandwidth of an all-reduce over the node's GPUs that passes; None: it is not measured."""
+
+
+@dataclass(frozen=True)
 class NodeBootstrap:
     """What one node needs. Every node of a cluster gets the same."""
 
@@ -56,6 +66,7 @@ class NodeBootstrap:
     gpus: int
     environment: Mapping[str, str] = field(default_factory=dict)
     """NCCL and libfabric variables, for login shells and for user services."""
+    burn_in: BurnIn | None = None
     scratch_dir: str = "/scratch"
     nvme_by_id: tuple[str, ...] = (AWS_INSTANCE_STORE, AZURE_LOCAL_NVME)
     """Names below /dev/disk/by-id that are local NVMe and nothing else."""
@@ -114,7 +125,8 @@ def cloud_init(config: NodeBootstrap) -> str:
 def steps(config: NodeBootstrap) -> tuple[str, ...]:
     """Names of the steps that must succeed before a node is ready, in the order in which they start."""
     lustre = ("lustre-client", "shared") if config.lustre else ()
-    return (*(("scratch",) if config.scratch == "raid0" else ()), *lustre, "check")
+    burn_in = ("burn-in",) if config.burn_in else ()
+    return (*(("scratch",) if config.scratch == "raid0" else ()), *lustre, "check", *burn_in)
 
 
 def _files(config: NodeBootstrap) -> Iterator[_File]:

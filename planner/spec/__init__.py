@@ -18,6 +18,7 @@ from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
 from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
+from planner.spec.rollout import Rollout
 from planner.spec.workload import (
     InferenceWorkload,
     LoraTargets,
@@ -52,6 +53,7 @@ __all__ = [
     "PinnedNode",
     "Placement",
     "PrecisionChoice",
+    "Rollout",
     "Security",
     "Slo",
     "SpecModel",
@@ -91,6 +93,14 @@ class ClusterSpec(SpecModel):
     headroom: Headroom = Headroom()
     network: Network = Network()
     security: Security = Security()
+    rollout: Rollout = Rollout()
+    imports: dict[str, str] = Field(
+        default_factory=dict,
+        description=(
+            "What exists already and Terraform takes over: `<stack>.<resource type>.<name>`, such as "
+            "storage.aws_s3_bucket.checkpoints, to the id that `terraform import` takes"
+        ),
+    )
     state: State = State()
     tags: dict[str, str] = Field(default_factory=dict, description="Put on every resource beside the cluster's own")
     pin: Pin = Pin()

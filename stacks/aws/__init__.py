@@ -1,14 +1,16 @@
 """A plan on AWS: three stacks, so that compute can go while files, checkpoints and addresses stay."""
 
-from cdktf import App
+from cdktf import App, TerraformStack
 
 from cdk.aws.identity import bound_roles
 from cdk.aws.interfaces import interfaces
 from planner.plan import Plan
+from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from stacks.aws.compute import compute_stack
 from stacks.aws.network import network_stack
 from stacks.aws.purchase import check_purchase
+from stacks.aws.state_bucket import state_stack
 from stacks.aws.storage import storage_stack
 from stacks.clouds import BuiltStack
 
@@ -39,3 +41,11 @@ class AwsCluster:
             for built in (network, storage, compute):
                 bound_roles(built.stack, boundary)
         return network, storage, compute
+
+    def build_state(self, app: App, spec: ClusterSpec) -> TerraformStack:
+        """Adds the stack of the bucket in which the states of `spec` live; it is deployed before all others.
+
+        Raises:
+            SpecError: the state has no bucket in S3.
+        """
+        return state_stack(app, spec)

@@ -9,7 +9,8 @@ from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig
 from cdk.aws.naming import address
 from cdk.aws.nodes import NodeConfig, NodeGroup, encoded_user_data
-from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
+from cdk.aws.phases import nodes_to_validate, phase, phase_parameter
+from cdk.bootstrap import BurnIn, LustreMount, NodeBootstrap, cloud_init
 from planner.plan import Plan
 from provider_catalog.hardware import InstanceType
 from stacks.aws.base import add_outputs, tags
@@ -58,6 +59,7 @@ def bare_nodes(
         rdma_cards=instance_type.rdma_cards,
         gpus=instance_type.gpus,
         environment=_fabric_environment(instance_type),
+        burn_in=_burn_in(stack, plan, instance_type),
     )
     identity = NodeIdentity(
         stack,
@@ -88,6 +90,7 @@ def bare_nodes(
         subnet_id=ground.network.get_string("compute_subnet_id"),
         gang=choice.multi_node,
     )
+    validating = nodes_to_validate(ground.nodes, plan.spec.rollout.validation_nodes or choice.nodes)
     switch = block_switch(stack) if ground.block else None
     groups = {
         kind: NodeGroup(
@@ -100,6 +103,7 @@ def bare_nodes(
             held=ground.held.get(kind),
             block=ground.block if kind == "capacity_block" else None,
             block_active=switch if kind == "capacity_block" else None,
+            validating=validating[kind],
         )
         for kind, nodes in ground.nodes.items()
     }
@@ -119,6 +123,30 @@ def bare_nodes(
             **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
             "root_disk": address(next(iter(groups.values())).launch_template),
         }
+    )
+
+
+def _burn_in(stack: TerraformStack, plan: Plan, instance_type: InstanceType) -> BurnIn | None:
+    """The phases of the roll-out, where the spec asks for them, and what a node does in the first one."""
+    if plan.spec.rollout.validation_nodes is None:
+        return None
+    phase(stack, plan.name, plan.spec.rollout.validation_nodes)
+    thresholds = plan.choice.pass_thresholds
+    add_outputs(
+        stack,
+        {
+            "pass_thresholds": (
+                thresholds.model_dump(exclude_none=True),
+                "Bus bandwidths of an all-reduce that the nodes have to reach, GB/s",
+            )
+        },
+    )
+    return BurnIn(
+        phase_command=(
+            f"aws ssm get-parameter --region {plan.choice.region} --name {phase_parameter(plan.name)}"
+            " --query Parameter.Value --output text"
+        ),
+        bus_gb_per_s=thresholds.inside_gb_per_s if instance_type.gpus > 1 else None,
     )
 
 

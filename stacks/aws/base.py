@@ -30,12 +30,21 @@ def tags(plan: Plan) -> dict[str, str]:
     """Tags of everything: the user's, and two of ours.
 
     Raises:
+        SpecError: see `checked_tags`.
+    """
+    return {**checked_tags(plan.spec.tags), "cluster": plan.name, "managed-by": "llmcluster"}
+
+
+def checked_tags(given: Mapping[str, str]) -> dict[str, str]:
+    """The user's tags.
+
+    Raises:
         SpecError: a tag is not one that AWS takes (EC2 user guide, "Tag restrictions").
     """
-    for key, value in plan.spec.tags.items():
+    for key, value in given.items():
         if not 1 <= len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
             raise SpecError(
                 f"tags: {key!r}: {value!r} is not a tag that AWS takes; keys have 1 to 128 characters and do not begin "
                 "with aws:, values have at most 256"
             )
-    return {**plan.spec.tags, "cluster": plan.name, "managed-by": "llmcluster"}
+    return dict(given)

@@ -1,8 +1,10 @@
 """The storage stack: key, shared file system, checkpoints."""
 
+from typing import Final
+
 from cdktf import App, TerraformStack
 
-from cdk.aws.checkpoints import CheckpointBucket, CheckpointConfig
+from cdk.aws.buckets import BucketConfig, PrivateBucket
 from cdk.aws.encryption import EncryptionKey
 from cdk.aws.kubernetes import control_plane_logs
 from cdk.aws.naming import address
@@ -11,6 +13,9 @@ from planner.plan import Plan
 from stacks.aws.base import add_outputs, new_stack
 from stacks.clouds import BuiltStack
 from stacks.state import remote_state
+
+CHECKPOINT_DAYS: Final = 30
+"""How long an overwritten or deleted checkpoint can be brought back."""
 
 
 def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protect_data: bool) -> BuiltStack:
@@ -59,14 +64,17 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
             ),
         }
 
-    checkpoints = CheckpointBucket(
+    checkpoints = PrivateBucket(
         stack,
         "checkpoints",
-        CheckpointConfig(
+        BucketConfig(
+            role="checkpoints",
             # 29 + 6 + 12 + 1 + 14 characters at most: names of buckets end at 63.
-            bucket=f"{plan.name}-ckpt-{encryption.account.account_id}-{plan.choice.region}",
+            bucket=plan.spec.imports.get("storage.aws_s3_bucket.checkpoints")
+            or f"{plan.name}-ckpt-{encryption.account.account_id}-{plan.choice.region}",
             kms_key_arn=encryption.key.arn,
             protect=protect_data,
+            noncurrent_days=CHECKPOINT_DAYS,
         ),
     )
     addresses["checkpoint_storage"] = address(checkpoints.bucket)

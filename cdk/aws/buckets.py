@@ -1,4 +1,4 @@
-"""The bucket that holds checkpoints (rule A15)."""
+"""Buckets that hold checkpoints or states (rule A15)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -36,26 +36,28 @@ from constructs import Construct
 
 from cdk.aws.naming import named
 
-NONCURRENT_DAYS: Final = 30
-"""How long an overwritten or deleted checkpoint can be brought back."""
 MULTIPART_DAYS: Final = 7
 """When the parts of an upload that nobody finished are removed; they are billed and invisible in listings."""
 
 
 @dataclass(frozen=True)
-class CheckpointConfig:
+class BucketConfig:
     """What a bucket needs to know."""
 
+    role: str
+    """What it holds, and how its parts are called in the HCL."""
     bucket: str
     """Name, 3 to 63 characters, unique in all of AWS."""
     kms_key_arn: str
     protect: bool
+    noncurrent_days: int
+    """How long what was overwritten or deleted can be brought back."""
 
 
-class CheckpointBucket(Construct):
+class PrivateBucket(Construct):
     """Versioned bucket, encrypted with the customer key, reachable over TLS only, never public."""
 
-    def __init__(self, scope: Construct, construct_id: str, config: CheckpointConfig) -> None:
+    def __init__(self, scope: Construct, construct_id: str, config: BucketConfig) -> None:
         super().__init__(scope, construct_id)
         self.bucket = named(
             S3Bucket(
@@ -64,7 +66,7 @@ class CheckpointBucket(Construct):
                 bucket=config.bucket,
                 lifecycle={"prevent_destroy": True} if config.protect else None,
             ),
-            "checkpoints",
+            config.role,
         )
         bucket_id = self.bucket.id
         versioning = named(
@@ -74,7 +76,7 @@ class CheckpointBucket(Construct):
                 bucket=bucket_id,
                 versioning_configuration=S3BucketVersioningVersioningConfiguration(status="Enabled"),
             ),
-            "checkpoints",
+            config.role,
         )
         named(
             S3BucketServerSideEncryptionConfigurationA(
@@ -93,7 +95,7 @@ class CheckpointBucket(Construct):
                     )
                 ],
             ),
-            "checkpoints",
+            config.role,
         )
         public_access = named(
             S3BucketPublicAccessBlock(
@@ -105,7 +107,7 @@ class CheckpointBucket(Construct):
                 ignore_public_acls=True,
                 restrict_public_buckets=True,
             ),
-            "checkpoints",
+            config.role,
         )
         named(
             S3BucketOwnershipControls(
@@ -114,11 +116,13 @@ class CheckpointBucket(Construct):
                 bucket=bucket_id,
                 rule=S3BucketOwnershipControlsRule(object_ownership="BucketOwnerEnforced"),
             ),
-            "checkpoints",
+            config.role,
         )
         named(
-            S3BucketPolicy(self, "policy", bucket=bucket_id, policy=self._tls_only().json, depends_on=[public_access]),
-            "checkpoints",
+            S3BucketPolicy(
+                self, "policy", bucket=bucket_id, policy=self._tls_only(config).json, depends_on=[public_access]
+            ),
+            config.role,
         )
         named(
             S3BucketLifecycleConfiguration(
@@ -132,7 +136,7 @@ class CheckpointBucket(Construct):
                         filter=[S3BucketLifecycleConfigurationRuleFilter(prefix="")],
                         noncurrent_version_expiration=[
                             S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration(
-                                noncurrent_days=NONCURRENT_DAYS
+                                noncurrent_days=config.noncurrent_days
                             )
                         ],
                     ),
@@ -149,10 +153,10 @@ class CheckpointBucket(Construct):
                 ],
                 depends_on=[versioning],
             ),
-            "checkpoints",
+            config.role,
         )
 
-    def _tls_only(self) -> DataAwsIamPolicyDocument:
+    def _tls_only(self, config: BucketConfig) -> DataAwsIamPolicyDocument:
         return named(
             DataAwsIamPolicyDocument(
                 self,
@@ -172,5 +176,5 @@ class CheckpointBucket(Construct):
                     )
                 ],
             ),
-            "checkpoints",
+            config.role,
         )
