@@ -259,8 +259,9 @@ def _net_brackets(text: str) -> int:
 def _align(lines: list[_Line]) -> None:
     """Equals signs of neighbouring one-line arguments stand in one column."""
     group: list[tuple[_Line, str, str]] = []
-    for line in [*lines, _Line("", -1)]:
-        assigned = None if line.verbatim else _ASSIGNMENT.match(line.text)
+    # A heredoc lies within its argument, and what comes after it is still a neighbour.
+    for line in [*(line for line in lines if not line.verbatim), _Line("", -1)]:
+        assigned = _ASSIGNMENT.match(line.text)
         whole = assigned is not None and _net_brackets(assigned["value"]) == 0
         if group and (not whole or group[0][0].depth != line.depth):
             width = max(len(name) for _, name, _ in group)

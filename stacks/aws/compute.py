@@ -14,11 +14,16 @@ from stacks.aws.bare import bare_nodes
 from stacks.aws.base import add_outputs, new_stack
 from stacks.aws.groundwork import Groundwork, Nodes, lay
 from stacks.aws.kubernetes import kubernetes_nodes
+from stacks.aws.slurm import slurm_nodes
 from stacks.clouds import BuiltStack
 
 Builder = Callable[[TerraformStack, Plan, InstanceType, tuple[Interface, ...], Groundwork], Nodes]
 
-BUILDERS: Final[Mapping[Orchestrator, Builder]] = {"none": bare_nodes, "kubernetes": kubernetes_nodes}
+BUILDERS: Final[Mapping[Orchestrator, Builder]] = {
+    "none": bare_nodes,
+    "kubernetes": kubernetes_nodes,
+    "slurm": slurm_nodes,
+}
 
 
 def compute_stack(

@@ -145,7 +145,7 @@ def kubernetes_nodes(
             storage.get_string("shared_mount_name"),
             choice.shared_storage.size_gib,
         )
-        text = TerraformLocal(stack, "shared_volume", volume)
+        text = TerraformLocal(stack, "volume_manifest", volume)
         add_outputs(stack, {"shared_volume": (text.as_string, "Volume and claim, for kubectl apply -f -")})
     return Nodes(
         {
