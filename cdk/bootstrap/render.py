@@ -21,6 +21,8 @@ AZURE_LOCAL_NVME: Final = "nvme-Microsoft_NVMe_Direct_Disk*"
 """Azure/azure-vm-utils, 80-azure-disk.rules: `Microsoft NVMe Direct Disk` and `... v2` are the local disks, remote
 ones are `MSFT NVMe Accelerator v1.0`."""
 
+INTERRUPTION_UNIT: Final = "llmcluster-interruption.service"
+
 _BIN: Final = "/usr/local/sbin"
 _UNITS: Final = "/etc/systemd/system"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -68,6 +70,8 @@ class NodeBootstrap:
     """NCCL and libfabric variables, for login shells and for user services."""
     burn_in: BurnIn | None = None
     scratch_dir: str = "/scratch"
+    interruptible: bool = False
+    """Whether the cloud may take the node away at short notice; programs in /etc/llmcluster/interruption.d then run."""
     nvme_by_id: tuple[str, ...] = (AWS_INSTANCE_STORE, AZURE_LOCAL_NVME)
     """Names below /dev/disk/by-id that are local NVMe and nothing else."""
 
@@ -112,7 +116,7 @@ def cloud_init(config: NodeBootstrap) -> str:
             ["systemctl", "daemon-reload"],
             ["systemctl", "enable", *sorted(_unit_names(files))],
             # cloud-init itself is a unit that the target may wait for, so it must not wait for the target.
-            ["systemctl", "start", "--no-block", "llmcluster-ready.target"],
+            ["systemctl", "start", "--no-block", *sorted(_unit_names(files))],
         ],
     }
     text = "#cloud-config\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000)
@@ -139,13 +143,17 @@ def _files(config: NodeBootstrap) -> Iterator[_File]:
         template = f"lustre-client-{config.lustre.client}" if config.lustre and name == "lustre-client" else name
         yield _File(f"{_BIN}/llmcluster-{name}", _render(f"{template}.sh.j2", config), "0755")
         yield _File(f"{_UNITS}/llmcluster-{name}.service", _render(f"{name}.service.j2", config))
+    if config.interruptible:
+        yield _File(f"{_BIN}/llmcluster-interruption", _render("interruption.sh.j2", config), "0755")
+        yield _File(f"{_UNITS}/{INTERRUPTION_UNIT}", _render("interruption.service.j2", config))
     yield _File(f"{_UNITS}/llmcluster-ready.service", _render("ready.service.j2", config))
     yield _File(f"{_UNITS}/llmcluster-ready.target", _render("ready.target.j2", config))
 
 
 def _unit_names(files: list[_File]) -> Iterator[str]:
-    # Services are pulled in by what requires them; only the target is wanted by the boot.
-    return (file.path.removeprefix(f"{_UNITS}/") for file in files if file.path.endswith(".target"))
+    # Services are pulled in by what requires them; the boot wants the target, and the watch that nobody waits for.
+    names = (file.path.removeprefix(f"{_UNITS}/") for file in files if file.path.startswith(_UNITS))
+    return (name for name in names if name.endswith(".target") or name == INTERRUPTION_UNIT)
 
 
 @cache

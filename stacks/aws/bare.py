@@ -60,6 +60,7 @@ def bare_nodes(
         gpus=instance_type.gpus,
         environment=_fabric_environment(instance_type),
         burn_in=_burn_in(stack, plan, instance_type),
+        interruptible="spot" in ground.nodes,
     )
     identity = NodeIdentity(
         stack,

@@ -35,6 +35,61 @@ CLUSTERS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 
+PURCHASED_BLOCK: Final = {"start": "2026-12-10", "days": 7}
+
+ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
+    "kubernetes_gang": {
+        "instance_type": "p5.48xlarge",
+        "nodes": 4,
+        "purchase": Purchase(reserved_nodes=4),
+        "spec": {"orchestrator": "kubernetes"},
+    },
+    "kubernetes_replicas": {
+        "instance_type": "g6e.12xlarge",
+        "nodes": 5,
+        "multi_node": False,
+        "shared_storage": None,
+        "purchase": Purchase(reserved_nodes=2, on_demand_nodes=1, spot_nodes=2),
+        "spec": {"orchestrator": "kubernetes"},
+    },
+    "kubernetes_block": {
+        "instance_type": "p5e.48xlarge",
+        "nodes": 2,
+        "purchase": Purchase(capacity_block_nodes=2, capacity_block_instances=2),
+        "spec": {"orchestrator": "kubernetes", "capacity": {"block": PURCHASED_BLOCK}},
+    },
+    "slurm_gang": {
+        "nodes": 4,
+        "purchase": Purchase(reserved_nodes=4),
+        "spec": {"orchestrator": "slurm"},
+    },
+    "slurm_replicas": {
+        "instance_type": "g6.xlarge",
+        "nodes": 3,
+        "multi_node": False,
+        "shared_storage": SCRATCH,
+        "scratch": "none",
+        "purchase": Purchase(on_demand_nodes=1, spot_nodes=2),
+        "spec": {"orchestrator": "slurm"},
+    },
+    "slurm_block": {
+        "instance_type": "p6-b300.48xlarge",
+        "nodes": 2,
+        "purchase": Purchase(capacity_block_nodes=2, capacity_block_instances=2),
+        "spec": {
+            "orchestrator": "slurm",
+            "capacity": {"block": {**PURCHASED_BLOCK, "reservation_id": "cr-0123456789abcdef0"}},
+        },
+    },
+    "bare_block": {
+        "instance_type": "p5.48xlarge",
+        "nodes": 3,
+        "purchase": Purchase(capacity_block_nodes=3, capacity_block_instances=4),
+        "spec": {"capacity": {"block": PURCHASED_BLOCK}},
+    },
+}
+"""Clusters with an orchestrator, or in a Capacity Block."""
+
 Documents = dict[str, dict[str, Any]]
 
 
@@ -47,6 +102,7 @@ def synthesize(plan: Plan, folder: Path, *, protect_data: bool = True) -> Docume
 
     from stacks.aws import AwsCluster
 
+    folder.mkdir(parents=True, exist_ok=True)
     app = App(outdir=str(folder / "cdktf.out"))
     built = AwsCluster(protect_data=protect_data).build(app, plan, Catalog.load())
     app.synth()
@@ -54,6 +110,7 @@ def synthesize(plan: Plan, folder: Path, *, protect_data: bool = True) -> Docume
     documents: Documents = {}
     for stack in built:
         documents[stack.role] = json.loads((stack_folder(folder, plan, stack.role) / "cdk.tf.json").read_text())
+        documents[stack.role]["files"] = stack.files
         # Kept beside the document, where the tests of the addresses find them.
         documents[stack.role]["addresses"] = stack.addresses
     return documents
@@ -65,5 +122,5 @@ def stack_folder(folder: Path, plan: Plan, role: str) -> Path:
 
 
 def cluster_plan(name: str) -> Plan:
-    """The plan of one of CLUSTERS."""
-    return example_plan(**CLUSTERS[name])
+    """The plan of one of CLUSTERS or ORCHESTRATED."""
+    return example_plan(**{**CLUSTERS, **ORCHESTRATED}[name])

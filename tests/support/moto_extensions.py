@@ -1,10 +1,12 @@
 """Operations our stacks call and moto 5.2.5 lacks, written as moto writes its own.
 
-Added: EC2 placement groups and capacity reservations (create, describe, delete or cancel), and the life cycle of FSx
-for Lustre file systems, which moto creates without one. Shapes and error codes follow the EC2 and FSx API references.
+Added: EC2 placement groups and capacity reservations (create, describe, delete or cancel), offerings of Capacity Blocks
+and their purchase, and the life cycle of FSx for Lustre file systems, which moto creates without one. Shapes and error
+codes follow the EC2 and FSx API references.
 """
 
 import time
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -213,6 +215,81 @@ class CapacityReservations(EC2BaseResponse):
         return ActionResult({"Return": True})
 
 
+class CapacityBlockOffering:
+    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityBlockOffering.html."""
+
+    def __init__(self, instance_type: str, instance_count: int, hours: int, start: datetime, zone: str) -> None:
+        self.capacity_block_offering_id = random_id("cb")
+        self.instance_type = instance_type
+        self.instance_count = instance_count
+        self.capacity_block_duration_hours = hours
+        # Blocks begin and end at 11:30 UTC.
+        self.start_date = start.replace(hour=11, minute=30, second=0, microsecond=0)
+        self.end_date = self.start_date + timedelta(hours=hours)
+        self.availability_zone = zone
+        self.currency_code = "USD"
+        self.upfront_fee = "1000.00"
+        self.tenancy = "default"
+
+
+class CapacityBlockBackend:
+    """Offerings of one region; every request is answered with one, in the first zone."""
+
+    def __init__(self) -> None:
+        self.capacity_block_offerings: dict[str, CapacityBlockOffering] = {}
+
+    def describe_capacity_block_offerings(
+        self, instance_type: str, instance_count: int, hours: int, start: datetime
+    ) -> list[CapacityBlockOffering]:
+        if instance_count not in (1, 2, 4, 8, 16, 32, 64):
+            raise EC2ClientError("InvalidParameterValue", f"Instance count {instance_count} is not supported.")
+        days = hours / 24
+        if days not in range(1, 15) and days not in range(21, 183, 7):
+            raise EC2ClientError("InvalidParameterValue", f"Duration {hours} is not supported.")
+        zone = f"{self.region_name}a"  # type: ignore[attr-defined]
+        offering = CapacityBlockOffering(instance_type, instance_count, hours, start, zone)
+        self.capacity_block_offerings[offering.capacity_block_offering_id] = offering
+        return [offering]
+
+
+class CapacityBlocks(EC2BaseResponse):
+    """Requests and answers."""
+
+    def describe_capacity_block_offerings(self) -> ActionResult:
+        start = self._get_param("StartDateRange")
+        offerings = self.ec2_backend.describe_capacity_block_offerings(
+            instance_type=self._get_param("InstanceType"),
+            instance_count=self._get_int_param("InstanceCount", 0),
+            hours=self._get_int_param("CapacityDurationHours", 0),
+            start=datetime.fromisoformat(start) if isinstance(start, str) else start or utcnow(),
+        )
+        return ActionResult({"CapacityBlockOfferings": offerings})
+
+    def purchase_capacity_block(self) -> ActionResult:
+        self.error_on_dryrun()
+        offering = self.ec2_backend.capacity_block_offerings.pop(self._get_param("CapacityBlockOfferingId"), None)
+        if offering is None:
+            raise EC2ClientError("InvalidCapacityBlockOfferingId.NotFound", "The offering does not exist.")
+        reservation = self.ec2_backend.create_capacity_reservation(
+            tags=self._parse_tag_specification("capacity-reservation").get("capacity-reservation", {}),
+            availability_zone=offering.availability_zone,
+            instance_type=offering.instance_type,
+            instance_platform=self._get_param("InstancePlatform"),
+            instance_count=offering.instance_count,
+            tenancy=offering.tenancy,
+            ebs_optimized=True,
+            ephemeral_storage=False,
+            end_date=offering.end_date,
+            end_date_type="limited",
+            instance_match_criteria="targeted",
+            placement_group_arn=None,
+        )
+        reservation.reservation_type = "capacity-block"
+        reservation.start_date = offering.start_date
+        reservation.state = "scheduled"
+        return ActionResult({"CapacityReservation": reservation})
+
+
 _file_system_init = FileSystem.__init__
 _file_system_to_dict = FileSystem.to_dict
 _create_file_system = FSxBackend.create_file_system
@@ -291,8 +368,13 @@ def install() -> None:
     EC2_RESOURCE_TO_PREFIX.update(PREFIXES)
     EC2_PREFIX_TO_RESOURCE.update({prefix: resource for resource, prefix in PREFIXES.items()})
     # EC2Backend initialises every class it inherits from, so that new ones join as moto's own do.
-    EC2Backend.__bases__ = (*EC2Backend.__bases__, PlacementGroupBackend, CapacityReservationBackend)
-    EC2Response.__bases__ = (*EC2Response.__bases__, PlacementGroups, CapacityReservations)
+    EC2Backend.__bases__ = (
+        *EC2Backend.__bases__,
+        PlacementGroupBackend,
+        CapacityReservationBackend,
+        CapacityBlockBackend,
+    )
+    EC2Response.__bases__ = (*EC2Response.__bases__, PlacementGroups, CapacityReservations, CapacityBlocks)
     patches: dict[type, dict[str, Any]] = {
         FileSystem: {"__init__": _init_file_system, "to_dict": _describe_file_system},
         FSxBackend: {
