@@ -139,7 +139,7 @@ def test_a7_nodes_of_a_block_start_when_it_has_started_and_are_let_go_before_it_
     bare = only(clusters["bare_block"], "aws_autoscaling_group")
     assert group["capacity_type"] == "CAPACITY_BLOCK"
     assert group["scaling_config"]["desired_size"] == "${var.capacity_block_active ? 2 : 0}"
-    assert bare["desired_capacity"] == bare["min_size"] == "${var.capacity_block_active ? 3 : 0}"
+    assert bare["desired_capacity"] == bare["min_size"] == "${var.capacity_block_active ? (3) : 0}"
     for name in ("kubernetes_block", "bare_block"):
         assert clusters[name]["compute"]["variable"]["capacity_block_active"]["default"] is False
         end = only(clusters[name], "aws_autoscaling_schedule")
@@ -235,7 +235,7 @@ def test_a17_the_api_opens_to_named_ranges_only(tmp_path: Any) -> None:
 
 def test_a17_control_plane_is_logged_and_its_secrets_are_encrypted(kubernetes: Documents) -> None:
     cluster = only(kubernetes, "aws_eks_cluster")
-    logs = only(kubernetes, "aws_cloudwatch_log_group")
+    logs = resources(kubernetes, "aws_cloudwatch_log_group")["control_plane"]
     assert {"audit", "api", "authenticator"} <= set(cluster["enabled_cluster_log_types"])
     assert (logs["name"], logs["kms_key_id"]) == ("/aws/eks/example/cluster", KEY)
     assert logs["retention_in_days"] > 0

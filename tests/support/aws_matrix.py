@@ -114,7 +114,7 @@ def write_root(folder: Path, plans_by_name: dict[str, Plan]) -> Path:
         document = json.loads((root.parent / name / "cdk.tf.json").read_text())
         modules[name] = {"source": f"./{name}"}
         _write(root / name / "main.tf.json", _as_module(document))
-        _write(states / f"{name}.tfstate", _state(document.get("output", {})))
+        _write(states / f"{name}.tfstate", state(document.get("output", {})))
     _write(
         root / "main.tf.json",
         {
@@ -131,14 +131,14 @@ def _as_module(document: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != "provider"} | {"terraform": terraform}
 
 
-def _state(outputs: dict[str, Any]) -> dict[str, Any]:
-    """A state that holds outputs and nothing else."""
+def state(outputs: dict[str, Any], **values: str) -> dict[str, Any]:
+    """A state that holds outputs and nothing else: `values` by name, and stand-ins for the others."""
     return {
         "version": 4,
         "terraform_version": "1.11.4",
         "serial": 1,
         "lineage": "00000000-0000-0000-0000-000000000000",
-        "outputs": {name: {"value": _stand_in(name), "type": "string"} for name in outputs},
+        "outputs": {name: {"value": values.get(name) or _stand_in(name), "type": "string"} for name in outputs},
         "resources": [],
     }
 
