@@ -230,6 +230,11 @@ def _notes(
             f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
         )
     notes += _missed_targets(spec, best)
+    if spec.capacity.block is not None and spec.capacity.block.reservation_id is None:
+        notes.append(
+            "the Capacity Block is not bought yet: the compute stack looks up what is on offer, and makes nodes once"
+            " capacity.block.reservation_id names it"
+        )
     if choice.purchase.reserved_nodes and best.machine.provider != OWN:
         commitment = catalog.provider_defaults(best.machine.provider).commitment_note
         notes += [commitment] if commitment else []

@@ -6,7 +6,7 @@ Network and storage are stood in for by states with the identifiers that matter;
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import boto3
 import jsonschema
@@ -17,15 +17,11 @@ from planner.plan import Plan, Purchase
 from stacks.hcl import readable_hcl
 from tests.support import aws_moto
 from tests.support.aws_matrix import state
-from tests.support.aws_stacks import ORCHESTRATED, cluster_plan, stack_folder, synthesize
+from tests.support.aws_stacks import cluster_plan, stack_folder, synthesize
 from tests.support.moto_server import REGION, MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform
-
-PARALLELCLUSTER: Final = json.loads(
-    (Path(__file__).parent / "data" / "parallelcluster_3_16.json").read_text(encoding="utf-8")
-)
-SLURM: Final = [name for name in ORCHESTRATED if name.startswith("slurm")]
+from tests.test_aws_orchestrators import PARALLELCLUSTER
 
 
 @pytest.fixture
@@ -104,42 +100,38 @@ def test_a_kubernetes_cluster_lives_grows_and_dies(
     assert groups == {"default", "clients"}
 
 
-def test_a7_a_block_is_bought_once_and_its_nodes_wait_for_it(
+def test_a7_a_block_on_offer_is_looked_up_in_the_zone_of_the_cluster_and_not_bought(
     terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
 ) -> None:
-    folder, tf = compute(cluster_plan("bare_block"), tmp_path, ground), terraform.with_env(account.env)
+    folder, tf = compute(cluster_plan("bare_offer"), tmp_path, ground), terraform.with_env(account.env)
     tf.init(folder)
-    tf.apply(folder)
-    # The local AWS offers another block at every look.
-    assert tf.changes(folder) == {}
-    autoscaling, ec2 = client(account, "autoscaling"), client(account, "ec2")
-    (group,) = autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
-    (block,) = ec2.describe_capacity_reservations()["CapacityReservations"]
-    assert (group["DesiredCapacity"], group["MinSize"]) == (0, 0)
-    assert (block["TotalInstanceCount"], block["ReservationType"]) == (4, "capacity-block")
+    outputs = tf.plan(folder)["planned_values"]["outputs"]
+    assert "--capacity-block-offering-id cb-" in outputs["capacity_block_purchase"]["value"]
+    assert outputs["capacity_block_fee"]["value"] == "1000.00 USD"
 
-    started = tf.plan(folder, "-var=capacity_block_active=true")["resource_changes"]
-    (after,) = [change["change"]["after"] for change in started if change["type"] == "aws_autoscaling_group"]
-    assert (after["desired_capacity"], after["min_size"], after["max_size"]) == (3, 3, 3)
-
-
-def test_a7_a_block_in_another_zone_is_not_bought(
-    terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
-) -> None:
-    elsewhere = {**ground, "availability_zone": f"{REGION}b"}
-    folder, tf = compute(cluster_plan("bare_block"), tmp_path, elsewhere), terraform.with_env(account.env)
-    tf.init(folder)
-    refused = tf.run(["apply", "-no-color", "-auto-approve"], folder, check=False)
+    (tmp_path / "state" / "example-network.tfstate").unlink()
+    compute(cluster_plan("bare_offer"), tmp_path, {**ground, "availability_zone": f"{REGION}b"})
+    refused = tf.run(["plan", "-no-color"], folder, check=False)
     assert refused.returncode == 1
     assert "capacity.block.zone" in " ".join(refused.stderr.split())
     assert client(account, "ec2").describe_capacity_reservations()["CapacityReservations"] == []
 
 
-@pytest.mark.parametrize("name", SLURM)
-def test_parallelcluster_takes_the_configuration_that_terraform_resolves(
-    name: str, terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
+def test_a7_nodes_wait_until_their_block_has_started(
+    terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
 ) -> None:
-    folder, tf = compute(cluster_plan(name), tmp_path, ground), terraform.with_env(account.env)
+    folder, tf = compute(cluster_plan("bare_block"), tmp_path, ground), terraform.with_env(account.env)
+    tf.init(folder)
+    for arguments, nodes in (((), 0), (("-var=capacity_block_active=true",), 3)):
+        changes = tf.plan(folder, *arguments)["resource_changes"]
+        (group,) = [change["change"]["after"] for change in changes if change["type"] == "aws_autoscaling_group"]
+        assert (group["desired_capacity"], group["min_size"], group["max_size"]) == (nodes, nodes, 3)
+
+
+def test_parallelcluster_takes_the_configuration_that_terraform_resolves(
+    terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
+) -> None:
+    folder, tf = compute(cluster_plan("slurm_gang"), tmp_path, ground), terraform.with_env(account.env)
     tf.init(folder)
     tf.apply(folder)
     assert tf.changes(folder) == {}
@@ -149,29 +141,6 @@ def test_parallelcluster_takes_the_configuration_that_terraform_resolves(
     assert configuration["HeadNode"]["Networking"]["SubnetId"] == ground["compute_subnet_id"]
     tf.destroy(folder)
     assert tf.state(folder) == []
-
-
-def test_the_schema_of_parallelcluster_refuses_what_it_does_not_know() -> None:
-    configuration = {
-        "Region": "us-east-1",
-        "Image": {"Os": "alinux2023"},
-        "HeadNode": {"InstanceType": "m7i.2xlarge", "Networking": {"SubnetId": "subnet-0123456789abcdef0"}},
-        "Scheduling": {
-            "Scheduler": "slurm",
-            "SlurmQueues": [
-                {
-                    "Name": "gpu",
-                    "CapacityType": "ONDEMAND",
-                    "Networking": {"SubnetIds": ["subnet-0123456789abcdef0"]},
-                    "ComputeResources": [{"Name": "gpu", "InstanceType": "p5.48xlarge"}],
-                }
-            ],
-        },
-    }
-    jsonschema.validate(configuration, PARALLELCLUSTER)
-    configuration["Scheduling"]["SlurmQueues"][0]["CapacityType"] = "RESERVED"  # type: ignore[index]
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(configuration, PARALLELCLUSTER)
 
 
 @pytest.mark.parametrize("name", ["kubernetes_block", "slurm_gang"])

@@ -6,7 +6,6 @@ from typing import Final, Literal
 
 from cdktf import Op, Postcondition, TerraformResourceLifecycle, TerraformSelf
 from cdktf_cdktf_provider_aws.data_aws_ec2_capacity_block_offering import DataAwsEc2CapacityBlockOffering
-from cdktf_cdktf_provider_aws.ec2_capacity_block_reservation import Ec2CapacityBlockReservation
 from cdktf_cdktf_provider_aws.ec2_capacity_reservation import Ec2CapacityReservation
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
@@ -33,8 +32,6 @@ class BlockConfig:
     instances: int
     start: date
     days: int
-    reservation_id: str | None
-    """A block that is bought already."""
 
     @property
     def drain_at(self) -> str:
@@ -80,16 +77,16 @@ def reserve(
     return HeldCapacity(reservation.id, address(reservation))
 
 
-def capacity_block(
-    scope: Construct, *, name: str, instance_type: str, zone_name: str, block: BlockConfig
-) -> HeldCapacity:
-    """A Capacity Block: the one that is named, or the offering for these days, which an apply buys for good.
+def capacity_block_offering(
+    scope: Construct, *, instance_type: str, zone_name: str, block: BlockConfig
+) -> DataAwsEc2CapacityBlockOffering:
+    """What EC2 offers for these days, in the zone of the cluster. It is looked up, not bought.
 
-    EC2 shows an offering only until it is bought, so the identifier belongs into the configuration from then on.
+    Buying is left to the owner: `aws_ec2_capacity_block_reservation` ends with an error after the purchase and leaves
+    the resource tainted, so that the next apply would buy a second block (hashicorp/terraform-provider-aws, issue
+    46829, seen with 5.100 and 6.32).
     """
-    if block.reservation_id is not None:
-        return HeldCapacity(block.reservation_id, None)
-    offering = named(
+    return named(
         DataAwsEc2CapacityBlockOffering(
             scope,
             "offering",
@@ -98,7 +95,7 @@ def capacity_block(
             capacity_duration_hours=block.days * 24,
             start_date_range=f"{block.start}T00:00:00Z",
             end_date_range=f"{block.start + timedelta(days=block.days)}T23:59:59Z",
-            # A request cannot name a zone: what EC2 offers elsewhere must not be bought.
+            # A request cannot name a zone, and what EC2 offers elsewhere is of no use.
             lifecycle=TerraformResourceLifecycle(
                 postcondition=[
                     Postcondition(
@@ -110,16 +107,11 @@ def capacity_block(
         ),
         "capacity_block",
     )
-    reservation = named(
-        Ec2CapacityBlockReservation(
-            scope,
-            "block",
-            capacity_block_offering_id=offering.capacity_block_offering_id,
-            instance_platform="Linux/UNIX",
-            tags={"Name": name},
-            # Other dates in the spec must not buy a second block.
-            lifecycle={"ignore_changes": ["capacity_block_offering_id"]},
-        ),
-        "capacity_block",
+
+
+def purchase_command(offering: DataAwsEc2CapacityBlockOffering, region: str) -> str:
+    """What buys the offering."""
+    return (
+        f"aws ec2 purchase-capacity-block --region {region} --instance-platform Linux/UNIX "
+        f"--capacity-block-offering-id {offering.capacity_block_offering_id}"
     )
-    return HeldCapacity(reservation.id, address(reservation))

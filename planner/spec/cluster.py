@@ -51,7 +51,7 @@ class CapacityBlock(SpecModel):
     reservation_id: str | None = Field(
         default=None,
         pattern=r"^cr-[0-9a-f]{8,17}$",
-        description="A block that is bought already; without one, Terraform buys it, which cannot be undone",
+        description="The block once it is bought, which Terraform does not do; until then there are no nodes",
     )
 
     @field_validator("days")

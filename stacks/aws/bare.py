@@ -92,7 +92,7 @@ def bare_nodes(
         gang=choice.multi_node,
     )
     validating = nodes_to_validate(ground.nodes, plan.spec.rollout.validation_nodes or choice.nodes)
-    switch = block_switch(stack) if ground.block else None
+    switch = block_switch(stack) if "capacity_block" in ground.nodes else None
     groups = {
         kind: NodeGroup(
             stack,
@@ -122,7 +122,7 @@ def bare_nodes(
         {
             # A reservation is billed from the day it stands, with or without instances in it.
             **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
-            "root_disk": address(next(iter(groups.values())).launch_template),
+            **({"root_disk": address(next(iter(groups.values())).launch_template)} if groups else {}),
         }
     )
 

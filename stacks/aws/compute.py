@@ -41,14 +41,4 @@ def compute_stack(
     ground = lay(stack, plan, orchestrator, network_stack, storage_stack)
     nodes = BUILDERS[plan.spec.orchestrator](stack, plan, instance_type, node_interfaces, ground)
     add_outputs(stack, {"node_security_group_id": (ground.security.group.id, "Security group of the nodes")})
-    if ground.block:
-        add_outputs(
-            stack,
-            {
-                "capacity_block_id": (
-                    ground.held["capacity_block"].reservation_id,
-                    "Capacity Block of the nodes; write it into the spec as capacity.block.reservation_id once bought",
-                )
-            },
-        )
     return BuiltStack("compute", stack, nodes.addresses, nodes.files)

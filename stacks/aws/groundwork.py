@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from cdktf import TerraformRemoteState, TerraformStack, TerraformVariable
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 
-from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind, capacity_block, reserve
+from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind, capacity_block_offering, purchase_command, reserve
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from planner.plan import Plan
 from provider_catalog.defaults import OrchestratorDefaults
+from stacks.aws.base import add_outputs
 from stacks.aws.network import closed_network
 from stacks.aws.purchase import purchases
 from stacks.state import remote_state
@@ -34,6 +35,7 @@ class Groundwork:
     security: NodeSecurityGroup
     placement_group: PlacementGroup | None
     nodes: Mapping[PurchaseKind, int]
+    """Nodes by kind of purchase; none for a Capacity Block that is not bought yet."""
     held: Mapping[PurchaseKind, HeldCapacity]
     block: BlockConfig | None
     orchestrator: OrchestratorDefaults
@@ -80,13 +82,12 @@ def lay(
     clients = (storage.get_string("shared_clients_security_group_id"),) if choice.shared_storage else ()
     block = _block(plan)
     if block is not None:
-        held["capacity_block"] = capacity_block(
-            stack,
-            name=f"{plan.name}-capacity-block",
-            instance_type=choice.instance_type,
-            zone_name=zone_name,
-            block=block,
-        )
+        reservation_id = plan.spec.capacity.block and plan.spec.capacity.block.reservation_id
+        if reservation_id:
+            held["capacity_block"] = HeldCapacity(reservation_id, None)
+        else:
+            del nodes["capacity_block"]
+            _offer(stack, plan, zone_name, block)
     return Groundwork(
         network=network,
         storage=storage,
@@ -100,6 +101,20 @@ def lay(
         orchestrator=orchestrator,
         client_security_group_ids=clients,
         fabric_client_security_group_ids=clients if plan.spec.storage.lustre.efa else (),
+    )
+
+
+def _offer(stack: TerraformStack, plan: Plan, zone_name: str, block: BlockConfig) -> None:
+    offering = capacity_block_offering(stack, instance_type=plan.choice.instance_type, zone_name=zone_name, block=block)
+    add_outputs(
+        stack,
+        {
+            "capacity_block_purchase": (
+                purchase_command(offering, plan.choice.region),
+                "Buys the Capacity Block on offer, for good; then capacity.block.reservation_id names it",
+            ),
+            "capacity_block_fee": (f"{offering.upfront_fee} {offering.currency_code}", "What it costs, in advance"),
+        },
     )
 
 
@@ -125,5 +140,4 @@ def _block(plan: Plan) -> BlockConfig | None:
         instances=plan.choice.purchase.capacity_block_instances,
         start=asked.start,
         days=asked.days,
-        reservation_id=asked.reservation_id,
     )

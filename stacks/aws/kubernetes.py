@@ -113,7 +113,7 @@ def kubernetes_nodes(
         root_disk_gib=service.service_root_disk_gib,
     )
     ServiceAddons(stack, "service_addons", addons, system.group)
-    switch = block_switch(stack) if ground.block else None
+    switch = block_switch(stack) if "capacity_block" in ground.nodes else None
     groups = {
         kind: GpuNodes(
             stack,
@@ -150,7 +150,7 @@ def kubernetes_nodes(
     return Nodes(
         {
             **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
-            "root_disk": address(next(iter(groups.values())).launch_template),
+            **({"root_disk": address(next(iter(groups.values())).launch_template)} if groups else {}),
             "control_plane": address(cluster),
             "service_nodes": address(system.group),
             "service_root_disk": address(system.launch_template),

@@ -55,6 +55,8 @@ def slurm_nodes(
         ),
         "checkpoints",
     )
+    if not ground.nodes:
+        return Nodes({})
     text = configuration(
         SlurmConfig(
             region=choice.region,

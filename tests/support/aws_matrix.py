@@ -46,7 +46,7 @@ CAPACITIES: Final[tuple[dict[str, Any], ...]] = (
     {"interruption": "tolerate"},
     {"demand": "business-hours", "interruption": "tolerate"},
 )
-BLOCK: Final[dict[str, Any]] = {"block": {"start": "2026-12-10", "days": 14}}
+BLOCK: Final[dict[str, Any]] = {"block": {"start": "2026-12-10", "days": 14, "reservation_id": "cr-0123456789abcdef0"}}
 NETWORKS: Final[tuple[dict[str, Any], ...]] = ({}, {"cidr": "10.0.0.0/20"}, {"cidr": "172.16.0.0/16"})
 STORAGES: Final[tuple[dict[str, Any], ...]] = (
     {"shared_tib": 2.4},

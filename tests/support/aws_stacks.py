@@ -35,7 +35,8 @@ CLUSTERS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 
-PURCHASED_BLOCK: Final = {"start": "2026-12-10", "days": 7}
+OFFERED_BLOCK: Final = {"start": "2026-12-10", "days": 7}
+BOUGHT_BLOCK: Final = {**OFFERED_BLOCK, "reservation_id": "cr-0123456789abcdef0"}
 
 ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
     "kubernetes_gang": {
@@ -56,7 +57,7 @@ ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
         "instance_type": "p5e.48xlarge",
         "nodes": 2,
         "purchase": Purchase(capacity_block_nodes=2, capacity_block_instances=2),
-        "spec": {"orchestrator": "kubernetes", "capacity": {"block": PURCHASED_BLOCK}},
+        "spec": {"orchestrator": "kubernetes", "capacity": {"block": BOUGHT_BLOCK}},
     },
     "slurm_gang": {
         "nodes": 4,
@@ -78,17 +79,23 @@ ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
         "purchase": Purchase(capacity_block_nodes=2, capacity_block_instances=2),
         "spec": {
             "orchestrator": "slurm",
-            "capacity": {"block": {**PURCHASED_BLOCK, "reservation_id": "cr-0123456789abcdef0"}},
+            "capacity": {"block": BOUGHT_BLOCK},
         },
     },
     "bare_block": {
         "instance_type": "p5.48xlarge",
         "nodes": 3,
         "purchase": Purchase(capacity_block_nodes=3, capacity_block_instances=4),
-        "spec": {"capacity": {"block": PURCHASED_BLOCK}},
+        "spec": {"capacity": {"block": BOUGHT_BLOCK}},
+    },
+    "bare_offer": {
+        "instance_type": "p5.48xlarge",
+        "nodes": 3,
+        "purchase": Purchase(capacity_block_nodes=3, capacity_block_instances=4),
+        "spec": {"capacity": {"block": OFFERED_BLOCK}},
     },
 }
-"""Clusters with an orchestrator, or in a Capacity Block."""
+"""Clusters with an orchestrator, or in a Capacity Block: bought, and on offer."""
 
 Documents = dict[str, dict[str, Any]]
 

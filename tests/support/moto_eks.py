@@ -92,6 +92,9 @@ def _create_with_updates(self: EKSResponse) -> ActionResult:
     answer = _create_nodegroup_response(self)
     group: Any = self.eks_backend.describe_nodegroup(self._get_param("name"), self._get_param("nodegroupName"))
     group.update_config = self._get_param("updateConfig")
+    if group.launch_template:
+        # These come from the template, and EKS shows none of them.
+        group.disk_size = group.instance_types = group.remote_access = None
     return answer
 
 

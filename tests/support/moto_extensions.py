@@ -1,7 +1,7 @@
 """Operations our stacks call and moto 5.2.5 lacks, written as moto writes its own.
 
-Added: EC2 placement groups and capacity reservations (create, describe, delete or cancel), offerings of Capacity Blocks
-and their purchase, and the life cycle of FSx for Lustre file systems, which moto creates without one. Shapes and error
+Added: EC2 placement groups and capacity reservations (create, describe, delete or cancel), offerings of Capacity
+Blocks, and the life cycle of FSx for Lustre file systems, which moto creates without one. Shapes and error
 codes follow the EC2 and FSx API references.
 """
 
@@ -233,10 +233,9 @@ class CapacityBlockOffering:
 
 
 class CapacityBlockBackend:
-    """Offerings of one region; every request is answered with one, in the first zone."""
+    """Every request is answered with one offering, in the first zone."""
 
-    def __init__(self) -> None:
-        self.capacity_block_offerings: dict[str, CapacityBlockOffering] = {}
+    region_name: str
 
     def describe_capacity_block_offerings(
         self, instance_type: str, instance_count: int, hours: int, start: datetime
@@ -246,10 +245,7 @@ class CapacityBlockBackend:
         days = hours / 24
         if days not in range(1, 15) and days not in range(21, 183, 7):
             raise EC2ClientError("InvalidParameterValue", f"Duration {hours} is not supported.")
-        zone = f"{self.region_name}a"  # type: ignore[attr-defined]
-        offering = CapacityBlockOffering(instance_type, instance_count, hours, start, zone)
-        self.capacity_block_offerings[offering.capacity_block_offering_id] = offering
-        return [offering]
+        return [CapacityBlockOffering(instance_type, instance_count, hours, start, f"{self.region_name}a")]
 
 
 class CapacityBlocks(EC2BaseResponse):
@@ -264,30 +260,6 @@ class CapacityBlocks(EC2BaseResponse):
             start=datetime.fromisoformat(start) if isinstance(start, str) else start or utcnow(),
         )
         return ActionResult({"CapacityBlockOfferings": offerings})
-
-    def purchase_capacity_block(self) -> ActionResult:
-        self.error_on_dryrun()
-        offering = self.ec2_backend.capacity_block_offerings.pop(self._get_param("CapacityBlockOfferingId"), None)
-        if offering is None:
-            raise EC2ClientError("InvalidCapacityBlockOfferingId.NotFound", "The offering does not exist.")
-        reservation = self.ec2_backend.create_capacity_reservation(
-            tags=self._parse_tag_specification("capacity-reservation").get("capacity-reservation", {}),
-            availability_zone=offering.availability_zone,
-            instance_type=offering.instance_type,
-            instance_platform=self._get_param("InstancePlatform"),
-            instance_count=offering.instance_count,
-            tenancy=offering.tenancy,
-            ebs_optimized=True,
-            ephemeral_storage=False,
-            end_date=offering.end_date,
-            end_date_type="limited",
-            instance_match_criteria="targeted",
-            placement_group_arn=None,
-        )
-        reservation.reservation_type = "capacity-block"
-        reservation.start_date = offering.start_date
-        reservation.state = "scheduled"
-        return ActionResult({"CapacityReservation": reservation})
 
 
 _file_system_init = FileSystem.__init__
