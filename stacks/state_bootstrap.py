@@ -1,7 +1,7 @@
 """`llmcluster bootstrap-state`: the document of the bucket that holds the states of all other stacks."""
 
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from cdktf import App, TerraformStack
 
@@ -15,6 +15,7 @@ OWNERS: Final = {"s3": "aws", "azurerm": "azure"}
 """Cloud that holds the states of a backend."""
 
 
+@runtime_checkable
 class StateBuilder(Protocol):
     """A cloud that can build the place of the states."""
 
@@ -38,12 +39,11 @@ def bootstrap_state(spec_path: Path, outdir: Path) -> Path:
             "region for a bucket that a team shares"
         )
     cloud = load_cloud(OWNERS[backend])
-    if not hasattr(cloud, "build_state"):
+    if not isinstance(cloud, StateBuilder):
         raise SpecError(f"{spec_path}: state.backend {backend} has no bootstrap stack; make its storage by hand")
-    builder: StateBuilder = cloud
     with staged(outdir) as stage:
         app = App(outdir=str(stage), stack_traces=False)
-        name = builder.build_state(app, spec).node.id
+        name = cloud.build_state(app, spec).node.id
         app.synth()
         publish(stage, outdir, last="manifest.json")
     return outdir / "stacks" / name

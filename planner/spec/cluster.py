@@ -81,7 +81,9 @@ class Capacity(SpecModel):
         default="auto", description="auto: what runs all the time and gangs of nodes hold reserved capacity"
     )
     block: CapacityBlock | None = Field(
-        default=None, description="AWS: buy all nodes as a Capacity Block, which is the only way to some types"
+        default=None,
+        exclude_if=lambda block: block is None,
+        description="AWS: buy all nodes as a Capacity Block, which is the only way to some types",
     )
 
     @model_validator(mode="after")
