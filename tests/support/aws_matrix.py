@@ -47,11 +47,18 @@ CAPACITIES: Final[tuple[dict[str, Any], ...]] = (
     {"demand": "business-hours", "interruption": "tolerate"},
 )
 BLOCK: Final[dict[str, Any]] = {"block": {"start": "2026-12-10", "days": 14, "reservation_id": "cr-0123456789abcdef0"}}
-NETWORKS: Final[tuple[dict[str, Any], ...]] = ({}, {"cidr": "10.0.0.0/20"}, {"cidr": "172.16.0.0/16"})
+NETWORKS: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"cidr": "10.0.0.0/20", "flow_logs": False},
+    {"cidr": "172.16.0.0/16", "flow_log_days": 30},
+    {"egress": "endpoints-only"},
+)
 STORAGES: Final[tuple[dict[str, Any], ...]] = (
-    {"shared_tib": 2.4},
+    {"shared_tib": 2.4, "lustre": {"backup_days": 7, "metadata_iops": 6000}},
     {"shared_tib": 1.2, "shared_sku": "SCRATCH_2", "scratch": "none"},
-    {"shared_tib": 9.6, "shared_sku": "PERSISTENT_2-500"},
+    {"shared_tib": 9.6, "shared_sku": "PERSISTENT_2-500", "lustre": {"compression": "none"}},
+    {"shared_tib": 1.2, "lustre": {"data_repositories": [{"bucket": "s3://datasets/corpus"}]}},
+    {"shared_tib": 38.4, "lustre": {"efa": True, "metadata_iops": 12000}, "keep_on_destroy": False},
 )
 
 
@@ -61,11 +68,15 @@ def documents() -> Iterator[dict[str, Any]]:
     numbers = itertools.count()
     for (instance_type, region, nodes, workload), orchestrator in itertools.product(FAMILIES, ORCHESTRATORS):
         index = next(numbers)
-        options = catalog.instance_type("aws", instance_type).purchase_options
-        capacities = (
+        kind = catalog.instance_type("aws", instance_type)
+        options = kind.purchase_options
+        capacities = [
             *(CAPACITIES if "on-demand" in options else ()),
-            *((BLOCK,) if "capacity-block" in options else ()),
-        )
+            *([BLOCK] if "capacity-block" in options else ()),
+        ]
+        # The head node of Slurm installs from the Internet, and file servers are reached over EFA where there is EFA.
+        networks = NETWORKS[:-1] if orchestrator == "slurm" else NETWORKS
+        storages = STORAGES if kind.rdma_cards else STORAGES[:-1]
         yield {
             "name": f"m{index:02d}-{instance_type.replace('.', '-')}"[:29].rstrip("-"),
             "model": "Qwen/Qwen2.5-1.5B",
@@ -74,8 +85,9 @@ def documents() -> Iterator[dict[str, Any]]:
             "pin": {"instance_type": instance_type, "nodes": nodes},
             "orchestrator": orchestrator,
             "capacity": capacities[index % len(capacities)],
-            "network": NETWORKS[index % len(NETWORKS)],
-            "storage": STORAGES[(index // 2) % len(STORAGES)],
+            "network": networks[(index // 3 + index % 2) % len(networks)],
+            "storage": storages[(index // 3 + index) % len(storages)],
+            **({"rollout": {"validation_nodes": 1}} if orchestrator == "none" and index % 2 else {}),
         }
 
 
