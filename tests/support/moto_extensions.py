@@ -1,7 +1,7 @@
 """Operations our stacks call and moto 5.2.5 lacks, written as moto writes its own.
 
-Added: EC2 placement groups and capacity reservations (create, describe, delete or cancel), offerings of Capacity
-Blocks, and the life cycle of FSx for Lustre file systems, which moto creates without one. Shapes and error
+Added: EC2 placement groups and capacity reservations (create, describe, modify, delete or cancel), offerings of
+Capacity Blocks, and the life cycle of FSx for Lustre file systems, which moto creates without one. Shapes and error
 codes follow the EC2 and FSx API references.
 """
 
@@ -169,6 +169,12 @@ class CapacityReservationBackend:
         reservations = [cr for cr in self.capacity_reservations.values() if not ids or cr.id in ids]
         return generic_filter(filters, reservations)
 
+    def modify_capacity_reservation(self, reservation_id: str, instance_count: int | None) -> None:
+        reservation = self._get_capacity_reservation(reservation_id)
+        if instance_count is not None:
+            reservation.available_instance_count += instance_count - reservation.total_instance_count
+            reservation.total_instance_count = instance_count
+
     def cancel_capacity_reservation(self, reservation_id: str) -> None:
         # A cancelled reservation stays visible for a while, as in EC2.
         self._get_capacity_reservation(reservation_id).state = "cancelled"
@@ -208,6 +214,13 @@ class CapacityReservations(EC2BaseResponse):
             ids=self._get_param("CapacityReservationIds", []), filters=self._filters_from_querystring()
         )
         return ActionResult({"CapacityReservations": reservations})
+
+    def modify_capacity_reservation(self) -> ActionResult:
+        self.error_on_dryrun()
+        self.ec2_backend.modify_capacity_reservation(
+            self._get_param("CapacityReservationId"), self._get_int_param("InstanceCount", None)
+        )
+        return ActionResult({"Return": True})
 
     def cancel_capacity_reservation(self) -> ActionResult:
         self.error_on_dryrun()
