@@ -31,7 +31,18 @@ def readable_hcl(rendered: str, document: dict[str, Any]) -> str:
     Raises:
         ValueError: the text is not what cdktf renders (a string is not closed on its line).
     """
-    return _layout(_mend_defaults(_mend_strings(rendered, document), document))
+    return _explain(_layout(_mend_defaults(_mend_strings(rendered, document), document)), document)
+
+
+def _explain(hcl: str, document: dict[str, Any]) -> str:
+    """Accepted findings as the comments that checkov reads, first in their resource."""
+    for kind, resources in document.get("resource", {}).items():
+        for name, resource in resources.items():
+            reasons = resource.get("//", {}).get("checkov", {})
+            comments = "".join(f"  # checkov:skip={check}: {reason}\n" for check, reason in sorted(reasons.items()))
+            opening = f'resource "{kind}" "{name}" {{\n'
+            hcl = hcl.replace(opening, opening + comments)
+    return hcl
 
 
 def _mend_strings(rendered: str, document: dict[str, Any]) -> str:

@@ -135,7 +135,7 @@ def test_flow_logs_are_encrypted_and_end(tmp_path: Path) -> None:
     network = synthesize(example_plan(), tmp_path)["network"]["resource"]
     (group,) = network["aws_cloudwatch_log_group"].values()
     (flow_log,) = network["aws_flow_log"].values()
-    assert group["retention_in_days"] == 90
+    assert group["retention_in_days"] == 365
     assert group["kms_key_id"] == "${aws_kms_key.logs.arn}"
     assert flow_log["traffic_type"] == "ALL"
     assert flow_log["vpc_id"] == "${aws_vpc.cluster.id}"

@@ -35,6 +35,7 @@ from cdktf_cdktf_provider_aws.s3_bucket_versioning import (
 from constructs import Construct
 
 from cdk.aws.naming import named
+from cdk.findings import accept
 
 MULTIPART_DAYS: Final = 7
 """When the parts of an upload that nobody finished are removed; they are billed and invisible in listings."""
@@ -67,6 +68,12 @@ class PrivateBucket(Construct):
                 lifecycle={"prevent_destroy": True} if config.protect else None,
             ),
             config.role,
+        )
+        accept(
+            self.bucket,
+            CKV_AWS_18="who read or wrote what is in the data events of the account's CloudTrail, one bucket for all",
+            CKV_AWS_144="a copy in another region doubles the bill; versions protect from mistakes, S3 from lost disks",
+            CKV2_AWS_62="nothing waits for new objects",
         )
         bucket_id = self.bucket.id
         versioning = named(

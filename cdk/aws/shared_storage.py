@@ -19,6 +19,7 @@ from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurity
 from constructs import Construct
 
 from cdk.aws.naming import named
+from cdk.findings import accept
 
 _PolicyT = TypeVar(
     "_PolicyT", FsxDataRepositoryAssociationS3AutoExportPolicy, FsxDataRepositoryAssociationS3AutoImportPolicy
@@ -83,6 +84,7 @@ class SharedFileSystem(Construct):
         super().__init__(scope, construct_id)
         self.servers = self._group("shared", config, "File servers of the shared file system")
         self.clients = self._group("shared_clients", config, "Nodes that mount the shared file system")
+        accept(self.clients, CKV2_AWS_5="its members are the nodes, which another stack starts")
 
         # EFA traffic is no TCP: only rules for everything let it pass, and only those that name a group.
         ports = () if config.efa else LUSTRE_PORTS

@@ -62,7 +62,7 @@ class Network(SpecModel):
         default="nat", description="endpoints-only: no way to the Internet, private endpoints of the services in use"
     )
     flow_logs: bool = Field(default=True, description="AWS: records of the network's traffic, kept for flow_log_days")
-    flow_log_days: int = Field(default=90, description="Days that flow logs are kept")
+    flow_log_days: int = Field(default=365, description="Days that flow logs are kept")
 
     @model_validator(mode="after")
     def _one_network(self) -> "Network":

@@ -1,12 +1,16 @@
 """AWS clusters of the test suite, and their synthesized documents."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from planner.plan import Plan, Purchase, SharedStorage
 from provider_catalog.catalog import Catalog
 from tests.support.plans import example_plan
+
+if TYPE_CHECKING:
+    from stacks.clouds import BuiltStack
 
 ROLES: Final = ("network", "storage", "compute")
 
@@ -100,8 +104,17 @@ ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
 Documents = dict[str, dict[str, Any]]
 
 
-def synthesize(plan: Plan, folder: Path, *, protect_data: bool = True) -> Documents:
-    """The documents of a plan's stacks by role, written as Terraform finds them below `folder`/cdktf.out/stacks."""
+def synthesize(
+    plan: Plan,
+    folder: Path,
+    *,
+    protect_data: bool = True,
+    then: "Callable[[Plan, tuple[BuiltStack, ...]], None] | None" = None,
+) -> Documents:
+    """The documents of a plan's stacks by role, written as Terraform finds them below `folder`/cdktf.out/stacks.
+
+    `then` may change the stacks before they are written.
+    """
     from cdk.providers import use_bundled_node
 
     use_bundled_node()
@@ -112,6 +125,8 @@ def synthesize(plan: Plan, folder: Path, *, protect_data: bool = True) -> Docume
     folder.mkdir(parents=True, exist_ok=True)
     app = App(outdir=str(folder / "cdktf.out"))
     built = AwsCluster(protect_data=protect_data).build(app, plan, Catalog.load())
+    if then is not None:
+        then(plan, built)
     app.synth()
     (folder / "state").mkdir(exist_ok=True)
     documents: Documents = {}
