@@ -119,6 +119,8 @@ class SharedFileSystem(Construct):
             "shared",
         )
 
+        if not config.persistent:
+            accept(self.file_system, CKV_AWS_190="scratch file systems take no key of the customer")
         self.repositories = [
             self._repository(number, repository) for number, repository in enumerate(config.repositories)
         ]
