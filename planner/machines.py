@@ -10,6 +10,7 @@ from planner.lustre_lines import no_efa_client
 from planner.network_lines import check_network
 from planner.plan import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
+from planner.watch_lines import check_watch
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.hardware import InstanceType, NodeTopology
@@ -77,6 +78,7 @@ def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
         )
     for provider in able:
         check_network(spec, catalog.provider_defaults(provider))
+        check_watch(spec, catalog.provider_defaults(provider))
     return able
 
 

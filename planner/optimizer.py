@@ -18,6 +18,7 @@ from planner.refinement import is_wanted, refine
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.training import TrainingEngine
+from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.defaults import OrchestratorDefaults
@@ -181,7 +182,8 @@ def _extra_lines(
     if machine.provider == OWN:
         return ()
     network = network_lines(spec, catalog.provider_defaults(machine.provider), nodes)
-    return (*network, *lustre_lines(spec.storage.lustre, storage))
+    watched = watch_lines(spec, nodes, nodes * machine.node.gpus, shared_storage=storage is not None)
+    return (*network, *lustre_lines(spec.storage.lustre, storage), *watched)
 
 
 def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:

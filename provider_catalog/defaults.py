@@ -61,6 +61,8 @@ class ProviderDefaults(Fact):
     """Empty where a network without a way to the Internet is not built."""
     flow_logs: bool = False
     """Whether records of the network's traffic are kept."""
+    observability: bool = False
+    """Whether alarms and metrics are built."""
     source: str
     as_of: str
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from planner.plan import Plan, Purchase
 from stacks.imports import take_over
@@ -60,6 +61,13 @@ def remains(aws: MotoServer) -> dict[str, list[str]]:
         "roles": [r["RoleName"] for r in client(aws, "iam").list_roles()["Roles"]],
         "log groups": [g["logGroupName"] for g in client(aws, "logs").describe_log_groups()["logGroups"]],
         "parameters": [p["Name"] for p in client(aws, "ssm").describe_parameters()["Parameters"]],
+        "topics": [t["TopicArn"] for t in client(aws, "sns").list_topics()["Topics"]],
+        "alarms": [a["AlarmName"] for a in client(aws, "cloudwatch").describe_alarms()["MetricAlarms"]],
+        "workspaces": [w["alias"] for w in client(aws, "amp").list_workspaces()["workspaces"]],
+        "budgets": [
+            b["BudgetName"]
+            for b in client(aws, "budgets").describe_budgets(AccountId="123456789012").get("Budgets", [])
+        ],
         "aliases": [
             a["AliasName"]
             for a in client(aws, "kms").list_aliases()["Aliases"]
@@ -67,6 +75,14 @@ def remains(aws: MotoServer) -> dict[str, list[str]]:
         ],
     }
     return {kind: things for kind, things in found.items() if things}
+
+
+def allow_plain_http(aws: MotoServer, bucket: str) -> None:
+    """The local server speaks no TLS, without which the policy of our buckets lets nobody read or write."""
+    s3 = client(aws, "s3")
+    with pytest.raises(ClientError, match="403"):
+        s3.head_object(Bucket=bucket, Key="anything")
+    s3.delete_bucket_policy(Bucket=bucket)
 
 
 def prepare(tf: Terraform, aws: MotoServer, folder: Path) -> None:
@@ -103,7 +119,11 @@ def plan_of(nodes: int) -> Plan:
     return example_plan(
         nodes=nodes,
         purchase=Purchase(reserved_nodes=1, on_demand_nodes=nodes - 1),
-        spec={"rollout": {"validation_nodes": 2}, "storage": {"keep_on_destroy": False}},
+        spec={
+            "rollout": {"validation_nodes": 2},
+            "storage": {"keep_on_destroy": False},
+            "observability": {"notify": ["ops@example.com"], "metrics": True},
+        },
     )
 
 
@@ -158,6 +178,7 @@ def test_states_live_in_the_bucket_that_was_made_for_them(
     tf.apply(states)
     assert tf.changes(states) == {}
 
+    allow_plain_http(account, "acme-states")
     plan = example_plan(spec={"state": {"backend": "s3", "bucket": "acme-states", "region": "us-east-1"}})
     synthesize(plan, tmp_path)
     folder = stack_folder(tmp_path, plan, "network")
@@ -188,4 +209,5 @@ def test_a_bucket_that_exists_is_taken_over_with_what_is_in_it(
     assert "aws_s3_bucket.checkpoints" in tf.state(storage)
     assert tf.changes(storage) == {}
     assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == ["acme-checkpoints"]
+    allow_plain_http(account, "acme-checkpoints")
     assert s3.get_object(Bucket="acme-checkpoints", Key="step-1000")["Body"].read() == b"weights"

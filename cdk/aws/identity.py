@@ -26,6 +26,10 @@ class IdentityConfig:
     region: str
     checkpoint_bucket_arn: str
     kms_key_arn: str
+    metric_namespace: str | None = None
+    """Where nodes publish counts of errors; None: they publish none."""
+    prometheus_workspace_arn: str | None = None
+    """Where nodes send metrics; None: they send none."""
 
 
 def bound_roles(scope: Construct, policy_arn: str) -> None:
@@ -67,6 +71,11 @@ class NodeIdentity(Construct):
             ),
             "checkpoints",
         )
+        if statements := _metric_statements(config):
+            policy = named(DataAwsIamPolicyDocument(self, "metrics", statement=statements), "metrics")
+            named(
+                IamRolePolicy(self, "metrics_policy", name="metrics", role=self.role.id, policy=policy.json), "metrics"
+            )
         self.instance_profile = named(
             IamInstanceProfile(self, "profile", name=self.role.name, role=self.role.name), "node"
         )
@@ -89,6 +98,31 @@ class NodeIdentity(Construct):
             ),
             "ec2_assumes_node",
         )
+
+
+def _metric_statements(config: IdentityConfig) -> list[DataAwsIamPolicyDocumentStatement]:
+    statements = []
+    if config.metric_namespace:
+        statements.append(
+            DataAwsIamPolicyDocumentStatement(
+                sid="PublishCountsOfErrors",
+                actions=["cloudwatch:PutMetricData"],
+                # CloudWatch metrics have no ARN (Service Authorization Reference): the condition bounds the namespace.
+                resources=["*"],
+                condition=[
+                    DataAwsIamPolicyDocumentStatementCondition(
+                        test="StringEquals", variable="cloudwatch:namespace", values=[config.metric_namespace]
+                    )
+                ],
+            )
+        )
+    if config.prometheus_workspace_arn:
+        statements.append(
+            DataAwsIamPolicyDocumentStatement(
+                sid="SendMetrics", actions=["aps:RemoteWrite"], resources=[config.prometheus_workspace_arn]
+            )
+        )
+    return statements
 
 
 def checkpoint_access(scope: Construct, config: IdentityConfig) -> DataAwsIamPolicyDocument:

@@ -1,5 +1,6 @@
 """Nodes without an orchestrator: for every kind of purchase a launch template and an Auto Scaling group."""
 
+import gzip
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,6 +29,7 @@ from cdk.aws.phases import running_nodes
 
 USER_DATA_LIMIT_BYTES: Final = 16 * 1024
 """Before it is encoded (EC2 user guide, "Run commands when you launch an EC2 instance with user data input")."""
+COMPRESSED_MARGIN_BYTES: Final = 1024
 BOOT_SECONDS: Final = 900
 """Until the health of a node counts: GPU instances with terabytes of memory take minutes to start."""
 NOTICE_SECONDS: Final = 120
@@ -45,19 +47,24 @@ class NodeConfig:
 
 
 def encoded_user_data(scope: Construct, text: str) -> str:
-    """Base64 of `text`, which stands in the HCL as `local.user_data`, readable.
+    """Base64 of `text`, which stands in the HCL as `local.user_data`, readable; compressed where it must be.
 
     A local and not an argument of the function: cdktf strips the braces of references within string arguments.
+    cloud-init unpacks what is compressed (cloud-init documentation, "User-data formats", Gzip compressed content).
 
     Raises:
         ValueError: `text` is longer than EC2 takes.
     """
-    size_bytes = len(text.encode())
+    local = TerraformLocal(scope, "user_data", text).as_string
+    if len(text.encode()) <= USER_DATA_LIMIT_BYTES:
+        return Fn.base64encode(local)
+    # Addresses that Terraform fills in later are a little longer than the references that stand for them.
+    size_bytes = len(gzip.compress(text.encode(), mtime=0)) + COMPRESSED_MARGIN_BYTES
     if size_bytes > USER_DATA_LIMIT_BYTES:
         raise ValueError(
-            f"user data has {size_bytes} bytes, and EC2 takes {USER_DATA_LIMIT_BYTES}: shorten the scripts"
+            f"user data has {size_bytes} bytes compressed, and EC2 takes {USER_DATA_LIMIT_BYTES}: shorten the scripts"
         )
-    return Fn.base64encode(TerraformLocal(scope, "user_data", text).as_string)
+    return Fn.base64gzip(local)
 
 
 class NodeGroup(Construct):

@@ -10,6 +10,8 @@ from typing import Final, Literal
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cdk.bootstrap.metrics import CONTAINERS, Metrics
+
 READY_MARKER: Final = "/run/llmcluster/ready"
 """Exists only while every step of the bootstrap has succeeded since the last boot."""
 
@@ -54,6 +56,14 @@ class BurnIn:
 
 
 @dataclass(frozen=True)
+class Health:
+    """Errors that a node counts and publishes once a minute."""
+
+    publish_command: str
+    """Shell command that takes `--metric-data` as the AWS command line does."""
+
+
+@dataclass(frozen=True)
 class NodeBootstrap:
     """What one node needs. Every node of a cluster gets the same."""
 
@@ -69,6 +79,8 @@ class NodeBootstrap:
     environment: Mapping[str, str] = field(default_factory=dict)
     """NCCL and libfabric variables, for login shells and for user services."""
     burn_in: BurnIn | None = None
+    health: Health | None = None
+    metrics: Metrics | None = None
     scratch_dir: str = "/scratch"
     interruptible: bool = False
     """Whether the cloud may take the node away at short notice; programs in /etc/llmcluster/interruption.d then run."""
@@ -99,8 +111,9 @@ _Dumper.add_representer(
 def cloud_init(config: NodeBootstrap) -> str:
     """The user data of a node: `#cloud-config`, the same bytes for the same configuration.
 
-    Nothing in it but `config.lustre.source` may hold what Terraform would interpolate: shell scripts are written
-    without braces after a dollar sign. Write it into a resource argument as it is.
+    Nothing in it but `config.lustre.source` and `config.metrics.remote_write_url` may hold what Terraform would
+    interpolate: shell scripts are written without braces after a dollar sign. Write it into a resource argument as it
+    is.
 
     Raises:
         ValueError: the configuration contradicts itself, or a value holds text that Terraform would interpret.
@@ -146,14 +159,23 @@ def _files(config: NodeBootstrap) -> Iterator[_File]:
     if config.interruptible:
         yield _File(f"{_BIN}/llmcluster-interruption", _render("interruption.sh.j2", config), "0755")
         yield _File(f"{_UNITS}/{INTERRUPTION_UNIT}", _render("interruption.service.j2", config))
+    if config.health:
+        yield _File(f"{_BIN}/llmcluster-health", _render("health.sh.j2", config), "0755")
+        yield _File(f"{_UNITS}/llmcluster-health.service", _render("health.service.j2", config))
+        yield _File(f"{_UNITS}/llmcluster-health.timer", _render("health.timer.j2", config))
+    if config.metrics:
+        yield _File("/etc/llmcluster/prometheus.yml", _render("prometheus.yml.j2", config))
+        for container in CONTAINERS:
+            unit = _environment().get_template("container.service.j2").render(node=config, container=container)
+            yield _File(f"{_UNITS}/llmcluster-{container.name}.service", unit)
     yield _File(f"{_UNITS}/llmcluster-ready.service", _render("ready.service.j2", config))
     yield _File(f"{_UNITS}/llmcluster-ready.target", _render("ready.target.j2", config))
 
 
 def _unit_names(files: list[_File]) -> Iterator[str]:
-    # Services are pulled in by what requires them; the boot wants the target, and the watch that nobody waits for.
-    names = (file.path.removeprefix(f"{_UNITS}/") for file in files if file.path.startswith(_UNITS))
-    return (name for name in names if name.endswith(".target") or name == INTERRUPTION_UNIT)
+    # Services are pulled in by what requires them; the boot wants the target, and what nobody waits for.
+    units = (file for file in files if file.path.startswith(_UNITS) and "[Install]" in file.content)
+    return (file.path.removeprefix(f"{_UNITS}/") for file in units)
 
 
 @cache

@@ -16,6 +16,7 @@ from planner.spec.cluster import (
 )
 from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
+from planner.spec.observability import Observability
 from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
 from planner.spec.rollout import Rollout
@@ -46,6 +47,7 @@ __all__ = [
     "Lustre",
     "Network",
     "NominalModel",
+    "Observability",
     "Optimizer",
     "Orchestrator",
     "Pin",
@@ -94,6 +96,7 @@ class ClusterSpec(SpecModel):
     network: Network = Network()
     security: Security = Security()
     rollout: Rollout = Rollout()
+    observability: Observability = Observability()
     imports: dict[str, str] = Field(
         default_factory=dict,
         description=(

@@ -4,6 +4,7 @@ from typing import Final
 
 from cdktf import TerraformStack, TerraformVariable
 
+from cdk.aws.alarms import metric_namespace
 from cdk.aws.identity import IdentityConfig, NodeIdentity
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig
@@ -14,7 +15,9 @@ from cdk.bootstrap import BurnIn, LustreMount, NodeBootstrap, cloud_init
 from planner.plan import Plan
 from provider_catalog.hardware import InstanceType
 from stacks.aws.base import add_outputs, tags
+from stacks.aws.dashboard import grafana_dashboard
 from stacks.aws.groundwork import Groundwork, Nodes, block_switch
+from stacks.aws.watch import health, metrics
 
 IMAGE_PARAMETER: Final = (
     "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
@@ -60,6 +63,8 @@ def bare_nodes(
         gpus=instance_type.gpus,
         environment=_fabric_environment(instance_type),
         burn_in=_burn_in(stack, plan, instance_type),
+        health=health(plan),
+        metrics=metrics(plan, ground),
         interruptible="spot" in ground.nodes,
     )
     identity = NodeIdentity(
@@ -70,6 +75,8 @@ def bare_nodes(
             region=choice.region,
             checkpoint_bucket_arn=storage.get_string("checkpoint_bucket_arn"),
             kms_key_arn=storage.get_string("kms_key_arn"),
+            metric_namespace=metric_namespace(plan.name) if bootstrap.health else None,
+            prometheus_workspace_arn=storage.get_string("prometheus_workspace_arn") if bootstrap.metrics else None,
         ),
     )
     config = NodeConfig(
@@ -123,7 +130,8 @@ def bare_nodes(
             # A reservation is billed from the day it stands, with or without instances in it.
             **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
             **({"root_disk": address(next(iter(groups.values())).launch_template)} if groups else {}),
-        }
+        },
+        {"grafana-dashboard.json": grafana_dashboard(plan.name)} if bootstrap.metrics else {},
     )
 
 

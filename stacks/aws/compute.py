@@ -15,6 +15,7 @@ from stacks.aws.base import add_outputs, new_stack
 from stacks.aws.groundwork import Groundwork, Nodes, lay
 from stacks.aws.kubernetes import kubernetes_nodes
 from stacks.aws.slurm import slurm_nodes
+from stacks.aws.watch import watch
 from stacks.clouds import BuiltStack
 
 Builder = Callable[[TerraformStack, Plan, InstanceType, tuple[Interface, ...], Groundwork], Nodes]
@@ -41,4 +42,4 @@ def compute_stack(
     ground = lay(stack, plan, orchestrator, network_stack, storage_stack)
     nodes = BUILDERS[plan.spec.orchestrator](stack, plan, instance_type, node_interfaces, ground)
     add_outputs(stack, {"node_security_group_id": (ground.security.group.id, "Security group of the nodes")})
-    return BuiltStack("compute", stack, nodes.addresses, nodes.files)
+    return BuiltStack("compute", stack, nodes.addresses | watch(stack, plan, ground), nodes.files)

@@ -7,6 +7,7 @@ from cdktf import App, TerraformStack
 from cdk.aws.buckets import BucketConfig, PrivateBucket
 from cdk.aws.encryption import EncryptionKey
 from cdk.aws.kubernetes import control_plane_logs
+from cdk.aws.metrics import prometheus_workspace
 from cdk.aws.naming import address
 from cdk.aws.shared_storage import LustreConfig, RepositoryConfig, SharedFileSystem
 from planner.plan import Plan
@@ -77,6 +78,13 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
             noncurrent_days=CHECKPOINT_DAYS,
         ),
     )
+    if plan.spec.observability.metrics:
+        workspace = prometheus_workspace(stack, plan.name, encryption.key.arn)
+        addresses["prometheus"] = address(workspace)
+        outputs |= {
+            "prometheus_endpoint": (workspace.prometheus_endpoint, "Prometheus workspace, for queries and writes"),
+            "prometheus_workspace_arn": (workspace.arn, "ARN of the Prometheus workspace"),
+        }
     addresses["checkpoint_storage"] = address(checkpoints.bucket)
     add_outputs(
         stack,

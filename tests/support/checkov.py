@@ -33,8 +33,14 @@ CLUSTERS: Final[Mapping[str, Plan]] = {
         spec={
             "network": {"egress": "endpoints-only"},
             "rollout": {"validation_nodes": 2},
+            "observability": {"notify": ["ops@example.com"]},
             "storage": {"lustre": {"efa": True, "backup_days": 7, "metadata_iops": 12_000}},
         },
+    ),
+    "watched": example_plan(
+        nodes=2,
+        purchase=Purchase(spot_nodes=2),
+        spec={"observability": {"notify": ["ops@example.com"], "metrics": True}},
     ),
     "own": example_plan(
         instance_type="g6.xlarge",

@@ -43,7 +43,7 @@ class MotoServer:
     def reset(self) -> None:
         """Forget everything created so far, as in a new account."""
         request = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")  # noqa: S310
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+        urllib.request.urlopen(request, timeout=120).close()  # noqa: S310
 
     @staticmethod
     def write_override(folder: Path) -> None:
