@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
 from stacks.planning import PlannedSpec
@@ -18,6 +20,15 @@ def test_every_accepted_finding_has_a_reason(tmp_path: Path) -> None:
         for (_, resource, check), reason in reasons.items():
             assert re.fullmatch(r"CKV2?_AWS_\d+", check), resource
             assert len(reason.split()) >= 4, (resource, check)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_hcl_defines_nothing_twice_as_json_cannot_either(cluster: str, tmp_path: Path) -> None:
+    planned = [PlannedSpec(Path("example.yaml"), CLUSTERS[cluster], locked=False)]
+    write_stacks(planned, Catalog.load(), tmp_path / "cdktf.out", tmp_path / "hcl.out")
+    for document in (tmp_path / "hcl.out").glob("stacks/*/cdk.tf"):
+        defined = re.findall(r'^(?:resource|data) "\w+" "\w+"', document.read_text(), re.MULTILINE)
+        assert len(defined) == len(set(defined)), document.parent.name
 
 
 def test_hcl_carries_the_reasons_where_checkov_reads_them(tmp_path: Path) -> None:

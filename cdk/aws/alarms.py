@@ -14,7 +14,6 @@ from cdktf_cdktf_provider_aws.budgets_budget import (
 from cdktf_cdktf_provider_aws.cloudwatch_event_rule import CloudwatchEventRule
 from cdktf_cdktf_provider_aws.cloudwatch_event_target import CloudwatchEventTarget
 from cdktf_cdktf_provider_aws.cloudwatch_metric_alarm import CloudwatchMetricAlarm
-from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
@@ -26,6 +25,7 @@ from cdktf_cdktf_provider_aws.sns_topic_policy import SnsTopicPolicy
 from cdktf_cdktf_provider_aws.sns_topic_subscription import SnsTopicSubscription
 from constructs import Construct
 
+from cdk.aws.account import account_id
 from cdk.aws.encryption import rotated_key
 from cdk.aws.naming import named
 
@@ -66,7 +66,7 @@ class Alarms(Construct):
     def __init__(self, scope: Construct, construct_id: str, config: AlarmConfig) -> None:
         super().__init__(scope, construct_id)
         self._config = config
-        account_id = named(DataAwsCallerIdentity(self, "account"), "current").account_id
+        account = account_id(self)
         self.key = rotated_key(
             Construct(self, "encryption"),
             "alarms",
@@ -74,7 +74,7 @@ class Alarms(Construct):
             description=f"Alarms of cluster {config.name}",
             # SNS guide, "Enabling compatibility between event sources from AWS services and encrypted topics".
             statements=[
-                _published(["kms:Decrypt", "kms:GenerateDataKey*"], "PublishersUseKey", "*", account_id),
+                _published(["kms:Decrypt", "kms:GenerateDataKey*"], "PublishersUseKey", "*", account),
             ],
         )
         self.topic = named(
@@ -84,7 +84,7 @@ class Alarms(Construct):
             DataAwsIamPolicyDocument(
                 self,
                 "topic_policy",
-                statement=[_published(["sns:Publish"], "AlarmsArePublished", self.topic.arn, account_id)],
+                statement=[_published(["sns:Publish"], "AlarmsArePublished", self.topic.arn, account)],
             ),
             "publish_alarms",
         )
@@ -199,7 +199,7 @@ class Alarms(Construct):
         )
 
 
-def _published(actions: Sequence[str], sid: str, resource: str, account_id: str) -> DataAwsIamPolicyDocumentStatement:
+def _published(actions: Sequence[str], sid: str, resource: str, account: str) -> DataAwsIamPolicyDocumentStatement:
     return DataAwsIamPolicyDocumentStatement(
         sid=sid,
         actions=list(actions),
@@ -207,7 +207,7 @@ def _published(actions: Sequence[str], sid: str, resource: str, account_id: str)
         principals=[DataAwsIamPolicyDocumentStatementPrincipals(type="Service", identifiers=list(PUBLISHERS))],
         condition=[
             DataAwsIamPolicyDocumentStatementCondition(
-                test="StringEquals", variable="aws:SourceAccount", values=[account_id]
+                test="StringEquals", variable="aws:SourceAccount", values=[account]
             )
         ],
     )

@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 
-from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
     DataAwsIamPolicyDocumentStatementCondition,
     DataAwsIamPolicyDocumentStatementPrincipals,
 )
-from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.data_aws_region import DataAwsRegion
 from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
+from cdk.aws.account import account_id, partition
 from cdk.aws.naming import named
 
 AUTO_SCALING_ROLE = "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
@@ -40,8 +39,6 @@ def rotated_key(
         statements: Who may use it beside them.
         protect: Whether Terraform refuses to destroy it.
     """
-    account_id = named(DataAwsCallerIdentity(scope, "account"), "current").account_id
-    partition = named(DataAwsPartition(scope, "partition"), "current").partition
     policy = named(
         DataAwsIamPolicyDocument(
             scope,
@@ -52,7 +49,7 @@ def rotated_key(
                     sid="AccountAdministersKey",
                     actions=["kms:*"],
                     resources=["*"],
-                    principals=_aws_principal(f"arn:{partition}:iam::{account_id}:root"),
+                    principals=_aws_principal(f"arn:{partition(scope)}:iam::{account_id(scope)}:root"),
                 ),
                 *statements,
             ],
@@ -87,9 +84,7 @@ class EncryptionKey(Construct):
         self, scope: Construct, construct_id: str, *, name: str, protect: bool, log_groups: Sequence[str] = ()
     ) -> None:
         super().__init__(scope, construct_id)
-        self.account = named(DataAwsCallerIdentity(self, "account"), "current")
-        self.partition = named(DataAwsPartition(self, "partition"), "current")
-        account_arn = f"arn:{self.partition.partition}:iam::{self.account.account_id}"
+        account_arn = f"arn:{partition(self)}:iam::{account_id(self)}"
         administrators = _aws_principal(f"{account_arn}:root")
         auto_scaling = _aws_principal(f"{account_arn}:{AUTO_SCALING_ROLE}")
         policy = named(
@@ -149,7 +144,7 @@ class EncryptionKey(Construct):
         if not log_groups:
             return []
         region = named(DataAwsRegion(self, "region"), "current").name
-        prefix = f"arn:{self.partition.partition}:logs:{region}:{self.account.account_id}:log-group"
+        prefix = f"arn:{partition(self)}:logs:{region}:{account_id(self)}:log-group"
         return [
             DataAwsIamPolicyDocumentStatement(
                 sid="LogsUseKey",

@@ -4,20 +4,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
-from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
     DataAwsIamPolicyDocumentStatementCondition,
     DataAwsIamPolicyDocumentStatementPrincipals,
 )
-from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.flow_log import FlowLog
 from cdktf_cdktf_provider_aws.iam_role import IamRole
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
+from cdk.aws.account import account_id, partition
 from cdk.aws.encryption import rotated_key
 from cdk.aws.naming import named
 
@@ -44,10 +43,9 @@ class NetworkFlowLog(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, config: FlowLogConfig) -> None:
         super().__init__(scope, construct_id)
-        account_id = named(DataAwsCallerIdentity(self, "account"), "current").account_id
-        partition = named(DataAwsPartition(self, "partition"), "current").partition
+        account = account_id(self)
         group_name = f"/llmcluster/{config.name}/flow-logs"
-        group_arn = f"arn:{partition}:logs:{config.region}:{account_id}:log-group:{group_name}"
+        group_arn = f"arn:{partition(self)}:logs:{config.region}:{account}:log-group:{group_name}"
 
         self.key = self._key(config, group_arn)
         self.log_group = named(
@@ -62,7 +60,7 @@ class NetworkFlowLog(Construct):
                 "role",
                 name=f"{config.name}-flow-logs-{config.region}",
                 description=f"Flow logs of cluster {config.name}",
-                assume_role_policy=self._service_assumes(account_id).json,
+                assume_role_policy=self._service_assumes(account).json,
             ),
             "flow_logs",
         )
@@ -117,7 +115,7 @@ class NetworkFlowLog(Construct):
             ],
         )
 
-    def _service_assumes(self, account_id: str) -> DataAwsIamPolicyDocument:
+    def _service_assumes(self, account: str) -> DataAwsIamPolicyDocument:
         return named(
             DataAwsIamPolicyDocument(
                 self,
@@ -133,7 +131,7 @@ class NetworkFlowLog(Construct):
                         # Not on behalf of somebody else's account (the confused deputy of the IAM user guide).
                         condition=[
                             DataAwsIamPolicyDocumentStatementCondition(
-                                test="StringEquals", variable="aws:SourceAccount", values=[account_id]
+                                test="StringEquals", variable="aws:SourceAccount", values=[account]
                             )
                         ],
                     )

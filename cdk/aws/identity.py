@@ -8,13 +8,13 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocumentStatementCondition,
     DataAwsIamPolicyDocumentStatementPrincipals,
 )
-from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.iam_instance_profile import IamInstanceProfile
 from cdktf_cdktf_provider_aws.iam_role import IamRole
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
 from constructs import Construct
 
+from cdk.aws.account import partition
 from cdk.aws.naming import named
 
 
@@ -44,7 +44,6 @@ class NodeIdentity(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, config: IdentityConfig) -> None:
         super().__init__(scope, construct_id)
-        partition = named(DataAwsPartition(self, "partition"), "current")
         self.role = named(
             IamRole(
                 self,
@@ -61,7 +60,7 @@ class NodeIdentity(Construct):
                 self,
                 "session_manager",
                 role=self.role.name,
-                policy_arn=f"arn:{partition.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
+                policy_arn=f"arn:{partition(self)}:iam::aws:policy/AmazonSSMManagedInstanceCore",
             ),
             "session_manager",
         )

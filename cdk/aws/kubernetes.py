@@ -9,7 +9,6 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
 )
-from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.eks_access_entry import EksAccessEntry
 from cdktf_cdktf_provider_aws.eks_access_policy_association import (
     EksAccessPolicyAssociation,
@@ -26,6 +25,7 @@ from cdktf_cdktf_provider_aws.eks_cluster import (
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from constructs import Construct
 
+from cdk.aws.account import partition
 from cdk.aws.naming import named
 from cdk.aws.roles import service_role
 
@@ -59,14 +59,14 @@ class ControlPlane(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, config: ControlPlaneConfig) -> None:
         super().__init__(scope, construct_id)
-        self.partition = named(DataAwsPartition(self, "partition"), "current")
+        self.partition = partition(self)
         role = service_role(
             self,
             "cluster",
             name=f"{config.name}-cluster-{config.region}",
             description=f"Control plane of cluster {config.name}",
             service="eks.amazonaws.com",
-            partition=self.partition.partition,
+            partition=self.partition,
             managed_policies={"cluster": "AmazonEKSClusterPolicy"},
         )
         secrets = named(
@@ -135,9 +135,7 @@ class ControlPlane(Construct):
                 f"administrator_{index}_policy",
                 cluster_name=self.cluster.name,
                 principal_arn=entry.principal_arn,
-                policy_arn=(
-                    f"arn:{self.partition.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
-                ),
+                policy_arn=(f"arn:{self.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"),
                 access_scope=EksAccessPolicyAssociationAccessScope(type="cluster"),
             ),
             f"administrator_{index}",

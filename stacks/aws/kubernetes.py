@@ -54,9 +54,9 @@ def kubernetes_nodes(
         region=choice.region,
         cluster_name=cluster.name,
         lustre=choice.shared_storage is not None,
-        partition=control_plane.partition.partition,
+        partition=control_plane.partition,
     )
-    partition = control_plane.partition.partition
+    partition = control_plane.partition
     network_addons = NetworkAddons(stack, "network_addons", addons)
     node_role = service_role(
         stack,

@@ -3,9 +3,9 @@
 from typing import Final
 
 from cdktf import DefaultTokenResolver, StringConcat, TerraformLocal, TerraformStack, Tokenization
-from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.iam_policy import IamPolicy
 
+from cdk.aws.account import partition
 from cdk.aws.identity import IdentityConfig, checkpoint_access
 from cdk.aws.interfaces import Interface
 from cdk.aws.naming import named
@@ -35,7 +35,6 @@ def slurm_nodes(
     choice, storage, service = plan.choice, ground.storage, ground.orchestrator
     if service.service_instance_type is None:
         raise SpecError("orchestrator: the catalog names no instance type for the head node of slurm")
-    partition = named(DataAwsPartition(stack, "partition"), "current").partition
     access = checkpoint_access(
         stack,
         IdentityConfig(
@@ -69,7 +68,7 @@ def slurm_nodes(
             subnet_id=ground.network.get_string("compute_subnet_id"),
             node_security_group_ids=[ground.security.group.id, *ground.client_security_group_ids],
             head_node_security_group_ids=[ground.security.group.id, *ground.client_security_group_ids],
-            policy_arns=[f"arn:{partition}:iam::aws:policy/AmazonSSMManagedInstanceCore", policy.arn],
+            policy_arns=[f"arn:{partition(stack)}:iam::aws:policy/AmazonSSMManagedInstanceCore", policy.arn],
             file_system_id=storage.get_string("shared_file_system_id") if choice.shared_storage else None,
             queues=[
                 Queue(

@@ -4,6 +4,7 @@ from typing import Final
 
 from cdktf import App, TerraformStack
 
+from cdk.aws.account import account_id
 from cdk.aws.buckets import BucketConfig, PrivateBucket
 from cdk.aws.encryption import EncryptionKey
 from cdk.aws.kubernetes import control_plane_logs
@@ -72,7 +73,7 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
             role="checkpoints",
             # 29 + 6 + 12 + 1 + 14 characters at most: names of buckets end at 63.
             bucket=plan.spec.imports.get("storage.aws_s3_bucket.checkpoints")
-            or f"{plan.name}-ckpt-{encryption.account.account_id}-{plan.choice.region}",
+            or f"{plan.name}-ckpt-{account_id(stack)}-{plan.choice.region}",
             kms_key_arn=encryption.key.arn,
             protect=protect_data,
             noncurrent_days=CHECKPOINT_DAYS,
