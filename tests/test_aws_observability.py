@@ -189,6 +189,13 @@ def test_new_errors_are_published_once(tmp_path: Path) -> None:
     assert all("--namespace llmcluster/example --metric-data MetricName=GpuXidErrors" in call for call in calls)
 
 
+def test_user_data_is_compressed_only_where_ec2_would_not_take_it(watched: Documents, tmp_path: Path) -> None:
+    (long,) = compute(watched)["aws_launch_template"].values()
+    assert long["user_data"] == "${base64gzip(local.user_data)}"
+    (plain,) = compute(synthesize(example_plan(), tmp_path))["aws_launch_template"].values()
+    assert plain["user_data"] == "${base64encode(local.user_data)}"
+
+
 # Dashboard
 
 
