@@ -56,14 +56,19 @@ def network_lines(spec: ClusterSpec, defaults: ProviderDefaults, nodes: int) -> 
                 endpoints, "hour",
             ),
             ServiceLine(
-                "data through private endpoints", "interface_endpoint_data", "network", "interface_endpoint_gb",
-                nodes * NAT_GB_PER_NODE_MONTH, "GB-month",
+                "data through private endpoints, an estimate", "interface_endpoint_data", "network",
+                "interface_endpoint_gb", nodes * NAT_GB_PER_NODE_MONTH, "GB-month",
             ),
         ]  # fmt: skip
     if spec.network.flow_logs and spec.network.vpc_id is None and defaults.flow_logs:
         lines += [
             ServiceLine(
-                "flow logs", "flow_logs", "network", "flow_log_gb", nodes * FLOW_LOG_GB_PER_NODE_MONTH, "GB-month"
+                "flow logs, an estimate",
+                "flow_logs",
+                "network",
+                "flow_log_gb",
+                nodes * FLOW_LOG_GB_PER_NODE_MONTH,
+                "GB-month",
             ),
             ServiceLine("encryption key of flow logs", "log_key", "network", "encryption_key_month", 1, "key-month"),
         ]
