@@ -67,7 +67,7 @@ class ControlPlane(Construct):
             description=f"Control plane of cluster {config.name}",
             service="eks.amazonaws.com",
             partition=self.partition,
-            managed_policies={"cluster": "AmazonEKSClusterPolicy"},
+            managed_policies={"policy": "AmazonEKSClusterPolicy"},
         )
         secrets = named(
             IamRolePolicy(self, "secrets", name="secrets", role=role.role.id, policy=self._secrets(config).json),

@@ -23,6 +23,10 @@ ADDRESSES_OF_PODS: Final = 32
 """Of a Kubernetes node: a prefix of 16 in use and one held ready (VPC CNI, WARM_PREFIX_TARGET=1). GPU nodes run few
 pods."""
 
+CONTROL_PLANE_ADDRESSES: Final = 4
+"""EKS places two to four interfaces in the subnets of a cluster (EKS user guide, "View Amazon EKS networking
+requirements for VPC and subnets")."""
+
 ZONE_ID: Final = re.compile(r"[a-z]+\d+(-[a-z]+\d+)?-az\d+")
 """`use1-az6`, and with a Local Zone in the middle (AWS Regions and Availability Zones guide, "AZ IDs")."""
 
@@ -36,11 +40,12 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
     stack = new_stack(app, plan, "network")
     if plan.spec.network.vpc_id is not None:
         return own_network(
-            stack, plan, _zone_id(plan, catalog), node_interfaces, _node_addresses(plan, node_interfaces)
+            stack, plan, _zone_id(plan, catalog), node_interfaces, _node_addresses(plan, catalog, node_interfaces)
         )
     spec = plan.spec.network
     endpoints = endpoint_services(plan.spec, catalog.provider_defaults("aws"))
-    subnets = _subnets(plan, node_interfaces, len(endpoints))
+    needed = _node_addresses(plan, catalog, node_interfaces) + file_server_addresses(plan) + len(endpoints)
+    subnets = _subnets(plan, needed)
     network = ClusterNetwork(
         stack,
         "network",
@@ -115,10 +120,9 @@ def _zone_id(plan: Plan, catalog: Catalog) -> str:
     return zone
 
 
-def _subnets(plan: Plan, node_interfaces: tuple[Interface, ...], endpoints: int) -> Subnets:
-    needed = _node_addresses(plan, node_interfaces) + file_server_addresses(plan) + endpoints
+def _subnets(plan: Plan, needed_addresses: int) -> Subnets:
     try:
-        return cut(plan.spec.network.cidr, needed)
+        return cut(plan.spec.network.cidr, needed_addresses)
     except ValueError as error:
         raise SpecError(f"network.cidr: {error}") from error
 
@@ -130,6 +134,12 @@ def _control_plane_range(subnets: Subnets) -> str:
         raise SpecError(f"network.cidr: {error}") from error
 
 
-def _node_addresses(plan: Plan, node_interfaces: tuple[Interface, ...]) -> int:
-    of_pods = ADDRESSES_OF_PODS if plan.spec.orchestrator == "kubernetes" else 0
-    return plan.choice.nodes * (sum(interface.has_address for interface in node_interfaces) + of_pods)
+def _node_addresses(plan: Plan, catalog: Catalog, node_interfaces: tuple[Interface, ...]) -> int:
+    """Addresses of the nodes, those without GPUs included, and under Kubernetes of their pods."""
+    of_node = sum(interface.has_address for interface in node_interfaces)
+    service_nodes = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator].service_nodes
+    if plan.spec.orchestrator != "kubernetes":
+        return plan.choice.nodes * of_node + service_nodes
+    # One system node more while another is replaced.
+    system = (service_nodes + 1) * (1 + ADDRESSES_OF_PODS)
+    return plan.choice.nodes * (of_node + ADDRESSES_OF_PODS) + system + CONTROL_PLANE_ADDRESSES
