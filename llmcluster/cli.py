@@ -68,6 +68,18 @@ def synth(specs: tuple[Path, ...], out: Path, hcl_out: Path, no_hcl: bool, price
             click.echo(f"{stack.name}{locked}: {stack.folder}" + (f", {stack.hcl_folder}" if stack.hcl_folder else ""))
 
 
+@cli.command("bootstrap-state")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bootstrap.out"), show_default=True)
+def bootstrap_state(spec: Path, out: Path) -> None:
+    """Write the stack of the bucket that SPEC names for its states; apply it before all other stacks."""
+    with exit_codes():
+        from stacks.state_bootstrap import bootstrap_state
+
+        folder = bootstrap_state(spec, out)
+        click.echo(f"{folder}\napply it once: terraform -chdir={folder} init && terraform -chdir={folder} apply")
+
+
 @cli.command()
 def demo() -> None:
     """Plan and synthesize the example clusters and print every decision and bill."""

@@ -155,6 +155,8 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
         )
     purchase = choice.purchase
     mix = f"{purchase.reserved_nodes} reserved, {purchase.spot_nodes} Spot, {purchase.on_demand_nodes} on-demand"
+    if purchase.capacity_block_nodes:
+        mix = f"{purchase.capacity_block_nodes} in a Capacity Block"
     yield "bought", f"{mix}: {purchase.reason}"
 
 

@@ -5,10 +5,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from planner.burn_in import pass_thresholds
 from planner.candidate import Candidate
 from planner.capacity import Mix
 from planner.cost_totals import with_totals
 from planner.errors import SpecError
+from planner.lustre_lines import check_lustre
 from planner.machines import OWN, Machine
 from planner.plan import (
     Alternative,
@@ -86,8 +88,9 @@ def shared_storage(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> Sha
         system = catalog.shared_file_system(machine.provider, sku)
     except CatalogError as error:
         raise SpecError(f"storage.shared_sku: {error}") from error
+    check_lustre(spec.storage.lustre, system)
     requested_gib = spec.storage.shared_tib * 1024
-    size_gib = system.legal_size_gib(requested_gib)
+    size_gib = system.legal_size_gib(requested_gib, efa=spec.storage.lustre.efa)
     return SharedStorage(
         sku=sku,
         deployment_type=system.deployment_type,
@@ -127,7 +130,11 @@ def assemble(
         cost=with_totals(best.cost, spec, best.machine, best.mix, best.candidate, catalog.prices),
         alternatives=tuple(_alternative(option, best, (best, *others)) for option in others),
         rejected=rejected,
-        notes=(*_notes(spec, architecture, best, choice), *notes, *serving_notes(spec, best.candidate, scaling)),
+        notes=(
+            *_notes(spec, architecture, catalog, best, choice),
+            *notes,
+            *serving_notes(spec, best.candidate, scaling),
+        ),
         software=requirement(
             spec,
             catalog.software,
@@ -159,6 +166,7 @@ def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
         scratch=spec.storage.scratch if machine.nvme_disks else "none",
         root_disk_gib=machine.root_disk_gib,
         root_disk=machine.root_disk,
+        pass_thresholds=pass_thresholds(machine.node, multi_node=candidate.gang > 1),
     )
 
 
@@ -205,9 +213,14 @@ def _missed_targets(spec: ClusterSpec, best: Priced) -> list[str]:
     """What a pinned configuration does not keep; the search offers nothing else that misses."""
     performance, workload = best.candidate.performance, spec.workload
     if isinstance(performance, TrainingPerformance) and isinstance(workload, TrainingWorkload):
-        if performance.days <= workload.deadline_days:
-            return []
-        return [f"takes {performance.days:.1f} days; workload.deadline_days is {workload.deadline_days:g}"]
+        limits = {"workload.deadline_days": workload.deadline_days}
+        if spec.capacity.block is not None:
+            limits["capacity.block.days"] = spec.capacity.block.days
+        return [
+            f"takes {performance.days:.1f} days; {name} is {days:g}"
+            for name, days in limits.items()
+            if performance.days > days
+        ]
     if isinstance(performance, InferencePerformance) and isinstance(workload, InferenceWorkload):
         return [_missed(line) for line in slo_lines(performance, workload.slo) if not line.holds]
     return []
@@ -220,12 +233,15 @@ def _missed(line: SloLine) -> str:
     return f"{line.name}{statistic} is {line.predicted_ms:.4g} ms; the SLO is {line.asked_ms:g} ms"
 
 
-def _notes(spec: ClusterSpec, architecture: ModelArchitecture, best: Priced, choice: Choice) -> tuple[str, ...]:
+def _notes(
+    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
+) -> tuple[str, ...]:
     notes = list(architecture.warnings)
     storage = choice.shared_storage
     if storage is not None and storage.size_gib != storage.requested_gib:
         notes.append(
-            f"storage.shared_tib asks for {storage.requested_gib:,.0f} GiB; {storage.sku} is sold at"
+            f"storage.shared_tib asks for {storage.requested_gib:,.0f} GiB; {storage.sku}"
+            f"{' with EFA' if spec.storage.lustre.efa else ''} is sold at"
             f" {storage.size_gib:,} GiB, the next legal size"
         )
     if spec.storage.scratch == "raid0" and not best.machine.nvme_disks and best.machine.provider != OWN:
@@ -237,6 +253,14 @@ def _notes(spec: ClusterSpec, architecture: ModelArchitecture, best: Priced, cho
             f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
         )
     notes += _missed_targets(spec, best)
+    if spec.capacity.block is not None and spec.capacity.block.reservation_id is None:
+        notes.append(
+            "the Capacity Block is not bought yet: the compute stack looks up what is on offer, and makes nodes once"
+            " capacity.block.reservation_id names it"
+        )
+    if choice.purchase.reserved_nodes and best.machine.provider != OWN:
+        commitment = catalog.provider_defaults(best.machine.provider).commitment_note
+        notes += [commitment] if commitment else []
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:
         notes.append(f"weights are published in {published}; planned in {choice.weights}")

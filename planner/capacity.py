@@ -7,13 +7,15 @@ from typing import Final
 from planner.errors import SpecError
 from planner.plan import Purchase
 from planner.purchase_policy import POLICIES, Demand, Rates, spot_lost_share
-from planner.spec import Capacity
+from planner.spec import Capacity, CapacityBlock
 from provider_catalog.prices import InstancePrice
 
 BUSINESS_HOURS: Final[tuple[float, ...]] = tuple(
     1.0 if weekday < 5 and 8 <= hour < 20 else 0.25 for weekday in range(7) for hour in range(24)
 )
 """A named profile of our own: full load on weekdays from 8 to 20 h, a quarter of it otherwise."""
+BLOCK_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
+"""Instances of a Capacity Block (EC2 user guide, "Capacity Blocks for ML", reservation instance quantities)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Offers:
     spot: InstancePrice | None
     commitment: InstancePrice | None
     """A reservation or savings plan of the term that `capacity.commitment` names."""
+    block: InstancePrice | None = None
+    """A Capacity Block."""
     reservable: bool = True
     """Whether capacity of the type can be reserved at all."""
     gangs_can_be_reserved: bool = True
@@ -147,6 +151,21 @@ def training_mix(nodes: int, capacity: Capacity, offers: Offers, spot_goodput: f
     if capacity.reservation == "auto" and nodes > 1:
         reason += "; capacity of this type cannot be reserved inside one RDMA network"
     return Mix(Purchase(on_demand_nodes=nodes, reason=reason), None, 0.0, float(nodes))
+
+
+def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:
+    """Mix of a cluster that stands in one Capacity Block, bought at the next size on sale.
+
+    Raises:
+        ValueError: no block has room for `nodes`.
+    """
+    instances = next((size for size in BLOCK_SIZES if size >= nodes), None)
+    if instances is None:
+        raise ValueError(f"{nodes} nodes; a Capacity Block has at most {BLOCK_SIZES[-1]} instances")
+    idle = f"; {instances - nodes} of them stand idle" if instances > nodes else ""
+    reason = f"a Capacity Block of {instances} for {block.days} days from {block.start}, paid in advance{idle}"
+    purchase = Purchase(capacity_block_nodes=nodes, capacity_block_instances=instances, reason=reason)
+    return Mix(purchase, offers.block, 0.0, 0.0)
 
 
 def _serving_reason(reserved: int, spot: int, nodes: int, capacity: Capacity, offers: Offers) -> str:

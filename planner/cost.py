@@ -6,6 +6,7 @@ from typing import Literal
 
 from planner.capacity import Mix, Offers
 from planner.plan import Cost, CostItem, InferencePerformance, SharedStorage, TrainingPerformance, Usage
+from provider_catalog.defaults import OrchestratorDefaults
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 
@@ -21,6 +22,18 @@ Stack = Literal["network", "storage", "compute"]
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceLine:
+    """A line of the bill before it has a price."""
+
+    name: str
+    role: str
+    stack: Stack
+    sku: str
+    quantity: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bill:
     """What is bought beside the instances."""
 
@@ -31,6 +44,11 @@ class Bill:
     checkpoints_gib: float
     root_disk_gib: int
     """Of a node's billed root disk; 0 where it lives on the host."""
+    orchestrator: OrchestratorDefaults | None = None
+    without: frozenset[str] = frozenset()
+    """Roles of the usual lines that this cluster does without."""
+    extra: tuple[ServiceLine, ...] = ()
+    """Lines beside the usual ones."""
 
 
 def cluster_cost(
@@ -91,9 +109,11 @@ def _usage(services: Sequence[CostItem], mix: Mix) -> Usage:
 
 def _compute_items(bill: Bill, offers: Offers, mix: Mix) -> list[CostItem]:
     purchase = mix.purchase
+    block = purchase.capacity_block_instances
     rows = (
         ("reserved", purchase.reserved_nodes, float(purchase.reserved_nodes), mix.reserved_price),
         ("spot", purchase.spot_nodes, mix.mean_spot_nodes, offers.spot),
+        ("capacity_block", block, float(block), mix.reserved_price),
         ("on_demand", purchase.on_demand_nodes, mix.mean_on_demand_nodes, offers.on_demand),
     )
     return [_instance_item(how, nodes, mean, price) for how, nodes, mean, price in rows if nodes]
@@ -131,11 +151,30 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
         storage = bill.shared_storage
         name = f"shared file system {storage.sku}"
         rows.insert(0, (name, "shared_storage", "storage", storage.sku, storage.size_gib, "GiB-month"))
+    rows += _orchestrator_rows(bill.orchestrator)
+    rows = [row for row in rows if row[1] not in bill.without]
+    rows += [(line.name, line.role, line.stack, line.sku, line.quantity, line.unit) for line in bill.extra]
     return [
         _service_item(prices.service(bill.provider, bill.region, sku), name, role, stack, quantity, unit)
         for name, role, stack, sku, quantity, unit in rows
         if prices.sells(bill.provider, sku)
     ]
+
+
+def _orchestrator_rows(orchestrator: OrchestratorDefaults | None) -> list[tuple[str, str, Stack, str, float, str]]:
+    if orchestrator is None:
+        return []
+    rows: list[tuple[str, str, Stack, str, float, str]] = []
+    if orchestrator.control_plane_sku:
+        rows.append(("control plane", "control_plane", "compute", orchestrator.control_plane_sku, 1, "hour"))
+    kind, nodes = orchestrator.service_instance_type, orchestrator.service_nodes
+    if kind:
+        name = f"{orchestrator.service_role}: {nodes} {kind}"
+        disks_gib = nodes * orchestrator.service_root_disk_gib
+        rows.append((name, "service_nodes", "compute", kind, nodes, "instance-hour"))
+        disk = f"root disk of the {orchestrator.service_role}"
+        rows.append((disk, "service_root_disk", "compute", "root_disk_gb_month", disks_gib, "GiB-month"))
+    return rows
 
 
 def _service_item(

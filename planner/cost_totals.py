@@ -110,7 +110,7 @@ def _range(
         for driver in (
             *_spot_price(hours, machine, mix, prices),
             *_utilisation(hours, cost, mix),
-            *(_mfu(expected) if run else _throughput(hours, cost, spec, candidate)),
+            *_performance(expected, hours, cost, spec, candidate),
             *_usage(hours, cost),
         )
         if driver.high_usd > 0 or driver.low_usd < 0
@@ -122,6 +122,15 @@ def _range(
         high_usd=expected + sum(driver.high_usd for driver in drivers),
         drivers=drivers,
     )
+
+
+def _performance(
+    expected: float, hours: float, cost: Cost, spec: ClusterSpec, candidate: Candidate
+) -> Iterator[CostDriver]:
+    if isinstance(candidate.performance, InferencePerformance):
+        return _throughput(hours, cost, spec, candidate)
+    # A Capacity Block is paid for its whole term, however fast the run is.
+    return _mfu(expected) if spec.capacity.block is None else iter(())
 
 
 def _spot_price(hours: float, machine: Machine, mix: Mix, prices: PriceBook) -> Iterator[CostDriver]:

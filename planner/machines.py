@@ -7,8 +7,11 @@ from typing import Final
 
 from planner.capacity import Offers
 from planner.errors import SpecError
+from planner.lustre_lines import no_efa_client
+from planner.network_lines import check_network
 from planner.plan import RootDisk
-from planner.spec import ClusterSpec, PinnedNode
+from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
+from planner.watch_lines import check_watch
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Provenance
 from provider_catalog.hardware import InstanceType, NodeTopology
@@ -61,6 +64,7 @@ def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:
         return
     providers = _providers(spec, catalog)
     wanted = _wanted_types(spec, catalog, providers)
+    _check_block(spec, catalog, providers)
     for provider, region in _places(spec, catalog, providers):
         for (owner, name), instance_type in sorted(catalog.instance_types.items()):
             if owner == provider and (wanted is None or name in wanted):
@@ -71,7 +75,38 @@ def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
     for index, provider in enumerate(spec.placement.providers):
         if provider not in catalog.providers:
             raise SpecError(_unknown(f"placement.providers[{index}]", provider, catalog.providers))
-    return spec.placement.providers or catalog.providers
+    wanted = spec.placement.providers or catalog.providers
+    able = tuple(p for p in wanted if spec.orchestrator in catalog.provider_defaults(p).orchestrators)
+    missing = [provider for provider in spec.placement.providers if provider not in able]
+    if missing or not able:
+        offered = "; ".join(
+            f"{p} has {', '.join(catalog.provider_defaults(p).orchestrators)}" for p in catalog.providers
+        )
+        raise SpecError(
+            f"orchestrator is {spec.orchestrator!r}, which has no stacks on {', '.join(missing or wanted)}; {offered}. "
+            "Change orchestrator or placement.providers"
+        )
+    for provider in able:
+        check_network(spec, catalog.provider_defaults(provider))
+        check_watch(spec, catalog.provider_defaults(provider))
+    return able
+
+
+def _check_block(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> None:
+    """A pinned type is evaluated even without a price, but not bought in a way that nobody sells."""
+    name = spec.pin.instance_type
+    if spec.capacity.block is None or name is None:
+        return
+    sold = sorted(n for (p, n), kind in catalog.instance_types.items() if p in providers and _by_block(kind))
+    if name not in sold:
+        raise SpecError(
+            f"capacity.block: pin.instance_type {name} is not sold by Capacity Block; these are: {', '.join(sold)}. "
+            "Pin one of them, or leave capacity.block out"
+        )
+
+
+def _by_block(instance_type: InstanceType) -> bool:
+    return "capacity-block" in instance_type.purchase_options
 
 
 def _wanted_types(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> frozenset[str] | None:
@@ -83,6 +118,10 @@ def _wanted_types(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...
         named = {f"placement.instance_types[{i}]": name for i, name in enumerate(spec.placement.instance_types)}
     known = sorted(name for provider, name in catalog.instance_types if provider in providers)
     for field, name in named.items():
+        reasons = (catalog.provider_defaults(p).unsupported_instance_families for p in providers)
+        for families in reasons:
+            if (family := name.split(".")[0]) in families:
+                raise SpecError(f"{field} is {name!r}, and {family} cannot be planned: {families[family]}")
         if name not in known:
             raise SpecError(_unknown(field, name, known))
     return frozenset(named.values())
@@ -105,12 +144,16 @@ def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> 
 def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: InstanceType) -> Machine:
     provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
     defaults = catalog.provider_defaults(provider)
-    zone = spec.placement.zone or defaults.default_zones[region]
+    block = spec.capacity.block
+    fixed_zone = spec.placement.zone or (block and block.zone)
+    zone = fixed_zone or defaults.default_zones[region]
     zones = prices.zones(provider, region, name)
-    if spec.placement.zone is None and zones and zone not in zones:
+    if fixed_zone is None and zones and zone not in zones:
         zone = zones[0]
     offers = offers_of(spec, catalog, region, zone, instance_type)
     gang_limit = defaults.max_gang_nodes or spec.placement.max_nodes
+    if block is not None:
+        gang_limit = min(gang_limit, BLOCK_MAX_NODES)
     return Machine(
         provider=provider,
         region=region,
@@ -123,7 +166,8 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
         multi_node=instance_type.multi_node,
         max_nodes=min(spec.placement.max_nodes, gang_limit),
         offers=offers,
-        no_offer=_no_offer(spec, catalog, region, zone, instance_type, offers),
+        no_offer=_no_efa_storage(spec, catalog, instance_type)
+        or _no_offer(spec, catalog, region, zone, instance_type, offers),
     )
 
 
@@ -137,6 +181,7 @@ def offers_of(
         on_demand=prices.instance(provider, region, name, "on-demand", zone),
         spot=prices.instance(provider, region, name, "spot", zone),
         commitment=None if term is None else prices.instance(provider, region, name, term, zone),
+        block=prices.instance(provider, region, name, "capacity-block", zone),
         reservable=instance_type.reservable,
         gangs_can_be_reserved=catalog.provider_defaults(provider).gangs_can_be_reserved,
     )
@@ -145,21 +190,41 @@ def offers_of(
 def _no_offer(
     spec: ClusterSpec, catalog: Catalog, region: str, zone: str, instance_type: InstanceType, offers: Offers
 ) -> str | None:
+    provider, name = instance_type.provider, instance_type.name
     if instance_type.nvme_total_gb < spec.storage.scratch_gb:
         return (
             f"has {instance_type.nvme_total_gb:,} GB of local NVMe; storage.scratch_gb is {spec.storage.scratch_gb:g}"
         )
+    if spec.capacity.block is not None:
+        if not _by_block(instance_type):
+            return "not sold by Capacity Block, and capacity.block asks for one"
+        if offers.block is not None:
+            return None
+        return f"no Capacity Block price is known in {region}"
     spot = offers.spot if spec.capacity.interruption == "tolerate" else None
     if offers.on_demand is not None or spot is not None:
         return None
-    provider, name = instance_type.provider, instance_type.name
     if catalog.prices.instance(provider, region, name, "capacity-block") is not None:
-        return f"sold in {region} by Capacity Block only, which is not chosen by default"
+        return (
+            f"sold in {region} by Capacity Block only, which is not chosen by default; ask for one with capacity.block"
+        )
     if offers.spot is not None:
         return f"only a Spot price is known in {zone}, and capacity.interruption is never"
     elsewhere = [r for r in catalog.prices.regions(provider, name) if r != region]
     hint = f"; priced in {', '.join(elsewhere)}" if elsewhere else "; no region has a sourced price"
     return f"price unknown in {region} ({zone}){hint}"
+
+
+def _no_efa_storage(spec: ClusterSpec, catalog: Catalog, instance_type: InstanceType) -> str | None:
+    if not spec.storage.lustre.efa:
+        return None
+    provider = instance_type.provider
+    sku = spec.storage.shared_sku or catalog.provider_defaults(provider).shared_file_system
+    try:
+        system = catalog.shared_file_system(provider, sku)
+    except CatalogError as error:
+        raise SpecError(f"storage.shared_sku: {error}") from error
+    return no_efa_client(spec.storage.lustre, system, instance_type.name, catalog.topology(instance_type))
 
 
 def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Final
 
-from planner.capacity import Offers, mean_demand, serving_demand, serving_rates
+from planner.capacity import BLOCK_SIZES, Offers, mean_demand, serving_demand, serving_rates
 from planner.errors import SpecError
 from planner.goodput import INTERRUPTIONS_PER_GPU_HOUR, training_goodput
 from planner.machines import OWN, offers_of
@@ -22,8 +22,6 @@ FLAT_DISCOUNT: Final = 0.40
 TERMS: Final[tuple[tuple[str, PurchaseOption, int], ...]] = (("1-year", "reserved-1y", 1), ("3-year", "reserved-3y", 3))
 BLOCK_DAYS: Final = (*range(1, 15), *range(21, 183, 7))
 """Days of an EC2 Capacity Block: 1 to 14, then whole weeks up to 182 (EC2 user guide, "Capacity Blocks for ML")."""
-BLOCK_NODES: Final = (1, 2, 4, 8, 16, 32, 64)
-"""Instances of an EC2 Capacity Block (same page)."""
 
 
 class ReservedTerm(PlanModel):
@@ -245,9 +243,9 @@ def _block_options(nodes: int, run_days: float, block: InstancePrice | None) -> 
     if block is None:
         return []
     days = next((days for days in BLOCK_DAYS if days >= run_days), None)
-    size = next((size for size in BLOCK_NODES if size >= nodes), None)
+    size = next((size for size in BLOCK_SIZES if size >= nodes), None)
     if days is None or size is None:
-        limit = f"{BLOCK_NODES[-1]} instances for {BLOCK_DAYS[-1]} days"
+        limit = f"{BLOCK_SIZES[-1]} instances for {BLOCK_DAYS[-1]} days"
         note = f"does not fit: a block has at most {limit}"
         return [RunOption(option="Capacity Block", nodes=nodes, days=run_days, usd=None, note=note)]
     usd = size * days * 24 * block.usd_per_hour

@@ -5,20 +5,24 @@ from itertools import chain
 
 from planner.assembly import Priced, assemble, shared_storage
 from planner.candidate import Candidate, Engine, Miss
-from planner.capacity import Mix, mean_demand, serving_mix, training_mix
-from planner.cost import Bill, cluster_cost
+from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
+from planner.cost import Bill, ServiceLine, cluster_cost
 from planner.errors import InfeasibleError, NearestMiss, SpecError
 from planner.goodput import training_goodput
 from planner.inference import InferenceEngine
+from planner.lustre_lines import lustre_lines
 from planner.machines import OWN, Machine, machines
-from planner.plan import Plan, Purchase, Rejection, TrainingPerformance
+from planner.network_lines import network_lines, unbuilt_roles
+from planner.plan import Plan, Purchase, Rejection, SharedStorage, TrainingPerformance
 from planner.refinement import is_wanted, refine
 from planner.serving.software import refusal
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.training import TrainingEngine
+from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
+from provider_catalog.defaults import OrchestratorDefaults
 from provider_catalog.precision import Precision
 
 NEAREST_SHOWN = 5
@@ -103,7 +107,10 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
             also=spec.precision.also,
         )
     precision: Precision = "bf16" if weights == "auto" else weights
-    return TrainingEngine(profile, spec.workload, spec.headroom, spec.pin, precision)
+    workload, block = spec.workload, spec.capacity.block
+    if block is not None:
+        workload = workload.model_copy(update={"deadline_days": min(workload.deadline_days, block.days)})
+    return TrainingEngine(profile, workload, spec.headroom, spec.pin, precision)
 
 
 def _search_machine(
@@ -157,7 +164,14 @@ def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Can
     performance, run_hours = candidate.performance, None
     mix: Mix | None
     owned = machine.provider == OWN
-    if isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
+    busy = 1.0 if isinstance(spec.workload, TrainingWorkload) else mean_demand(spec.capacity)
+    block = spec.capacity.block
+    if block is not None and not owned:
+        mix = replace(block_mix(candidate.nodes, block, machine.offers), mean_demand=busy)
+        if isinstance(performance, TrainingPerformance):
+            # Paid in advance for the whole term, whatever the run takes.
+            run_hours = block.days * 24.0
+    elif isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
         on_spot = _on_spot(performance, candidate)
         late = on_spot.days > spec.workload.deadline_days
         capacity = spec.capacity.model_copy(update={"interruption": "never"}) if late else spec.capacity
@@ -176,18 +190,40 @@ def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Can
             None,
             0.0,
             candidate.nodes,
-            mean_demand=1.0 if isinstance(spec.workload, TrainingWorkload) else mean_demand(spec.capacity),
+            mean_demand=busy,
         )
+    storage = shared_storage(spec, catalog, machine)
     bill = Bill(
         provider=machine.provider,
         region=machine.region,
         nodes=candidate.nodes,
-        shared_storage=shared_storage(spec, catalog, machine),
+        shared_storage=storage,
         checkpoints_gib=spec.storage.checkpoints_tib * 1024,
         root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
+        orchestrator=_orchestrator(spec, catalog, machine),
+        without=unbuilt_roles(spec),
+        extra=_extra_lines(spec, catalog, machine, candidate.nodes, storage),
     )
     cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
     return Priced(machine, replace(candidate, performance=performance), mix, cost)
+
+
+def _orchestrator(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> OrchestratorDefaults | None:
+    return (
+        None
+        if machine.provider == OWN
+        else catalog.provider_defaults(machine.provider).orchestrators[spec.orchestrator]
+    )
+
+
+def _extra_lines(
+    spec: ClusterSpec, catalog: Catalog, machine: Machine, nodes: int, storage: SharedStorage | None
+) -> tuple[ServiceLine, ...]:
+    if machine.provider == OWN:
+        return ()
+    network = network_lines(spec, catalog.provider_defaults(machine.provider), nodes)
+    watched = watch_lines(spec, nodes, nodes * machine.node.gpus, shared_storage=storage is not None)
+    return (*network, *lustre_lines(spec.storage.lustre, storage), *watched)
 
 
 def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:

@@ -14,12 +14,15 @@ RootDisk = Literal["network", "ephemeral"]
 
 
 class Purchase(PlanModel):
-    """How many nodes are bought how. The three sum to the nodes of the choice."""
+    """How many nodes are bought how. The four sum to the nodes of the choice."""
 
     reserved_nodes: int = 0
     """Held by a capacity reservation of the cloud, from the day it stands."""
     spot_nodes: int = 0
     on_demand_nodes: int = 0
+    capacity_block_nodes: int = 0
+    """Nodes in a Capacity Block, of which `capacity_block_instances` are bought."""
+    capacity_block_instances: int = 0
     reason: str = ""
 
 
@@ -32,6 +35,15 @@ class SharedStorage(PlanModel):
     requested_gib: float
     throughput_mb_per_s: float
     throughput_mb_per_s_per_tib: int
+
+
+class PassThresholds(PlanModel):
+    """Bus bandwidths, 10^9 bytes/s, of an all-reduce that the nodes have to reach; None: no threshold is known."""
+
+    inside_gb_per_s: float | None = None
+    """Over the GPUs of a node."""
+    between_gb_per_s: float | None = None
+    """Over several nodes."""
 
 
 class Choice(PlanModel):
@@ -55,6 +67,7 @@ class Choice(PlanModel):
     scratch: Literal["raid0", "none"]
     root_disk_gib: int
     root_disk: RootDisk = "network"
+    pass_thresholds: PassThresholds = PassThresholds()
 
 
 class TrainingPerformance(PlanModel):

@@ -1,8 +1,33 @@
 """What a plan assumes of a cloud when the spec says nothing."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from provider_catalog.facts import Fact
+
+
+class OrchestratorDefaults(Fact):
+    """What an orchestrator runs on beside the GPU nodes."""
+
+    control_plane_sku: str | None = None
+    """Service price of a managed control plane."""
+    service_role: str | None = None
+    """What the nodes without GPUs do, as the bill names them."""
+    service_nodes: int = Field(default=0, ge=0)
+    service_instance_type: str | None = None
+    """Also the SKU of its price."""
+    service_root_disk_gib: int = Field(default=0, ge=0)
+
+
+class PrivateEndpoint(Fact):
+    """A service that a cluster without a way to the Internet reaches over a private endpoint."""
+
+    service: str
+    """As the provider names it."""
+    used_by: Literal["nodes", "kubernetes", "metrics"]
+    """Every cluster's nodes, or what only some clusters have."""
+    why: str
 
 
 class ProviderDefaults(Fact):
@@ -22,8 +47,22 @@ class ProviderDefaults(Fact):
     """Most nodes that share one RDMA network; None where the provider states no limit."""
     gangs_can_be_reserved: bool
     """Whether reserved capacity can stand in one RDMA network (placement group, InfiniBand scale set)."""
+    orchestrators: dict[str, OrchestratorDefaults]
+    """Orchestrators for which this cloud has stacks, by the name that specs use."""
+    unsupported_instance_families: dict[str, str] = Field(default_factory=dict)
+    """Accelerator families on sale that cannot be planned, with the reason; the part of the name before the dot."""
+    commitment_note: str | None = None
+    """How reserved and on-demand nodes get cheaper by a commitment that no resource expresses."""
     reserved_mechanism: str
     """How capacity is reserved on this cloud, as the report names it."""
+    own_network: bool = False
+    """Whether a cluster may stand in a network of the user's own."""
+    private_endpoints: tuple[PrivateEndpoint, ...] = ()
+    """Empty where a network without a way to the Internet is not built."""
+    flow_logs: bool = False
+    """Whether records of the network's traffic are kept."""
+    observability: bool = False
+    """Whether alarms and metrics are built."""
     source: str
     as_of: str
 

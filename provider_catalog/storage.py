@@ -1,5 +1,7 @@
 """Shared file systems and their legal sizes."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from provider_catalog.facts import CatalogError, Fact
@@ -22,11 +24,17 @@ class SharedFileSystem(Fact):
     """Largest size without asking the provider; None where it states none."""
     persistent: bool
     """False: data is lost when a file server fails."""
+    options: tuple[Literal["compression", "metadata_iops", "efa", "backup_days", "data_repositories"], ...] = ()
+    """What of a spec's storage.lustre the deployment type has."""
+    efa_step_gib: int | None = Field(default=None, gt=0)
+    """With EFA between clients and servers: sizes are multiples of this."""
+    efa_not_from: tuple[str, ...] = ()
+    """Instance families that cannot be clients over EFA."""
     source: str
     as_of: str
 
-    def legal_size_gib(self, requested_gib: float) -> int:
-        """The smallest size on sale that holds `requested_gib`.
+    def legal_size_gib(self, requested_gib: float, *, efa: bool = False) -> int:
+        """The smallest size on sale that holds `requested_gib`, without or with EFA to its clients.
 
         Raises:
             CatalogError: the request is not positive, or larger than the largest size on sale.
@@ -38,6 +46,8 @@ class SharedFileSystem(Fact):
                 f"{self.sku}: {requested_gib:g} GiB is more than the {self.max_gib} GiB it holds without a support "
                 "request; ask for less, or choose a SKU with a larger maximum"
             )
+        if efa and self.efa_step_gib is not None:
+            return -int(-requested_gib // self.efa_step_gib) * self.efa_step_gib
         for size_gib in self.sizes_gib:
             if size_gib >= requested_gib:
                 return size_gib

@@ -20,6 +20,7 @@ from provider_catalog.catalog import Catalog
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
 from stacks.files import publish, staged
 from stacks.hcl import readable_hcl
+from stacks.imports import take_over
 from stacks.launching import launch_sidecars
 from stacks.planning import PlannedSpec, plan_specs
 from stacks.sidecar import sidecars
@@ -71,6 +72,8 @@ def write_stacks(
         clusters = [
             (entry, load_cloud(entry.plan.choice.provider).build(app, entry.plan, catalog)) for entry in planned
         ]
+        for entry, stacks in clusters:
+            take_over(entry.plan, stacks)
         _synth(app, outdir)
         if hcl_outdir is not None:
             _write_hcl_manifest(stage, hcl_stage)
@@ -120,8 +123,11 @@ def _synth(app: App, outdir: Path) -> None:
 
 
 def _write_sidecars(folder: Path, entry: PlannedSpec, built: BuiltStack, catalog: Catalog) -> None:
-    for name, text in {**sidecars(entry.plan, built), **launch_sidecars(entry, built, catalog)}.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    texts = {**sidecars(entry.plan, built), **launch_sidecars(entry, built, catalog), **built.files}
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_hcl(folder: Path, built: BuiltStack) -> None:

@@ -23,6 +23,8 @@ class BuiltStack:
     stack: TerraformStack
     addresses: dict[str, str] = field(default_factory=dict)
     """Terraform address in this stack by `CostItem.role`, such as `{"shared_storage": "aws_fsx_..._system.shared"}`."""
+    files: dict[str, str] = field(default_factory=dict)
+    """What goes with the stack but is no part of its document, by path relative to the folder of the stack."""
 
 
 class Cloud(Protocol):

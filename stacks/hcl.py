@@ -1,10 +1,12 @@
 """HCL that a reviewer reads, from what cdktf renders.
 
-cdktf 0.21 writes HCL without indentation, breaks quoted strings over lines, and leaves quotes and backslashes beside
-a reference as they are. Both are mended here: strings by the JSON document of the same stack, which holds what they
-mean, and the layout by the rules of `terraform fmt`.
+cdktf 0.21 writes HCL without indentation, breaks quoted strings over lines, leaves quotes and backslashes beside a
+reference as they are, leaves out defaults that are false, zero or empty, and writes conditions as a list. All of it is
+mended here: strings and defaults by the JSON document of the same stack, which holds what they mean, and the layout by
+the rules of `terraform fmt`.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any, Final
 _HEREDOC: Final = re.compile(r"<<(\w+)$")
 _ASSIGNMENT: Final = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"|[\w-]+) = (?P<value>.+)$')
 _ADDRESS_LISTS: Final = tuple(f"{name} = [" for name in ("depends_on", "ignore_changes", "replace_triggered_by"))
+_CONDITIONS: Final = re.compile(r"(precondition|postcondition) = \[")
 _OPENING: Final = "{[("
 _CLOSING: Final = "}])"
 
@@ -28,7 +31,18 @@ def readable_hcl(rendered: str, document: dict[str, Any]) -> str:
     Raises:
         ValueError: the text is not what cdktf renders (a string is not closed on its line).
     """
-    return _layout(_mend_strings(rendered, document))
+    return _explain(_layout(_mend_defaults(_mend_strings(rendered, document), document)), document)
+
+
+def _explain(hcl: str, document: dict[str, Any]) -> str:
+    """Accepted findings as the comments that checkov reads, first in their resource."""
+    for kind, resources in document.get("resource", {}).items():
+        for name, resource in resources.items():
+            reasons = resource.get("//", {}).get("checkov", {})
+            comments = "".join(f"  # checkov:skip={check}: {reason}\n" for check, reason in sorted(reasons.items()))
+            opening = f'resource "{kind}" "{name}" {{\n'
+            hcl = hcl.replace(opening, opening + comments)
+    return hcl
 
 
 def _mend_strings(rendered: str, document: dict[str, Any]) -> str:
@@ -38,6 +52,15 @@ def _mend_strings(rendered: str, document: dict[str, Any]) -> str:
         for written in (f'"{text}"', _quotes_escaped(text), f"<<EOF\n{text}\nEOF"):
             if written != meant:
                 rendered = rendered.replace(f" {written}", f" {meant}").replace(f"\n{written}", f"\n{meant}")
+    return rendered
+
+
+def _mend_defaults(rendered: str, document: dict[str, Any]) -> str:
+    for name, variable in document.get("variable", {}).items():
+        default = variable.get("default", True)
+        if not default and not isinstance(default, (list, dict)):
+            opening = f'variable "{name}" {{\n'
+            rendered = rendered.replace(opening, f"{opening}default = {json.dumps(default)}\n")
     return rendered
 
 
@@ -124,7 +147,7 @@ class _Line:
 
 
 def _layout(hcl: str) -> str:
-    lines = _content(hcl)
+    lines = _conditions_as_blocks(_content(hcl))
     _tidy_lists(lines)
     lines = _indented(_joined_lists(lines))
     _align(lines)
@@ -146,6 +169,23 @@ def _content(hcl: str) -> list[_Line]:
             opened = _HEREDOC.search(text)
             ends_with = opened.group(1) if opened else None
     return lines
+
+
+def _conditions_as_blocks(lines: list[_Line]) -> list[_Line]:
+    """`postcondition = [{...}]` as blocks, which is how Terraform takes conditions."""
+    result: list[_Line] = []
+    name: str | None = None
+    for line in lines:
+        opened = None if line.verbatim else _CONDITIONS.fullmatch(line.text)
+        if opened:
+            name = opened.group(1)
+        elif name and line.text == "]":
+            name = None
+        else:
+            if name and line.text in ("{", "},"):
+                line.text = f"{name} {{" if line.text == "{" else "}"
+            result.append(line)
+    return result
 
 
 def _unwrapped(text: str) -> str:
@@ -230,8 +270,9 @@ def _net_brackets(text: str) -> int:
 def _align(lines: list[_Line]) -> None:
     """Equals signs of neighbouring one-line arguments stand in one column."""
     group: list[tuple[_Line, str, str]] = []
-    for line in [*lines, _Line("", -1)]:
-        assigned = None if line.verbatim else _ASSIGNMENT.match(line.text)
+    # A heredoc lies within its argument, and what comes after it is still a neighbour.
+    for line in [*(line for line in lines if not line.verbatim), _Line("", -1)]:
+        assigned = _ASSIGNMENT.match(line.text)
         whole = assigned is not None and _net_brackets(assigned["value"]) == 0
         if group and (not whole or group[0][0].depth != line.depth):
             width = max(len(name) for _, name, _ in group)

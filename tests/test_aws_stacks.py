@@ -271,8 +271,9 @@ def test_a15_checkpoint_bucket(cluster: Documents) -> None:
 
 def test_what_holds_data_is_protected(clusters: dict[str, Documents]) -> None:
     documents = clusters["p4d_gang_reserved"]
+    storage = {"storage": documents["storage"]}
     for kind in ("aws_kms_key", "aws_s3_bucket", "aws_fsx_lustre_file_system"):
-        assert only(documents, kind)["lifecycle"]["prevent_destroy"] is True
+        assert only(storage, kind)["lifecycle"]["prevent_destroy"] is True
 
 
 # Security
@@ -313,7 +314,7 @@ def test_a16_auto_scaling_may_use_the_key_and_grant_it_to_volumes(cluster: Docum
     assert granted["kms:CreateGrant"]["condition"] == [
         {"test": "Bool", "variable": "kms:GrantIsForAWSResource", "values": ["true"]}
     ]
-    assert only(cluster, "aws_kms_key")["enable_key_rotation"] is True
+    assert all(key["enable_key_rotation"] is True for key in resources(cluster, "aws_kms_key").values())
 
 
 def test_a17_nobody_comes_in_from_outside(cluster: Documents) -> None:

@@ -242,10 +242,13 @@ def test_the_clouds_share_their_service_roles() -> None:
     # the interface endpoints of AWS are billed per service and zone.
     assert skus["azure"] - skus["aws"] == {"private_endpoint_hour", "private_endpoint_gb"}
     assert skus["aws"] - skus["azure"] == {
+        "custom_metric_month",
         "interface_endpoint_hour",
         "interface_endpoint_gb",
         "flow_log_s3_gb",
         "load_balancer_capacity_hour",
+        "lustre_backup_gb_month",
+        "lustre_metadata_iops_month",
         "metric_query_samples_billion",
         "metric_storage_gb_month",
     }

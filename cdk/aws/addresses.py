@@ -9,6 +9,9 @@ RESERVED_ADDRESSES: Final = 5
 LARGEST_PREFIX: Final = 16
 """A VPC and its subnets are between /16 and /28 (VPC user guide, "VPC CIDR blocks", "Subnet CIDR blocks")."""
 SMALLEST_PREFIX: Final = 28
+CONTROL_PLANE_PREFIX: Final = 27
+"""EKS recommends 16 addresses in each subnet of a cluster (EKS user guide, "View Amazon EKS networking requirements for
+VPC and subnets")."""
 _ROOMY_PUBLIC_PREFIX: Final = 26
 _ROOMY_NETWORK_PREFIX: Final = 22
 
@@ -53,6 +56,25 @@ def cut(cidr: str, needed_addresses: int) -> Subnets:
     public_prefix = _ROOMY_PUBLIC_PREFIX if network.prefixlen <= _ROOMY_NETWORK_PREFIX else SMALLEST_PREFIX
     public = next(lower.subnets(new_prefix=public_prefix))
     return Subnets(network=str(network), public=str(public), compute=str(compute))
+
+
+def control_plane_range(subnets: Subnets) -> str:
+    """Range for interfaces of a Kubernetes control plane: the end of the lower half.
+
+    Raises:
+        ValueError: the network is too small to hold it beside the public subnet.
+    """
+    network, public = ipaddress.IPv4Network(subnets.network), ipaddress.IPv4Network(subnets.public)
+    lower = next(network.subnets())
+    found = (
+        list(lower.subnets(new_prefix=CONTROL_PLANE_PREFIX))[-1] if lower.prefixlen < CONTROL_PLANE_PREFIX else lower
+    )
+    if found.overlaps(public):
+        raise ValueError(
+            f"{subnets.network} is too small: the control plane of Kubernetes takes a subnet of its own in a second "
+            f"zone; give a /{CONTROL_PLANE_PREFIX - 2} or larger, up to /{LARGEST_PREFIX}"
+        )
+    return str(found)
 
 
 def _remedy(needed_addresses: int) -> str:

@@ -1,21 +1,76 @@
 """The customer key of a cluster: root disks, checkpoints and the persistent file system."""
 
-from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
+from collections.abc import Sequence
+
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
     DataAwsIamPolicyDocumentStatementCondition,
     DataAwsIamPolicyDocumentStatementPrincipals,
 )
-from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
+from cdktf_cdktf_provider_aws.data_aws_region import DataAwsRegion
 from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
+from cdk.aws.account import account_id, partition
 from cdk.aws.naming import named
 
 AUTO_SCALING_ROLE = "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
 """Made by AWS with the first Auto Scaling group of an account (EC2 Auto Scaling guide, "Service-linked roles")."""
+
+
+def rotated_key(
+    scope: Construct,
+    role: str,
+    *,
+    name: str,
+    description: str,
+    statements: Sequence[DataAwsIamPolicyDocumentStatement] = (),
+    protect: bool = False,
+) -> KmsKey:
+    """A key and its alias, called `role` in the HCL, that account administrators manage.
+
+    Args:
+        scope: Where they are added.
+        role: What the key is for.
+        name: Of the alias.
+        description: As the console shows it.
+        statements: Who may use it beside them.
+        protect: Whether Terraform refuses to destroy it.
+    """
+    policy = named(
+        DataAwsIamPolicyDocument(
+            scope,
+            "key_policy",
+            statement=[
+                # In a key policy "*" is this one key.
+                DataAwsIamPolicyDocumentStatement(
+                    sid="AccountAdministersKey",
+                    actions=["kms:*"],
+                    resources=["*"],
+                    principals=_aws_principal(f"arn:{partition(scope)}:iam::{account_id(scope)}:root"),
+                ),
+                *statements,
+            ],
+        ),
+        f"{role}_key",
+    )
+    key = named(
+        KmsKey(
+            scope,
+            "key",
+            description=description,
+            enable_key_rotation=True,
+            deletion_window_in_days=30,
+            policy=policy.json,
+            tags={"Name": name},
+            lifecycle={"prevent_destroy": True} if protect else None,
+        ),
+        role,
+    )
+    named(KmsAlias(scope, "alias", name=f"alias/{name}", target_key_id=key.key_id), role)
+    return key
 
 
 class EncryptionKey(Construct):
@@ -25,11 +80,11 @@ class EncryptionKey(Construct):
     encrypted volumes". Without them launches fail, and the only trace is in the activity of the group.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, name: str, protect: bool) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, name: str, protect: bool, log_groups: Sequence[str] = ()
+    ) -> None:
         super().__init__(scope, construct_id)
-        self.account = named(DataAwsCallerIdentity(self, "account"), "current")
-        self.partition = named(DataAwsPartition(self, "partition"), "current")
-        account_arn = f"arn:{self.partition.partition}:iam::{self.account.account_id}"
+        account_arn = f"arn:{partition(self)}:iam::{account_id(self)}"
         administrators = _aws_principal(f"{account_arn}:root")
         auto_scaling = _aws_principal(f"{account_arn}:{AUTO_SCALING_ROLE}")
         policy = named(
@@ -64,6 +119,7 @@ class EncryptionKey(Construct):
                             )
                         ],
                     ),
+                    *self._logs(log_groups),
                 ],
             ),
             "key",
@@ -82,6 +138,32 @@ class EncryptionKey(Construct):
             "cluster",
         )
         named(KmsAlias(self, "alias", name=f"alias/{name}", target_key_id=self.key.key_id), "cluster")
+
+    def _logs(self, log_groups: Sequence[str]) -> list[DataAwsIamPolicyDocumentStatement]:
+        """CloudWatch Logs guide, "Encrypt log data in CloudWatch Logs using AWS KMS", step 2."""
+        if not log_groups:
+            return []
+        region = named(DataAwsRegion(self, "region"), "current").name
+        prefix = f"arn:{partition(self)}:logs:{region}:{account_id(self)}:log-group"
+        return [
+            DataAwsIamPolicyDocumentStatement(
+                sid="LogsUseKey",
+                actions=["kms:Decrypt", "kms:Describe*", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+                resources=["*"],
+                principals=[
+                    DataAwsIamPolicyDocumentStatementPrincipals(
+                        type="Service", identifiers=[f"logs.{region}.amazonaws.com"]
+                    )
+                ],
+                condition=[
+                    DataAwsIamPolicyDocumentStatementCondition(
+                        test="ArnEquals",
+                        variable="kms:EncryptionContext:aws:logs:arn",
+                        values=[f"{prefix}:{group}" for group in log_groups],
+                    )
+                ],
+            )
+        ]
 
 
 def _aws_principal(arn: str) -> list[DataAwsIamPolicyDocumentStatementPrincipals]:

@@ -8,13 +8,13 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocumentStatementCondition,
     DataAwsIamPolicyDocumentStatementPrincipals,
 )
-from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.iam_instance_profile import IamInstanceProfile
 from cdktf_cdktf_provider_aws.iam_role import IamRole
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
 from constructs import Construct
 
+from cdk.aws.account import partition
 from cdk.aws.naming import named
 
 
@@ -26,6 +26,17 @@ class IdentityConfig:
     region: str
     checkpoint_bucket_arn: str
     kms_key_arn: str
+    metric_namespace: str | None = None
+    """Where nodes publish counts of errors; None: they publish none."""
+    prometheus_workspace_arn: str | None = None
+    """Where nodes send metrics; None: they send none."""
+
+
+def bound_roles(scope: Construct, policy_arn: str) -> None:
+    """Gives every role below `scope` a permissions boundary: what the policy does not allow, no role can do."""
+    for construct in scope.node.find_all():
+        if isinstance(construct, IamRole):
+            construct.permissions_boundary = policy_arn
 
 
 class NodeIdentity(Construct):
@@ -33,7 +44,6 @@ class NodeIdentity(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, config: IdentityConfig) -> None:
         super().__init__(scope, construct_id)
-        partition = named(DataAwsPartition(self, "partition"), "current")
         self.role = named(
             IamRole(
                 self,
@@ -50,16 +60,21 @@ class NodeIdentity(Construct):
                 self,
                 "session_manager",
                 role=self.role.name,
-                policy_arn=f"arn:{partition.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
+                policy_arn=f"arn:{partition(self)}:iam::aws:policy/AmazonSSMManagedInstanceCore",
             ),
             "session_manager",
         )
         named(
             IamRolePolicy(
-                self, "checkpoints", name="checkpoints", role=self.role.id, policy=self._checkpoints(config).json
+                self, "checkpoints", name="checkpoints", role=self.role.id, policy=checkpoint_access(self, config).json
             ),
             "checkpoints",
         )
+        if statements := _metric_statements(config):
+            policy = named(DataAwsIamPolicyDocument(self, "metrics", statement=statements), "metrics")
+            named(
+                IamRolePolicy(self, "metrics_policy", name="metrics", role=self.role.id, policy=policy.json), "metrics"
+            )
         self.instance_profile = named(
             IamInstanceProfile(self, "profile", name=self.role.name, role=self.role.name), "node"
         )
@@ -83,43 +98,70 @@ class NodeIdentity(Construct):
             "ec2_assumes_node",
         )
 
-    def _checkpoints(self, config: IdentityConfig) -> DataAwsIamPolicyDocument:
-        bucket = config.checkpoint_bucket_arn
-        return named(
-            DataAwsIamPolicyDocument(
-                self,
-                "checkpoint_access",
-                statement=[
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="ListCheckpoints",
-                        actions=["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
-                        resources=[bucket],
-                    ),
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="ReadAndWriteCheckpoints",
-                        # Deleting leaves a marker; versions can be removed by nobody but the lifecycle rule.
-                        actions=[
-                            "s3:AbortMultipartUpload",
-                            "s3:DeleteObject",
-                            "s3:GetObject",
-                            "s3:ListMultipartUploadParts",
-                            "s3:PutObject",
-                        ],
-                        resources=[f"{bucket}/*"],
-                    ),
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="UseKeyThroughS3",
-                        actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                        resources=[config.kms_key_arn],
-                        condition=[
-                            DataAwsIamPolicyDocumentStatementCondition(
-                                test="StringEquals",
-                                variable="kms:ViaService",
-                                values=[f"s3.{config.region}.amazonaws.com"],
-                            )
-                        ],
-                    ),
+
+def _metric_statements(config: IdentityConfig) -> list[DataAwsIamPolicyDocumentStatement]:
+    statements = []
+    if config.metric_namespace:
+        statements.append(
+            DataAwsIamPolicyDocumentStatement(
+                sid="PublishCountsOfErrors",
+                actions=["cloudwatch:PutMetricData"],
+                # CloudWatch metrics have no ARN (Service Authorization Reference): the condition bounds the namespace.
+                resources=["*"],
+                condition=[
+                    DataAwsIamPolicyDocumentStatementCondition(
+                        test="StringEquals", variable="cloudwatch:namespace", values=[config.metric_namespace]
+                    )
                 ],
-            ),
-            "checkpoints",
+            )
         )
+    if config.prometheus_workspace_arn:
+        statements.append(
+            DataAwsIamPolicyDocumentStatement(
+                sid="SendMetrics", actions=["aps:RemoteWrite"], resources=[config.prometheus_workspace_arn]
+            )
+        )
+    return statements
+
+
+def checkpoint_access(scope: Construct, config: IdentityConfig) -> DataAwsIamPolicyDocument:
+    """What may be done with the checkpoints: list, read, write; an overwritten version outlives every job."""
+    bucket = config.checkpoint_bucket_arn
+    return named(
+        DataAwsIamPolicyDocument(
+            scope,
+            "checkpoint_access",
+            statement=[
+                DataAwsIamPolicyDocumentStatement(
+                    sid="ListCheckpoints",
+                    actions=["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+                    resources=[bucket],
+                ),
+                DataAwsIamPolicyDocumentStatement(
+                    sid="ReadAndWriteCheckpoints",
+                    # Deleting leaves a marker; versions can be removed by nobody but the lifecycle rule.
+                    actions=[
+                        "s3:AbortMultipartUpload",
+                        "s3:DeleteObject",
+                        "s3:GetObject",
+                        "s3:ListMultipartUploadParts",
+                        "s3:PutObject",
+                    ],
+                    resources=[f"{bucket}/*"],
+                ),
+                DataAwsIamPolicyDocumentStatement(
+                    sid="UseKeyThroughS3",
+                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                    resources=[config.kms_key_arn],
+                    condition=[
+                        DataAwsIamPolicyDocumentStatementCondition(
+                            test="StringEquals",
+                            variable="kms:ViaService",
+                            values=[f"s3.{config.region}.amazonaws.com"],
+                        )
+                    ],
+                ),
+            ],
+        ),
+        "checkpoints",
+    )

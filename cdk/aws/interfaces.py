@@ -20,6 +20,11 @@ class Interface:
         """Whether it takes a private IP address of its subnet; an EFA-only interface cannot have one."""
         return self.kind != "efa-only"
 
+    @property
+    def description(self) -> str:
+        """What EC2 shows for it; interfaces of running nodes are found again by it."""
+        return f"Card {self.card}, device {self.device}"
+
 
 def interfaces(network_cards: int, efa_cards: int) -> tuple[Interface, ...]:
     """Interfaces that give a node the full bandwidth of its cards and a single IP address.

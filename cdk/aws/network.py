@@ -1,6 +1,7 @@
-"""The network of a cluster: one zone, private nodes, outbound traffic through NAT and an S3 endpoint."""
+"""The network of a cluster: one zone, private nodes, and the way out: NAT, or private endpoints and nothing else."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from cdktf_cdktf_provider_aws.default_security_group import DefaultSecurityGroup
 from cdktf_cdktf_provider_aws.eip import Eip
@@ -15,6 +16,8 @@ from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
 from constructs import Construct
 
 from cdk.aws.addresses import Subnets
+from cdk.aws.endpoints import EndpointConfig, InterfaceEndpoints
+from cdk.aws.flow_logs import FlowLogConfig, NetworkFlowLog
 from cdk.aws.naming import named
 
 
@@ -27,10 +30,23 @@ class NetworkConfig:
     zone_id: str
     """Zone *id* (`use1-az6`): zone names mean different places in different accounts."""
     subnets: Subnets
+    egress: Literal["nat", "endpoints-only"] = "nat"
+    endpoint_services: tuple[str, ...] = ()
+    """Of `endpoints-only`: names below com.amazonaws.<region>."""
+    flow_log_days: int | None = None
+    """How long records of the traffic are kept; None: there are none."""
+
+
+@dataclass(frozen=True)
+class Nat:
+    """The way out to the Internet."""
+
+    gateway: NatGateway
+    public_ip: Eip
 
 
 class ClusterNetwork(Construct):
-    """VPC with a private subnet for nodes and file servers and a public one that holds only the NAT gateway.
+    """VPC with a private subnet for nodes and file servers and, for NAT, a public one that holds only the gateway.
 
     Both subnets stand in one Availability Zone (rule A5): a gang does not stretch over zones, and traffic through a
     NAT gateway in another zone would be billed twice.
@@ -54,6 +70,27 @@ class ClusterNetwork(Construct):
         # No rules: whatever is started without a group of its own can talk to nobody.
         named(DefaultSecurityGroup(self, "closed", vpc_id=self.vpc.id, tags={"Name": f"{name}-unused"}), "closed")
 
+        self.compute_subnet = self._subnet("compute", config, config.subnets.compute)
+        compute_routes = self._route_table("compute", name, self.compute_subnet)
+        self.nat = self._nat(config, compute_routes) if config.egress == "nat" else None
+        # Checkpoints and weights take this way, free of charge, instead of the NAT gateway.
+        self.s3_endpoint = named(
+            VpcEndpoint(
+                self,
+                "s3",
+                vpc_id=self.vpc.id,
+                service_name=f"com.amazonaws.{config.region}.s3",
+                vpc_endpoint_type="Gateway",
+                route_table_ids=[compute_routes.id],
+                tags={"Name": f"{name}-s3"},
+            ),
+            "s3",
+        )
+        self.endpoints = self._endpoints(config) if config.egress == "endpoints-only" else ()
+        self.flow_log = self._flow_log(config, config.flow_log_days) if config.flow_log_days else None
+
+    def _nat(self, config: NetworkConfig, compute_routes: RouteTable) -> Nat:
+        name = config.name
         public_subnet = self._subnet("public", config, config.subnets.public)
         internet = named(
             InternetGateway(self, "internet", vpc_id=self.vpc.id, tags={"Name": name}),
@@ -71,14 +108,12 @@ class ClusterNetwork(Construct):
             "public_internet",
         )
 
-        self.public_ip = named(
-            Eip(self, "nat_ip", domain="vpc", tags={"Name": f"{name}-nat"}, depends_on=[internet]), "nat"
-        )
-        self.nat_gateway = named(
+        public_ip = named(Eip(self, "nat_ip", domain="vpc", tags={"Name": f"{name}-nat"}, depends_on=[internet]), "nat")
+        gateway = named(
             NatGateway(
                 self,
                 "nat",
-                allocation_id=self.public_ip.id,
+                allocation_id=public_ip.id,
                 subnet_id=public_subnet.id,
                 tags={"Name": name},
                 depends_on=[internet],
@@ -86,30 +121,37 @@ class ClusterNetwork(Construct):
             "cluster",
         )
 
-        self.compute_subnet = self._subnet("compute", config, config.subnets.compute)
-        compute_routes = self._route_table("compute", name, self.compute_subnet)
         named(
             Route(
                 self,
                 "compute_route",
                 route_table_id=compute_routes.id,
                 destination_cidr_block="0.0.0.0/0",
-                nat_gateway_id=self.nat_gateway.id,
+                nat_gateway_id=gateway.id,
             ),
             "compute_nat",
         )
-        # Checkpoints and weights take this way, free of charge, instead of the NAT gateway.
-        named(
-            VpcEndpoint(
-                self,
-                "s3",
+        return Nat(gateway, public_ip)
+
+    def _endpoints(self, config: NetworkConfig) -> tuple[VpcEndpoint, ...]:
+        return InterfaceEndpoints(
+            self,
+            "endpoints",
+            EndpointConfig(
+                name=config.name,
+                region=config.region,
                 vpc_id=self.vpc.id,
-                service_name=f"com.amazonaws.{config.region}.s3",
-                vpc_endpoint_type="Gateway",
-                route_table_ids=[compute_routes.id],
-                tags={"Name": f"{name}-s3"},
+                vpc_cidr=self.vpc.cidr_block,
+                subnet_id=self.compute_subnet.id,
+                services=config.endpoint_services,
             ),
-            "s3",
+        ).endpoints
+
+    def _flow_log(self, config: NetworkConfig, retention_days: int) -> NetworkFlowLog:
+        return NetworkFlowLog(
+            self,
+            "flow_logs",
+            FlowLogConfig(name=config.name, region=config.region, vpc_id=self.vpc.id, retention_days=retention_days),
         )
 
     def _subnet(self, role: str, config: NetworkConfig, cidr: str) -> Subnet:

@@ -1,21 +1,50 @@
 """FSx for Lustre, with the security groups of its servers and of its clients."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeVar
 
-from cdktf_cdktf_provider_aws.fsx_lustre_file_system import FsxLustreFileSystem
+from cdktf_cdktf_provider_aws.fsx_data_repository_association import (
+    FsxDataRepositoryAssociation,
+    FsxDataRepositoryAssociationS3,
+    FsxDataRepositoryAssociationS3AutoExportPolicy,
+    FsxDataRepositoryAssociationS3AutoImportPolicy,
+)
+from cdktf_cdktf_provider_aws.fsx_lustre_file_system import (
+    FsxLustreFileSystem,
+    FsxLustreFileSystemMetadataConfiguration,
+)
 from cdktf_cdktf_provider_aws.security_group import SecurityGroup
 from cdktf_cdktf_provider_aws.vpc_security_group_egress_rule import VpcSecurityGroupEgressRule
 from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurityGroupIngressRule
 from constructs import Construct
 
 from cdk.aws.naming import named
+from cdk.findings import accept
+
+_PolicyT = TypeVar(
+    "_PolicyT", FsxDataRepositoryAssociationS3AutoExportPolicy, FsxDataRepositoryAssociationS3AutoImportPolicy
+)
 
 LUSTRE_PORTS: Final = ((988, 988), (1018, 1023))
 """TCP port ranges of Lustre (FSx for Lustre guide, "File system access control with Amazon VPC")."""
 LUSTRE_VERSION: Final = "2.15"
 """Amazon Linux 2023 clients need servers of 2.12 or newer, and SCRATCH_2 would start with 2.10 (FSx for Lustre guide,
 "Lustre client compatibility")."""
+
+
+BACKUP_TIME: Final = "03:00"
+"""UTC, when daily backups start; FSx chooses none by itself that a plan could show."""
+
+
+@dataclass(frozen=True)
+class RepositoryConfig:
+    """A bucket whose objects appear as files."""
+
+    bucket: str
+    """`s3://bucket` or `s3://bucket/prefix`."""
+    path: str
+    import_events: tuple[str, ...]
+    export_events: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +62,14 @@ class LustreConfig:
     kms_key_arn: str
     """Of persistent types; a scratch file system is encrypted with a key of the service."""
     protect: bool
+    compression: Literal["lz4", "none"] = "lz4"
+    metadata_iops: int | None = None
+    """PERSISTENT_2; None: what comes with the size."""
+    efa: bool = False
+    """Between clients and servers; PERSISTENT_2."""
+    backup_days: int = 0
+    """Of persistent types; 0: no backups."""
+    repositories: tuple[RepositoryConfig, ...] = ()
 
     @property
     def persistent(self) -> bool:
@@ -47,11 +84,14 @@ class SharedFileSystem(Construct):
         super().__init__(scope, construct_id)
         self.servers = self._group("shared", config, "File servers of the shared file system")
         self.clients = self._group("shared_clients", config, "Nodes that mount the shared file system")
+        accept(self.clients, CKV2_AWS_5="its members are the nodes, which another stack starts")
 
+        # EFA traffic is no TCP: only rules for everything let it pass, and only those that name a group.
+        ports = () if config.efa else LUSTRE_PORTS
         rules = [
-            *self._both_ways("shared", self.servers, "peers", self.servers),
-            *self._both_ways("shared", self.servers, "clients", self.clients),
-            *self._both_ways("shared_clients", self.clients, "servers", self.servers),
+            *self._both_ways("shared", self.servers, "peers", self.servers, ports),
+            *self._both_ways("shared", self.servers, "clients", self.clients, ports),
+            *self._both_ways("shared_clients", self.clients, "servers", self.servers, ports),
         ]
         self.file_system = named(
             FsxLustreFileSystem(
@@ -62,7 +102,12 @@ class SharedFileSystem(Construct):
                 storage_capacity=config.size_gib,
                 per_unit_storage_throughput=config.throughput_mb_per_s_per_tib if config.persistent else None,
                 file_system_type_version=LUSTRE_VERSION,
-                data_compression_type="LZ4",
+                data_compression_type=config.compression.upper(),
+                efa_enabled=True if config.efa else None,
+                metadata_configuration=self._metadata(config),
+                automatic_backup_retention_days=config.backup_days or None,
+                daily_automatic_backup_start_time=BACKUP_TIME if config.backup_days else None,
+                copy_tags_to_backups=True if config.backup_days else None,
                 kms_key_id=config.kms_key_arn if config.persistent else None,
                 subnet_ids=[config.subnet_id],
                 security_group_ids=[self.servers.id],
@@ -74,6 +119,41 @@ class SharedFileSystem(Construct):
             "shared",
         )
 
+        if not config.persistent:
+            accept(self.file_system, CKV_AWS_190="scratch file systems take no key of the customer")
+        self.repositories = [
+            self._repository(number, repository) for number, repository in enumerate(config.repositories)
+        ]
+
+    def _metadata(self, config: LustreConfig) -> FsxLustreFileSystemMetadataConfiguration | None:
+        if config.metadata_iops is not None:
+            return FsxLustreFileSystemMetadataConfiguration(mode="USER_PROVISIONED", iops=config.metadata_iops)
+        # EFA asks for a metadata configuration, if only for the one that follows the size.
+        return FsxLustreFileSystemMetadataConfiguration(mode="AUTOMATIC") if config.efa else None
+
+    def _repository(self, number: int, repository: RepositoryConfig) -> FsxDataRepositoryAssociation:
+        return named(
+            FsxDataRepositoryAssociation(
+                self,
+                f"repository_{number}",
+                file_system_id=self.file_system.id,
+                data_repository_path=repository.bucket,
+                file_system_path=repository.path,
+                batch_import_meta_data_on_create=True,
+                # The bucket keeps its objects, and so does the folder, when the link goes.
+                delete_data_in_filesystem=False,
+                s3=FsxDataRepositoryAssociationS3(
+                    auto_import_policy=_policy(
+                        repository.import_events, FsxDataRepositoryAssociationS3AutoImportPolicy
+                    ),
+                    auto_export_policy=_policy(
+                        repository.export_events, FsxDataRepositoryAssociationS3AutoExportPolicy
+                    ),
+                ),
+            ),
+            f"repository_{number}",
+        )
+
     def _group(self, role: str, config: LustreConfig, description: str) -> SecurityGroup:
         name = f"{config.name}-{role.replace('_', '-')}"
         return named(
@@ -82,12 +162,20 @@ class SharedFileSystem(Construct):
         )
 
     def _both_ways(
-        self, role: str, group: SecurityGroup, peer_role: str, peer: SecurityGroup
+        self,
+        role: str,
+        group: SecurityGroup,
+        peer_role: str,
+        peer: SecurityGroup,
+        port_ranges: tuple[tuple[int, int], ...],
     ) -> list[VpcSecurityGroupIngressRule | VpcSecurityGroupEgressRule]:
+        """Rules for traffic from and to `peer`: on some TCP ports, or of every kind when there are none."""
         rules: list[VpcSecurityGroupIngressRule | VpcSecurityGroupEgressRule] = []
-        for first, last in LUSTRE_PORTS:
-            ports = str(first) if first == last else f"{first}_{last}"
-            incoming, outgoing = f"{role}_from_{peer_role}_{ports}", f"{role}_to_{peer_role}_{ports}"
+        for ports in port_ranges or (None,):
+            first, last = ports or (None, None)
+            suffix = "all" if first is None else str(first) if first == last else f"{first}_{last}"
+            incoming, outgoing = f"{role}_from_{peer_role}_{suffix}", f"{role}_to_{peer_role}_{suffix}"
+            protocol = "-1" if first is None else "tcp"
             rules.append(
                 named(
                     VpcSecurityGroupIngressRule(
@@ -96,7 +184,7 @@ class SharedFileSystem(Construct):
                         description=f"Lustre from {peer_role}",
                         security_group_id=group.id,
                         referenced_security_group_id=peer.id,
-                        ip_protocol="tcp",
+                        ip_protocol=protocol,
                         from_port=first,
                         to_port=last,
                     ),
@@ -111,7 +199,7 @@ class SharedFileSystem(Construct):
                         description=f"Lustre to {peer_role}",
                         security_group_id=group.id,
                         referenced_security_group_id=peer.id,
-                        ip_protocol="tcp",
+                        ip_protocol=protocol,
                         from_port=first,
                         to_port=last,
                     ),
@@ -119,3 +207,7 @@ class SharedFileSystem(Construct):
                 )
             )
         return rules
+
+
+def _policy(events: tuple[str, ...], policy: type[_PolicyT]) -> _PolicyT | None:
+    return policy(events=[event.upper() for event in events]) if events else None

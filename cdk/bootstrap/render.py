@@ -10,6 +10,8 @@ from typing import Final, Literal
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cdk.bootstrap.metrics import CONTAINERS, Metrics
+
 READY_MARKER: Final = "/run/llmcluster/ready"
 """Exists only while every step of the bootstrap has succeeded since the last boot."""
 
@@ -20,6 +22,8 @@ volumes are `Amazon Elastic Block Store`, which share the names /dev/nvme*."""
 AZURE_LOCAL_NVME: Final = "nvme-Microsoft_NVMe_Direct_Disk*"
 """Azure/azure-vm-utils, 80-azure-disk.rules: `Microsoft NVMe Direct Disk` and `... v2` are the local disks, remote
 ones are `MSFT NVMe Accelerator v1.0`."""
+
+INTERRUPTION_UNIT: Final = "llmcluster-interruption.service"
 
 _BIN: Final = "/usr/local/sbin"
 _UNITS: Final = "/etc/systemd/system"
@@ -37,6 +41,26 @@ class LustreMount:
     source: str
     """`<dns name or address>@tcp:/<file system>`; may hold Terraform tokens."""
     mount_point: str = "/shared"
+    efa: bool = False
+    """FSx for Lustre over EFA, with TCP for what the fabric does not carry."""
+
+
+@dataclass(frozen=True)
+class BurnIn:
+    """What a node does in the phase `validate` before it is ready."""
+
+    phase_command: str
+    """Shell command that prints the phase."""
+    bus_gb_per_s: float | None
+    """Bus bandwidth of an all-reduce over the node's GPUs that passes; None: it is not measured."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """Errors that a node counts and publishes once a minute."""
+
+    publish_command: str
+    """Shell command that takes `--metric-data` as the AWS command line does."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +78,12 @@ class NodeBootstrap:
     gpus: int
     environment: Mapping[str, str] = field(default_factory=dict)
     """NCCL and libfabric variables, for login shells and for user services."""
+    burn_in: BurnIn | None = None
+    health: Health | None = None
+    metrics: Metrics | None = None
     scratch_dir: str = "/scratch"
+    interruptible: bool = False
+    """Whether the cloud may take the node away at short notice; programs in /etc/llmcluster/interruption.d then run."""
     nvme_by_id: tuple[str, ...] = (AWS_INSTANCE_STORE, AZURE_LOCAL_NVME)
     """Names below /dev/disk/by-id that are local NVMe and nothing else."""
 
@@ -82,8 +111,9 @@ _Dumper.add_representer(
 def cloud_init(config: NodeBootstrap) -> str:
     """The user data of a node: `#cloud-config`, the same bytes for the same configuration.
 
-    Nothing in it but `config.lustre.source` may hold what Terraform would interpolate: shell scripts are written
-    without braces after a dollar sign. Write it into a resource argument as it is.
+    Nothing in it but `config.lustre.source` and `config.metrics.remote_write_url` may hold what Terraform would
+    interpolate: shell scripts are written without braces after a dollar sign. Write it into a resource argument as it
+    is.
 
     Raises:
         ValueError: the configuration contradicts itself, or a value holds text that Terraform would interpret.
@@ -99,7 +129,7 @@ def cloud_init(config: NodeBootstrap) -> str:
             ["systemctl", "daemon-reload"],
             ["systemctl", "enable", *sorted(_unit_names(files))],
             # cloud-init itself is a unit that the target may wait for, so it must not wait for the target.
-            ["systemctl", "start", "--no-block", "llmcluster-ready.target"],
+            ["systemctl", "start", "--no-block", *sorted(_unit_names(files))],
         ],
     }
     text = "#cloud-config\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000)
@@ -112,7 +142,8 @@ def cloud_init(config: NodeBootstrap) -> str:
 def steps(config: NodeBootstrap) -> tuple[str, ...]:
     """Names of the steps that must succeed before a node is ready, in the order in which they start."""
     lustre = ("lustre-client", "shared") if config.lustre else ()
-    return (*(("scratch",) if config.scratch == "raid0" else ()), *lustre, "check")
+    burn_in = ("burn-in",) if config.burn_in else ()
+    return (*(("scratch",) if config.scratch == "raid0" else ()), *lustre, "check", *burn_in)
 
 
 def _files(config: NodeBootstrap) -> Iterator[_File]:
@@ -125,13 +156,26 @@ def _files(config: NodeBootstrap) -> Iterator[_File]:
         template = f"lustre-client-{config.lustre.client}" if config.lustre and name == "lustre-client" else name
         yield _File(f"{_BIN}/llmcluster-{name}", _render(f"{template}.sh.j2", config), "0755")
         yield _File(f"{_UNITS}/llmcluster-{name}.service", _render(f"{name}.service.j2", config))
+    if config.interruptible:
+        yield _File(f"{_BIN}/llmcluster-interruption", _render("interruption.sh.j2", config), "0755")
+        yield _File(f"{_UNITS}/{INTERRUPTION_UNIT}", _render("interruption.service.j2", config))
+    if config.health:
+        yield _File(f"{_BIN}/llmcluster-health", _render("health.sh.j2", config), "0755")
+        yield _File(f"{_UNITS}/llmcluster-health.service", _render("health.service.j2", config))
+        yield _File(f"{_UNITS}/llmcluster-health.timer", _render("health.timer.j2", config))
+    if config.metrics:
+        yield _File("/etc/llmcluster/prometheus.yml", _render("prometheus.yml.j2", config))
+        for container in CONTAINERS:
+            unit = _environment().get_template("container.service.j2").render(node=config, container=container)
+            yield _File(f"{_UNITS}/llmcluster-{container.name}.service", unit)
     yield _File(f"{_UNITS}/llmcluster-ready.service", _render("ready.service.j2", config))
     yield _File(f"{_UNITS}/llmcluster-ready.target", _render("ready.target.j2", config))
 
 
 def _unit_names(files: list[_File]) -> Iterator[str]:
-    # Services are pulled in by what requires them; only the target is wanted by the boot.
-    return (file.path.removeprefix(f"{_UNITS}/") for file in files if file.path.endswith(".target"))
+    # Services are pulled in by what requires them; the boot wants the target, and what nobody waits for.
+    units = (file for file in files if file.path.startswith(_UNITS) and "[Install]" in file.content)
+    return (file.path.removeprefix(f"{_UNITS}/") for file in units)
 
 
 @cache

@@ -1,12 +1,25 @@
 """ClusterSpec: what the user writes. One pydantic model is the schema, the documentation and the check."""
 
-from typing import Literal
-
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from planner.spec.base import SpecModel
-from planner.spec.cluster import Budget, Capacity, Headroom, Network, Placement, State, Storage
+from planner.spec.cluster import (
+    BLOCK_MAX_NODES,
+    Budget,
+    Capacity,
+    CapacityBlock,
+    Headroom,
+    Placement,
+    Security,
+    State,
+    Storage,
+)
+from planner.spec.lustre import DataRepository, Lustre
+from planner.spec.network import Network
+from planner.spec.observability import Observability
+from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
+from planner.spec.rollout import Rollout
 from planner.spec.workload import (
     InferenceWorkload,
     LoraTargets,
@@ -21,20 +34,29 @@ from planner.spec.workload import (
 )
 
 __all__ = [
+    "BLOCK_MAX_NODES",
     "Budget",
     "Capacity",
+    "CapacityBlock",
     "ClusterSpec",
+    "DataRepository",
     "Headroom",
     "InferenceWorkload",
+    "Kubernetes",
     "LoraTargets",
+    "Lustre",
     "Network",
     "NominalModel",
+    "Observability",
     "Optimizer",
+    "Orchestrator",
     "Pin",
     "PinnedLayout",
     "PinnedNode",
     "Placement",
     "PrecisionChoice",
+    "Rollout",
+    "Security",
     "Slo",
     "SpecModel",
     "Speculation",
@@ -59,7 +81,10 @@ class ClusterSpec(SpecModel):
     placement: Placement = Placement()
     storage: Storage = Storage()
     capacity: Capacity = Capacity()
-    orchestrator: Literal["none"] = "none"
+    orchestrator: Orchestrator = Field(
+        default="none", description="none: nodes set up by cloud-init; kubernetes: EKS; slurm: AWS ParallelCluster"
+    )
+    kubernetes: Kubernetes = Field(default=Kubernetes(), exclude_if=lambda given: given == Kubernetes())
     prices: str | None = Field(
         default=None,
         # What no spec says must not change the hash of every spec and lock that stands.
@@ -69,6 +94,40 @@ class ClusterSpec(SpecModel):
     budget: Budget = Budget()
     headroom: Headroom = Headroom()
     network: Network = Network()
+    security: Security = Security()
+    rollout: Rollout = Rollout()
+    observability: Observability = Observability()
+    imports: dict[str, str] = Field(
+        default_factory=dict,
+        description=(
+            "What exists already and Terraform takes over: `<stack>.<resource type>.<name>`, such as "
+            "storage.aws_s3_bucket.checkpoints, to the id that `terraform import` takes"
+        ),
+    )
     state: State = State()
     tags: dict[str, str] = Field(default_factory=dict, description="Put on every resource beside the cluster's own")
     pin: Pin = Pin()
+
+    @model_validator(mode="after")
+    def _settings_of_the_orchestrator(self) -> "ClusterSpec":
+        if self.orchestrator != "kubernetes" and self.kubernetes != Kubernetes():
+            raise ValueError(
+                f"kubernetes is given, but orchestrator is {self.orchestrator}; set orchestrator: kubernetes"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_block(self) -> "ClusterSpec":
+        block = self.capacity.block
+        if block is None:
+            return self
+        if self.pin.nodes is not None and self.pin.nodes > BLOCK_MAX_NODES:
+            raise ValueError(
+                f"pin.nodes is {self.pin.nodes}, and a Capacity Block has at most {BLOCK_MAX_NODES} instances"
+            )
+        if block.zone is not None and self.placement.zone not in (None, block.zone):
+            raise ValueError(
+                f"capacity.block.zone is {block.zone}, and placement.zone is {self.placement.zone}: all nodes stand in "
+                "the zone of the block (rule A7); leave placement.zone out"
+            )
+        return self

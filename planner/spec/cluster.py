@@ -1,10 +1,12 @@
 """Where the cluster stands, what it is made of, how it is bought and where its state lives."""
 
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from planner.spec.base import SpecModel
+from planner.spec.lustre import Lustre
 
 
 class Placement(SpecModel):
@@ -26,7 +28,49 @@ class Storage(SpecModel):
     scratch_gb: float = Field(
         default=0, ge=0, le=1_000_000, description="Least local NVMe of a node, 10^9 bytes; smaller types are rejected"
     )
+    lustre: Lustre = Lustre()
     checkpoints_tib: float = Field(default=1.0, ge=0, le=100_000, description="Kept in the object store, for the bill")
+    keep_on_destroy: bool = Field(
+        default=True, description="Whether Terraform refuses to destroy the key, the checkpoints and the file system"
+    )
+
+
+BLOCK_MAX_NODES = 64
+"""Instances of one Capacity Block (EC2 user guide, "Capacity Blocks for ML")."""
+BLOCK_DAY_BY_DAY, BLOCK_MAX_DAYS = 14, 182
+"""Durations: 1-day steps up to 14 days, then 7-day steps up to 182 (EC2 user guide, "Capacity Blocks for ML")."""
+
+
+class CapacityBlock(SpecModel):
+    """A Capacity Block (AWS): GPU instances in one UltraCluster for a fixed term, paid in advance."""
+
+    start: date = Field(description="First day, UTC; at most eight weeks ahead when it is bought")
+    days: int = Field(
+        ge=1, le=BLOCK_MAX_DAYS, description="Term in days: 1 to 14, or whole weeks up to 182; it ends at 11:30 UTC"
+    )
+    zone: str | None = Field(
+        default=None, description="Zone id of the block where it is known; the cluster then stands there"
+    )
+    reservation_id: str | None = Field(
+        default=None,
+        pattern=r"^cr-[0-9a-f]{8,17}$",
+        description="The block once it is bought, which Terraform does not do; until then there are no nodes",
+    )
+
+    @field_validator("days")
+    @classmethod
+    def _days_on_sale(cls, value: int) -> int:
+        if value > BLOCK_DAY_BY_DAY and value % 7:
+            raise ValueError(
+                f"Capacity Blocks are sold for 1 to {BLOCK_DAY_BY_DAY} days or for whole weeks up to "
+                f"{BLOCK_MAX_DAYS} days; the next term on sale is {-(-value // 7) * 7} days"
+            )
+        return value
+
+    @property
+    def end(self) -> date:
+        """The last day."""
+        return self.start + timedelta(days=self.days)
 
 
 DemandFile = Annotated[str, Field(pattern=r"\.[cC][sS][vV]$")]
@@ -51,7 +95,11 @@ class Capacity(SpecModel):
     reservation: Literal["auto", "none"] = Field(
         default="auto", description="auto: what runs all the time and gangs of nodes hold reserved capacity"
     )
-
+    block: CapacityBlock | None = Field(
+        default=None,
+        exclude_if=lambda block: block is None,
+        description="AWS: buy all nodes as a Capacity Block, which is the only way to some types",
+    )
     policy: Literal["optimal", "tiered"] = Field(
         default="optimal",
         description="Serving: optimal is the cheapest mix; tiered is Spot below half, reserved to 80 %, then on-demand",
@@ -59,6 +107,17 @@ class Capacity(SpecModel):
     commitment: Literal["1-year", "3-year", "none"] = Field(
         default="1-year", description="Term of what is reserved when serving; none: reserved at the on-demand rate"
     )
+
+    @model_validator(mode="after")
+    def _one_market(self) -> "Capacity":
+        if self.block is not None and self.interruption == "tolerate":
+            raise ValueError(
+                "block and interruption: tolerate exclude each other: Capacity Blocks, Spot and On-Demand Capacity "
+                "Reservations do not mix, as a launch template has one market (rule A8); drop one of the two"
+            )
+        if self.block is not None and self.reservation == "none":
+            raise ValueError("block is reserved capacity, and reservation is none; drop one of the two")
+        return self
 
     @model_validator(mode="after")
     def _day_or_week(self) -> "Capacity":
@@ -78,17 +137,21 @@ class Budget(SpecModel):
     usd_per_month: float | None = Field(default=None, gt=0)
 
 
+class Security(SpecModel):
+    """What an organisation asks of every identity."""
+
+    permissions_boundary: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\w+=,.@/-]+$",
+        description="AWS: ARN of the policy that bounds every role of the cluster",
+    )
+
+
 class Headroom(SpecModel):
     """What is kept free: of peak compute (30 % in the hardware guide that this product follows) and of memory."""
 
     compute_fraction: float = Field(default=0.30, ge=0, lt=1)
     memory_fraction: float = Field(default=0.90, gt=0, le=1, description="Share of GPU memory that may be used")
-
-
-class Network(SpecModel):
-    """Addresses of the cluster's own network."""
-
-    cidr: str = Field(default="10.42.0.0/16", pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")
 
 
 class State(SpecModel):

@@ -1,12 +1,16 @@
 """AWS clusters of the test suite, and their synthesized documents."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from planner.plan import Plan, Purchase, SharedStorage
 from provider_catalog.catalog import Catalog
 from tests.support.plans import example_plan
+
+if TYPE_CHECKING:
+    from stacks.clouds import BuiltStack
 
 ROLES: Final = ("network", "storage", "compute")
 
@@ -35,11 +39,82 @@ CLUSTERS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 
+OFFERED_BLOCK: Final = {"start": "2026-12-10", "days": 7}
+BOUGHT_BLOCK: Final = {**OFFERED_BLOCK, "reservation_id": "cr-0123456789abcdef0"}
+
+ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
+    "kubernetes_gang": {
+        "instance_type": "p5.48xlarge",
+        "nodes": 4,
+        "purchase": Purchase(reserved_nodes=4),
+        "spec": {"orchestrator": "kubernetes"},
+    },
+    "kubernetes_replicas": {
+        "instance_type": "g6e.12xlarge",
+        "nodes": 5,
+        "multi_node": False,
+        "shared_storage": None,
+        "purchase": Purchase(reserved_nodes=2, on_demand_nodes=1, spot_nodes=2),
+        "spec": {"orchestrator": "kubernetes"},
+    },
+    "kubernetes_block": {
+        "instance_type": "p5e.48xlarge",
+        "nodes": 2,
+        "purchase": Purchase(capacity_block_nodes=2, capacity_block_instances=2),
+        "spec": {"orchestrator": "kubernetes", "capacity": {"block": BOUGHT_BLOCK}},
+    },
+    "slurm_gang": {
+        "nodes": 4,
+        "purchase": Purchase(reserved_nodes=4),
+        "spec": {"orchestrator": "slurm"},
+    },
+    "slurm_replicas": {
+        "instance_type": "g6.xlarge",
+        "nodes": 3,
+        "multi_node": False,
+        "shared_storage": SCRATCH,
+        "scratch": "none",
+        "purchase": Purchase(on_demand_nodes=1, spot_nodes=2),
+        "spec": {"orchestrator": "slurm"},
+    },
+    "slurm_block": {
+        "instance_type": "p6-b300.48xlarge",
+        "nodes": 2,
+        "purchase": Purchase(capacity_block_nodes=2, capacity_block_instances=2),
+        "spec": {
+            "orchestrator": "slurm",
+            "capacity": {"block": BOUGHT_BLOCK},
+        },
+    },
+    "bare_block": {
+        "instance_type": "p5.48xlarge",
+        "nodes": 3,
+        "purchase": Purchase(capacity_block_nodes=3, capacity_block_instances=4),
+        "spec": {"capacity": {"block": BOUGHT_BLOCK}},
+    },
+    "bare_offer": {
+        "instance_type": "p5.48xlarge",
+        "nodes": 3,
+        "purchase": Purchase(capacity_block_nodes=3, capacity_block_instances=4),
+        "spec": {"capacity": {"block": OFFERED_BLOCK}},
+    },
+}
+"""Clusters with an orchestrator, or in a Capacity Block: bought, and on offer."""
+
 Documents = dict[str, dict[str, Any]]
 
 
-def synthesize(plan: Plan, folder: Path, *, protect_data: bool = True) -> Documents:
-    """The documents of a plan's stacks by role, written as Terraform finds them below `folder`/cdktf.out/stacks."""
+def synthesize(
+    plan: Plan,
+    folder: Path,
+    *,
+    protect_data: bool = True,
+    then: "Callable[[Plan, tuple[BuiltStack, ...]], None] | None" = None,
+) -> Documents:
+    """The documents of a plan's stacks by role, written as Terraform finds them below `folder`/cdktf.out/stacks.
+
+    `then` may change the stacks before they are written.
+    """
     from cdk.providers import use_bundled_node
 
     use_bundled_node()
@@ -47,13 +122,17 @@ def synthesize(plan: Plan, folder: Path, *, protect_data: bool = True) -> Docume
 
     from stacks.aws import AwsCluster
 
+    folder.mkdir(parents=True, exist_ok=True)
     app = App(outdir=str(folder / "cdktf.out"))
     built = AwsCluster(protect_data=protect_data).build(app, plan, Catalog.load())
+    if then is not None:
+        then(plan, built)
     app.synth()
     (folder / "state").mkdir(exist_ok=True)
     documents: Documents = {}
     for stack in built:
         documents[stack.role] = json.loads((stack_folder(folder, plan, stack.role) / "cdk.tf.json").read_text())
+        documents[stack.role]["files"] = stack.files
         # Kept beside the document, where the tests of the addresses find them.
         documents[stack.role]["addresses"] = stack.addresses
     return documents
@@ -65,5 +144,5 @@ def stack_folder(folder: Path, plan: Plan, role: str) -> Path:
 
 
 def cluster_plan(name: str) -> Plan:
-    """The plan of one of CLUSTERS."""
-    return example_plan(**CLUSTERS[name])
+    """The plan of one of CLUSTERS or ORCHESTRATED."""
+    return example_plan(**{**CLUSTERS, **ORCHESTRATED}[name])

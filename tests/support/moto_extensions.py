@@ -1,10 +1,12 @@
 """Operations our stacks call and moto 5.2.5 lacks, written as moto writes its own.
 
-Added: EC2 placement groups and capacity reservations (create, describe, delete or cancel), and the life cycle of FSx
-for Lustre file systems, which moto creates without one. Shapes and error codes follow the EC2 and FSx API references.
+Added: EC2 placement groups and capacity reservations (create, describe, modify, delete or cancel), offerings of
+Capacity Blocks, and the life cycle of FSx for Lustre file systems, which moto creates without one. Shapes and error
+codes follow the EC2 and FSx API references.
 """
 
 import time
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -167,6 +169,12 @@ class CapacityReservationBackend:
         reservations = [cr for cr in self.capacity_reservations.values() if not ids or cr.id in ids]
         return generic_filter(filters, reservations)
 
+    def modify_capacity_reservation(self, reservation_id: str, instance_count: int | None) -> None:
+        reservation = self._get_capacity_reservation(reservation_id)
+        if instance_count is not None:
+            reservation.available_instance_count += instance_count - reservation.total_instance_count
+            reservation.total_instance_count = instance_count
+
     def cancel_capacity_reservation(self, reservation_id: str) -> None:
         # A cancelled reservation stays visible for a while, as in EC2.
         self._get_capacity_reservation(reservation_id).state = "cancelled"
@@ -207,10 +215,64 @@ class CapacityReservations(EC2BaseResponse):
         )
         return ActionResult({"CapacityReservations": reservations})
 
+    def modify_capacity_reservation(self) -> ActionResult:
+        self.error_on_dryrun()
+        self.ec2_backend.modify_capacity_reservation(
+            self._get_param("CapacityReservationId"), self._get_int_param("InstanceCount", None)
+        )
+        return ActionResult({"Return": True})
+
     def cancel_capacity_reservation(self) -> ActionResult:
         self.error_on_dryrun()
         self.ec2_backend.cancel_capacity_reservation(self._get_param("CapacityReservationId"))
         return ActionResult({"Return": True})
+
+
+class CapacityBlockOffering:
+    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityBlockOffering.html."""
+
+    def __init__(self, instance_type: str, instance_count: int, hours: int, start: datetime, zone: str) -> None:
+        self.capacity_block_offering_id = random_id("cb")
+        self.instance_type = instance_type
+        self.instance_count = instance_count
+        self.capacity_block_duration_hours = hours
+        # Blocks begin and end at 11:30 UTC.
+        self.start_date = start.replace(hour=11, minute=30, second=0, microsecond=0)
+        self.end_date = self.start_date + timedelta(hours=hours)
+        self.availability_zone = zone
+        self.currency_code = "USD"
+        self.upfront_fee = "1000.00"
+        self.tenancy = "default"
+
+
+class CapacityBlockBackend:
+    """Every request is answered with one offering, in the first zone."""
+
+    region_name: str
+
+    def describe_capacity_block_offerings(
+        self, instance_type: str, instance_count: int, hours: int, start: datetime
+    ) -> list[CapacityBlockOffering]:
+        if instance_count not in (1, 2, 4, 8, 16, 32, 64):
+            raise EC2ClientError("InvalidParameterValue", f"Instance count {instance_count} is not supported.")
+        days = hours / 24
+        if days not in range(1, 15) and days not in range(21, 183, 7):
+            raise EC2ClientError("InvalidParameterValue", f"Duration {hours} is not supported.")
+        return [CapacityBlockOffering(instance_type, instance_count, hours, start, f"{self.region_name}a")]
+
+
+class CapacityBlocks(EC2BaseResponse):
+    """Requests and answers."""
+
+    def describe_capacity_block_offerings(self) -> ActionResult:
+        start = self._get_param("StartDateRange")
+        offerings = self.ec2_backend.describe_capacity_block_offerings(
+            instance_type=self._get_param("InstanceType"),
+            instance_count=self._get_int_param("InstanceCount", 0),
+            hours=self._get_int_param("CapacityDurationHours", 0),
+            start=datetime.fromisoformat(start) if isinstance(start, str) else start or utcnow(),
+        )
+        return ActionResult({"CapacityBlockOfferings": offerings})
 
 
 _file_system_init = FileSystem.__init__
@@ -291,8 +353,13 @@ def install() -> None:
     EC2_RESOURCE_TO_PREFIX.update(PREFIXES)
     EC2_PREFIX_TO_RESOURCE.update({prefix: resource for resource, prefix in PREFIXES.items()})
     # EC2Backend initialises every class it inherits from, so that new ones join as moto's own do.
-    EC2Backend.__bases__ = (*EC2Backend.__bases__, PlacementGroupBackend, CapacityReservationBackend)
-    EC2Response.__bases__ = (*EC2Response.__bases__, PlacementGroups, CapacityReservations)
+    EC2Backend.__bases__ = (
+        *EC2Backend.__bases__,
+        PlacementGroupBackend,
+        CapacityReservationBackend,
+        CapacityBlockBackend,
+    )
+    EC2Response.__bases__ = (*EC2Response.__bases__, PlacementGroups, CapacityReservations, CapacityBlocks)
     patches: dict[type, dict[str, Any]] = {
         FileSystem: {"__init__": _init_file_system, "to_dict": _describe_file_system},
         FSxBackend: {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from moto.server import ThreadedMotoServer
 
-from tests.support import moto_extensions
+from tests.support import moto_eks, moto_extensions
 
 REGION = "us-east-1"
 
@@ -43,7 +43,7 @@ class MotoServer:
     def reset(self) -> None:
         """Forget everything created so far, as in a new account."""
         request = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")  # noqa: S310
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+        urllib.request.urlopen(request, timeout=120).close()  # noqa: S310
 
     @staticmethod
     def write_override(folder: Path) -> None:
@@ -55,6 +55,7 @@ class MotoServer:
 def serve() -> Iterator[MotoServer]:
     """Run a server on a free loopback port until the block ends."""
     moto_extensions.install()
+    moto_eks.install()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -1,4 +1,4 @@
-"""The bucket that holds checkpoints (rule A15)."""
+"""Buckets that hold checkpoints or states (rule A15)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -35,27 +35,30 @@ from cdktf_cdktf_provider_aws.s3_bucket_versioning import (
 from constructs import Construct
 
 from cdk.aws.naming import named
+from cdk.findings import accept
 
-NONCURRENT_DAYS: Final = 30
-"""How long an overwritten or deleted checkpoint can be brought back."""
 MULTIPART_DAYS: Final = 7
 """When the parts of an upload that nobody finished are removed; they are billed and invisible in listings."""
 
 
 @dataclass(frozen=True)
-class CheckpointConfig:
+class BucketConfig:
     """What a bucket needs to know."""
 
+    role: str
+    """What it holds, and how its parts are called in the HCL."""
     bucket: str
     """Name, 3 to 63 characters, unique in all of AWS."""
     kms_key_arn: str
     protect: bool
+    noncurrent_days: int
+    """How long what was overwritten or deleted can be brought back."""
 
 
-class CheckpointBucket(Construct):
+class PrivateBucket(Construct):
     """Versioned bucket, encrypted with the customer key, reachable over TLS only, never public."""
 
-    def __init__(self, scope: Construct, construct_id: str, config: CheckpointConfig) -> None:
+    def __init__(self, scope: Construct, construct_id: str, config: BucketConfig) -> None:
         super().__init__(scope, construct_id)
         self.bucket = named(
             S3Bucket(
@@ -64,7 +67,13 @@ class CheckpointBucket(Construct):
                 bucket=config.bucket,
                 lifecycle={"prevent_destroy": True} if config.protect else None,
             ),
-            "checkpoints",
+            config.role,
+        )
+        accept(
+            self.bucket,
+            CKV_AWS_18="who read or wrote what is in the data events of the account's CloudTrail, one bucket for all",
+            CKV_AWS_144="a copy in another region doubles the bill; versions protect from mistakes, S3 from lost disks",
+            CKV2_AWS_62="nothing waits for new objects",
         )
         bucket_id = self.bucket.id
         versioning = named(
@@ -74,7 +83,7 @@ class CheckpointBucket(Construct):
                 bucket=bucket_id,
                 versioning_configuration=S3BucketVersioningVersioningConfiguration(status="Enabled"),
             ),
-            "checkpoints",
+            config.role,
         )
         named(
             S3BucketServerSideEncryptionConfigurationA(
@@ -93,7 +102,7 @@ class CheckpointBucket(Construct):
                     )
                 ],
             ),
-            "checkpoints",
+            config.role,
         )
         public_access = named(
             S3BucketPublicAccessBlock(
@@ -105,7 +114,7 @@ class CheckpointBucket(Construct):
                 ignore_public_acls=True,
                 restrict_public_buckets=True,
             ),
-            "checkpoints",
+            config.role,
         )
         named(
             S3BucketOwnershipControls(
@@ -114,11 +123,13 @@ class CheckpointBucket(Construct):
                 bucket=bucket_id,
                 rule=S3BucketOwnershipControlsRule(object_ownership="BucketOwnerEnforced"),
             ),
-            "checkpoints",
+            config.role,
         )
         named(
-            S3BucketPolicy(self, "policy", bucket=bucket_id, policy=self._tls_only().json, depends_on=[public_access]),
-            "checkpoints",
+            S3BucketPolicy(
+                self, "policy", bucket=bucket_id, policy=self._tls_only(config).json, depends_on=[public_access]
+            ),
+            config.role,
         )
         named(
             S3BucketLifecycleConfiguration(
@@ -132,7 +143,7 @@ class CheckpointBucket(Construct):
                         filter=[S3BucketLifecycleConfigurationRuleFilter(prefix="")],
                         noncurrent_version_expiration=[
                             S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration(
-                                noncurrent_days=NONCURRENT_DAYS
+                                noncurrent_days=config.noncurrent_days
                             )
                         ],
                     ),
@@ -149,10 +160,10 @@ class CheckpointBucket(Construct):
                 ],
                 depends_on=[versioning],
             ),
-            "checkpoints",
+            config.role,
         )
 
-    def _tls_only(self) -> DataAwsIamPolicyDocument:
+    def _tls_only(self, config: BucketConfig) -> DataAwsIamPolicyDocument:
         return named(
             DataAwsIamPolicyDocument(
                 self,
@@ -172,5 +183,5 @@ class CheckpointBucket(Construct):
                     )
                 ],
             ),
-            "checkpoints",
+            config.role,
         )

@@ -1,0 +1,213 @@
+"""Who hears of what: an encrypted topic, alarms, Spot interruptions, and the budget."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cdktf_cdktf_provider_aws.budgets_budget import (
+    BudgetsBudget,
+    BudgetsBudgetCostFilter,
+    BudgetsBudgetNotification,
+)
+from cdktf_cdktf_provider_aws.cloudwatch_event_rule import CloudwatchEventRule
+from cdktf_cdktf_provider_aws.cloudwatch_event_target import CloudwatchEventTarget
+from cdktf_cdktf_provider_aws.cloudwatch_metric_alarm import CloudwatchMetricAlarm
+from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
+    DataAwsIamPolicyDocument,
+    DataAwsIamPolicyDocumentStatement,
+    DataAwsIamPolicyDocumentStatementCondition,
+    DataAwsIamPolicyDocumentStatementPrincipals,
+)
+from cdktf_cdktf_provider_aws.sns_topic import SnsTopic
+from cdktf_cdktf_provider_aws.sns_topic_policy import SnsTopicPolicy
+from cdktf_cdktf_provider_aws.sns_topic_subscription import SnsTopicSubscription
+from constructs import Construct
+
+from cdk.aws.account import account_id
+from cdk.aws.encryption import rotated_key
+from cdk.aws.naming import named
+
+FREE_SHARE: Final = 0.1
+"""Of the shared file system: below it, servers that are unevenly full begin to refuse writes."""
+PUBLISHERS: Final = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
+NODE_METRICS: Final = {
+    "GpuXidErrors": "A GPU reported an Xid error: see the kernel log of the node, and NVIDIA's list of Xid errors",
+    "EfaErrors": "EFA dropped packets or lost a peer: see the hardware counters of the node's cards",
+}
+"""Metrics that nodes publish, with what an alarm says."""
+
+
+@dataclass(frozen=True)
+class AlarmConfig:
+    """What the alarms of a cluster need to know."""
+
+    name: str
+    region: str
+    emails: tuple[str, ...]
+    namespace: str | None
+    """Of the metrics that nodes publish; None: they publish none."""
+    file_system_id: str | None
+    file_system_gib: int
+    spot: bool
+    usd_per_month: float | None
+    """Limit of the budget; None: no budget, because the bill is not known."""
+
+
+def metric_namespace(cluster: str) -> str:
+    """Where the nodes of a cluster publish their metrics."""
+    return f"llmcluster/{cluster}"
+
+
+class Alarms(Construct):
+    """A topic for people, and all that is sent to it."""
+
+    def __init__(self, scope: Construct, construct_id: str, config: AlarmConfig) -> None:
+        super().__init__(scope, construct_id)
+        self._config = config
+        account = account_id(self)
+        self.key = rotated_key(
+            Construct(self, "encryption"),
+            "alarms",
+            name=f"{config.name}-alarms",
+            description=f"Alarms of cluster {config.name}",
+            # SNS guide, "Enabling compatibility between event sources from AWS services and encrypted topics".
+            statements=[
+                _published(["kms:Decrypt", "kms:GenerateDataKey*"], "PublishersUseKey", "*", account),
+            ],
+        )
+        self.topic = named(
+            SnsTopic(self, "topic", name=f"{config.name}-alarms", kms_master_key_id=self.key.arn), "alarms"
+        )
+        policy = named(
+            DataAwsIamPolicyDocument(
+                self,
+                "topic_policy",
+                statement=[_published(["sns:Publish"], "AlarmsArePublished", self.topic.arn, account)],
+            ),
+            "publish_alarms",
+        )
+        named(SnsTopicPolicy(self, "policy", arn=self.topic.arn, policy=policy.json), "alarms")
+        for number, email in enumerate(config.emails):
+            named(
+                SnsTopicSubscription(
+                    self, f"email_{number}", topic_arn=self.topic.arn, protocol="email", endpoint=email
+                ),
+                f"email_{number}",
+            )
+        self.alarms = self._alarms()
+        if config.spot:
+            self._spot()
+        self.budget = None if config.usd_per_month is None else self._budget(config.usd_per_month)
+
+    def _alarms(self) -> list[CloudwatchMetricAlarm]:
+        config = self._config
+        alarms = []
+        if config.namespace is not None:
+            alarms += [
+                self._alarm(metric, description, namespace=config.namespace, metric=metric, threshold=0.0)
+                for metric, description in NODE_METRICS.items()
+            ]
+        if config.file_system_id is not None:
+            alarms.append(
+                self._alarm(
+                    "SharedSpace",
+                    f"Less than {FREE_SHARE:.0%} of the shared file system is free: delete, or raise its size",
+                    namespace="AWS/FSx",
+                    metric="FreeDataStorageCapacity",
+                    threshold=FREE_SHARE * config.file_system_gib * 2**30,
+                    dimensions={"FileSystemId": config.file_system_id},
+                    below=True,
+                )
+            )
+        return alarms
+
+    def _alarm(
+        self,
+        role: str,
+        description: str,
+        *,
+        namespace: str,
+        metric: str,
+        threshold: float,
+        dimensions: dict[str, str] | None = None,
+        below: bool = False,
+    ) -> CloudwatchMetricAlarm:
+        name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in role).strip("_")
+        return named(
+            CloudwatchMetricAlarm(
+                self,
+                name,
+                alarm_name=f"{self._config.name}-{name.replace('_', '-')}",
+                alarm_description=description,
+                namespace=namespace,
+                metric_name=metric,
+                dimensions=dimensions,
+                statistic="Sum",
+                period=60,
+                evaluation_periods=5 if below else 1,
+                comparison_operator="LessThanThreshold" if below else "GreaterThanThreshold",
+                threshold=threshold,
+                # No node, no errors.
+                treat_missing_data="missing" if below else "notBreaching",
+                alarm_actions=[self.topic.arn],
+                ok_actions=[self.topic.arn],
+            ),
+            name,
+        )
+
+    def _spot(self) -> None:
+        # The notice names an instance and no tags, so that those of other clusters in the account come along.
+        rule = named(
+            CloudwatchEventRule(
+                self,
+                "spot",
+                name=f"{self._config.name}-spot-interruptions",
+                description="Two minutes before EC2 takes a Spot node",
+                event_pattern=json.dumps(
+                    {"source": ["aws.ec2"], "detail-type": ["EC2 Spot Instance Interruption Warning"]}
+                ),
+            ),
+            "spot_interruptions",
+        )
+        named(CloudwatchEventTarget(self, "spot_target", rule=rule.name, arn=self.topic.arn), "spot_interruptions")
+
+    def _budget(self, usd_per_month: float) -> BudgetsBudget:
+        return named(
+            BudgetsBudget(
+                self,
+                "budget",
+                name=self._config.name,
+                budget_type="COST",
+                time_unit="MONTHLY",
+                limit_unit="USD",
+                limit_amount=str(math.ceil(usd_per_month)),
+                cost_filter=[BudgetsBudgetCostFilter(name="TagKeyValue", values=[f"user:cluster${self._config.name}"])],
+                notification=[
+                    BudgetsBudgetNotification(
+                        comparison_operator="GREATER_THAN",
+                        threshold=threshold,
+                        threshold_type="PERCENTAGE",
+                        notification_type=kind,
+                        subscriber_email_addresses=list(self._config.emails),
+                    )
+                    for kind, threshold in (("ACTUAL", 80), ("FORECASTED", 100))
+                ],
+            ),
+            "monthly",
+        )
+
+
+def _published(actions: Sequence[str], sid: str, resource: str, account: str) -> DataAwsIamPolicyDocumentStatement:
+    return DataAwsIamPolicyDocumentStatement(
+        sid=sid,
+        actions=list(actions),
+        resources=[resource],
+        principals=[DataAwsIamPolicyDocumentStatementPrincipals(type="Service", identifiers=list(PUBLISHERS))],
+        condition=[
+            DataAwsIamPolicyDocumentStatementCondition(
+                test="StringEquals", variable="aws:SourceAccount", values=[account]
+            )
+        ],
+    )

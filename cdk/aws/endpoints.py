@@ -1,0 +1,72 @@
+"""Private ways to AWS services, for a network that has no other way out."""
+
+from dataclasses import dataclass
+
+from cdktf_cdktf_provider_aws.security_group import SecurityGroup
+from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
+from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurityGroupIngressRule
+from constructs import Construct
+
+from cdk.aws.naming import named
+
+
+@dataclass(frozen=True)
+class EndpointConfig:
+    """What the endpoints of a network need to know."""
+
+    name: str
+    region: str
+    vpc_id: str
+    vpc_cidr: str
+    subnet_id: str
+    services: tuple[str, ...]
+    """Names below com.amazonaws.<region>, such as `ssmmessages` or `ecr.api`."""
+
+
+class InterfaceEndpoints(Construct):
+    """An interface in the subnet of the nodes for every service, under the service's usual DNS name."""
+
+    def __init__(self, scope: Construct, construct_id: str, config: EndpointConfig) -> None:
+        super().__init__(scope, construct_id)
+        group = named(
+            SecurityGroup(
+                self,
+                "group",
+                name=f"{config.name}-endpoints",
+                description=f"Private endpoints of cluster {config.name}",
+                vpc_id=config.vpc_id,
+                tags={"Name": f"{config.name}-endpoints"},
+            ),
+            "endpoints",
+        )
+        named(
+            VpcSecurityGroupIngressRule(
+                self,
+                "from_network",
+                description="HTTPS from the cluster's network",
+                security_group_id=group.id,
+                cidr_ipv4=config.vpc_cidr,
+                ip_protocol="tcp",
+                from_port=443,
+                to_port=443,
+            ),
+            "endpoints_from_network",
+        )
+        self.endpoints = tuple(self._endpoint(config, service, group) for service in config.services)
+
+    def _endpoint(self, config: EndpointConfig, service: str, group: SecurityGroup) -> VpcEndpoint:
+        role = service.replace(".", "_").replace("-", "_")
+        return named(
+            VpcEndpoint(
+                self,
+                role,
+                vpc_id=config.vpc_id,
+                service_name=f"com.amazonaws.{config.region}.{service}",
+                vpc_endpoint_type="Interface",
+                private_dns_enabled=True,
+                subnet_ids=[config.subnet_id],
+                security_group_ids=[group.id],
+                tags={"Name": f"{config.name}-{service}"},
+            ),
+            role,
+        )

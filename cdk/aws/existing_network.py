@@ -1,0 +1,132 @@
+"""A network of the user's own: looked up, and checked before anything is put into it (rules A4, A5)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from cdktf import Postcondition, TerraformResourceLifecycle
+from cdktf_cdktf_provider_aws.data_aws_network_interfaces import (
+    DataAwsNetworkInterfaces,
+    DataAwsNetworkInterfacesFilter,
+)
+from cdktf_cdktf_provider_aws.data_aws_subnet import DataAwsSubnet
+from cdktf_cdktf_provider_aws.data_aws_vpc import DataAwsVpc
+from constructs import Construct
+
+from cdk.aws.addresses import RESERVED_ADDRESSES
+from cdk.aws.naming import named
+
+_SELF: Final = "self"
+
+
+@dataclass(frozen=True)
+class ExistingNetworkConfig:
+    """What is to be found, and what it has to offer."""
+
+    name: str
+    vpc_id: str
+    subnet_id: str
+    zone_id: str
+    node_addresses: int
+    """Addresses that the nodes take."""
+    file_server_addresses: int
+    interface_descriptions: tuple[str, ...]
+    """Descriptions of a node's interfaces that hold an address, by which those of running nodes are found again."""
+    control_plane_subnet_id: str | None = None
+    """A subnet of another zone, where the Kubernetes API asks for two."""
+
+
+class ExistingNetwork(Construct):
+    """VPC and subnet by id. Each condition says which field of the spec to change."""
+
+    def __init__(self, scope: Construct, construct_id: str, config: ExistingNetworkConfig) -> None:
+        super().__init__(scope, construct_id)
+        self.vpc = named(
+            DataAwsVpc(
+                self,
+                "vpc",
+                id=config.vpc_id,
+                lifecycle=_conditions(
+                    (
+                        f"{_SELF}.enable_dns_support && {_SELF}.enable_dns_hostnames",
+                        f"network.vpc_id: {config.vpc_id} needs DNS support and DNS hostnames: the shared file system "
+                        "and private endpoints are reached by name. Turn both on in the VPC's settings.",
+                    )
+                ),
+            ),
+            "cluster",
+        )
+        running = named(
+            DataAwsNetworkInterfaces(
+                self,
+                "interfaces",
+                filter=[
+                    DataAwsNetworkInterfacesFilter(name="subnet-id", values=[config.subnet_id]),
+                    DataAwsNetworkInterfacesFilter(name="tag:cluster", values=[config.name]),
+                    DataAwsNetworkInterfacesFilter(name="description", values=list(config.interface_descriptions)),
+                ],
+            ),
+            "nodes",
+        )
+        needed = config.node_addresses + config.file_server_addresses
+        size = f'pow(2, 32 - tonumber(split("/", {_SELF}.cidr_block)[1])) - {RESERVED_ADDRESSES}'
+        # Addresses that this cluster's own nodes hold already are free for it.
+        free = f"{_SELF}.available_ip_address_count + length({running.fqn}.ids)"
+        self.compute_subnet = named(
+            DataAwsSubnet(
+                self,
+                "subnet",
+                id=config.subnet_id,
+                lifecycle=_conditions(
+                    (
+                        f'{_SELF}.vpc_id == "{config.vpc_id}"',
+                        f"network.subnet_id: {config.subnet_id} is not a subnet of {config.vpc_id} (network.vpc_id).",
+                    ),
+                    (
+                        f'{_SELF}.availability_zone_id == "{config.zone_id}"',
+                        f"network.subnet_id: {config.subnet_id} is not in zone {config.zone_id}, where the cluster is "
+                        "planned. Name a subnet of that zone, or set placement.zone to the zone of this one.",
+                    ),
+                    (
+                        f"{size} >= {needed}",
+                        f"network.subnet_id: {config.subnet_id} is too small: nodes and file servers take {needed} "
+                        "addresses. Name a larger subnet, or plan fewer nodes.",
+                    ),
+                    (
+                        f"{free} >= {config.node_addresses}",
+                        f"network.subnet_id: {config.subnet_id} has too few free addresses: the nodes take "
+                        f"{config.node_addresses}. Free some, or name another subnet.",
+                    ),
+                ),
+            ),
+            "compute",
+        )
+        self.control_plane_subnet = (
+            self._control_plane(config, config.control_plane_subnet_id) if config.control_plane_subnet_id else None
+        )
+
+    def _control_plane(self, config: ExistingNetworkConfig, subnet_id: str) -> DataAwsSubnet:
+        return named(
+            DataAwsSubnet(
+                self,
+                "control_plane",
+                id=subnet_id,
+                lifecycle=_conditions(
+                    (
+                        f'{_SELF}.vpc_id == "{config.vpc_id}"',
+                        f"network.control_plane_subnet_id: {subnet_id} is not a subnet of {config.vpc_id}.",
+                    ),
+                    (
+                        f'{_SELF}.availability_zone_id != "{config.zone_id}"',
+                        f"network.control_plane_subnet_id: {subnet_id} is in the zone of the nodes; the Kubernetes API "
+                        "asks for subnets in two zones. Name a subnet of another zone.",
+                    ),
+                ),
+            ),
+            "control_plane",
+        )
+
+
+def _conditions(*rules: tuple[str, str]) -> TerraformResourceLifecycle:
+    return TerraformResourceLifecycle(
+        postcondition=[Postcondition(condition=f"${{{condition}}}", error_message=text) for condition, text in rules]
+    )

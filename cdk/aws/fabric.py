@@ -1,0 +1,91 @@
+"""What makes nodes a gang: the security group that lets EFA through, and the placement group."""
+
+from dataclasses import dataclass
+
+from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
+from cdktf_cdktf_provider_aws.security_group import SecurityGroup
+from cdktf_cdktf_provider_aws.vpc_security_group_egress_rule import VpcSecurityGroupEgressRule
+from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurityGroupIngressRule
+from constructs import Construct
+
+from cdk.aws.naming import named
+
+
+def gang_placement(scope: Construct, name: str) -> PlacementGroup:
+    """Adds the placement group that keeps the nodes of a gang close together on one network spine (rule A5)."""
+    return named(PlacementGroup(scope, "placement", name=name, strategy="cluster"), "gang")
+
+
+@dataclass(frozen=True)
+class ClosedNetwork:
+    """Where HTTPS may go in a network without a way to the Internet."""
+
+    vpc_cidr: str
+    """Of the private endpoints."""
+    s3_prefix_list_id: str
+
+
+class NodeSecurityGroup(Construct):
+    """Everything among the nodes, HTTPS to the outside, nothing from the outside (rules A1, A17)."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, name: str, vpc_id: str, closed: ClosedNetwork | None = None
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.group = named(
+            SecurityGroup(
+                self,
+                "group",
+                name=f"{name}-nodes",
+                description=f"Nodes of cluster {name}",
+                vpc_id=vpc_id,
+                tags={"Name": f"{name}-nodes"},
+            ),
+            "nodes",
+        )
+        # EFA traffic bypasses the operating system and is dropped unless the group allows both directions to itself.
+        named(
+            VpcSecurityGroupIngressRule(
+                self,
+                "from_nodes",
+                description="All traffic from other nodes, EFA included",
+                security_group_id=self.group.id,
+                referenced_security_group_id=self.group.id,
+                ip_protocol="-1",
+            ),
+            "from_nodes",
+        )
+        named(
+            VpcSecurityGroupEgressRule(
+                self,
+                "to_nodes",
+                description="All traffic to other nodes, EFA included",
+                security_group_id=self.group.id,
+                referenced_security_group_id=self.group.id,
+                ip_protocol="-1",
+            ),
+            "to_nodes",
+        )
+        if closed is None:
+            self._https("to_https", "HTTPS to AWS APIs, package and container registries", cidr_ipv4="0.0.0.0/0")
+        else:
+            self._https("to_endpoints", "HTTPS to the private endpoints", cidr_ipv4=closed.vpc_cidr)
+            self._https("to_s3", "HTTPS to S3 through its gateway", prefix_list_id=closed.s3_prefix_list_id)
+
+    def _https(
+        self, name: str, description: str, *, cidr_ipv4: str | None = None, prefix_list_id: str | None = None
+    ) -> None:
+        named(
+            VpcSecurityGroupEgressRule(
+                self,
+                name,
+                description=description,
+                security_group_id=self.group.id,
+                cidr_ipv4=cidr_ipv4,
+                prefix_list_id=prefix_list_id,
+                ip_protocol="tcp",
+                from_port=443,
+                to_port=443,
+            ),
+            name,
+        )

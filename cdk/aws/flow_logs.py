@@ -1,0 +1,158 @@
+"""Records of a network's traffic, in an encrypted log group that ends by itself."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
+from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
+    DataAwsIamPolicyDocument,
+    DataAwsIamPolicyDocumentStatement,
+    DataAwsIamPolicyDocumentStatementCondition,
+    DataAwsIamPolicyDocumentStatementPrincipals,
+)
+from cdktf_cdktf_provider_aws.flow_log import FlowLog
+from cdktf_cdktf_provider_aws.iam_role import IamRole
+from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
+from cdktf_cdktf_provider_aws.kms_key import KmsKey
+from constructs import Construct
+
+from cdk.aws.account import account_id, partition
+from cdk.aws.encryption import rotated_key
+from cdk.aws.naming import named
+
+AGGREGATION_SECONDS: Final = 600
+"""The longer of the two intervals that EC2 offers (EC2 API reference, CreateFlowLogs): fewer records, lower bill."""
+
+
+@dataclass(frozen=True)
+class FlowLogConfig:
+    """What the records of a network need to know."""
+
+    name: str
+    region: str
+    vpc_id: str
+    retention_days: int
+
+
+class NetworkFlowLog(Construct):
+    """All traffic of a VPC, accepted and rejected, in CloudWatch Logs under a key of its own.
+
+    The key is apart from that of the data: whoever may read files and checkpoints need not read the records, and the
+    network stack stands before the storage stack, which holds the other key.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, config: FlowLogConfig) -> None:
+        super().__init__(scope, construct_id)
+        account = account_id(self)
+        group_name = f"/llmcluster/{config.name}/flow-logs"
+        group_arn = f"arn:{partition(self)}:logs:{config.region}:{account}:log-group:{group_name}"
+
+        self.key = self._key(config, group_arn)
+        self.log_group = named(
+            CloudwatchLogGroup(
+                self, "group", name=group_name, retention_in_days=config.retention_days, kms_key_id=self.key.arn
+            ),
+            "flow_logs",
+        )
+        role = named(
+            IamRole(
+                self,
+                "role",
+                name=f"{config.name}-flow-logs-{config.region}",
+                description=f"Flow logs of cluster {config.name}",
+                assume_role_policy=self._service_assumes(account).json,
+            ),
+            "flow_logs",
+        )
+        named(
+            IamRolePolicy(self, "policy", name="write-flow-logs", role=role.id, policy=self._writes(group_arn).json),
+            "flow_logs",
+        )
+        self.flow_log = named(
+            FlowLog(
+                self,
+                "flow_log",
+                vpc_id=config.vpc_id,
+                traffic_type="ALL",
+                log_destination_type="cloud-watch-logs",
+                log_destination=self.log_group.arn,
+                iam_role_arn=role.arn,
+                max_aggregation_interval=AGGREGATION_SECONDS,
+                tags={"Name": config.name},
+            ),
+            "cluster",
+        )
+
+    def _key(self, config: FlowLogConfig, group_arn: str) -> KmsKey:
+        """CloudWatch Logs guide, "Encrypt log data in CloudWatch Logs using AWS KMS", step 2."""
+        return rotated_key(
+            Construct(self, "encryption"),
+            "logs",
+            name=f"{config.name}-logs",
+            description=f"Flow logs of cluster {config.name}",
+            statements=[
+                DataAwsIamPolicyDocumentStatement(
+                    sid="LogsUseKey",
+                    actions=[
+                        "kms:Decrypt",
+                        "kms:Describe*",
+                        "kms:Encrypt",
+                        "kms:GenerateDataKey*",
+                        "kms:ReEncrypt*",
+                    ],
+                    resources=["*"],
+                    principals=[
+                        DataAwsIamPolicyDocumentStatementPrincipals(
+                            type="Service", identifiers=[f"logs.{config.region}.amazonaws.com"]
+                        )
+                    ],
+                    condition=[
+                        DataAwsIamPolicyDocumentStatementCondition(
+                            test="ArnEquals", variable="kms:EncryptionContext:aws:logs:arn", values=[group_arn]
+                        )
+                    ],
+                )
+            ],
+        )
+
+    def _service_assumes(self, account: str) -> DataAwsIamPolicyDocument:
+        return named(
+            DataAwsIamPolicyDocument(
+                self,
+                "assume",
+                statement=[
+                    DataAwsIamPolicyDocumentStatement(
+                        actions=["sts:AssumeRole"],
+                        principals=[
+                            DataAwsIamPolicyDocumentStatementPrincipals(
+                                type="Service", identifiers=["vpc-flow-logs.amazonaws.com"]
+                            )
+                        ],
+                        # Not on behalf of somebody else's account (the confused deputy of the IAM user guide).
+                        condition=[
+                            DataAwsIamPolicyDocumentStatementCondition(
+                                test="StringEquals", variable="aws:SourceAccount", values=[account]
+                            )
+                        ],
+                    )
+                ],
+            ),
+            "flow_logs_assume",
+        )
+
+    def _writes(self, group_arn: str) -> DataAwsIamPolicyDocument:
+        return named(
+            DataAwsIamPolicyDocument(
+                self,
+                "writes",
+                statement=[
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="WriteToItsGroup",
+                        actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+                        # The group exists already, and its streams are named by the service.
+                        resources=[group_arn, f"{group_arn}:log-stream:*"],
+                    )
+                ],
+            ),
+            "write_flow_logs",
+        )

@@ -1,0 +1,136 @@
+"""The launch template of nodes that are bought one way. Kinds do not mix in one template (rule A8)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cdktf_cdktf_provider_aws.launch_template import (
+    LaunchTemplate,
+    LaunchTemplateBlockDeviceMappings,
+    LaunchTemplateBlockDeviceMappingsEbs,
+    LaunchTemplateCapacityReservationSpecification,
+    LaunchTemplateCapacityReservationSpecificationCapacityReservationTarget,
+    LaunchTemplateIamInstanceProfile,
+    LaunchTemplateInstanceMarketOptions,
+    LaunchTemplateMetadataOptions,
+    LaunchTemplateNetworkInterfaces,
+    LaunchTemplatePlacement,
+    LaunchTemplateTagSpecifications,
+)
+from constructs import Construct
+
+from cdk.aws.capacity import HeldCapacity
+from cdk.aws.interfaces import Interface
+from cdk.aws.naming import named
+
+ROOT_DEVICE: Final = "/dev/xvda"
+"""Root device of Amazon Linux 2023 images."""
+
+
+@dataclass(frozen=True)
+class TemplateConfig:
+    """What the nodes of a template have in common."""
+
+    name: str
+    description: str
+    instance_type: str
+    interfaces: tuple[Interface, ...]
+    security_group_id: str
+    client_security_group_ids: tuple[str, ...]
+    """Groups of the services that a node is a client of; on the primary interface only."""
+    kms_key_arn: str
+    root_disk_gib: int
+    tags: Mapping[str, str]
+    image_id: str | None = None
+    """None where a managed service chooses the image."""
+    instance_profile_arn: str | None = None
+    """None where a managed service sets it."""
+    user_data: str | None = None
+    """Base64, as EC2 wants it."""
+    fabric_client_security_group_ids: tuple[str, ...] = ()
+    """Groups of services that are reached over EFA; on every interface that carries it."""
+    placement_group: str | None = None
+    """Name, where no Auto Scaling group of ours names it."""
+
+
+def launch_template(
+    scope: Construct, config: TemplateConfig, address: str, *, held: HeldCapacity | None = None, block: bool = False
+) -> LaunchTemplate:
+    """Adds a template, called `address` in the HCL, that targets `held` capacity where there is some.
+
+    With `block` that is a Capacity Block, which is a market of its own (rule A7).
+    """
+    return named(
+        LaunchTemplate(
+            scope,
+            "template",
+            name=config.name,
+            description=config.description,
+            update_default_version=True,
+            image_id=config.image_id,
+            instance_type=config.instance_type,
+            iam_instance_profile=(
+                LaunchTemplateIamInstanceProfile(arn=config.instance_profile_arn)
+                if config.instance_profile_arn
+                else None
+            ),
+            instance_market_options=(
+                LaunchTemplateInstanceMarketOptions(market_type="capacity-block") if block else None
+            ),
+            # One hop: pods get their credentials from Pod Identity, and none may take the role of the node (rule A16).
+            metadata_options=LaunchTemplateMetadataOptions(
+                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+            ),
+            network_interfaces=[_interface(config, interface) for interface in config.interfaces],
+            placement=(LaunchTemplatePlacement(group_name=config.placement_group) if config.placement_group else None),
+            capacity_reservation_specification=_target(held) if held else None,
+            block_device_mappings=[
+                LaunchTemplateBlockDeviceMappings(
+                    device_name=ROOT_DEVICE,
+                    ebs=LaunchTemplateBlockDeviceMappingsEbs(
+                        volume_type="gp3",
+                        volume_size=config.root_disk_gib,
+                        encrypted="true",
+                        kms_key_id=config.kms_key_arn,
+                        delete_on_termination="true",
+                    ),
+                )
+            ],
+            user_data=config.user_data,
+            # Tags of the provider reach the template, not what is launched from it.
+            tag_specifications=[
+                LaunchTemplateTagSpecifications(resource_type=launched, tags={**config.tags, "Name": config.name})
+                for launched in ("instance", "volume", "network-interface")
+            ],
+        ),
+        address,
+    )
+
+
+def _target(held: HeldCapacity) -> LaunchTemplateCapacityReservationSpecification:
+    return LaunchTemplateCapacityReservationSpecification(
+        capacity_reservation_target=LaunchTemplateCapacityReservationSpecificationCapacityReservationTarget(
+            capacity_reservation_id=held.reservation_id
+        )
+    )
+
+
+def _interface(config: TemplateConfig, interface: Interface) -> LaunchTemplateNetworkInterfaces:
+    primary = interface.card == 0 and interface.device == 0
+    return LaunchTemplateNetworkInterfaces(
+        description=interface.description,
+        network_card_index=interface.card,
+        device_index=interface.device,
+        interface_type=interface.kind,
+        # The request may say so for the primary interface only.
+        associate_public_ip_address="false" if primary else None,
+        delete_on_termination="true",
+        security_groups=_security_groups(config, interface, primary=primary),
+    )
+
+
+def _security_groups(config: TemplateConfig, interface: Interface, *, primary: bool) -> list[str]:
+    groups = [config.security_group_id, *(config.client_security_group_ids if primary else ())]
+    if interface.kind != "interface":
+        groups += [group for group in config.fabric_client_security_group_ids if group not in groups]
+    return groups

@@ -1,0 +1,81 @@
+"""The phase of a roll-out as one Terraform variable: a few nodes that prove themselves, then all."""
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from cdktf import TerraformVariable, TerraformVariableValidationConfig, Token
+from cdktf_cdktf_provider_aws.ssm_parameter import SsmParameter
+from constructs import Construct
+
+from cdk.aws.naming import named
+from cdk.findings import accept
+
+_GroupT = TypeVar("_GroupT", bound=str)
+
+VALIDATE: Final = "validate"
+FULL: Final = "full"
+
+
+def phase_parameter(cluster: str) -> str:
+    """Name of the Systems Manager parameter that holds the phase of a cluster."""
+    return f"/llmcluster/{cluster}/phase"
+
+
+def phase(scope: Construct, cluster: str, validation_nodes: int) -> TerraformVariable:
+    """Adds `var.phase`, and the parameter from which nodes read it at every boot.
+
+    In the user data it would be part of the launch template, and a new phase would mean new nodes.
+    """
+    variable = TerraformVariable(
+        scope,
+        "phase",
+        type="string",
+        default=FULL,
+        description=(
+            f"{VALIDATE}: at most {validation_nodes} nodes, which run the burn-in before they are ready; "
+            f"{FULL}: all of them, without burn-in."
+        ),
+        validation=[
+            TerraformVariableValidationConfig(
+                condition=f'${{contains(["{VALIDATE}", "{FULL}"], var.phase)}}',
+                error_message=f"phase is {VALIDATE} or {FULL}.",
+            )
+        ],
+    )
+    parameter = named(
+        SsmParameter(
+            scope,
+            "phase_of_nodes",
+            name=phase_parameter(cluster),
+            description=f"Phase of cluster {cluster}, which its nodes read when they boot",
+            type="String",
+            value=variable.string_value,
+        ),
+        "phase",
+    )
+    accept(parameter, CKV2_AWS_34="the name of a phase is no secret")
+    return variable
+
+
+def nodes_to_validate(groups: Mapping[_GroupT, int], validation_nodes: int) -> dict[_GroupT, int]:
+    """Nodes of each group in the phase `validate`: the first groups first, until there are enough."""
+    left = validation_nodes
+    chosen: dict[_GroupT, int] = {}
+    for name, nodes in groups.items():
+        chosen[name] = min(nodes, left)
+        left -= chosen[name]
+    return chosen
+
+
+def running_nodes(nodes: int, validating: int, block_active: TerraformVariable | None) -> int | float:
+    """Nodes that run now: by the phase, and none of a Capacity Block that has not started.
+
+    Args:
+        nodes: Of the whole group.
+        validating: Of them in the phase `validate`.
+        block_active: The variable that says whether the block has started; None where there is none.
+    """
+    expression = str(nodes) if validating == nodes else f'var.phase == "{VALIDATE}" ? {validating} : {nodes}'
+    if block_active is not None:
+        return Token.as_number(f"${{var.{block_active.friendly_unique_id} ? ({expression}) : 0}}")
+    return nodes if validating == nodes else Token.as_number(f"${{{expression}}}")

@@ -1,0 +1,96 @@
+"""Roles that AWS services and pods take."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
+    DataAwsIamPolicyDocument,
+    DataAwsIamPolicyDocumentStatement,
+    DataAwsIamPolicyDocumentStatementPrincipals,
+)
+from cdktf_cdktf_provider_aws.iam_role import IamRole
+from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
+from constructs import Construct
+
+from cdk.aws.naming import named
+
+
+@dataclass(frozen=True)
+class ServiceRole:
+    """A role with its managed policies."""
+
+    role: IamRole
+    attachments: tuple[IamRolePolicyAttachment, ...]
+
+
+def service_role(
+    scope: Construct,
+    address: str,
+    *,
+    name: str,
+    description: str,
+    service: str,
+    partition: str,
+    managed_policies: Mapping[str, str] | None = None,
+    actions: Sequence[str] = ("sts:AssumeRole",),
+) -> ServiceRole:
+    """A role, called `address` in the HCL, that `service` takes.
+
+    `managed_policies` are policies of AWS by the address of their attachment; a name may hold a path.
+    """
+    trust = named(
+        DataAwsIamPolicyDocument(
+            scope,
+            f"{address}_trust",
+            statement=[
+                DataAwsIamPolicyDocumentStatement(
+                    actions=list(actions),
+                    principals=[DataAwsIamPolicyDocumentStatementPrincipals(type="Service", identifiers=[service])],
+                )
+            ],
+        ),
+        f"{address}_trust",
+    )
+    role = named(
+        IamRole(scope, f"{address}_role", name=name, description=description, assume_role_policy=trust.json), address
+    )
+    attachments = tuple(
+        named(
+            IamRolePolicyAttachment(
+                scope,
+                f"{address}_{key}",
+                role=role.name,
+                policy_arn=f"arn:{partition}:iam::aws:policy/{policy}",
+            ),
+            f"{address}_{key}",
+        )
+        for key, policy in (managed_policies or {}).items()
+    )
+    return ServiceRole(role, attachments)
+
+
+POD_IDENTITY = "pods.eks.amazonaws.com"
+POD_IDENTITY_ACTIONS = ("sts:AssumeRole", "sts:TagSession")
+"""EKS user guide, "Assign an IAM role to a Kubernetes service account": the trust of a role for Pod Identity."""
+
+
+def pod_role(
+    scope: Construct,
+    address: str,
+    *,
+    name: str,
+    description: str,
+    partition: str,
+    managed_policies: Mapping[str, str] | None = None,
+) -> ServiceRole:
+    """A role that pods of one service account get through EKS Pod Identity (rule A18)."""
+    return service_role(
+        scope,
+        address,
+        name=name,
+        description=description,
+        service=POD_IDENTITY,
+        partition=partition,
+        managed_policies=managed_policies,
+        actions=POD_IDENTITY_ACTIONS,
+    )

@@ -1,0 +1,28 @@
+"""What is watched, and who hears of it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from planner.spec.base import SpecModel
+
+Email = Annotated[str, Field(pattern=r"^[^@\s,]+@[^@\s,]+\.[^@\s,]+$")]
+
+
+class Observability(SpecModel):
+    """AWS: alarms by mail, and metrics in a managed Prometheus. Off until it is asked for: both are on the bill."""
+
+    notify: tuple[Email, ...] = Field(
+        default=(),
+        max_length=10,
+        description=(
+            "Addresses that hear of GPU and fabric errors, a full file system, Spot interruptions, and of the budget "
+            "(budget.usd_per_month, or else the planned bill)"
+        ),
+    )
+    metrics: bool = Field(
+        default=False,
+        description=(
+            "orchestrator none: exporters on the nodes, a Prometheus workspace, a Grafana dashboard beside the stack"
+        ),
+    )

@@ -1,0 +1,52 @@
+"""What hands out the nodes to jobs, and the settings of those that have some."""
+
+import re
+from ipaddress import IPv4Network
+from typing import Final, Literal
+
+from pydantic import Field, field_validator
+
+from planner.spec.base import SpecModel
+
+Orchestrator = Literal["none", "kubernetes", "slurm"]
+
+ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
+
+
+class Kubernetes(SpecModel):
+    """Settings of `orchestrator: kubernetes`."""
+
+    version: str = Field(
+        default="1.35",
+        pattern=r"^1\.\d{2}$",
+        description="Minor version; 1.35 is under standard support of EKS until 2027-03-27",
+    )
+    public_api_cidrs: tuple[str, ...] = Field(
+        default=(),
+        description="Ranges that may reach the API from the Internet; empty: the API is reachable from inside only",
+    )
+    administrators: tuple[str, ...] = Field(
+        default=(), description="AWS: ARNs of the IAM roles that administer the cluster, beside its creator"
+    )
+
+    @field_validator("public_api_cidrs")
+    @classmethod
+    def _named_ranges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for given in value:
+            try:
+                network = IPv4Network(given)
+            except ValueError as error:
+                raise ValueError(
+                    f"{given!r} is not an IPv4 range ({error}); give one such as 203.0.113.0/24"
+                ) from error
+            if network.prefixlen == 0:
+                raise ValueError(f"{given} opens the API to everybody; name the ranges that administer the cluster")
+        return value
+
+    @field_validator("administrators")
+    @classmethod
+    def _role_arns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for given in value:
+            if not ROLE_ARN.fullmatch(given):
+                raise ValueError(f"{given!r} is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/ops")
+        return value

@@ -1,0 +1,169 @@
+"""Nodes without an orchestrator: Auto Scaling groups, set up by cloud-init."""
+
+from typing import Final
+
+from cdktf import TerraformStack, TerraformVariable
+
+from cdk.aws.alarms import metric_namespace
+from cdk.aws.identity import IdentityConfig, NodeIdentity
+from cdk.aws.interfaces import Interface
+from cdk.aws.launch_template import TemplateConfig
+from cdk.aws.naming import address
+from cdk.aws.nodes import NodeConfig, NodeGroup, encoded_user_data
+from cdk.aws.phases import nodes_to_validate, phase, phase_parameter
+from cdk.bootstrap import BurnIn, LustreMount, NodeBootstrap, cloud_init
+from planner.plan import Plan
+from provider_catalog.hardware import InstanceType
+from stacks.aws.base import add_outputs, tags
+from stacks.aws.dashboard import grafana_dashboard
+from stacks.aws.groundwork import Groundwork, Nodes, block_switch
+from stacks.aws.watch import health, metrics
+
+IMAGE_PARAMETER: Final = (
+    "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
+)
+"""Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023): NVIDIA driver, EFA installer, libfabric and
+aws-ofi-nccl for P4d to P6-B300 and G5 to G6e (DLAMI developer guide, release notes of 2026-09-04)."""
+
+DEVICE_RDMA_FAMILIES: Final = ("p4d", "p4de")
+"""Where libfabric has to be told to use GPUDirect RDMA (aws-ofi-nccl and EC2 user guide, "Get started with EFA and
+NCCL"): newer families use it by themselves."""
+
+
+def bare_nodes(
+    stack: TerraformStack,
+    plan: Plan,
+    instance_type: InstanceType,
+    node_interfaces: tuple[Interface, ...],
+    ground: Groundwork,
+) -> Nodes:
+    """Adds the nodes of `plan` to its compute stack."""
+    choice, storage = plan.choice, ground.storage
+    image = TerraformVariable(
+        stack,
+        "image_id",
+        type="string",
+        default=f"resolve:ssm:{IMAGE_PARAMETER}",
+        description=(
+            "Image of the nodes. The default is the newest Deep Learning Base image at the time a node starts; "
+            "give an ami-... id to run one image for the life of a gang."
+        ),
+    )
+    lustre = None
+    if choice.shared_storage:
+        dns_name, mount_name = storage.get_string("shared_dns_name"), storage.get_string("shared_mount_name")
+        lustre = LustreMount(client="aws", source=f"{dns_name}@tcp:/{mount_name}", efa=plan.spec.storage.lustre.efa)
+    bootstrap = NodeBootstrap(
+        cluster=plan.name,
+        scratch=choice.scratch if instance_type.nvme_disks else "none",
+        nvme_disks=instance_type.nvme_disks,
+        lustre=lustre,
+        fabric=instance_type.fabric,
+        rdma_cards=instance_type.rdma_cards,
+        gpus=instance_type.gpus,
+        environment=_fabric_environment(instance_type),
+        burn_in=_burn_in(stack, plan, instance_type),
+        health=health(plan),
+        metrics=metrics(plan, ground),
+        interruptible="spot" in ground.nodes,
+    )
+    identity = NodeIdentity(
+        stack,
+        "identity",
+        IdentityConfig(
+            name=plan.name,
+            region=choice.region,
+            checkpoint_bucket_arn=storage.get_string("checkpoint_bucket_arn"),
+            kms_key_arn=storage.get_string("kms_key_arn"),
+            metric_namespace=metric_namespace(plan.name) if bootstrap.health else None,
+            prometheus_workspace_arn=storage.get_string("prometheus_workspace_arn") if bootstrap.metrics else None,
+        ),
+    )
+    config = NodeConfig(
+        template=TemplateConfig(
+            name=plan.name,
+            description=f"Nodes of cluster {plan.name}",
+            instance_type=instance_type.name,
+            interfaces=node_interfaces,
+            security_group_id=ground.security.group.id,
+            client_security_group_ids=ground.client_security_group_ids,
+            fabric_client_security_group_ids=ground.fabric_client_security_group_ids,
+            kms_key_arn=storage.get_string("kms_key_arn"),
+            root_disk_gib=choice.root_disk_gib,
+            tags=tags(plan),
+            image_id=image.string_value,
+            instance_profile_arn=identity.instance_profile.arn,
+            user_data=encoded_user_data(stack, cloud_init(bootstrap)),
+        ),
+        subnet_id=ground.network.get_string("compute_subnet_id"),
+        gang=choice.multi_node,
+    )
+    validating = nodes_to_validate(ground.nodes, plan.spec.rollout.validation_nodes or choice.nodes)
+    switch = block_switch(stack) if "capacity_block" in ground.nodes else None
+    groups = {
+        kind: NodeGroup(
+            stack,
+            f"{kind}_nodes",
+            kind=kind,
+            nodes=nodes,
+            config=config,
+            placement_group=ground.placement_of(kind),
+            held=ground.held.get(kind),
+            block=ground.block if kind == "capacity_block" else None,
+            block_active=switch if kind == "capacity_block" else None,
+            validating=validating[kind],
+        )
+        for kind, nodes in ground.nodes.items()
+    }
+    add_outputs(
+        stack,
+        {
+            "autoscaling_groups": (
+                [group.group.name for group in groups.values()],
+                "Auto Scaling groups of the nodes, one for each kind of purchase",
+            ),
+            "node_role_arn": (identity.role.arn, "Role of the nodes"),
+        },
+    )
+    return Nodes(
+        {
+            # A reservation is billed from the day it stands, with or without instances in it.
+            **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
+            **({"root_disk": address(next(iter(groups.values())).launch_template)} if groups else {}),
+        },
+        {"grafana-dashboard.json": grafana_dashboard(plan.name)} if bootstrap.metrics else {},
+    )
+
+
+def _burn_in(stack: TerraformStack, plan: Plan, instance_type: InstanceType) -> BurnIn | None:
+    """The phases of the roll-out, where the spec asks for them, and what a node does in the first one."""
+    if plan.spec.rollout.validation_nodes is None:
+        return None
+    phase(stack, plan.name, plan.spec.rollout.validation_nodes)
+    thresholds = plan.choice.pass_thresholds
+    add_outputs(
+        stack,
+        {
+            "pass_thresholds": (
+                thresholds.model_dump(exclude_none=True),
+                "Bus bandwidths of an all-reduce that the nodes have to reach, GB/s",
+            )
+        },
+    )
+    return BurnIn(
+        phase_command=(
+            f"aws ssm get-parameter --region {plan.choice.region} --name {phase_parameter(plan.name)}"
+            " --query Parameter.Value --output text"
+        ),
+        bus_gb_per_s=thresholds.inside_gb_per_s if instance_type.gpus > 1 else None,
+    )
+
+
+def _fabric_environment(instance_type: InstanceType) -> dict[str, str]:
+    """NCCL and libfabric variables (rule A6). What newer stacks find out by themselves is left alone."""
+    if not instance_type.rdma_cards:
+        return {}
+    environment = {"FI_PROVIDER": "efa"}
+    if instance_type.name.split(".")[0] in DEVICE_RDMA_FAMILIES:
+        environment["FI_EFA_USE_DEVICE_RDMA"] = "1"
+    return environment

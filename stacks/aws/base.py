@@ -1,0 +1,50 @@
+"""What every AWS stack has: backend, provider, tags, outputs."""
+
+from collections.abc import Mapping
+
+from cdktf import App, TerraformOutput, TerraformStack
+
+from cdk.aws.provider import aws
+from planner.errors import SpecError
+from planner.plan import Plan
+from stacks.clouds import StackRole, stack_id
+from stacks.state import name_provider_source, set_backend
+
+
+def new_stack(app: App, plan: Plan, role: StackRole) -> TerraformStack:
+    """An empty stack with its state, its provider and the tags of everything in it."""
+    stack = TerraformStack(app, stack_id(plan, role))
+    set_backend(stack, plan)
+    aws(stack, plan.choice.region, tags(plan))
+    name_provider_source(stack, "aws")
+    return stack
+
+
+def add_outputs(stack: TerraformStack, outputs: Mapping[str, tuple[object, str]]) -> None:
+    """Adds outputs to a stack: value and description by name."""
+    for name, (value, description) in outputs.items():
+        TerraformOutput(stack, name, value=value, description=description)
+
+
+def tags(plan: Plan) -> dict[str, str]:
+    """Tags of everything: the user's, and two of ours.
+
+    Raises:
+        SpecError: see `checked_tags`.
+    """
+    return {**checked_tags(plan.spec.tags), "cluster": plan.name, "managed-by": "llmcluster"}
+
+
+def checked_tags(given: Mapping[str, str]) -> dict[str, str]:
+    """The user's tags.
+
+    Raises:
+        SpecError: a tag is not one that AWS takes (EC2 user guide, "Tag restrictions").
+    """
+    for key, value in given.items():
+        if not 1 <= len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
+            raise SpecError(
+                f"tags: {key!r}: {value!r} is not a tag that AWS takes; keys have 1 to 128 characters and do not begin "
+                "with aws:, values have at most 256"
+            )
+    return dict(given)

@@ -1,0 +1,197 @@
+"""Nodes for Kubernetes: EKS with managed node groups."""
+
+from cdktf import TerraformLocal, TerraformStack, TerraformVariable
+from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
+from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
+
+from cdk.aws.identity import IdentityConfig, checkpoint_access
+from cdk.aws.interfaces import Interface
+from cdk.aws.kubernetes import ControlPlane, ControlPlaneConfig
+from cdk.aws.kubernetes_addons import AddonsConfig, NetworkAddons, ServiceAddons
+from cdk.aws.kubernetes_manifests import NAMESPACE, SERVICE_ACCOUNT, manifests, shared_volume
+from cdk.aws.kubernetes_nodes import NODE_CONFIG, GpuNodes, NodeGroupsConfig, SystemNodes
+from cdk.aws.launch_template import TemplateConfig
+from cdk.aws.naming import address, named
+from cdk.aws.nodes import encoded_user_data
+from cdk.aws.roles import pod_role, service_role
+from planner.errors import SpecError
+from planner.plan import Plan
+from provider_catalog.hardware import InstanceType
+from stacks.aws.base import add_outputs, tags
+from stacks.aws.groundwork import Groundwork, Nodes, block_switch
+
+MANIFESTS = "kubernetes"
+"""Folder beside the document of the stack."""
+
+
+def kubernetes_nodes(
+    stack: TerraformStack,
+    plan: Plan,
+    instance_type: InstanceType,
+    node_interfaces: tuple[Interface, ...],
+    ground: Groundwork,
+) -> Nodes:
+    """Adds control plane, add-ons and node groups of `plan` to its compute stack."""
+    choice, spec, storage = plan.choice, plan.spec.kubernetes, ground.storage
+    kms_key_arn = storage.get_string("kms_key_arn")
+    compute_subnet_id = ground.network.get_string("compute_subnet_id")
+    control_plane = ControlPlane(
+        stack,
+        "control_plane",
+        ControlPlaneConfig(
+            name=plan.name,
+            region=choice.region,
+            version=spec.version,
+            subnet_ids=[compute_subnet_id, ground.network.get_string("control_plane_subnet_id")],
+            public_cidrs=spec.public_api_cidrs,
+            administrators=spec.administrators,
+            kms_key_arn=kms_key_arn,
+        ),
+    )
+    cluster = control_plane.cluster
+    addons = AddonsConfig(
+        name=plan.name,
+        region=choice.region,
+        cluster_name=cluster.name,
+        lustre=choice.shared_storage is not None,
+        partition=control_plane.partition,
+    )
+    partition = control_plane.partition
+    network_addons = NetworkAddons(stack, "network_addons", addons)
+    node_role = service_role(
+        stack,
+        "node",
+        name=f"{plan.name}-node-{choice.region}",
+        description=f"Nodes of cluster {plan.name}",
+        service="ec2.amazonaws.com",
+        partition=partition,
+        managed_policies={
+            "worker": "AmazonEKSWorkerNodeMinimalPolicy",
+            "images": "AmazonEC2ContainerRegistryPullOnly",
+            "session_manager": "AmazonSSMManagedInstanceCore",
+        },
+    )
+    release_version = TerraformVariable(
+        stack,
+        "release_version",
+        type="string",
+        default="",
+        description=(
+            "Release of the GPU image, such as 1.35.0-20260120. Empty takes the newest when a node group is made; "
+            "another one replaces nodes one by one, each drained first."
+        ),
+    )
+    config = NodeGroupsConfig(
+        cluster_name=cluster.name,
+        version=cluster.version,
+        node_role_arn=node_role.role.arn,
+        subnet_id=compute_subnet_id,
+        template=TemplateConfig(
+            name=plan.name,
+            description=f"Nodes of cluster {plan.name}",
+            instance_type=instance_type.name,
+            interfaces=node_interfaces,
+            security_group_id=ground.security.group.id,
+            client_security_group_ids=(control_plane.security_group_id, *ground.client_security_group_ids),
+            kms_key_arn=kms_key_arn,
+            root_disk_gib=choice.root_disk_gib,
+            tags=tags(plan),
+            user_data=encoded_user_data(stack, NODE_CONFIG) if choice.scratch == "raid0" else None,
+        ),
+        release_version=release_version,
+        depends_on=[*node_role.attachments, *network_addons.addons],
+    )
+    service = ground.orchestrator
+    if service.service_instance_type is None:
+        raise SpecError("orchestrator: the catalog names no instance type for the system nodes of kubernetes")
+    system = SystemNodes(
+        stack,
+        "system_nodes",
+        config,
+        nodes=service.service_nodes,
+        instance_type=service.service_instance_type,
+        root_disk_gib=service.service_root_disk_gib,
+    )
+    ServiceAddons(stack, "service_addons", addons, system.group)
+    switch = block_switch(stack) if "capacity_block" in ground.nodes else None
+    groups = {
+        kind: GpuNodes(
+            stack,
+            f"{kind}_nodes",
+            config,
+            kind=kind,
+            nodes=nodes,
+            placement_group=ground.placement_of(kind),
+            held=ground.held.get(kind),
+            block=ground.block if kind == "capacity_block" else None,
+            block_active=switch if kind == "capacity_block" else None,
+        )
+        for kind, nodes in ground.nodes.items()
+    }
+    _job_identity(stack, plan, ground, cluster.name, partition)
+    add_outputs(
+        stack,
+        {
+            "cluster_name": (cluster.name, "EKS cluster, for aws eks update-kubeconfig --name"),
+            "cluster_endpoint": (cluster.endpoint, "Address of the Kubernetes API"),
+            "node_groups": ([group.group.node_group_name for group in groups.values()], "Node groups with GPUs"),
+            "node_role_arn": (node_role.role.arn, "Role of the nodes"),
+        },
+    )
+    if choice.shared_storage:
+        volume = shared_volume(
+            storage.get_string("shared_file_system_id"),
+            storage.get_string("shared_dns_name"),
+            storage.get_string("shared_mount_name"),
+            choice.shared_storage.size_gib,
+        )
+        text = TerraformLocal(stack, "volume_manifest", volume)
+        add_outputs(stack, {"shared_volume": (text.as_string, "Volume and claim, for kubectl apply -f -")})
+    return Nodes(
+        {
+            **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
+            **({"root_disk": address(next(iter(groups.values())).launch_template)} if groups else {}),
+            "control_plane": address(cluster),
+            "service_nodes": address(system.group),
+            "service_root_disk": address(system.launch_template),
+        },
+        {
+            f"{MANIFESTS}/{name}": text
+            for name, text in manifests(choice.region, efa=instance_type.rdma_cards > 0).items()
+        },
+    )
+
+
+def _job_identity(stack: TerraformStack, plan: Plan, ground: Groundwork, cluster_name: str, partition: str) -> None:
+    """Pods of the jobs reach the checkpoints, and nothing else in the account."""
+    region = plan.choice.region
+    job = pod_role(
+        stack,
+        "job",
+        name=f"{plan.name}-job-{region}",
+        description=f"Jobs of cluster {plan.name}",
+        partition=partition,
+    )
+    access = checkpoint_access(
+        stack,
+        IdentityConfig(
+            name=plan.name,
+            region=region,
+            checkpoint_bucket_arn=ground.storage.get_string("checkpoint_bucket_arn"),
+            kms_key_arn=ground.storage.get_string("kms_key_arn"),
+        ),
+    )
+    named(
+        IamRolePolicy(stack, "job_checkpoints", name="checkpoints", role=job.role.id, policy=access.json), "checkpoints"
+    )
+    named(
+        EksPodIdentityAssociation(
+            stack,
+            "job_identity",
+            cluster_name=cluster_name,
+            namespace=NAMESPACE,
+            service_account=SERVICE_ACCOUNT,
+            role_arn=job.role.arn,
+        ),
+        "job",
+    )

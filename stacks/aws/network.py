@@ -1,0 +1,145 @@
+"""The network stack."""
+
+import re
+from typing import Final
+
+from cdktf import App, TerraformRemoteState
+
+from cdk.aws.addresses import Subnets, control_plane_range, cut
+from cdk.aws.control_plane_subnet import ControlPlaneSubnet
+from cdk.aws.fabric import ClosedNetwork
+from cdk.aws.interfaces import Interface
+from cdk.aws.naming import address
+from cdk.aws.network import ClusterNetwork, NetworkConfig
+from planner.errors import SpecError
+from planner.network_lines import endpoint_services
+from planner.plan import Plan
+from provider_catalog.catalog import Catalog
+from stacks.aws.base import add_outputs, new_stack
+from stacks.aws.own_network import CONTROL_PLANE_SUBNET, file_server_addresses, own_network
+from stacks.clouds import BuiltStack
+
+ADDRESSES_OF_PODS: Final = 32
+"""Of a Kubernetes node: a prefix of 16 in use and one held ready (VPC CNI, WARM_PREFIX_TARGET=1). GPU nodes run few
+pods."""
+
+CONTROL_PLANE_ADDRESSES: Final = 4
+"""EKS places two to four interfaces in the subnets of a cluster (EKS user guide, "View Amazon EKS networking
+requirements for VPC and subnets")."""
+
+ZONE_ID: Final = re.compile(r"[a-z]+\d+(-[a-z]+\d+)?-az\d+")
+"""`use1-az6`, and with a Local Zone in the middle (AWS Regions and Availability Zones guide, "AZ IDs")."""
+
+
+def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple[Interface, ...]) -> BuiltStack:
+    """Adds the network of `plan` to `app`.
+
+    Raises:
+        SpecError: the network range is too small, or the zone is not one of AWS.
+    """
+    stack = new_stack(app, plan, "network")
+    if plan.spec.network.vpc_id is not None:
+        return own_network(
+            stack, plan, _zone_id(plan, catalog), node_interfaces, _node_addresses(plan, catalog, node_interfaces)
+        )
+    spec = plan.spec.network
+    endpoints = endpoint_services(plan.spec, catalog.provider_defaults("aws"))
+    needed = _node_addresses(plan, catalog, node_interfaces) + file_server_addresses(plan) + len(endpoints)
+    subnets = _subnets(plan, needed)
+    network = ClusterNetwork(
+        stack,
+        "network",
+        NetworkConfig(
+            name=plan.name,
+            region=plan.choice.region,
+            zone_id=_zone_id(plan, catalog),
+            subnets=subnets,
+            egress=spec.egress,
+            endpoint_services=endpoints,
+            flow_log_days=spec.flow_log_days if spec.flow_logs else None,
+        ),
+    )
+    outputs: dict[str, tuple[object, str]] = {
+        "vpc_id": (network.vpc.id, "VPC of the cluster"),
+        "compute_subnet_id": (network.compute_subnet.id, "Private subnet of nodes and file servers"),
+        "availability_zone": (
+            network.compute_subnet.availability_zone,
+            "Zone of the cluster, by the name it has in this account",
+        ),
+    }
+    if plan.spec.orchestrator == "kubernetes":
+        other = ControlPlaneSubnet(
+            stack,
+            "control_plane",
+            name=plan.name,
+            vpc_id=network.vpc.id,
+            cidr=_control_plane_range(subnets),
+            compute_zone_id=_zone_id(plan, catalog),
+        )
+        outputs["control_plane_subnet_id"] = (other.subnet.id, CONTROL_PLANE_SUBNET)
+    addresses: dict[str, str] = {}
+    if network.nat:
+        nat = address(network.nat.gateway)
+        addresses |= {"nat_gateway": nat, "nat_data": nat, "public_ip": address(network.nat.public_ip)}
+        outputs["nat_public_ip"] = (network.nat.public_ip.public_ip, "Address from which nodes reach the Internet")
+    else:
+        first = address(network.endpoints[0])
+        addresses |= {"interface_endpoints": first, "interface_endpoint_data": first}
+        outputs |= {
+            "vpc_cidr": (network.vpc.cidr_block, "Range of the network, in which the private endpoints are"),
+            "s3_prefix_list_id": (network.s3_endpoint.prefix_list_id, "Addresses of S3, behind its gateway endpoint"),
+        }
+    if network.flow_log:
+        addresses |= {"flow_logs": address(network.flow_log.flow_log), "log_key": address(network.flow_log.key)}
+    add_outputs(stack, outputs)
+    return BuiltStack("network", stack, addresses)
+
+
+def closed_network(plan: Plan, network: TerraformRemoteState) -> ClosedNetwork | None:
+    """Where nodes may go in a network without a way to the Internet; None where there is one."""
+    if plan.spec.network.egress != "endpoints-only":
+        return None
+    return ClosedNetwork(
+        vpc_cidr=network.get_string("vpc_cidr"), s3_prefix_list_id=network.get_string("s3_prefix_list_id")
+    )
+
+
+def _zone_id(plan: Plan, catalog: Catalog) -> str:
+    region = plan.choice.region
+    zone = plan.choice.zone or catalog.provider_defaults("aws").default_zones.get(region)
+    if zone is None:
+        raise SpecError(
+            f"placement.zone: none given, and no default is known for region {region}; give a zone id such as use1-az6 "
+            "(aws ec2 describe-availability-zones prints them as ZoneId)"
+        )
+    if not ZONE_ID.fullmatch(zone):
+        raise SpecError(
+            f"placement.zone: {zone!r} is not an AWS zone id; ids look like use1-az6. Names such as us-east-1a are not "
+            "taken, because they mean different places in different accounts"
+        )
+    return zone
+
+
+def _subnets(plan: Plan, needed_addresses: int) -> Subnets:
+    try:
+        return cut(plan.spec.network.cidr, needed_addresses)
+    except ValueError as error:
+        raise SpecError(f"network.cidr: {error}") from error
+
+
+def _control_plane_range(subnets: Subnets) -> str:
+    try:
+        return control_plane_range(subnets)
+    except ValueError as error:
+        raise SpecError(f"network.cidr: {error}") from error
+
+
+def _node_addresses(plan: Plan, catalog: Catalog, node_interfaces: tuple[Interface, ...]) -> int:
+    """Addresses of the nodes, those without GPUs included, and under Kubernetes of their pods."""
+    of_node = sum(interface.has_address for interface in node_interfaces)
+    service_nodes = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator].service_nodes
+    if plan.spec.orchestrator != "kubernetes":
+        return plan.choice.nodes * of_node + service_nodes
+    # One system node more while another is replaced.
+    system = (service_nodes + 1) * (1 + ADDRESSES_OF_PODS)
+    return plan.choice.nodes * (of_node + ADDRESSES_OF_PODS) + system + CONTROL_PLANE_ADDRESSES

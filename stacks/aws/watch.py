@@ -1,0 +1,53 @@
+"""What is watched: alarms and budget of a compute stack, metrics of its nodes."""
+
+from cdktf import TerraformStack
+
+from cdk.aws.alarms import AlarmConfig, Alarms, metric_namespace
+from cdk.aws.naming import address
+from cdk.bootstrap import Health, Metrics
+from planner.plan import Plan
+from stacks.aws.groundwork import Groundwork
+
+
+def watch(stack: TerraformStack, plan: Plan, ground: Groundwork) -> dict[str, str]:
+    """Adds the alarms that the spec asks for; Terraform addresses by role of the bill."""
+    choice, emails = plan.choice, plan.spec.observability.notify
+    if not emails:
+        return {}
+    storage = choice.shared_storage
+    alarms = Alarms(
+        stack,
+        "alarms",
+        AlarmConfig(
+            name=plan.name,
+            region=choice.region,
+            emails=emails,
+            namespace=metric_namespace(plan.name) if plan.spec.orchestrator == "none" else None,
+            file_system_id=ground.storage.get_string("shared_file_system_id") if storage else None,
+            file_system_gib=storage.size_gib if storage else 0,
+            spot=bool(choice.purchase.spot_nodes),
+            usd_per_month=plan.spec.budget.usd_per_month or plan.cost.usd_per_month,
+        ),
+    )
+    addresses = {"alarm_key": address(alarms.key)}
+    if alarms.alarms:
+        first = address(alarms.alarms[0])
+        addresses |= {"alarms": first, "custom_metrics": first}
+    return addresses
+
+
+def health(plan: Plan) -> Health | None:
+    """What nodes publish for the alarms."""
+    if not plan.spec.observability.notify:
+        return None
+    return Health(
+        f"aws cloudwatch put-metric-data --region {plan.choice.region} --namespace {metric_namespace(plan.name)}"
+    )
+
+
+def metrics(plan: Plan, ground: Groundwork) -> Metrics | None:
+    """Where nodes send their metrics."""
+    if not plan.spec.observability.metrics:
+        return None
+    endpoint = ground.storage.get_string("prometheus_endpoint")
+    return Metrics(remote_write_url=f"{endpoint}api/v1/remote_write", region=plan.choice.region)

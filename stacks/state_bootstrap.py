@@ -1,0 +1,49 @@
+"""`llmcluster bootstrap-state`: the document of the bucket that holds the states of all other stacks."""
+
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+from cdktf import App, TerraformStack
+
+from planner.errors import SpecError
+from planner.spec import ClusterSpec
+from stacks.clouds import load_cloud
+from stacks.files import publish, staged
+from stacks.specs import load_spec
+
+OWNERS: Final = {"s3": "aws", "azurerm": "azure"}
+"""Cloud that holds the states of a backend."""
+
+
+@runtime_checkable
+class StateBuilder(Protocol):
+    """A cloud that can build the place of the states."""
+
+    def build_state(self, app: App, spec: ClusterSpec) -> TerraformStack:
+        """Adds the stack to `app`."""
+        ...
+
+
+def bootstrap_state(spec_path: Path, outdir: Path) -> Path:
+    """Writes the stack below `outdir` and returns its folder. Nothing is planned: only `state` of the spec counts.
+
+    Raises:
+        SpecError: the states are local files, or their cloud has no such stack.
+        OSError: a file cannot be read or written.
+    """
+    spec = load_spec(spec_path).spec
+    backend = spec.state.backend
+    if backend not in OWNERS:
+        raise SpecError(
+            f"{spec_path}: state.backend is {backend!r}, which needs no bootstrap; set state.backend, bucket and "
+            "region for a bucket that a team shares"
+        )
+    cloud = load_cloud(OWNERS[backend])
+    if not isinstance(cloud, StateBuilder):
+        raise SpecError(f"{spec_path}: state.backend {backend} has no bootstrap stack; make its storage by hand")
+    with staged(outdir) as stage:
+        app = App(outdir=str(stage), stack_traces=False)
+        name = cloud.build_state(app, spec).node.id
+        app.synth()
+        publish(stage, outdir, last="manifest.json")
+    return outdir / "stacks" / name

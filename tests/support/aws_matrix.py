@@ -1,0 +1,178 @@
+"""Specs of every family, orchestrator, purchase, network and storage, and one Terraform run over all of their stacks.
+
+Each stack becomes a module of one root, so that the provider starts once. What differs from a stack deployed by itself:
+the provider block and the backend stand in the root, and the outputs of other stacks are read from states written by
+hand.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from planner.optimizer import plan as make_plan
+from planner.plan import Plan
+from planner.spec_reader import read_spec
+from provider_catalog.catalog import Catalog
+from provider_catalog.models import load_model
+
+ORCHESTRATORS: Final = ("none", "kubernetes", "slurm")
+
+_TRAINING: Final[dict[str, Any]] = {"kind": "training", "tokens": 1e9, "deadline_days": 10}
+_SERVING: Final[dict[str, Any]] = {"kind": "inference", "request_rate_per_s": 1}
+_SMALL: Final[dict[str, Any]] = {**_SERVING, "prompt_tokens": 256, "output_tokens": 64}
+
+FAMILIES: Final[tuple[tuple[str, str, int, dict[str, Any]], ...]] = (
+    ("p4d.24xlarge", "us-east-1", 4, _TRAINING),
+    ("p4de.24xlarge", "us-east-1", 2, _TRAINING),
+    ("p5.48xlarge", "us-east-1", 4, _TRAINING),
+    ("p5.4xlarge", "us-east-1", 2, _SMALL),
+    ("p5e.48xlarge", "us-east-2", 2, _TRAINING),
+    ("p5en.48xlarge", "us-east-1", 2, _TRAINING),
+    ("p6-b200.48xlarge", "us-east-1", 2, _TRAINING),
+    ("p6-b300.48xlarge", "us-west-2", 2, _TRAINING),
+    ("g5.2xlarge", "us-east-1", 2, _SMALL),
+    ("g5.48xlarge", "us-east-1", 2, _SMALL),
+    ("g6.2xlarge", "us-east-1", 1, _SMALL),
+    ("g6.48xlarge", "us-east-1", 4, _SMALL),
+    ("g6e.4xlarge", "us-east-1", 1, _SMALL),
+    ("g6e.24xlarge", "us-east-1", 4, _SMALL),
+)
+"""Instance type, region, nodes and workload."""
+CAPACITIES: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"reservation": "none"},
+    {"interruption": "tolerate"},
+    {"demand": "business-hours", "interruption": "tolerate"},
+)
+BLOCK: Final[dict[str, Any]] = {"block": {"start": "2026-12-10", "days": 14, "reservation_id": "cr-0123456789abcdef0"}}
+NETWORKS: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"cidr": "10.0.0.0/20", "flow_logs": False},
+    {"cidr": "172.16.0.0/16", "flow_log_days": 30},
+    {"egress": "endpoints-only"},
+)
+STORAGES: Final[tuple[dict[str, Any], ...]] = (
+    {"shared_tib": 2.4, "lustre": {"backup_days": 7, "metadata_iops": 6000}},
+    {"shared_tib": 1.2, "shared_sku": "SCRATCH_2", "scratch": "none"},
+    {"shared_tib": 9.6, "shared_sku": "PERSISTENT_2-500", "lustre": {"compression": "none"}},
+    {"shared_tib": 1.2, "lustre": {"data_repositories": [{"bucket": "s3://datasets/corpus"}]}},
+    {"shared_tib": 38.4, "lustre": {"efa": True, "metadata_iops": 12000}, "keep_on_destroy": False},
+)
+
+
+def documents() -> Iterator[dict[str, Any]]:
+    """Specs as a user writes them: every family under every orchestrator, the other axes taking turns."""
+    catalog = Catalog.load()
+    numbers = itertools.count()
+    for (instance_type, region, nodes, workload), orchestrator in itertools.product(FAMILIES, ORCHESTRATORS):
+        index = next(numbers)
+        kind = catalog.instance_type("aws", instance_type)
+        options = kind.purchase_options
+        capacities = [
+            *(CAPACITIES if "on-demand" in options else ()),
+            *([BLOCK] if "capacity-block" in options else ()),
+        ]
+        # The head node of Slurm installs from the Internet, and file servers are reached over EFA where there is EFA.
+        networks = NETWORKS[:-1] if orchestrator == "slurm" else NETWORKS
+        storages = STORAGES if kind.rdma_cards else STORAGES[:-1]
+        yield {
+            "name": f"m{index:02d}-{instance_type.replace('.', '-')}"[:29].rstrip("-"),
+            "model": "Qwen/Qwen2.5-1.5B",
+            "workload": workload,
+            "placement": {"providers": ["aws"], "regions": [region]},
+            "pin": {"instance_type": instance_type, "nodes": nodes},
+            "orchestrator": orchestrator,
+            "capacity": capacities[index % len(capacities)],
+            "network": networks[(index // 3 + index % 2) % len(networks)],
+            "storage": storages[(index // 3 + index) % len(storages)],
+            **({"rollout": {"validation_nodes": 1}} if orchestrator == "none" and index % 2 else {}),
+        }
+
+
+def plans() -> dict[str, Plan]:
+    """The plan of every spec, by name."""
+    catalog = Catalog.load()
+    found = {}
+    for document in documents():
+        spec = read_spec(document, document["name"])
+        found[spec.name] = make_plan(spec, load_model(document["model"], None), catalog)
+    return found
+
+
+def write_root(folder: Path, plans_by_name: dict[str, Plan]) -> Path:
+    """Synthesizes all stacks and writes the root that has each of them as a module.
+
+    Returns:
+        The folder of the root. Relative paths of local states lead from there to `folder`/state.
+    """
+    from cdk.providers import use_bundled_node
+
+    use_bundled_node()
+    from cdktf import App
+
+    from stacks.aws import AwsCluster
+
+    app = App(outdir=str(folder / "cdktf.out"))
+    catalog = Catalog.load()
+    names = [built.stack.node.id for plan in plans_by_name.values() for built in AwsCluster().build(app, plan, catalog)]
+    app.synth()
+    root = folder / "cdktf.out" / "stacks" / "root"
+    states = folder / "state"
+    states.mkdir(parents=True)
+    modules = {}
+    for name in names:
+        document = json.loads((root.parent / name / "cdk.tf.json").read_text())
+        modules[name] = {"source": f"./{name}"}
+        _write(root / name / "main.tf.json", _as_module(document))
+        _write(states / f"{name}.tfstate", state(document.get("output", {})))
+    _write(
+        root / "main.tf.json",
+        {
+            "terraform": {"required_providers": document["terraform"]["required_providers"]},
+            "provider": {"aws": [{"region": "us-east-1"}]},
+            "module": modules,
+        },
+    )
+    return root
+
+
+def _as_module(document: dict[str, Any]) -> dict[str, Any]:
+    terraform = {key: value for key, value in document["terraform"].items() if key != "backend"}
+    return {key: value for key, value in document.items() if key != "provider"} | {"terraform": terraform}
+
+
+def state(outputs: dict[str, Any], **values: str) -> dict[str, Any]:
+    """A state that holds outputs and nothing else: `values` by name, and stand-ins for the others."""
+    return {
+        "version": 4,
+        "terraform_version": "1.11.4",
+        "serial": 1,
+        "lineage": "00000000-0000-0000-0000-000000000000",
+        "outputs": {name: {"value": values.get(name) or _stand_in(name), "type": "string"} for name in outputs},
+        "resources": [],
+    }
+
+
+_STAND_INS: Final = {
+    "security_group_id": "sg-0123456789abcdef0",
+    "subnet_id": "subnet-0123456789abcdef0",
+    "file_system_id": "fs-0123456789abcdef0",
+    "vpc_id": "vpc-0123456789abcdef0",
+    "prefix_list_id": "pl-0123456789abcdef0",
+    "availability_zone": "us-east-1a",
+    "bucket_arn": "arn:aws:s3:::example",
+    "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
+    "cidr": "10.42.0.0/16",
+}
+"""What the provider takes for an output, by the end of its name."""
+
+
+def _stand_in(name: str) -> str:
+    return next((value for end, value in _STAND_INS.items() if name.endswith(end)), name)
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))

@@ -1,0 +1,39 @@
+"""Accepted findings of checkov stand beside their resource, in the JSON and in the HCL."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from provider_catalog.catalog import Catalog
+from stacks.app import write_stacks
+from stacks.planning import PlannedSpec
+from tests.support.aws_stacks import synthesize
+from tests.support.checkov import CLUSTERS, accepted
+
+
+def test_every_accepted_finding_has_a_reason(tmp_path: Path) -> None:
+    for cluster, plan in CLUSTERS.items():
+        (tmp_path / cluster).mkdir()
+        reasons = accepted(synthesize(plan, tmp_path / cluster), cluster)
+        assert reasons
+        for (_, resource, check), reason in reasons.items():
+            assert re.fullmatch(r"CKV2?_AWS_\d+", check), resource
+            assert len(reason.split()) >= 4, (resource, check)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_hcl_defines_nothing_twice_as_json_cannot_either(cluster: str, tmp_path: Path) -> None:
+    planned = [PlannedSpec(Path("example.yaml"), CLUSTERS[cluster], locked=False)]
+    write_stacks(planned, Catalog.load(), tmp_path / "cdktf.out", tmp_path / "hcl.out")
+    for document in (tmp_path / "hcl.out").glob("stacks/*/cdk.tf"):
+        defined = re.findall(r'^(?:resource|data) "\w+" "\w+"', document.read_text(), re.MULTILINE)
+        assert len(defined) == len(set(defined)), document.parent.name
+
+
+def test_hcl_carries_the_reasons_where_checkov_reads_them(tmp_path: Path) -> None:
+    planned = [PlannedSpec(Path("example.yaml"), CLUSTERS["open"], locked=False)]
+    write_stacks(planned, Catalog.load(), tmp_path / "cdktf.out", tmp_path / "hcl.out")
+    hcl = (tmp_path / "hcl.out" / "stacks" / "example-storage" / "cdk.tf").read_text()
+    bucket = hcl[hcl.index('resource "aws_s3_bucket" "checkpoints" {') :]
+    assert re.match(r"resource [^\n]*\{\n  # checkov:skip=CKV2_AWS_62: nothing waits for new objects\n", bucket)

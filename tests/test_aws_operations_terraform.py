@@ -1,0 +1,213 @@
+"""Terraform day after day, against a local AWS: states, a killed apply, phases, sizes, take-over, the end."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from planner.plan import Plan, Purchase
+from stacks.imports import take_over
+from stacks.state_bootstrap import bootstrap_state
+from tests.support import aws_moto
+from tests.support.aws_stacks import ROLES, stack_folder, synthesize
+from tests.support.moto_server import REGION, MotoServer
+from tests.support.plans import example_plan
+from tests.support.terraform import Terraform, TerraformError
+
+
+@pytest.fixture
+def account(aws: MotoServer) -> Iterator[MotoServer]:
+    aws_moto.install()
+    aws.reset()
+    yield aws
+    aws.reset()
+
+
+def client(aws: MotoServer, service: str) -> Any:
+    return boto3.client(
+        service, endpoint_url=aws.url, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+
+
+def remains(aws: MotoServer) -> dict[str, list[str]]:
+    """What stands in the account and is not there from the beginning, by kind."""
+    ec2, groups = client(aws, "ec2"), client(aws, "autoscaling").describe_auto_scaling_groups()
+    found = {
+        "vpcs": [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]],
+        "security groups": [
+            g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"] if g["GroupName"] != "default"
+        ],
+        "gateways": [n["NatGatewayId"] for n in ec2.describe_nat_gateways()["NatGateways"] if n["State"] != "deleted"],
+        "addresses": [a["PublicIp"] for a in ec2.describe_addresses()["Addresses"]],
+        "endpoints": [
+            e["VpcEndpointId"] for e in ec2.describe_vpc_endpoints()["VpcEndpoints"] if e["State"] != "deleted"
+        ],
+        "flow logs": [f["FlowLogId"] for f in ec2.describe_flow_logs()["FlowLogs"]],
+        "launch templates": [t["LaunchTemplateName"] for t in ec2.describe_launch_templates()["LaunchTemplates"]],
+        "placement groups": [p["GroupName"] for p in ec2.describe_placement_groups()["PlacementGroups"]],
+        "reservations": [
+            r["CapacityReservationId"]
+            for r in ec2.describe_capacity_reservations()["CapacityReservations"]
+            if r["State"] != "cancelled"
+        ],
+        "groups": [g["AutoScalingGroupName"] for g in groups["AutoScalingGroups"]],
+        "file systems": [f["FileSystemId"] for f in client(aws, "fsx").describe_file_systems()["FileSystems"]],
+        "buckets": [b["Name"] for b in client(aws, "s3").list_buckets()["Buckets"]],
+        "roles": [r["RoleName"] for r in client(aws, "iam").list_roles()["Roles"]],
+        "log groups": [g["logGroupName"] for g in client(aws, "logs").describe_log_groups()["logGroups"]],
+        "parameters": [p["Name"] for p in client(aws, "ssm").describe_parameters()["Parameters"]],
+        "topics": [t["TopicArn"] for t in client(aws, "sns").list_topics()["Topics"]],
+        "alarms": [a["AlarmName"] for a in client(aws, "cloudwatch").describe_alarms()["MetricAlarms"]],
+        "workspaces": [w["alias"] for w in client(aws, "amp").list_workspaces()["workspaces"]],
+        "budgets": [
+            b["BudgetName"]
+            for b in client(aws, "budgets").describe_budgets(AccountId="123456789012").get("Budgets", [])
+        ],
+        "aliases": [
+            a["AliasName"]
+            for a in client(aws, "kms").list_aliases()["Aliases"]
+            if not a["AliasName"].startswith("alias/aws/")
+        ],
+    }
+    return {kind: things for kind, things in found.items() if things}
+
+
+def allow_plain_http(aws: MotoServer, bucket: str) -> None:
+    """The local server speaks no TLS, without which the policy of our buckets lets nobody read or write."""
+    s3 = client(aws, "s3")
+    with pytest.raises(ClientError, match="403"):
+        s3.head_object(Bucket=bucket, Key="anything")
+    s3.delete_bucket_policy(Bucket=bucket)
+
+
+def prepare(tf: Terraform, aws: MotoServer, folder: Path) -> None:
+    aws.write_override(folder)
+    tf.init(folder)
+
+
+def kill_in_the_middle_of_apply(tf: Terraform, folder: Path) -> None:
+    """Starts an apply and kills Terraform once its state holds something, before all of it is there."""
+    state = folder.parents[2] / "state" / f"{folder.name}.tfstate"
+    running = subprocess.Popen(
+        ["terraform", "apply", "-no-color", "-auto-approve", "-parallelism=1"],
+        cwd=folder,
+        env=tf.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and running.poll() is None:
+        if state.exists() and "aws_kms_key" in state.read_text():
+            break
+        time.sleep(0.05)
+    assert running.poll() is None, "terraform ended before it could be killed"
+    running.kill()
+    running.wait()
+
+
+def desired(aws: MotoServer) -> dict[str, int]:
+    groups = client(aws, "autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    return {group["AutoScalingGroupName"]: group["DesiredCapacity"] for group in groups}
+
+
+def plan_of(nodes: int) -> Plan:
+    return example_plan(
+        nodes=nodes,
+        purchase=Purchase(reserved_nodes=1, on_demand_nodes=nodes - 1),
+        spec={
+            "rollout": {"validation_nodes": 2},
+            "storage": {"keep_on_destroy": False},
+            "observability": {"notify": ["ops@example.com"], "metrics": True},
+        },
+    )
+
+
+def test_a_life_with_a_killed_apply_phases_and_other_sizes_leaves_nothing(
+    terraform: Terraform, account: MotoServer, tmp_path: Path
+) -> None:
+    tf = terraform.with_env(account.env)
+    synthesize(plan_of(4), tmp_path)
+    network, storage, compute = (stack_folder(tmp_path, plan_of(4), role) for role in ROLES)
+    before = remains(account)
+
+    prepare(tf, account, network)
+    kill_in_the_middle_of_apply(tf, network)
+    tf.apply(network)
+    assert tf.changes(network) == {}
+
+    for folder in (storage, compute):
+        prepare(tf, account, folder)
+    tf.apply(storage)
+    tf.run(["apply", "-no-color", "-auto-approve", "-var=phase=validate"], compute)
+    assert desired(account) == {"example-reserved": 1, "example-on-demand": 1}
+    tf.apply(compute)
+    assert desired(account) == {"example-reserved": 1, "example-on-demand": 3}
+
+    for nodes in (6, 2):
+        synthesize(plan_of(nodes), tmp_path)
+        tf.apply(compute)
+        assert desired(account)["example-on-demand"] == nodes - 1
+        assert tf.changes(compute) == {}
+    with pytest.raises(TerraformError, match="phase is validate or full"):
+        tf.plan(compute, "-var=phase=half")
+
+    for folder in (compute, storage, network):
+        tf.destroy(folder)
+        assert tf.state(folder) == []
+    assert remains(account) == before
+
+
+def test_states_live_in_the_bucket_that_was_made_for_them(
+    terraform: Terraform, account: MotoServer, tmp_path: Path
+) -> None:
+    tf = terraform.with_env(account.env)
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "name: example\nmodel: {parameters: 7B}\nworkload: {kind: training, tokens: 1.0e+11}\n"
+        "state: {backend: s3, bucket: acme-states, region: us-east-1}\n"
+    )
+    states = bootstrap_state(spec, tmp_path / "bootstrap.out")
+    (tmp_path / "state").mkdir()
+    prepare(tf, account, states)
+    assert tf.validate(states) == []
+    tf.apply(states)
+    assert tf.changes(states) == {}
+
+    allow_plain_http(account, "acme-states")
+    plan = example_plan(spec={"state": {"backend": "s3", "bucket": "acme-states", "region": "us-east-1"}})
+    synthesize(plan, tmp_path)
+    folder = stack_folder(tmp_path, plan, "network")
+    account.write_override(folder)
+    # As for the provider: a bucket cannot be a subdomain of a loopback address.
+    tf.run(["init", "-no-color", "-backend-config=use_path_style=true"], folder)
+    tf.apply(folder)
+    objects = client(account, "s3").list_objects_v2(Bucket="acme-states")["Contents"]
+    assert [stored["Key"] for stored in objects] == ["llmcluster/example-network.tfstate"]
+    assert tf.changes(folder) == {}
+
+
+def test_a_bucket_that_exists_is_taken_over_with_what_is_in_it(
+    terraform: Terraform, account: MotoServer, tmp_path: Path
+) -> None:
+    s3 = client(account, "s3")
+    s3.create_bucket(Bucket="acme-checkpoints")
+    s3.put_object(Bucket="acme-checkpoints", Key="step-1000", Body=b"weights")
+    tf = terraform.with_env(account.env)
+    plan = example_plan(
+        shared_storage=None, spec={"imports": {"storage.aws_s3_bucket.checkpoints": "acme-checkpoints"}}
+    )
+    synthesize(plan, tmp_path, then=take_over)
+    network, storage, _ = (stack_folder(tmp_path, plan, role) for role in ROLES)
+    for folder in (network, storage):
+        prepare(tf, account, folder)
+        tf.apply(folder)
+    assert "aws_s3_bucket.checkpoints" in tf.state(storage)
+    assert tf.changes(storage) == {}
+    assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == ["acme-checkpoints"]
+    allow_plain_http(account, "acme-checkpoints")
+    assert s3.get_object(Bucket="acme-checkpoints", Key="step-1000")["Body"].read() == b"weights"

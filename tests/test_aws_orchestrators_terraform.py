@@ -1,0 +1,158 @@
+"""Terraform on compute stacks with an orchestrator or in a Capacity Block, against a local AWS.
+
+Network and storage are stood in for by states with the identifiers that matter; test_aws_terraform.py has them whole.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import jsonschema
+import pytest
+import yaml
+
+from planner.plan import Plan, Purchase
+from stacks.hcl import readable_hcl
+from tests.support import aws_moto
+from tests.support.aws_matrix import state
+from tests.support.aws_stacks import cluster_plan, stack_folder, synthesize
+from tests.support.moto_server import REGION, MotoServer
+from tests.support.plans import example_plan
+from tests.support.terraform import Terraform
+from tests.test_aws_orchestrators import PARALLELCLUSTER
+
+
+@pytest.fixture
+def account(aws: MotoServer) -> Iterator[MotoServer]:
+    aws_moto.install()
+    aws.reset()
+    yield aws
+    aws.reset()
+
+
+def client(aws: MotoServer, service: str) -> Any:
+    return boto3.client(
+        service, endpoint_url=aws.url, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+
+
+@pytest.fixture
+def ground(account: MotoServer) -> Mapping[str, str]:
+    """A VPC with a subnet in each of two zones, and a group of file system clients."""
+    ec2 = client(account, "ec2")
+    vpc_id = ec2.create_vpc(CidrBlock="10.42.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.42.{index}.0/24", AvailabilityZone=f"{REGION}{letter}")
+        for index, letter in enumerate("ab")
+    ]
+    first, second = (subnet["Subnet"]["SubnetId"] for subnet in subnets)
+    clients = ec2.create_security_group(GroupName="clients", Description="clients", VpcId=vpc_id)["GroupId"]
+    return {
+        "vpc_id": vpc_id,
+        "compute_subnet_id": first,
+        "control_plane_subnet_id": second,
+        "availability_zone": f"{REGION}a",
+        "shared_clients_security_group_id": clients,
+    }
+
+
+def compute(plan: Plan, folder: Path, ground: Mapping[str, str]) -> Path:
+    """The folder of the compute stack, with states of the others in place."""
+    documents = synthesize(plan, folder)
+    for role in ("network", "storage"):
+        path = folder / "state" / f"{plan.name}-{role}.tfstate"
+        path.write_text(json.dumps(state(documents[role]["output"], **ground)))
+    return stack_folder(folder, plan, "compute")
+
+
+def kubernetes(nodes: int) -> Plan:
+    spec = {"orchestrator": "kubernetes", "kubernetes": {"administrators": ["arn:aws:iam::123456789012:role/ops"]}}
+    return example_plan(nodes=nodes, purchase=Purchase(reserved_nodes=nodes), spec=spec)
+
+
+def test_a_kubernetes_cluster_lives_grows_and_dies(
+    terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
+) -> None:
+    folder, tf = compute(kubernetes(2), tmp_path, ground), terraform.with_env(account.env)
+    tf.init(folder)
+    tf.apply(folder)
+    assert tf.changes(folder) == {}
+    eks = client(account, "eks")
+    assert eks.describe_cluster(name="example")["cluster"]["accessConfig"]["authenticationMode"] == "API"
+
+    compute(kubernetes(3), tmp_path, ground)
+    assert set(tf.changes(folder)) == {"aws_ec2_capacity_reservation.reserved", "aws_eks_node_group.reserved"}
+    tf.apply(folder)
+    group = eks.describe_nodegroup(clusterName="example", nodegroupName="example-reserved")["nodegroup"]
+    assert group["scalingConfig"]["desiredSize"] == 3
+
+    tf.destroy(folder)
+    assert tf.state(folder) == []
+    assert eks.list_clusters()["clusters"] == []
+    ec2 = client(account, "ec2")
+    assert ec2.describe_launch_templates()["LaunchTemplates"] == []
+    groups = {group["GroupName"] for group in ec2.describe_security_groups()["SecurityGroups"]}
+    assert groups == {"default", "clients"}
+
+
+def test_a7_a_block_on_offer_is_looked_up_in_the_zone_of_the_cluster_and_not_bought(
+    terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
+) -> None:
+    folder, tf = compute(cluster_plan("bare_offer"), tmp_path, ground), terraform.with_env(account.env)
+    tf.init(folder)
+    outputs = tf.plan(folder)["planned_values"]["outputs"]
+    assert "--capacity-block-offering-id cb-" in outputs["capacity_block_purchase"]["value"]
+    assert outputs["capacity_block_fee"]["value"] == "1000.00 USD"
+
+    (tmp_path / "state" / "example-network.tfstate").unlink()
+    compute(cluster_plan("bare_offer"), tmp_path, {**ground, "availability_zone": f"{REGION}b"})
+    refused = tf.run(["plan", "-no-color"], folder, check=False)
+    assert refused.returncode == 1
+    assert "capacity.block.zone" in " ".join(refused.stderr.split())
+    assert client(account, "ec2").describe_capacity_reservations()["CapacityReservations"] == []
+
+
+def test_a7_nodes_run_once_their_block_has_started(
+    terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
+) -> None:
+    folder, tf = compute(cluster_plan("bare_block"), tmp_path, ground), terraform.with_env(account.env)
+    tf.init(folder)
+    started = tf.plan(folder, "-var=capacity_block_active=true")["resource_changes"]
+    (group,) = [change["change"]["after"] for change in started if change["type"] == "aws_autoscaling_group"]
+    assert (group["desired_capacity"], group["min_size"], group["max_size"]) == (3, 3, 3)
+
+
+def test_parallelcluster_takes_the_configuration_that_terraform_resolves(
+    terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
+) -> None:
+    folder, tf = compute(cluster_plan("slurm_gang"), tmp_path, ground), terraform.with_env(account.env)
+    tf.init(folder)
+    tf.apply(folder)
+    assert tf.changes(folder) == {}
+    outputs = json.loads(tf.run(["output", "-json"], folder).stdout)
+    configuration = yaml.safe_load(outputs["cluster_configuration"]["value"])
+    jsonschema.validate(configuration, PARALLELCLUSTER)
+    assert configuration["HeadNode"]["Networking"]["SubnetId"] == ground["compute_subnet_id"]
+    tf.destroy(folder)
+    assert tf.state(folder) == []
+
+
+@pytest.mark.parametrize("name", ["kubernetes_block", "slurm_gang"])
+def test_hcl_for_review_is_valid_and_laid_out_as_terraform_fmt_wants_it(
+    name: str, terraform: Terraform, tmp_path: Path
+) -> None:
+    from cdktf import App
+
+    from provider_catalog.catalog import Catalog
+    from stacks.aws import AwsCluster
+
+    for built in AwsCluster().build(App(outdir=str(tmp_path / "cdktf.out")), cluster_plan(name), Catalog.load()):
+        folder = tmp_path / built.role
+        folder.mkdir()
+        rendered = built.stack.to_hcl_terraform()["hcl"]
+        (folder / "cdk.tf").write_text(readable_hcl(rendered, built.stack.to_terraform()))
+        terraform.run(["fmt", "-check", "-diff"], folder)
+    terraform.init(folder, backend=False)
+    assert terraform.validate(folder) == []

@@ -1,0 +1,82 @@
+"""User data against the rules of cloud-init's own schema, for the modules in use.
+
+Source of the rules: canonical/cloud-init, cloudinit/config/schemas/schema-cloud-config-v1.json, cc_write_files and
+cc_runcmd (versions 22 to 25 agree on them).
+"""
+
+import gzip
+from dataclasses import replace
+from typing import Any, Final
+
+import jsonschema
+import pytest
+import yaml
+
+from cdk.bootstrap import BurnIn, Health, LustreMount, Metrics, NodeBootstrap, cloud_init
+from tests.test_bootstrap import AWS, AZURE, BARE
+
+TEXT: Final = {"type": "string"}
+SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "write_files": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["path"],
+                "properties": {
+                    "path": TEXT,
+                    "content": TEXT,
+                    "owner": TEXT,
+                    "permissions": {"type": "string", "pattern": "^0[0-7]{3}$"},
+                    "encoding": {"enum": ["text/plain", "b64", "base64", "gz", "gzip", "gz+base64", "gzip+base64"]},
+                    "append": {"type": "boolean"},
+                    "defer": {"type": "boolean"},
+                },
+            },
+        },
+        "runcmd": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"oneOf": [{"type": "array", "items": TEXT}, TEXT, {"type": "null"}]},
+        },
+    },
+}
+
+EVERYTHING = replace(
+    AWS,
+    burn_in=BurnIn("aws ssm get-parameter --name /llmcluster/example/phase", 204.0),
+    lustre=LustreMount("aws", "fs-0123@tcp:/abcdefgh", efa=True),
+    metrics=Metrics("https://aps.example/workspaces/ws-1/api/v1/remote_write", "us-east-1"),
+    health=Health("aws cloudwatch put-metric-data --namespace llmcluster/example"),
+    interruptible=True,
+)
+NODES = {"aws": AWS, "azure": AZURE, "bare": BARE, "everything": EVERYTHING}
+
+
+@pytest.mark.parametrize("node", NODES.values(), ids=list(NODES))
+def test_user_data_keeps_the_schema_of_cloud_init(node: NodeBootstrap) -> None:
+    jsonschema.validate(yaml.safe_load(cloud_init(node)), SCHEMA)
+
+
+@pytest.mark.parametrize("node", NODES.values(), ids=list(NODES))
+def test_a_second_run_writes_the_same_files_and_starts_the_same_units(node: NodeBootstrap) -> None:
+    document = yaml.safe_load(cloud_init(node))
+    assert not any(file.get("append") for file in document["write_files"])
+    paths = [file["path"] for file in document["write_files"]]
+    assert len(paths) == len(set(paths))
+    # Each of these does nothing when it has been done.
+    assert {(command[0], command[1]) for command in document["runcmd"]} == {
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "enable"),
+        ("systemctl", "start"),
+    }
+
+
+def test_what_is_too_long_as_text_is_compressed_and_then_fits() -> None:
+    # EC2 user guide, "Run commands at launch": 16 KB, before base64.
+    text = cloud_init(EVERYTHING).encode()
+    assert len(text) > 16_384 > 2 * len(gzip.compress(text, mtime=0))

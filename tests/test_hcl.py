@@ -1,0 +1,29 @@
+"""What cdktf renders wrongly as HCL and `readable_hcl` mends; the whole is judged by `terraform fmt` elsewhere."""
+
+from stacks.hcl import readable_hcl
+
+
+def test_defaults_that_are_false_zero_or_empty_are_written() -> None:
+    rendered = (
+        'variable "off" {\ntype = bool\n}\nvariable "none" {\ntype = number\n}\nvariable "empty" {\ntype = string\n}'
+    )
+    document = {"variable": {"off": {"default": False}, "none": {"default": 0}, "empty": {"default": ""}}}
+    hcl = readable_hcl(rendered, document)
+    assert [line.split()[-1] for line in hcl.splitlines() if line.startswith("  default")] == ["false", "0", '""']
+
+
+def test_a_variable_without_a_default_stays_without() -> None:
+    rendered = 'variable "asked" {\ntype = bool\n}'
+    assert "default" not in readable_hcl(rendered, {"variable": {"asked": {"type": "bool"}}})
+
+
+def test_conditions_are_blocks() -> None:
+    rendered = (
+        'data "x" "y" {\nlifecycle {\npostcondition = [\n{\ncondition = "${self.a}"\nerror_message = "no"\n},\n'
+        '{\ncondition = "${self.b}"\nerror_message = "neither"\n}\n]\n}\n}'
+    )
+    assert readable_hcl(rendered, {}) == (
+        'data "x" "y" {\n  lifecycle {\n    postcondition {\n      condition     = self.a\n'
+        '      error_message = "no"\n    }\n\n    postcondition {\n      condition     = self.b\n'
+        '      error_message = "neither"\n    }\n  }\n}\n'
+    )
