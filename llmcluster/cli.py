@@ -95,10 +95,6 @@ def size(
     as_json: bool,
 ) -> None:
     """Say what MODEL holds: a preset, a config.json or its folder, or a nominal size such as 65B."""
-    import os
-
-    # None is used, and looking for them reads the metadata of every installed distribution
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with exit_codes():
         from llmcluster.size.command import size_output
 

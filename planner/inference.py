@@ -102,7 +102,7 @@ class InferenceEngine:
             batch = min(largest, ceil(concurrency / replicas))
         else:
             batch = replica.batch_at((rate or 1.0) / replicas, largest)
-        fleet = replace(replica, layout=layout.model_copy(update={"data": replicas}))
+        fleet = replace(replica, layout=replace(layout, data=replicas))
         return Candidate(
             nodes=nodes,
             layout=fleet.layout,

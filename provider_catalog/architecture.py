@@ -1,19 +1,19 @@
 """ModelArchitecture: the shape of a decoder, independent of the family whose config.json it was read from.
 
 Everything that sizing, training and inference need is here as numbers per layer, so that nothing above
-this module asks which family a model belongs to.
+this module asks which family a model belongs to. Plain dataclasses: the readers of `model_config` check every value,
+and `llmcluster size` takes less time than a validation library takes to load.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from pydantic import Field
-
-from provider_catalog.facts import Fact
 from provider_catalog.precision import Precision
 
 
-class Attention(Fact):
+@dataclass(frozen=True, kw_only=True)
+class Attention:
     """The token-mixing block of a layer.
 
     `gqa` covers multi-head, grouped-query and multi-query attention. `parameters` counts every weight of the
@@ -52,7 +52,8 @@ class Attention(Fact):
     """Norms, biases, convolutions and decay rates, which no quantization touches."""
 
 
-class FeedForward(Fact):
+@dataclass(frozen=True, kw_only=True)
+class FeedForward:
     """The channel-mixing block of a layer. `parameters` counts all of it, routed experts included."""
 
     kind: Literal["dense", "moe", "none"]
@@ -70,10 +71,11 @@ class FeedForward(Fact):
     """Biases and gates beside the router, which no quantization touches."""
 
 
-class LayerGroup(Fact):
+@dataclass(frozen=True, kw_only=True)
+class LayerGroup:
     """`count` layers of the same shape. Groups stand in the order of first appearance."""
 
-    count: int = Field(gt=0)
+    count: int
     attention: Attention
     feed_forward: FeedForward
     norm_parameters: int = 0
@@ -84,13 +86,14 @@ class LayerGroup(Fact):
         return self.attention.parameters + self.feed_forward.parameters + self.norm_parameters
 
 
-class ModelArchitecture(Fact):
+@dataclass(frozen=True, kw_only=True)
+class ModelArchitecture:
     """The shape of a decoder-only language model and where its parameters lie."""
 
     name: str
     model_type: str
-    hidden_size: int = Field(gt=0)
-    vocab_size: int = Field(gt=0)
+    hidden_size: int
+    vocab_size: int
     max_position_embeddings: int | None
     tied_embeddings: bool
     embedding_parameters: int
@@ -142,20 +145,23 @@ class ModelArchitecture(Fact):
 
     @cached_property
     def active_parameters(self) -> int:
-        """Parameters a token passes through: of the routed experts only the top-k.
+        """Parameters whose product with a token is its result: of the routed experts only the top-k, all when dense.
 
-        Embedding and head are counted, as Mistral, Meta and Qwen do, unless the publisher leaves them out.
+        Routers and layer norms choose and scale and are left out with the idle experts: so defined, all published
+        counts come out to the digits they are published with, among them 2.4B of DeepSeek-V2-Lite (arXiv 2405.04434,
+        appendix B) and 3.3B of Qwen3-30B-A3B (arXiv 2505.09388, Table 2), which either would miss otherwise. Embedding
+        and head are counted, as Mistral, Meta and Qwen do, unless the publisher leaves them out.
         """
-        inactive = sum(
-            group.count
-            * group.feed_forward.routed_expert_parameters
-            * (group.feed_forward.experts - group.feed_forward.experts_per_token)
-            // group.feed_forward.experts
-            for group in self.layers
-            if group.feed_forward.experts
-        )
         outside = {"embedding": self.embedding_parameters, "head": self.head_parameters}
-        return self.total_parameters - inactive - sum(outside[part] for part in self.active_leaves_out)
+        active = self.total_parameters
+        for group in self.layers:
+            block = group.feed_forward
+            if block.experts:
+                idle = block.routed_expert_parameters * (block.experts - block.experts_per_token) // block.experts
+                active -= group.count * (idle + block.router_parameters)
+        if self.routed_expert_parameters:
+            active -= sum(group.count * group.norm_parameters for group in self.layers)
+        return active - sum(outside[part] for part in self.active_leaves_out)
 
     @property
     def parameters_by_component(self) -> dict[str, int]:

@@ -7,12 +7,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.errors import CatalogError
 from provider_catalog.measured import MeasuredArchitecture
 from provider_catalog.model_config import read_config
 
@@ -40,19 +41,21 @@ ACCEPTED: Final = (
 )
 
 
-class ModelPreset(Fact):
+@dataclass(frozen=True)
+class ModelPreset:
     """A published model of the catalog."""
 
     name: str
-    aliases: tuple[str, ...] = ()
     config: str
     """File of the configuration in data/models; several models may share a shape."""
     source: str
     licence: str
     as_of: str
+    aliases: tuple[str, ...] = ()
 
 
-class NominalSize(Fact):
+@dataclass(frozen=True)
+class NominalSize:
     """A class of sizes as guides name it, and the published model whose shape stands for it."""
 
     parameters: float
@@ -61,7 +64,8 @@ class NominalSize(Fact):
     """Set where the class is also what the tier stands for."""
 
 
-class ModelIndex(Fact):
+@dataclass(frozen=True)
+class ModelIndex:
     """The table of contents of data/models."""
 
     presets: tuple[ModelPreset, ...]
@@ -75,7 +79,11 @@ def model_index() -> ModelIndex:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with (DATA_FOLDER / "index.yaml").open(encoding="utf-8") as file:
-        return ModelIndex.model_validate(yaml.load(file, Loader=loader))  # noqa: S506 - one of the safe loaders
+        document = yaml.load(file, Loader=loader)  # noqa: S506 - one of the safe loaders
+    return ModelIndex(
+        tuple(ModelPreset(**{**row, "aliases": tuple(row.get("aliases", ()))}) for row in document["presets"]),
+        tuple(NominalSize(**row) for row in document["nominal_sizes"]),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -300,7 +308,7 @@ def _nominal(parameters: float | None = None, tier: str | None = None) -> ModelA
         f"{asked}: the published shape of {chosen.model} is used "
         f"({architecture.total_parameters / 1e9:.2f}B parameters)"
     )
-    return architecture.model_copy(update={"warnings": (*architecture.warnings, warning)})
+    return replace(architecture, warnings=(*architecture.warnings, warning))
 
 
 def _size_text(parameters: float) -> str:

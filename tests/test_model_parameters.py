@@ -9,6 +9,8 @@ import yaml
 
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.model_config import read_config
+from provider_catalog.model_config.llama_traits import TRAITS
+from provider_catalog.model_config.reader import READERS, family_reader
 from provider_catalog.models import load_model
 
 REFERENCE: dict[str, list[dict[str, Any]]] = yaml.safe_load(
@@ -32,7 +34,10 @@ def test_vision_tower_is_counted_apart(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("row", REFERENCE["active"], ids=lambda row: row["model"])
 def test_active_parameters_are_the_publishers(row: dict[str, Any]) -> None:
-    assert load_model(row["model"]).active_parameters / 1e9 == pytest.approx(row["billions"], rel=0.02)
+    active = load_model(row["model"]).active_parameters / 1e9
+    assert active == pytest.approx(row["billions"], rel=0.02)
+    # To the very digits that were published
+    assert round(active, 0 if isinstance(row["billions"], int) else 1) == row["billions"]
 
 
 def test_dense_model_activates_all_its_parameters() -> None:
@@ -332,3 +337,8 @@ def test_quantization_config_is_read(
     assert model.published_precision == precision
     assert model.published_attention_precision == attention
     assert model.published_dense_precision == dense
+
+
+@pytest.mark.parametrize("model_type", sorted({*READERS, *TRAITS}))
+def test_every_listed_family_has_a_reader_of_its_own(model_type: str) -> None:
+    assert family_reader(model_type) is not family_reader("nobody-knows-it")

@@ -34,9 +34,8 @@ def size_output(
     found = rows = None
     if fleet or (fleet is None and not as_json):
         from llmcluster.size.fleet import smallest_fleet
-        from provider_catalog.catalog import Catalog
 
-        found = smallest_fleet(architecture, size, Catalog.load())
+        found = smallest_fleet(architecture, size)
     if guide:
         from planner.sizing.guide import guide_rows
 

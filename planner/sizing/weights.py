@@ -4,7 +4,6 @@ Below 16 bits the quantization is selective, as published checkpoints are: embed
 stay in bf16; the projections and experts go to the format, each with the scales of its blocks.
 """
 
-from fractions import Fraction
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -17,27 +16,27 @@ Fp8Scales = Literal["block", "tensor"]
 """One scale per 128 x 128 block (DeepSeek-V3), or one per matrix (FP8 Formats for Deep Learning, arXiv 2209.05433,
 section 3.2), which adds 4 bytes a matrix: nothing that shows."""
 
-SCALE_BITS_PER_VALUE: Final[dict[Precision, Fraction]] = {
-    "fp32": Fraction(0),
-    "bf16": Fraction(0),
-    "fp16": Fraction(0),
-    # One fp32 scale per 128 x 128 block: DeepSeek-V3, arXiv 2412.19437, section 3.3.2; its weight_scale_inv tensors
-    "fp8": Fraction(32, 128 * 128),
-    # One fp16 scale per group of 128 along the input: GPTQ (arXiv 2210.17323, section 4) and AWQ (arXiv 2306.00978)
-    "int8": Fraction(16, 128),
-    "int4": Fraction(16, 128),
-    # One e4m3 scale per 16 values (and one fp32 a tensor): NVIDIA, "Introducing NVFP4", 2025
-    "nvfp4": Fraction(8, 16),
-    # One e8m0 scale per 32 values: OCP Microscaling Formats v1.0, Table 1
-    "mxfp4": Fraction(8, 32),
-}
-"""Bits that the scales of a quantized matrix add to each of its values."""
-
 _UNITS_PER_BIT: Final = 512
 """Sums are kept as integers: the finest scale adds 32 / 16384 = 1 / 512 bit to a value."""
+
+SCALE_UNITS_PER_VALUE: Final[dict[Precision, int]] = {
+    "fp32": 0,
+    "bf16": 0,
+    "fp16": 0,
+    # One fp32 scale per 128 x 128 block: DeepSeek-V3, arXiv 2412.19437, section 3.3.2; its weight_scale_inv tensors
+    "fp8": 32 * _UNITS_PER_BIT // (128 * 128),
+    # One fp16 scale per group of 128 along the input: GPTQ (arXiv 2210.17323, section 4) and AWQ (arXiv 2306.00978)
+    "int8": 16 * _UNITS_PER_BIT // 128,
+    "int4": 16 * _UNITS_PER_BIT // 128,
+    # One e4m3 scale per 16 values (and one fp32 a tensor): NVIDIA, "Introducing NVFP4", 2025
+    "nvfp4": 8 * _UNITS_PER_BIT // 16,
+    # One e8m0 scale per 32 values: OCP Microscaling Formats v1.0, Table 1
+    "mxfp4": 8 * _UNITS_PER_BIT // 32,
+}
+"""What the scales of a quantized matrix add to each of its values, in 1/512 bit."""
+
 _UNITS_PER_VALUE: Final[dict[Precision, int]] = {
-    precision: int((bits + SCALE_BITS_PER_VALUE[precision]) * _UNITS_PER_BIT)
-    for precision, bits in BITS_PER_VALUE.items()
+    precision: bits * _UNITS_PER_BIT + SCALE_UNITS_PER_VALUE[precision] for precision, bits in BITS_PER_VALUE.items()
 }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import classic, deepseek, llama_like
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.llama_traits import Traits

@@ -4,6 +4,8 @@ Sources: gated delta networks, Yang et al. 2024, arXiv 2412.06464; Kimi Delta At
 attention, MiniMax-01, arXiv 2501.08313; shapes as in Hugging Face transformers 5.23.
 """
 
+from dataclasses import replace
+
 from provider_catalog.architecture import Attention, FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
@@ -129,12 +131,11 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
     if pool > 1:
         # Keys of the indexer are pooled by a learned gate and position bias, and cached once a pool.
         pooling = index_dim * hidden + pool * index_dim
-        full = full.model_copy(
-            update={
-                "parameters": full.parameters + pooling,
-                "replicated_parameters": full.replicated_parameters + pooling,
-                "indexer_values_per_token": -(-index_dim // pool),
-            }
+        full = replace(
+            full,
+            parameters=full.parameters + pooling,
+            replicated_parameters=full.replicated_parameters + pooling,
+            indexer_values_per_token=-(-index_dim // pool),
         )
     linear = _kimi_delta(config, hidden, heads)
     experts = config.count("num_experts", "n_routed_experts")

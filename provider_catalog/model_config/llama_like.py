@@ -85,6 +85,11 @@ def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
     return read(ConfigFields(values, config.model, config.path), model_type)
 
 
+def read_granite_shared(config: ConfigFields, model_type: str) -> Parts:
+    """Count Granite experts with a shared one, which differ from those without by that alone."""
+    return read(config, "granitemoe")
+
+
 def draft_layers(config: ConfigFields, hidden: int, last: blocks.Layer) -> int:
     """Multi-token-prediction modules: a layer like the last, a projection 2·h -> h, and three norms each.
 

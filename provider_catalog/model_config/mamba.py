@@ -4,8 +4,10 @@ Sources: Mamba-2, Dao and Gu 2024, arXiv 2405.21060; Nemotron-H, arXiv 2504.0362
 transformers 5.23.
 """
 
+from dataclasses import replace
+
 from provider_catalog.architecture import Attention, FeedForward
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.formats import DTYPES
@@ -86,12 +88,11 @@ def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
     latent = config.integer("moe_latent_size", default=0, minimum=0)
     router = experts * hidden
     shared_parameters = 2 * hidden * shared * config.count("n_shared_experts", default=1, minimum=0)
-    return block.model_copy(
-        update={
-            "intermediate_size": shared,
-            "router_parameters": router,
-            "parameters": block.routed_expert_parameters + router + shared_parameters + 2 * hidden * latent,
-        }
+    return replace(
+        block,
+        intermediate_size=shared,
+        router_parameters=router,
+        parameters=block.routed_expert_parameters + router + shared_parameters + 2 * hidden * latent,
     )
 
 
@@ -198,12 +199,11 @@ def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
         conv_bias=config.flag("mamba_conv_bias", default=True),
         normed=config.flag("mamba_rms_norm", default=False),
     )
-    both = attention.model_copy(
-        update={
-            "state_values": mamba.state_values,
-            "parameters": attention.parameters + mamba.parameters,
-            "high_precision_parameters": attention.high_precision_parameters + mamba.high_precision_parameters,
-        }
+    both = replace(
+        attention,
+        state_values=mamba.state_values,
+        parameters=attention.parameters + mamba.parameters,
+        high_precision_parameters=attention.high_precision_parameters + mamba.high_precision_parameters,
     )
     feed_forward = blocks.dense_feed_forward(
         hidden, config.integer("intermediate_size"), bias=config.flag("mlp_bias", default=False)
