@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from provider_catalog.precision import Precision
+from provider_catalog.quantization import WeightFormats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +110,8 @@ class ModelArchitecture:
     audio_parameters: int = 0
     published_precision: Precision = "bf16"
     """The format the published weights are stored in (`quantization_config`, else `torch_dtype`)."""
-    published_attention_precision: Precision | None = None
-    """Format of the attention blocks where the publisher left them higher than the rest (gpt-oss)."""
-    published_dense_precision: Precision | None = None
-    """Format of dense blocks and shared experts where only routed experts are quantized (Kimi K2 Thinking)."""
-    published_expert_precision: Precision | None = None
-    """Format of the routed experts where it differs from the rest (DeepSeek-V4)."""
+    published_formats: WeightFormats | None = None
+    """How each kind of block is stored in `published_precision`; None where all are alike."""
     active_leaves_out: tuple[Literal["embedding", "head"], ...] = ()
     """Not part of the publisher's activated count: the input embedding (gpt-oss, DeepSeek), the head too (GLM)."""
     warnings: tuple[str, ...] = ()

@@ -22,6 +22,8 @@ MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
 """Published configurations are below 1 MB; what is larger is another file."""
 
 INDEX_FILE: Final = "model.safetensors.index.json"
+QUANTIZATION_FILE: Final = "hf_quant_config.json"
+"""Where NVIDIA Model Optimizer writes what it did, when it does not write it into config.json."""
 MAX_CHECKPOINT_BYTES: Final = 10**16
 """A thousand times the largest published checkpoint."""
 INDEX_TOLERANCE: Final = 0.001
@@ -200,6 +202,9 @@ def load_config_file(path: Path, name: str | None = None) -> ModelArchitecture:
     if name is None or Path(name).name in ("config.json", ""):
         stated = config.get("_name_or_path")
         name = stated if isinstance(stated, str) and stated else path.resolve().parent.name
+    beside = path.parent / QUANTIZATION_FILE
+    if "quantization_config" not in config and beside.is_file():
+        config = {**config, "quantization_config": _read_json(beside)}
     architecture = read_config(config, name)
     index = path.parent / INDEX_FILE
     if index.is_file():

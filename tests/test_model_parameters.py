@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.model_config import read_config
 from provider_catalog.model_config.llama_traits import TRAITS
 from provider_catalog.model_config.reader import READERS, family_reader
@@ -271,72 +270,6 @@ def test_nested_text_config_is_followed() -> None:
     }
     nested = read_config({"model_type": "some-vlm", "text_config": text}, "vlm")
     assert nested.total_parameters == read_config(text, "llm").total_parameters
-
-
-def _published(model: ModelArchitecture) -> tuple[object, ...]:
-    return (
-        model.published_precision,
-        model.published_attention_precision,
-        model.published_expert_precision,
-    )
-
-
-def test_published_formats_are_read() -> None:
-    assert _published(load_model("deepseek-ai/DeepSeek-V3")) == ("fp8", None, None)
-    # V4 keeps its experts in FP4, gpt-oss its attention in bf16
-    assert _published(load_model("deepseek-ai/DeepSeek-V4-Pro")) == ("fp8", None, "mxfp4")
-    assert _published(load_model("openai/gpt-oss-20b")) == ("mxfp4", "bf16", None)
-    assert _published(load_model("meta-llama/Llama-3.1-8B")) == ("bf16", None, None)
-
-
-@pytest.mark.parametrize(
-    ("quantization", "precision", "attention", "dense"),
-    [
-        ({"quant_method": "awq", "bits": 4, "modules_to_not_convert": ["gate"]}, "int4", None, None),
-        ({"quant_method": "gptq", "bits": 8}, "int8", None, None),
-        ({"quant_method": "fp8", "modules_to_not_convert": ["lm_head"]}, "fp8", None, None),
-        # Kimi K2 Thinking: int4 in the routed experts only
-        (
-            {
-                "quant_method": "compressed-tensors",
-                "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int", "group_size": 32}}},
-                "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*"],
-            },
-            "int4",
-            "bf16",
-            "bf16",
-        ),
-        # One projection, or one layer, left alone leaves the rest quantized
-        (
-            {"quant_method": "fp8", "modules_to_not_convert": ["model.layers.0.self_attn", "re:.*kv_b_proj"]},
-            "fp8",
-            None,
-            None,
-        ),
-        (
-            {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": [f"layers.{i}.self_attn*" for i in range(4)]},
-            "nvfp4",
-            "bf16",
-            None,
-        ),
-    ],
-    ids=lambda value: value.get("quant_method", "") if isinstance(value, dict) else "",
-)
-def test_quantization_config_is_read(
-    quantization: dict[str, object], precision: str, attention: str | None, dense: str | None
-) -> None:
-    shape = {
-        "model_type": "llama",
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "vocab_size": 1000,
-    }
-    model = read_config({**shape, "quantization_config": quantization}, "model")
-    assert model.published_precision == precision
-    assert model.published_attention_precision == attention
-    assert model.published_dense_precision == dense
 
 
 @pytest.mark.parametrize("model_type", sorted({*READERS, *TRAITS}))

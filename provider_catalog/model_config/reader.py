@@ -8,7 +8,7 @@ from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import expert_precision, published_precision, unquantized_blocks
+from provider_catalog.model_config.formats import published_formats
 from provider_catalog.model_config.parts import Parts
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
 
@@ -88,9 +88,8 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
     parts = family_reader(model_type)(text, model_type)
     vision, vision_warnings = vision_parameters(root, parts.hidden)
     audio, audio_warnings = audio_parameters(root, parts.hidden)
-    precision, warnings = published_precision(root, text)
-    kept = unquantized_blocks(root, text, len(parts.layers))
     groups, order = blocks.group_layers(parts.layers)
+    published = published_formats(root, text, groups, order, parts.hidden)
     in_sequence = tuple(sorted(order)) == order
     architecture = ModelArchitecture(
         name=name,
@@ -107,12 +106,10 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
         mtp_parameters=parts.mtp_parameters,
         vision_parameters=vision,
         audio_parameters=audio,
-        published_precision=precision,
-        published_attention_precision="bf16" if "attention" in kept else None,
-        published_dense_precision="bf16" if "dense" in kept else None,
-        published_expert_precision=expert_precision(root),
+        published_precision=published.precision,
+        published_formats=published.formats,
         active_leaves_out=parts.active_leaves_out,
-        warnings=(*parts.warnings, *warnings, *vision_warnings, *audio_warnings),
+        warnings=(*parts.warnings, *published.warnings, *vision_warnings, *audio_warnings),
     )
     if architecture.total_parameters > MAX_PARAMETERS:
         raise CatalogError(
