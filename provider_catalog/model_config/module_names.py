@@ -84,10 +84,21 @@ class NamedBlocks:
         """Part of the parameters of every kind of block, over all layers in order, that is meant."""
         meant = {"attention": 0.0, "mlp": 0.0, "experts": 0.0}
         total = dict.fromkeys(meant, 0)
+        alone = {layer for _, layer in self.projections}
+        alike: dict[int, list[tuple[str, int, float]]] = {}
         for index, layer in enumerate(layers):
-            for block, parameters, named, shares in _blocks(layer, hidden):
+            # Layers of one shape that no name singles out are alike
+            held = alike.get(id(layer)) if index not in alone else None
+            if held is None:
+                held = [
+                    (block, parameters, max(self.share(named, index, shares), self.share("layer", index, {})))
+                    for block, parameters, named, shares in _blocks(layer, hidden)
+                ]
+                if index not in alone:
+                    alike[id(layer)] = held
+            for block, parameters, share in held:
                 total[block] += parameters
-                meant[block] += parameters * max(self.share(named, index, shares), self.share("layer", index, {}))
+                meant[block] += parameters * share
         found = {block: meant[block] / total[block] if total[block] else 0.0 for block in meant}
         for outside in ("head", "embedding"):
             found[outside] = float((outside, None) in self.projections)
