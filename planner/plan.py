@@ -2,21 +2,14 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from planner.parallelism import Layout, MemoryPerGpu
+from planner.plan_model import PlanModel
 from planner.spec import ClusterSpec
 from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision
 
 RootDisk = Literal["network", "ephemeral"]
 """Where a node's root disk lives: on a billed network disk, or on the host, gone with the node."""
-
-
-class PlanModel(BaseModel):
-    """An immutable part of a plan."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Purchase(PlanModel):

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from provider_catalog.precision import Precision
-from provider_catalog.quantization import WeightFormats
+from provider_catalog.quantization import StoredAs, WeightFormats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +159,28 @@ class ModelArchitecture:
         if self.routed_expert_parameters:
             active -= sum(group.count * group.norm_parameters for group in self.layers)
         return active - sum(outside[part] for part in self.active_leaves_out)
+
+    @property
+    def published_attention_precision(self) -> Precision | None:
+        """Format of most of the attention blocks where it differs from `published_precision` (gpt-oss)."""
+        return self._differing("attention")
+
+    @property
+    def published_dense_precision(self) -> Precision | None:
+        """Format of most dense blocks and shared experts where it differs (Kimi K2 Thinking)."""
+        return self._differing("mlp")
+
+    @property
+    def published_expert_precision(self) -> Precision | None:
+        """Format of most routed experts where it differs (DeepSeek-V4)."""
+        return self._differing("experts")
+
+    def _differing(self, block: Literal["attention", "mlp", "experts"]) -> Precision | None:
+        if self.published_formats is None:
+            return None
+        stored: StoredAs = getattr(self.published_formats, block)
+        most = "bf16" if stored.unquantized_share > 1 / 2 else stored.precision
+        return None if most == self.published_precision else most
 
     @property
     def parameters_by_component(self) -> dict[str, int]:

@@ -182,6 +182,11 @@ def test_published_formats_of_presets() -> None:
     assert oss is not None
     assert (oss.attention.precision, oss.experts.precision) == ("bf16", "mxfp4")
     assert load_model("meta-llama/Llama-3.1-8B").published_formats is None
+    assert load_model("openai/gpt-oss-20b").published_attention_precision == "bf16"
+    assert load_model("deepseek-ai/DeepSeek-V4-Pro").published_expert_precision == "mxfp4"
+    assert load_model(R1).published_expert_precision is None
+    thinking = quantized("moonshotai/Kimi-K2-Base", KIMI_K2_THINKING)
+    assert thinking.published_dense_precision == thinking.published_attention_precision == "bf16"
 
 
 R1 = "deepseek-ai/DeepSeek-R1"
