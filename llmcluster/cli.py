@@ -100,6 +100,8 @@ def demo() -> None:
 @cli.command()
 @click.argument("model")
 @click.option("--weights", default=None, help="Format of the weights; the published one when left out.")
+@click.option("--experts", default=None, help="Format of routed experts; that of the weights when left out.")
+@click.option("--keep", multiple=True, help="Stays in 16 bits: attention, mlp, experts, or layers such as 0-2.")
 @click.option("--kv-cache", default="bf16", show_default=True, help="Format of the KV cache.")
 @click.option("--context", type=int, default=None, help="Tokens of a sequence; up to 8192 when left out.")
 @click.option("--concurrency", type=int, default=16, show_default=True, help="Sequences in the cache at once.")
@@ -110,6 +112,8 @@ def demo() -> None:
 def size(
     model: str,
     weights: str | None,
+    experts: str | None,
+    keep: tuple[str, ...],
     kv_cache: str,
     context: int | None,
     concurrency: int,
@@ -119,10 +123,6 @@ def size(
     as_json: bool,
 ) -> None:
     """Say what MODEL holds: a preset, a config.json or its folder, or a nominal size such as 65B."""
-    import os
-
-    # None is used, and looking for them reads the metadata of every installed distribution
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with exit_codes():
         from llmcluster.size.command import size_output
 
@@ -130,6 +130,8 @@ def size(
             size_output(
                 model,
                 weights=weights,
+                experts=experts,
+                keep=keep,
                 kv_cache=kv_cache,
                 context_tokens=context,
                 concurrency=concurrency,

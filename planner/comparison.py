@@ -6,8 +6,8 @@ from typing import Final, Literal
 from planner.capacity import mean_demand
 from planner.errors import InfeasibleError, SpecError
 from planner.optimizer import plan as make_plan
-from planner.parallelism import PlanModel
 from planner.plan import Plan, TrainingPerformance
+from planner.plan_model import PlanModel
 from planner.spec import Budget, ClusterSpec, Pin, PinnedNode, Placement
 from planner.tco import (
     HOURS_PER_YEAR,

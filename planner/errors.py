@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 
 
 class SpecError(ValueError):

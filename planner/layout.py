@@ -1,14 +1,18 @@
 """Parallel layouts: which splits of a model are legal, and which of them are worth evaluating."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from math import gcd, isqrt
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from planner.errors import SpecError
 from planner.parallelism import Layout
-from planner.spec import Pin, TrainingWorkload
-from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.hardware import NodeTopology
+
+if TYPE_CHECKING:
+    from planner.spec import Pin, TrainingWorkload
+    from provider_catalog.architecture import ModelArchitecture
+    from provider_catalog.hardware import NodeTopology
 
 ZeroStage = Literal[0, 1, 2, 3]
 Recompute = Literal["none", "selective", "full"]

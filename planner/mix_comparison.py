@@ -8,8 +8,8 @@ from planner.capacity import BLOCK_SIZES, Offers, mean_demand, serving_demand, s
 from planner.errors import SpecError
 from planner.goodput import INTERRUPTIONS_PER_GPU_HOUR, training_goodput
 from planner.machines import OWN, offers_of
-from planner.parallelism import PlanModel
 from planner.plan import Plan, TrainingPerformance
+from planner.plan_model import PlanModel
 from planner.purchase_policy import FIXED, POLICIES, Demand, Rates, Shares, optimal
 from planner.purchase_simulation import HOURS_PER_YEAR, simulate_run, simulate_year
 from planner.spec import ClusterSpec

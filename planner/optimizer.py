@@ -16,6 +16,7 @@ from planner.network_lines import network_lines, unbuilt_roles
 from planner.plan import Plan, Purchase, Rejection, SharedStorage, TrainingPerformance
 from planner.refinement import is_wanted, refine
 from planner.serving.software import refusal
+from planner.sizing.formats import with_formats
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.training import TrainingEngine
@@ -93,8 +94,14 @@ def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> 
 
 
 def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
-    profile = ModelProfile.of(architecture)
     weights, kv_cache = spec.precision.weights, spec.precision.kv_cache
+    experts, keep = spec.precision.experts, spec.precision.keep
+    if isinstance(spec.workload, InferenceWorkload):
+        stored = architecture.published_precision if weights == "auto" else weights
+        architecture = with_formats(architecture, stored, None if experts == "auto" else experts, keep)
+    elif experts != "auto" or keep:
+        raise SpecError("precision.experts and precision.keep are about serving; leave them out when training")
+    profile = ModelProfile.of(architecture)
     if isinstance(spec.workload, InferenceWorkload):
         return InferenceEngine(
             profile=profile,

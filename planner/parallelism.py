@@ -1,19 +1,17 @@
 """How a model is split over GPUs, and the bytes that land on one of them."""
 
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-
-class PlanModel(BaseModel):
-    """An immutable part of a plan."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+STRICT: Final = {"extra": "forbid"}
+"""How pydantic reads these dataclasses as parts of a plan; sizing alone does without pydantic."""
 
 
-class Layout(PlanModel):
+@dataclass(frozen=True, kw_only=True)
+class Layout:
     """How the model is split. tensor x pipeline x context x data is the number of GPUs in use."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     tensor: int = 1
     pipeline: int = 1
     data: int = 1
@@ -41,9 +39,11 @@ class Layout(PlanModel):
         return self.gpus_per_replica * self.data
 
 
-class MemoryPerGpu(PlanModel):
+@dataclass(frozen=True, kw_only=True)
+class MemoryPerGpu:
     """Bytes on the fullest GPU. `capacity_bytes` is what may be used (memory fraction of the GPU's memory)."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     weights_bytes: int
     kv_cache_bytes: int
     activations_bytes: int
@@ -54,5 +54,5 @@ class MemoryPerGpu(PlanModel):
     capacity_bytes: int
     rank: str
     """Which rank is the fullest, in words."""
-    overhead: dict[str, int] = Field(default_factory=dict)
+    overhead: dict[str, int] = field(default_factory=dict)
     """What overhead_bytes is made of, where the engine tells; the parts sum to it."""

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from planner.parallelism import Layout, MemoryPerGpu, PlanModel
+from planner.parallelism import Layout, MemoryPerGpu
+from planner.plan_model import PlanModel
 from planner.spec import ClusterSpec
 from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision

@@ -1,10 +1,12 @@
 """What changed between two plans of a cluster: money first, then the decision, then what caused it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
-from planner.parallelism import Layout, PlanModel
+from planner.parallelism import Layout
 from planner.plan import Cost, CostItem, Plan
+from planner.plan_model import PlanModel
 
 HOURS_PER_MONTH: Final = 730
 IGNORED: Final = ("reason", "layout", "purchase", "shared_storage")
@@ -175,8 +177,8 @@ def _decision(old: Plan, new: Plan) -> Iterator[Change]:
 
 def _layout(layout: Layout) -> str:
     """Every degree and choice that is not the plain one, so that two layouts never read alike when they differ."""
-    plain = Layout().model_dump()
-    given = {name: value for name, value in layout.model_dump().items() if value != plain.get(name)}
+    plain = asdict(Layout())
+    given = {name: value for name, value in asdict(layout).items() if value != plain.get(name)}
     return ", ".join(f"{name} {value}" for name, value in given.items()) or "one GPU"
 
 

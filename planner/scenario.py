@@ -6,8 +6,8 @@ from math import ceil
 
 from planner.machines import OWN
 from planner.optimizer import plan
-from planner.parallelism import PlanModel
 from planner.plan import InferencePerformance, Plan, TrainingPerformance
+from planner.plan_model import PlanModel
 from planner.sizing.communication import HOP_LATENCY_S
 from planner.spec import ClusterSpec, TrainingWorkload
 from planner.spec_reader import read_spec

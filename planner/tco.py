@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from planner.parallelism import PlanModel
+from planner.plan_model import PlanModel
 from provider_catalog.on_prem import Level, OnPrem, OwnServer
 
 HOURS_PER_YEAR: Final = 8760

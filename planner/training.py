@@ -1,7 +1,7 @@
 """Training engine: step time, fit and utilisation of one layout by first-order formulas."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 
@@ -111,7 +111,7 @@ class TrainingEngine:
             data = self._pinned_data(node, split)
             if data is None:
                 return Miss(f"{_split_name(split)} does not fill {self.pin.nodes} nodes", float("inf"))
-            return self._evaluate(node, split.model_copy(update={"data": data}))
+            return self._evaluate(node, replace(split, data=data))
         highest = max_nodes // nodes_per_step * step
         degrees = [d for d in self._data_degrees(split.micro_batch) if d <= highest and d % step == 0]
         degrees = [d for d in degrees if d * split.context % split.expert == 0]
@@ -121,13 +121,13 @@ class TrainingEngine:
                 f" {split.micro_batch} and fills whole nodes of {node.gpus} GPUs; change workload.global_batch_tokens",
                 float("inf"),
             )
-        best = self._evaluate(node, split.model_copy(update={"data": degrees[-1]}))
+        best = self._evaluate(node, replace(split, data=degrees[-1]))
         if isinstance(best, Miss):
             return best
         low, high = 0, len(degrees) - 1
         while low < high:
             middle = (low + high) // 2
-            found = self._evaluate(node, split.model_copy(update={"data": degrees[middle]}))
+            found = self._evaluate(node, replace(split, data=degrees[middle]))
             if isinstance(found, Candidate):
                 best, high = found, middle
             else:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from planner.parallelism import PlanModel
+from planner.plan_model import PlanModel
 from planner.tco import HOURS_PER_YEAR, OwnCost, break_even_months, break_even_utilisation, own_cost
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError

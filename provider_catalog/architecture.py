@@ -1,19 +1,20 @@
 """ModelArchitecture: the shape of a decoder, independent of the family whose config.json it was read from.
 
 Everything that sizing, training and inference need is here as numbers per layer, so that nothing above
-this module asks which family a model belongs to.
+this module asks which family a model belongs to. Plain dataclasses: the readers of `model_config` check every value,
+and `llmcluster size` takes less time than a validation library takes to load.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from pydantic import Field
-
-from provider_catalog.facts import Fact
 from provider_catalog.precision import Precision
+from provider_catalog.quantization import StoredAs, WeightFormats
 
 
-class Attention(Fact):
+@dataclass(frozen=True, kw_only=True)
+class Attention:
     """The token-mixing block of a layer.
 
     `gqa` covers multi-head, grouped-query and multi-query attention. `parameters` counts every weight of the
@@ -52,7 +53,8 @@ class Attention(Fact):
     """Norms, biases, convolutions and decay rates, which no quantization touches."""
 
 
-class FeedForward(Fact):
+@dataclass(frozen=True, kw_only=True)
+class FeedForward:
     """The channel-mixing block of a layer. `parameters` counts all of it, routed experts included."""
 
     kind: Literal["dense", "moe", "none"]
@@ -70,10 +72,11 @@ class FeedForward(Fact):
     """Biases and gates beside the router, which no quantization touches."""
 
 
-class LayerGroup(Fact):
+@dataclass(frozen=True, kw_only=True)
+class LayerGroup:
     """`count` layers of the same shape. Groups stand in the order of first appearance."""
 
-    count: int = Field(gt=0)
+    count: int
     attention: Attention
     feed_forward: FeedForward
     norm_parameters: int = 0
@@ -84,13 +87,14 @@ class LayerGroup(Fact):
         return self.attention.parameters + self.feed_forward.parameters + self.norm_parameters
 
 
-class ModelArchitecture(Fact):
+@dataclass(frozen=True, kw_only=True)
+class ModelArchitecture:
     """The shape of a decoder-only language model and where its parameters lie."""
 
     name: str
     model_type: str
-    hidden_size: int = Field(gt=0)
-    vocab_size: int = Field(gt=0)
+    hidden_size: int
+    vocab_size: int
     max_position_embeddings: int | None
     tied_embeddings: bool
     embedding_parameters: int
@@ -106,12 +110,8 @@ class ModelArchitecture(Fact):
     audio_parameters: int = 0
     published_precision: Precision = "bf16"
     """The format the published weights are stored in (`quantization_config`, else `torch_dtype`)."""
-    published_attention_precision: Precision | None = None
-    """Format of the attention blocks where the publisher left them higher than the rest (gpt-oss)."""
-    published_dense_precision: Precision | None = None
-    """Format of dense blocks and shared experts where only routed experts are quantized (Kimi K2 Thinking)."""
-    published_expert_precision: Precision | None = None
-    """Format of the routed experts where it differs from the rest (DeepSeek-V4)."""
+    published_formats: WeightFormats | None = None
+    """How each kind of block is stored in `published_precision`; None where all are alike."""
     active_leaves_out: tuple[Literal["embedding", "head"], ...] = ()
     """Not part of the publisher's activated count: the input embedding (gpt-oss, DeepSeek), the head too (GLM)."""
     warnings: tuple[str, ...] = ()
@@ -142,20 +142,45 @@ class ModelArchitecture(Fact):
 
     @cached_property
     def active_parameters(self) -> int:
-        """Parameters a token passes through: of the routed experts only the top-k.
+        """Parameters whose product with a token is its result: of the routed experts only the top-k, all when dense.
 
-        Embedding and head are counted, as Mistral, Meta and Qwen do, unless the publisher leaves them out.
+        Routers and layer norms choose and scale and are left out with the idle experts: so defined, all published
+        counts come out to the digits they are published with, among them 2.4B of DeepSeek-V2-Lite (arXiv 2405.04434,
+        appendix B) and 3.3B of Qwen3-30B-A3B (arXiv 2505.09388, Table 2), which either would miss otherwise. Embedding
+        and head are counted, as Mistral, Meta and Qwen do, unless the publisher leaves them out.
         """
-        inactive = sum(
-            group.count
-            * group.feed_forward.routed_expert_parameters
-            * (group.feed_forward.experts - group.feed_forward.experts_per_token)
-            // group.feed_forward.experts
-            for group in self.layers
-            if group.feed_forward.experts
-        )
         outside = {"embedding": self.embedding_parameters, "head": self.head_parameters}
-        return self.total_parameters - inactive - sum(outside[part] for part in self.active_leaves_out)
+        active = self.total_parameters
+        for group in self.layers:
+            block = group.feed_forward
+            if block.experts:
+                idle = block.routed_expert_parameters * (block.experts - block.experts_per_token) // block.experts
+                active -= group.count * (idle + block.router_parameters)
+        if self.routed_expert_parameters:
+            active -= sum(group.count * group.norm_parameters for group in self.layers)
+        return active - sum(outside[part] for part in self.active_leaves_out)
+
+    @property
+    def published_attention_precision(self) -> Precision | None:
+        """Format of most of the attention blocks where it differs from `published_precision` (gpt-oss)."""
+        return self._differing("attention")
+
+    @property
+    def published_dense_precision(self) -> Precision | None:
+        """Format of most dense blocks and shared experts where it differs (Kimi K2 Thinking)."""
+        return self._differing("mlp")
+
+    @property
+    def published_expert_precision(self) -> Precision | None:
+        """Format of most routed experts where it differs (DeepSeek-V4)."""
+        return self._differing("experts")
+
+    def _differing(self, block: Literal["attention", "mlp", "experts"]) -> Precision | None:
+        if self.published_formats is None:
+            return None
+        stored: StoredAs = getattr(self.published_formats, block)
+        most = "bf16" if stored.unquantized_share > 1 / 2 else stored.precision
+        return None if most == self.published_precision else most
 
     @property
     def parameters_by_component(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 
 TOWERS: Final = ("vision", "visual", "image", "audio", "multi_modal", "multimodal", "aligner", "projector")
 """Parts of module names that mark an encoder beside the decoder or the projector behind it."""

@@ -4,6 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from provider_catalog.errors import CatalogError
+
+__all__ = ["CatalogError", "Fact", "Provenance"]
+
 
 class Fact(BaseModel):
     """An immutable record; unknown keys are an error, so that a misspelt column is not lost."""
@@ -17,7 +21,3 @@ class Provenance(Fact):
     source: str
     as_of: str
     kind: Literal["live", "snapshot", "list", "negotiated"]
-
-
-class CatalogError(ValueError):
-    """The catalog does not hold what was asked for, or holds it wrongly. The message says what to do."""

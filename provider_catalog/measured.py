@@ -1,10 +1,12 @@
 """An architecture whose size a better source than its configuration states."""
 
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 from provider_catalog.architecture import ModelArchitecture
 
 
+@dataclass(frozen=True, kw_only=True)
 class MeasuredArchitecture(ModelArchitecture):
     """The shape of a decoder with the size that its checkpoint or its instantiation gives; components stay counted."""
 
@@ -34,6 +36,6 @@ class MeasuredArchitecture(ModelArchitecture):
         warnings: tuple[str, ...] = (),
     ) -> "MeasuredArchitecture":
         """The architecture with a measured size, and what there is to say about it after its own warnings."""
-        fields = {name: getattr(architecture, name) for name in ModelArchitecture.model_fields}
-        fields["warnings"] = (*architecture.warnings, *warnings)
-        return cls(**fields, measured_parameters=measured_parameters, checkpoint_bytes=checkpoint_bytes)
+        shape = {field.name: getattr(architecture, field.name) for field in fields(ModelArchitecture)}
+        shape["warnings"] = (*architecture.warnings, *warnings)
+        return cls(**shape, measured_parameters=measured_parameters, checkpoint_bytes=checkpoint_bytes)

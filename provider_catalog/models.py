@@ -7,12 +7,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.errors import CatalogError
 from provider_catalog.measured import MeasuredArchitecture
 from provider_catalog.model_config import read_config
 
@@ -21,6 +22,8 @@ MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
 """Published configurations are below 1 MB; what is larger is another file."""
 
 INDEX_FILE: Final = "model.safetensors.index.json"
+QUANTIZATION_FILE: Final = "hf_quant_config.json"
+"""Where NVIDIA Model Optimizer writes what it did, when it does not write it into config.json."""
 MAX_CHECKPOINT_BYTES: Final = 10**16
 """A thousand times the largest published checkpoint."""
 INDEX_TOLERANCE: Final = 0.001
@@ -40,19 +43,21 @@ ACCEPTED: Final = (
 )
 
 
-class ModelPreset(Fact):
+@dataclass(frozen=True)
+class ModelPreset:
     """A published model of the catalog."""
 
     name: str
-    aliases: tuple[str, ...] = ()
     config: str
     """File of the configuration in data/models; several models may share a shape."""
     source: str
     licence: str
     as_of: str
+    aliases: tuple[str, ...] = ()
 
 
-class NominalSize(Fact):
+@dataclass(frozen=True)
+class NominalSize:
     """A class of sizes as guides name it, and the published model whose shape stands for it."""
 
     parameters: float
@@ -61,7 +66,8 @@ class NominalSize(Fact):
     """Set where the class is also what the tier stands for."""
 
 
-class ModelIndex(Fact):
+@dataclass(frozen=True)
+class ModelIndex:
     """The table of contents of data/models."""
 
     presets: tuple[ModelPreset, ...]
@@ -75,7 +81,11 @@ def model_index() -> ModelIndex:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with (DATA_FOLDER / "index.yaml").open(encoding="utf-8") as file:
-        return ModelIndex.model_validate(yaml.load(file, Loader=loader))  # noqa: S506 - one of the safe loaders
+        document = yaml.load(file, Loader=loader)  # noqa: S506 - one of the safe loaders
+    return ModelIndex(
+        tuple(ModelPreset(**{**row, "aliases": tuple(row.get("aliases", ()))}) for row in document["presets"]),
+        tuple(NominalSize(**row) for row in document["nominal_sizes"]),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -192,6 +202,9 @@ def load_config_file(path: Path, name: str | None = None) -> ModelArchitecture:
     if name is None or Path(name).name in ("config.json", ""):
         stated = config.get("_name_or_path")
         name = stated if isinstance(stated, str) and stated else path.resolve().parent.name
+    beside = path.parent / QUANTIZATION_FILE
+    if "quantization_config" not in config and beside.is_file():
+        config = {**config, "quantization_config": _read_json(beside)}
     architecture = read_config(config, name)
     index = path.parent / INDEX_FILE
     if index.is_file():
@@ -300,7 +313,7 @@ def _nominal(parameters: float | None = None, tier: str | None = None) -> ModelA
         f"{asked}: the published shape of {chosen.model} is used "
         f"({architecture.total_parameters / 1e9:.2f}B parameters)"
     )
-    return architecture.model_copy(update={"warnings": (*architecture.warnings, warning)})
+    return replace(architecture, warnings=(*architecture.warnings, warning))
 
 
 def _size_text(parameters: float) -> str:

@@ -3,14 +3,18 @@
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
 
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.errors import CatalogError
 
-FactT = TypeVar("FactT", bound=Fact)
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from provider_catalog.facts import Fact
+
+FactT = TypeVar("FactT", bound="Fact")
 
 # libyaml's loader is about ten times faster than the pure Python one, but not in every PyYAML build.
 _YAML_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -62,13 +66,15 @@ def fact(model: type[FactT], row: Mapping[str, Any], where: str) -> FactT:
     Raises:
         CatalogError: a value is missing, misspelt or out of range; the message names column and value.
     """
+    from pydantic import ValidationError  # here and not above: reading a table alone does without
+
     try:
         return model.model_validate(row)
     except ValidationError as error:
         raise CatalogError(f"{where}: {'; '.join(_problems(error, model))}") from error
 
 
-def _problems(error: ValidationError, model: type[Fact]) -> Iterator[str]:
+def _problems(error: "ValidationError", model: "type[Fact]") -> Iterator[str]:
     for problem in error.errors(include_url=False):
         column = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "missing":

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.model_config import read_config
+from provider_catalog.model_config.llama_traits import TRAITS
+from provider_catalog.model_config.reader import READERS, family_reader
 from provider_catalog.models import load_model
 
 REFERENCE: dict[str, list[dict[str, Any]]] = yaml.safe_load(
@@ -32,7 +33,10 @@ def test_vision_tower_is_counted_apart(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("row", REFERENCE["active"], ids=lambda row: row["model"])
 def test_active_parameters_are_the_publishers(row: dict[str, Any]) -> None:
-    assert load_model(row["model"]).active_parameters / 1e9 == pytest.approx(row["billions"], rel=0.02)
+    active = load_model(row["model"]).active_parameters / 1e9
+    assert active == pytest.approx(row["billions"], rel=0.02)
+    # To the very digits that were published
+    assert round(active, 0 if isinstance(row["billions"], int) else 1) == row["billions"]
 
 
 def test_dense_model_activates_all_its_parameters() -> None:
@@ -122,6 +126,86 @@ def test_family_counts_to_the_instantiated_total(name: str) -> None:
                 "vocab_size": 50304,
             },
             6_919_161_856,
+        ),
+        (
+            {
+                "model_type": "dbrx",
+                "d_model": 6144,
+                "n_heads": 48,
+                "n_layers": 40,
+                "vocab_size": 100352,
+                "attn_config": {"kv_n_heads": 8},
+                "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4},
+            },
+            131_596_523_520,
+        ),
+        # LGAI-EXAONE/EXAONE-3.0-7.8B-Instruct
+        (
+            {
+                "model_type": "exaone",
+                "hidden_size": 4096,
+                "intermediate_size": 14336,
+                "num_layers": 32,
+                "num_attention_heads": 32,
+                "num_key_value_heads": 8,
+                "vocab_size": 102400,
+            },
+            7_818_448_896,
+        ),
+        # stepfun-ai/step3: 316B in the language model (arXiv 2507.19427, Table 1)
+        (
+            {
+                "model_type": "step3_text",
+                "hidden_size": 7168,
+                "intermediate_size": 18432,
+                "num_hidden_layers": 61,
+                "num_attention_heads": 64,
+                "num_attention_groups": 1,
+                "head_dim": 256,
+                "share_q_dim": 2048,
+                "moe_num_experts": 48,
+                "moe_top_k": 3,
+                "moe_intermediate_size": 5120,
+                "share_expert_dim": 5120,
+                "moe_layers_enum": ",".join(map(str, range(4, 60))),
+                "vocab_size": 128815,
+            },
+            316_000_000_000,
+        ),
+        # inclusionAI/Ling-mini-2.0: 16.26B
+        (
+            {
+                "model_type": "bailing_moe_v2",
+                "hidden_size": 2048,
+                "intermediate_size": 5120,
+                "num_hidden_layers": 20,
+                "num_attention_heads": 16,
+                "num_key_value_heads": 4,
+                "head_dim": 128,
+                "use_qk_norm": True,
+                "num_experts": 256,
+                "num_experts_per_tok": 8,
+                "num_shared_experts": 1,
+                "moe_intermediate_size": 512,
+                "first_k_dense_replace": 1,
+                "vocab_size": 157184,
+            },
+            16_260_000_000,
+        ),
+        # Snowflake/snowflake-arctic-instruct: 479B
+        (
+            {
+                "model_type": "arctic",
+                "hidden_size": 7168,
+                "intermediate_size": 4864,
+                "num_hidden_layers": 35,
+                "num_attention_heads": 56,
+                "num_key_value_heads": 8,
+                "num_local_experts": 128,
+                "num_experts_per_tok": 2,
+                "vocab_size": 32000,
+            },
+            479_000_000_000,
         ),
     ],
     ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
@@ -268,67 +352,6 @@ def test_nested_text_config_is_followed() -> None:
     assert nested.total_parameters == read_config(text, "llm").total_parameters
 
 
-def _published(model: ModelArchitecture) -> tuple[object, ...]:
-    return (
-        model.published_precision,
-        model.published_attention_precision,
-        model.published_expert_precision,
-    )
-
-
-def test_published_formats_are_read() -> None:
-    assert _published(load_model("deepseek-ai/DeepSeek-V3")) == ("fp8", None, None)
-    # V4 keeps its experts in FP4, gpt-oss its attention in bf16
-    assert _published(load_model("deepseek-ai/DeepSeek-V4-Pro")) == ("fp8", None, "mxfp4")
-    assert _published(load_model("openai/gpt-oss-20b")) == ("mxfp4", "bf16", None)
-    assert _published(load_model("meta-llama/Llama-3.1-8B")) == ("bf16", None, None)
-
-
-@pytest.mark.parametrize(
-    ("quantization", "precision", "attention", "dense"),
-    [
-        ({"quant_method": "awq", "bits": 4, "modules_to_not_convert": ["gate"]}, "int4", None, None),
-        ({"quant_method": "gptq", "bits": 8}, "int8", None, None),
-        ({"quant_method": "fp8", "modules_to_not_convert": ["lm_head"]}, "fp8", None, None),
-        # Kimi K2 Thinking: int4 in the routed experts only
-        (
-            {
-                "quant_method": "compressed-tensors",
-                "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int", "group_size": 32}}},
-                "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*"],
-            },
-            "int4",
-            "bf16",
-            "bf16",
-        ),
-        # One projection, or one layer, left alone leaves the rest quantized
-        (
-            {"quant_method": "fp8", "modules_to_not_convert": ["model.layers.0.self_attn", "re:.*kv_b_proj"]},
-            "fp8",
-            None,
-            None,
-        ),
-        (
-            {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": [f"layers.{i}.self_attn*" for i in range(4)]},
-            "nvfp4",
-            "bf16",
-            None,
-        ),
-    ],
-    ids=lambda value: value.get("quant_method", "") if isinstance(value, dict) else "",
-)
-def test_quantization_config_is_read(
-    quantization: dict[str, object], precision: str, attention: str | None, dense: str | None
-) -> None:
-    shape = {
-        "model_type": "llama",
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "vocab_size": 1000,
-    }
-    model = read_config({**shape, "quantization_config": quantization}, "model")
-    assert model.published_precision == precision
-    assert model.published_attention_precision == attention
-    assert model.published_dense_precision == dense
+@pytest.mark.parametrize("model_type", sorted({*READERS, *TRAITS}))
+def test_every_listed_family_has_a_reader_of_its_own(model_type: str) -> None:
+    assert family_reader(model_type) is not family_reader("nobody-knows-it")

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from llmcluster.cli import cli
 from llmcluster.size.contract import TABLE, model_size
-from planner.sizing.fleet import GpuMemory, Serving, gpu_memories, smallest_serving, smallest_training
+from planner.sizing.fleet import Serving, smallest_serving, smallest_training
 from planner.sizing.kv_cache import kv_cache_bytes, kv_cache_bytes_per_gpu
 from planner.sizing.profile import ModelProfile
 from planner.sizing.weights import weights_bytes, weights_bytes_per_gpu
 from provider_catalog import models
 from provider_catalog.catalog import Catalog
+from provider_catalog.gpu_memory import NODE_GPUS, GpuMemory, gpu_memories
 from provider_catalog.model_config import read_config
 from provider_catalog.models import load_model
 from provider_catalog.precision import Precision
@@ -50,7 +51,7 @@ def run(*arguments: str) -> Result:
 
 
 def gpu(name: str) -> GpuMemory:
-    return next(memory for memory in gpu_memories(Catalog.load()) if memory.name == name)
+    return next(memory for memory in gpu_memories() if memory.name == name)
 
 
 def checkpoint(folder: Path, config: object, total_size: object) -> Path:
@@ -197,7 +198,7 @@ def test_what_no_number_serves_is_said() -> None:
 @pytest.mark.parametrize("name", ["gpt2-xl", "deepseek-r1", "openai/gpt-oss-20b", "tiiuae/falcon-7b"])
 def test_layouts_divide_heads_and_stay_in_the_node(name: str) -> None:
     model = load_model(name)
-    for memory in gpu_memories(Catalog.load()):
+    for memory in gpu_memories():
         fit = smallest_serving(model, Serving("bf16", "bf16", 1024, 8), memory)
         assert fit is not None
         assert fit.tensor * fit.pipeline == fit.gpus
@@ -377,3 +378,24 @@ def test_more_to_hold_never_takes_fewer_gpus(context: int, concurrency: int, nam
     more = smallest_serving(model, Serving("bf16", "bf16", 2 * context, concurrency), memory)
     assert few is not None
     assert more is None or few.gpus <= more.gpus
+
+
+def test_gpu_memory_is_what_the_catalog_reports() -> None:
+    catalog = Catalog.load()
+    for memory in gpu_memories():
+        types = [offered for offered in catalog.instance_types.values() if offered.gpu == memory.name]
+        reported = [offered.gpu_memory_mib * 2**20 for offered in types]
+        assert memory.memory_bytes == min(reported, default=int(catalog.gpu(memory.name).memory_gb * 1e9))
+        assert memory.gpus_per_node == max((offered.gpus for offered in types), default=NODE_GPUS)
+    assert [memory.name for memory in gpu_memories()] == list(catalog.gpus)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--guide"]])
+def test_size_starts_without_what_only_planning_needs(options: list[str]) -> None:
+    code = (
+        "import sys; from llmcluster.cli import cli; "
+        f"cli(['size', 'deepseek-r1', *{options}], standalone_mode=False); "
+        "print(sorted({'pydantic', 'rich', 'planner.spec', 'planner.plan'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"

@@ -1,9 +1,10 @@
 """One run of `llmcluster size`, as text or JSON. What is not asked for is not loaded."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from llmcluster.size.contract import DEFAULT_CONCURRENCY, model_size
+from llmcluster.size.contract import DEFAULT_CONCURRENCY, known_precision, model_size
 from provider_catalog.models import load_model
 
 
@@ -11,6 +12,8 @@ def size_output(
     reference: str,
     *,
     weights: str | None = None,
+    experts: str | None = None,
+    keep: Sequence[str] = (),
     kv_cache: str = "bf16",
     context_tokens: int | None = None,
     concurrency: int = DEFAULT_CONCURRENCY,
@@ -30,13 +33,19 @@ def size_output(
         from llmcluster.size.exact import with_exact_count
 
         architecture = with_exact_count(architecture, reference)
+    if experts or keep:
+        from planner.sizing.formats import with_formats
+
+        most = known_precision("--weights", weights or architecture.published_precision)
+        architecture = with_formats(
+            architecture, most, known_precision("--experts", experts) if experts else None, keep
+        )
     size = model_size(architecture, weights, kv_cache, context_tokens, concurrency)
     found = rows = None
     if fleet or (fleet is None and not as_json):
         from llmcluster.size.fleet import smallest_fleet
-        from provider_catalog.catalog import Catalog
 
-        found = smallest_fleet(architecture, size, Catalog.load())
+        found = smallest_fleet(architecture, size)
     if guide:
         from planner.sizing.guide import guide_rows
 

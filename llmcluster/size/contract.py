@@ -76,8 +76,8 @@ def model_size(
     Raises:
         SpecError: a format that does not exist, or a count out of bounds.
     """
-    weights_precision = _precision("--weights", weights or architecture.published_precision)
-    kv_precision = _precision("--kv-cache", kv_cache)
+    weights_precision = known_precision("--weights", weights or architecture.published_precision)
+    kv_precision = known_precision("--kv-cache", kv_cache)
     longest = architecture.max_position_embeddings
     if context_tokens is None:
         context_tokens = min(DEFAULT_CONTEXT_TOKENS, longest or DEFAULT_CONTEXT_TOKENS)
@@ -113,7 +113,12 @@ def model_size(
     )
 
 
-def _precision(option: str, given: str) -> Precision:
+def known_precision(option: str, given: str) -> Precision:
+    """The format of that name.
+
+    Raises:
+        SpecError: there is none; the message names the option.
+    """
     for known in get_args(Precision):
         if given == known:
             return known  # type: ignore[no-any-return]

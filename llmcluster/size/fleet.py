@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmcluster.size.contract import ModelSize
-from planner.sizing.fleet import MEMORY_FRACTION, Fit, Serving, gpu_memories, smallest_serving, smallest_training
+from planner.sizing.fleet import Fit, Serving, smallest_serving, smallest_training
 from planner.sizing.profile import ModelProfile
 from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.catalog import Catalog
+from provider_catalog.gpu_memory import MEMORY_FRACTION, gpu_memories
 
 TRAINING_SEQUENCE_TOKENS: Final = 4096
 
@@ -31,13 +31,13 @@ class Fleet:
     gpus: tuple[GpuRow, ...]
 
 
-def smallest_fleet(architecture: ModelArchitecture, size: ModelSize, catalog: Catalog) -> Fleet:
+def smallest_fleet(architecture: ModelArchitecture, size: ModelSize) -> Fleet:
     """The smallest number of each GPU of the catalog, for the formats, context and concurrency of `size`."""
     serving = Serving(
         size.weights_precision, size.kv_cache_precision, size.kv_cache.context_tokens, size.kv_cache.concurrency
     )
     sequence = min(TRAINING_SEQUENCE_TOKENS, architecture.max_position_embeddings or TRAINING_SEQUENCE_TOKENS)
-    memories = gpu_memories(catalog)
+    memories = gpu_memories()
     training = smallest_training(ModelProfile.of(architecture), sequence, memories)
     rows = [
         GpuRow(gpu.name, gpu.usable_bytes, smallest_serving(architecture, serving, gpu), training[gpu.name])

@@ -1,12 +1,17 @@
 """What `llmcluster size` prints. Plain text: a table library would take as long to load as all the counting."""
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from llmcluster.size.contract import ModelSize
-from llmcluster.size.fleet import Fleet
-from planner.sizing.fleet import Fit
-from planner.sizing.guide import GuideRow
+
+if TYPE_CHECKING:
+    from llmcluster.size.fleet import Fleet
+    from planner.sizing.fleet import Fit
+    from planner.sizing.guide import GuideRow
 
 GIB = 2**30
 WIDTH = 110

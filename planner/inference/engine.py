@@ -133,7 +133,7 @@ class InferenceEngine:
         if self.pin.batch is not None or pools or not self.workload.dynamic_batching:
             return None
         engine = self if candidate.weights == self.weights else self._in(candidate.weights)
-        dynamic = engine.replica(node, candidate.layout.model_copy(update={"data": 1}))
+        dynamic = engine.replica(node, replace(candidate.layout, data=1))
         static = replace(dynamic, workload=self.workload.model_copy(update={"dynamic_batching": False}))
         most, static_most = dynamic.largest_batch(), static.largest_batch()
         if isinstance(most, Miss):
@@ -150,7 +150,7 @@ class InferenceEngine:
             UnsupportedError: none were measured for it.
         """
         measured = replace(self, name=SILICON, timing_of=SiliconTiming, weights=candidate.weights)
-        replica = measured.replica(node, candidate.layout.model_copy(update={"data": 1}))
+        replica = measured.replica(node, replace(candidate.layout, data=1))
         if isinstance(candidate.performance, InferencePerformance) and candidate.performance.pools:
             return measured._disaggregated(replica, node, max_nodes)
         return measured._fleet(replica, node, max_nodes)
@@ -194,7 +194,7 @@ class InferenceEngine:
         batch = min(most, below + 1)
         return Candidate(
             nodes=nodes,
-            layout=layout.model_copy(update={"data": replicas}),
+            layout=replace(layout, data=replicas),
             weights=self.weights,
             kv_cache=self.kv_cache,
             memory=replica.memory(most),
@@ -299,7 +299,7 @@ class InferenceEngine:
             batch = min(most, ceil(concurrency / replicas))
         else:
             batch = replica.batch_at((rate or 1.0) / replicas, most)
-        fleet = replace(replica, layout=layout.model_copy(update={"data": replicas}))
+        fleet = replace(replica, layout=replace(layout, data=replicas))
         return Candidate(
             nodes=nodes,
             layout=fleet.layout,

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from planner.parallelism import PlanModel
+from planner.plan_model import PlanModel
 
 HEAD = "${HEAD_ADDRESS}"
 """Address of the node with rank 0 of the gang; set by whoever runs the script."""

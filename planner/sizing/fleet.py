@@ -3,22 +3,25 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 from planner.layout import MAX_PIPELINE, divisors, expert_count, head_count
 from planner.parallelism import Layout
 from planner.sizing.kv_cache import BLOCK_TOKENS, kv_cache_bytes_per_gpu
-from planner.sizing.overhead import CUDA_CONTEXT_BYTES, NCCL_BUFFER_BYTES, SERVING_WORKSPACE_BYTES
+from planner.sizing.overhead import (
+    CUDA_CONTEXT_BYTES,
+    NCCL_BUFFER_BYTES,
+    NCCL_COMMUNICATOR_BYTES,
+    SERVING_WORKSPACE_BYTES,
+)
 from planner.sizing.profile import ModelProfile
-from planner.sizing.training_memory import training_memory
+from planner.sizing.training_memory import communicators, training_memory
 from planner.sizing.weights import weights_bytes_per_gpu
 from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.catalog import Catalog
+from provider_catalog.gpu_memory import NODE_GPUS, GpuMemory
 from provider_catalog.precision import Precision
 
-MEMORY_FRACTION: Final = 0.9
-"""Share of a GPU's memory that may be used: vLLM's default gpu_memory_utilization, and a plan's default headroom."""
-NODE_GPUS: Final = 8
 MAX_SERVING_GPUS: Final = 128
 MAX_TRAINING_GPUS: Final = 4096
 FINEST_STEP: Final = 64
@@ -28,22 +31,6 @@ WEIGHT_BYTES, GRADIENT_BYTES, ADAMW_STATE_BYTES = 2, 4, 12
 2104.04473; ZeRO, arXiv 1910.02054, section 3.1). Only what cannot fit is left out by them; training_memory decides."""
 MICRO_BATCHES_PER_STAGE: Final = 4
 """Enough that the pipeline is full, so that the first stage holds all that it ever will."""
-
-
-@dataclass(frozen=True, slots=True)
-class GpuMemory:
-    """One kind of GPU as the catalog's instance types offer it."""
-
-    name: str
-    memory_bytes: int
-    """The least that any instance type with it reports; the marketed size where none has it."""
-    gpus_per_node: int
-    """Most of them in one node: the widest tensor parallelism."""
-
-    @property
-    def usable_bytes(self) -> int:
-        """What weights, cache and runtime may take."""
-        return int(self.memory_bytes * MEMORY_FRACTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +55,6 @@ class Fit:
     attention_data: int
     bytes_per_gpu: int
     """On the fullest one."""
-
-
-def gpu_memories(catalog: Catalog) -> tuple[GpuMemory, ...]:
-    """Every GPU of the catalog, in the order of its file."""
-    found = []
-    for name, gpu in catalog.gpus.items():
-        types = [offered for offered in catalog.instance_types.values() if offered.gpu == name]
-        memory_bytes = min((offered.gpu_memory_mib * 2**20 for offered in types), default=int(gpu.memory_gb * 1e9))
-        found.append(GpuMemory(name, memory_bytes, max((offered.gpus for offered in types), default=NODE_GPUS)))
-    return tuple(found)
 
 
 def smallest_serving(architecture: ModelArchitecture, serving: Serving, gpu: GpuMemory) -> Fit | None:
@@ -116,18 +93,52 @@ def smallest_training(profile: ModelProfile, sequence_tokens: int, gpus: Iterabl
             known[layout] = _training_fit(profile, sequence_tokens, layout)
         return known[layout]
 
-    return {gpu.name: _smallest_training(profile.architecture, gpu, fit_of) for gpu in gpus}
+    floor = _StateFloor(profile.architecture)
+    return {gpu.name: _smallest_training(profile.architecture, gpu, floor, fit_of) for gpu in gpus}
 
 
-def _smallest_training(architecture: ModelArchitecture, gpu: GpuMemory, fit_of: Callable[[Layout], Fit]) -> Fit | None:
+def _smallest_training(
+    architecture: ModelArchitecture, gpu: GpuMemory, floor: "_StateFloor", fit_of: Callable[[Layout], Fit]
+) -> Fit | None:
+    usable_bytes = gpu.usable_bytes
     state_bytes = architecture.total_parameters * (WEIGHT_BYTES + GRADIENT_BYTES + ADAMW_STATE_BYTES)
-    for gpus in _counts(-(-state_bytes // gpu.usable_bytes), MAX_TRAINING_GPUS):
+    for gpus in _counts(-(-state_bytes // usable_bytes), MAX_TRAINING_GPUS):
         tensor = _tensor_degree(architecture, gpus, gpu.gpus_per_node)
-        for layout in _training_layouts(architecture, gpus, tensor, gpu.usable_bytes):
+        for layout in _training_layouts(architecture, gpus, tensor):
+            if floor.bytes_per_gpu(layout) > usable_bytes:
+                continue
             fit = fit_of(layout)
-            if fit.bytes_per_gpu <= gpu.usable_bytes:
+            if fit.bytes_per_gpu <= usable_bytes:
                 return fit
     return None
+
+
+class _StateFloor:
+    """Less than which no layout holds, by weights, gradients and AdamW alone.
+
+    The fullest GPU has at least an even share of everything, and at least as many of the smallest layers as the stage
+    with the most layers has.
+    """
+
+    def __init__(self, architecture: ModelArchitecture) -> None:
+        layers = [
+            (group.feed_forward.routed_expert_parameters, group.parameters)
+            for group in architecture.layers
+            for _ in range(group.count)
+        ]
+        self._routed = architecture.routed_expert_parameters
+        self._dense = architecture.total_parameters - self._routed
+        self._routed_of_layers = tuple(accumulate(sorted(routed for routed, _ in layers), initial=0))
+        self._dense_of_layers = tuple(accumulate(sorted(every - routed for routed, every in layers), initial=0))
+
+    def bytes_per_gpu(self, layout: Layout) -> float:
+        """Bytes of state and of the runtime on the fullest GPU, or less."""
+        most = -(-(len(self._dense_of_layers) - 1) // layout.pipeline)
+        dense = max(self._dense / layout.pipeline, self._dense_of_layers[most])
+        routed = max(self._routed / layout.pipeline, self._routed_of_layers[most])
+        state = (WEIGHT_BYTES + GRADIENT_BYTES) * (dense + routed / layout.expert)
+        state += ADAMW_STATE_BYTES * (dense + routed) / layout.data
+        return CUDA_CONTEXT_BYTES + NCCL_COMMUNICATOR_BYTES * communicators(layout) + state / layout.tensor
 
 
 def _counts(least: int, most: int) -> Iterator[int]:
@@ -173,19 +184,13 @@ def _serving_fit(
     return Fit(tensor * pipeline, tensor, pipeline, 1, expert, attention_data, weights + cache + runtime)
 
 
-def _training_layouts(architecture: ModelArchitecture, gpus: int, tensor: int, usable_bytes: int) -> Iterator[Layout]:
-    """Layouts of so many GPUs whose state alone, evenly divided, leaves room."""
-    experts, routed = expert_count(architecture), architecture.routed_expert_parameters
-    total = architecture.total_parameters
+def _training_layouts(architecture: ModelArchitecture, gpus: int, tensor: int) -> Iterator[Layout]:
+    experts = expert_count(architecture)
     for pipeline in divisors(gpus // tensor):
         if pipeline > min(architecture.layer_count, MAX_PIPELINE):
             return
         data = gpus // (tensor * pipeline)
         expert = max((degree for degree in divisors(data) if experts and experts % degree == 0), default=1)
-        held = (total - routed + routed / expert) / (tensor * pipeline)
-        state_bytes = (WEIGHT_BYTES + GRADIENT_BYTES) * held + ADAMW_STATE_BYTES * total / gpus
-        if state_bytes > usable_bytes:
-            continue
         yield Layout(
             tensor=tensor,
             pipeline=pipeline,

@@ -6,16 +6,16 @@ and the reading is part of its row: P parameters, L tokens of context, B sequenc
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from planner.parallelism import Layout
-from planner.sizing.fleet import MEMORY_FRACTION
 from planner.sizing.kv_cache import BLOCK_TOKENS, kv_cache_bytes, kv_cache_bytes_per_token
 from planner.sizing.overhead import CUDA_CONTEXT_BYTES, SERVING_WORKSPACE_BYTES
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.sizing.weights import weights_bytes
 from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.gpu_memory import MEMORY_FRACTION
 
 GIB: Final = 2**30
 A100_80GB_BYTES: Final = 80 * GIB
@@ -24,6 +24,7 @@ CARD_24GB_BYTES: Final = 24 * GIB
 GUIDE_7B: Final = "meta-llama/Llama-2-7b-hf"
 GUIDE_13B: Final = "meta-llama/Llama-2-13b-hf"
 """Published shapes that stand for the guide's nominal sizes."""
+CHECKPOINTING: Final[tuple[Literal["none"], Literal["full"]]] = ("none", "full")
 CHECKPOINTED_SHARE: Final = 0.6
 """What gradient checkpointing leaves by the guide."""
 RUNTIME_BYTES: Final = CUDA_CONTEXT_BYTES + SERVING_WORKSPACE_BYTES
@@ -121,7 +122,7 @@ def _rules(architecture: ModelArchitecture, tokens: int, sequences: int) -> Iter
         f"4 bytes a hidden value are the 16-bit keys and values of multi-head attention; this model keeps "
         f"{cache / activations:.2f} ({cache / GIB:,.1f} GiB). The runtime is left out, and 10^6 over 2^10 adds 4.9 %",
     )
-    none, full = (_training_bytes(architecture, tokens, sequences, recompute) for recompute in ("none", "full"))
+    none, full = (_training_bytes(architecture, tokens, sequences, recompute) for recompute in CHECKPOINTING)
     yield GuideRow(
         "memory = (parameters × 2 + activations × 4) / 1024, training",
         reading,
@@ -192,7 +193,7 @@ def _claims(named_model: Callable[[str], ModelArchitecture], tokens: int) -> Ite
             f"{fits} in 0.9 of the card: the claim names no context, and batch {batch} holds up to {longest} tokens "
             f"each; training the same takes {training / GIB:,.0f} GiB with full recompute",
         )
-    none, full = (_training_bytes(thirteen, tokens, 1, recompute).total for recompute in ("none", "full"))
+    none, full = (_training_bytes(thirteen, tokens, 1, recompute).total for recompute in CHECKPOINTING)
     eight = _training_bytes(thirteen, tokens, 1, "none", tensor=8).total
     yield GuideRow(
         "13B needs activation checkpointing",
@@ -212,12 +213,10 @@ class _TrainingBytes:
 
 
 def _training_bytes(
-    architecture: ModelArchitecture, tokens: int, sequences: int, recompute: str, tensor: int = 1
+    architecture: ModelArchitecture, tokens: int, sequences: int, recompute: Literal["none", "full"], tensor: int = 1
 ) -> _TrainingBytes:
     """One micro-batch of all sequences, AdamW in bf16 mixed precision, FlashAttention."""
-    layout = Layout.model_validate(
-        {"micro_batch": sequences, "recompute": recompute, "tensor": tensor, "sequence_parallel": tensor > 1}
-    )
+    layout = Layout(micro_batch=sequences, recompute=recompute, tensor=tensor, sequence_parallel=tensor > 1)
     memory = training_memory(ModelProfile.of(architecture), layout, tokens, 1, 0)
     return _TrainingBytes(memory.activations_bytes, memory.total_bytes)
 

@@ -1,9 +1,12 @@
 """Bytes of weights, gradients and optimizer state by optimizer and training method, before and after ZeRO."""
 
-from dataclasses import dataclass
-from typing import Final
+from __future__ import annotations
 
-from planner.spec import LoraTargets, Optimizer, TrainingMethod, TrainingWorkload
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from planner.spec import LoraTargets, Optimizer, TrainingMethod, TrainingWorkload
 
 WEIGHT_BYTES: Final = 2
 """bf16 weights."""
@@ -63,7 +66,7 @@ class StateRules:
     lora_targets: LoraTargets = "attention-and-mlp"
 
     @classmethod
-    def of(cls, workload: TrainingWorkload) -> "StateRules":
+    def of(cls, workload: TrainingWorkload) -> StateRules:
         """The rules that a workload asks for."""
         return cls(
             optimizer=workload.optimizer,

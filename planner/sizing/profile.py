@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import accumulate
-from operator import le
+from itertools import accumulate, pairwise
+from operator import attrgetter, le
 
 from planner.sizing.layer_profile import LayerProfile, layer_profile
 from planner.sizing.stages import stage_sizes
@@ -25,6 +25,8 @@ SUMMED = (
     "score_activation_bytes_per_context_token",
 )
 """Fields of a LayerProfile that a Stage holds as sums over its layers."""
+
+_summed = attrgetter(*SUMMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,6 @@ class Stage:
     """The greatest of each number over the layers of the stage."""
     magnitudes: tuple[float, ...]
     """All sums, then the same of the largest layer."""
-
-    def takes_no_more_than(self, earlier: "Stage") -> bool:
-        """Whether an earlier stage needs at least as much of everything, whatever the layout."""
-        return not self.holds_head and all(map(le, self.magnitudes, earlier.magnitudes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,37 +151,66 @@ class ModelProfile:
         Raises:
             ValueError: fewer layers than stages, or no stage.
         """
-        if pipeline in self._stages:
-            return self._stages[pipeline]
-        stages, start = [], 0
-        for index, size in enumerate(stage_sizes(len(self.layers), pipeline)):
-            end = start + size
-            sums = {name: column[end] - column[start] for name, column in zip(SUMMED, self._sums, strict=True)}
-            largest = _largest(self.layers[start:end])
-            stages.append(
-                Stage(
-                    index=index,
-                    layers=size,
-                    holds_embedding=index == 0,
-                    holds_head=index == pipeline - 1,
-                    largest_layer=largest,
-                    magnitudes=(*sums.values(), *(getattr(largest, name) for name in SUMMED)),
-                    **sums,
-                )
+        if pipeline not in self._stages:
+            spans = self._spans(pipeline)
+            self._stages[pipeline] = tuple(
+                self._stage(index, pipeline, start, end, self._magnitudes(start, end))
+                for index, (start, end) in enumerate(spans)
             )
-            start = end
-        self._stages[pipeline] = tuple(stages)
         return self._stages[pipeline]
 
     def extreme_stages(self, pipeline: int) -> tuple[Stage, ...]:
-        """The stages that can be the fullest: those that no earlier one outdoes in everything."""
+        """The stages that can be the fullest: those that no earlier one outdoes in everything, whatever the layout.
+
+        Raises:
+            ValueError: fewer layers than stages, or no stage.
+        """
         if pipeline not in self._extreme_stages:
             kept: list[Stage] = []
-            for stage in self.stages(pipeline):
-                if not any(stage.takes_no_more_than(earlier) for earlier in kept):
-                    kept.append(stage)
+            for index, (start, end) in enumerate(self._spans(pipeline)):
+                sums = self._magnitudes(start, end)
+                outdone = any(all(map(le, sums, earlier.magnitudes)) for earlier in kept)
+                if index == pipeline - 1 or not outdone:
+                    kept.append(self._stage(index, pipeline, start, end, sums))
             self._extreme_stages[pipeline] = tuple(kept)
         return self._extreme_stages[pipeline]
+
+    def _spans(self, pipeline: int) -> tuple[tuple[int, int], ...]:
+        """First layer of every stage, and the first beyond it."""
+        bounds = tuple(accumulate(stage_sizes(len(self.layers), pipeline), initial=0))
+        return tuple(pairwise(bounds))
+
+    def _magnitudes(self, start: int, end: int) -> tuple[float, ...]:
+        """Every sum over some layers, then the same of the largest layer."""
+        largest = self._largest(start, end)
+        sums = [column[end] - column[start] for column in self._sums]
+        return (*sums, *_summed(largest))
+
+    def _stage(self, index: int, pipeline: int, start: int, end: int, magnitudes: tuple[float, ...]) -> Stage:
+        return Stage(
+            index=index,
+            layers=end - start,
+            holds_embedding=index == 0,
+            holds_head=index == pipeline - 1,
+            largest_layer=self._largest(start, end),
+            magnitudes=magnitudes,
+            **dict(zip(SUMMED, magnitudes, strict=False)),
+        )
+
+    def _largest(self, start: int, end: int) -> LayerProfile:
+        """A layer made of the greatest of each number over some layers."""
+        shapes = tuple(dict.fromkeys(self.architecture.layer_sequence[start:end]))
+        if shapes not in self._largest_of:
+            self._largest_of[shapes] = _greatest([self._layer_of[shape] for shape in shapes])
+        return self._largest_of[shapes]
+
+    @cached_property
+    def _layer_of(self) -> dict[int, LayerProfile]:
+        return dict(zip(self.architecture.layer_sequence, self.layers, strict=True))
+
+    @cached_property
+    def _largest_of(self) -> dict[tuple[int, ...], LayerProfile]:
+        return {}
 
     @cached_property
     def _stages(self) -> dict[int, tuple[Stage, ...]]:
@@ -194,14 +221,12 @@ class ModelProfile:
         return {}
 
 
-def _largest(layers: tuple[LayerProfile, ...]) -> LayerProfile:
-    """A layer made of the greatest of each number."""
-    shapes = list({id(layer): layer for layer in layers}.values())
+def _greatest(shapes: list[LayerProfile]) -> LayerProfile:
     if len(shapes) == 1:
         return shapes[0]
     return LayerProfile(
         **{
-            field.name: max((getattr(shape, field.name) for shape in shapes), default=0)
+            field.name: max(getattr(shape, field.name) for shape in shapes)
             for field in fields(LayerProfile)
             if field.name != "window"
         },

@@ -74,7 +74,7 @@ def training_memory(
         temporary["dequantized_matrix"] = WEIGHT_BYTES * profile.largest_matrix_parameters / layout.tensor
     overhead = {
         "cuda_context": CUDA_CONTEXT_BYTES,
-        "nccl_buffers": NCCL_COMMUNICATOR_BYTES * _communicators(layout),
+        "nccl_buffers": NCCL_COMMUNICATOR_BYTES * communicators(layout),
         **{name: int(size) for name, size in temporary.items()},
     }
     overhead = {name: size for name, size in overhead.items() if size}
@@ -243,7 +243,7 @@ def _passing(
     return activations, temporary
 
 
-def _communicators(layout: Layout) -> int:
+def communicators(layout: Layout) -> int:
     """Process groups of more than one rank that a rank is a member of."""
     return (layout.tensor > 1) + (layout.pipeline > 1) + (layout.data > 1) + (layout.context > 1) + (layout.expert > 1)
 

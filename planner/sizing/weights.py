@@ -4,7 +4,6 @@ Below 16 bits the quantization is selective, as published checkpoints are: embed
 stay in bf16; the projections and experts go to the format, each with the scales of its blocks.
 """
 
-from fractions import Fraction
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -12,38 +11,53 @@ from planner.sizing.stages import pipeline_stages
 from provider_catalog.architecture import Attention, FeedForward, ModelArchitecture
 from provider_catalog.measured import MeasuredArchitecture
 from provider_catalog.precision import BITS_PER_VALUE, Precision
+from provider_catalog.quantization import StoredAs
 
 Fp8Scales = Literal["block", "tensor"]
 """One scale per 128 x 128 block (DeepSeek-V3), or one per matrix (FP8 Formats for Deep Learning, arXiv 2209.05433,
 section 3.2), which adds 4 bytes a matrix: nothing that shows."""
 
-SCALE_BITS_PER_VALUE: Final[dict[Precision, Fraction]] = {
-    "fp32": Fraction(0),
-    "bf16": Fraction(0),
-    "fp16": Fraction(0),
-    # One fp32 scale per 128 x 128 block: DeepSeek-V3, arXiv 2412.19437, section 3.3.2; its weight_scale_inv tensors
-    "fp8": Fraction(32, 128 * 128),
-    # One fp16 scale per group of 128 along the input: GPTQ (arXiv 2210.17323, section 4) and AWQ (arXiv 2306.00978)
-    "int8": Fraction(16, 128),
-    "int4": Fraction(16, 128),
-    # One e4m3 scale per 16 values (and one fp32 a tensor): NVIDIA, "Introducing NVFP4", 2025
-    "nvfp4": Fraction(8, 16),
-    # One e8m0 scale per 32 values: OCP Microscaling Formats v1.0, Table 1
-    "mxfp4": Fraction(8, 32),
-}
-"""Bits that the scales of a quantized matrix add to each of its values."""
+_UNITS_PER_BIT: Final = 1 << 20
+"""Sums are kept as integers, so that shares of one whole add up. A scale rarely has as little as 2^-12 bit a value."""
 
-_UNITS_PER_BIT: Final = 512
-"""Sums are kept as integers: the finest scale adds 32 / 16384 = 1 / 512 bit to a value."""
+SCALE_UNITS_PER_VALUE: Final[dict[Precision, int]] = {
+    "fp32": 0,
+    "bf16": 0,
+    "fp16": 0,
+    # One fp32 scale per 128 x 128 block: DeepSeek-V3, arXiv 2412.19437, section 3.3.2; its weight_scale_inv tensors
+    "fp8": 32 * _UNITS_PER_BIT // (128 * 128),
+    # One fp16 scale per group of 128 along the input: GPTQ (arXiv 2210.17323, section 4) and AWQ (arXiv 2306.00978)
+    "int8": 16 * _UNITS_PER_BIT // 128,
+    "int4": 16 * _UNITS_PER_BIT // 128,
+    # One e4m3 scale per 16 values (and one fp32 a tensor): NVIDIA, "Introducing NVFP4", 2025
+    "nvfp4": 8 * _UNITS_PER_BIT // 16,
+    # One e8m0 scale per 32 values: OCP Microscaling Formats v1.0, Table 1
+    "mxfp4": 8 * _UNITS_PER_BIT // 32,
+}
+"""What the scales of a quantized matrix add to each of its values, where nothing else is stated, in 2^-20 bit."""
+
 _UNITS_PER_VALUE: Final[dict[Precision, int]] = {
-    precision: int((bits + SCALE_BITS_PER_VALUE[precision]) * _UNITS_PER_BIT)
-    for precision, bits in BITS_PER_VALUE.items()
+    precision: bits * _UNITS_PER_BIT + SCALE_UNITS_PER_VALUE[precision] for precision, bits in BITS_PER_VALUE.items()
 }
 
 
 def bytes_per_value(precision: Precision) -> float:
     """Bytes of one value of a quantized matrix, scales included."""
     return _UNITS_PER_VALUE[precision] / (8 * _UNITS_PER_BIT)
+
+
+def stored_bytes_per_value(
+    arch: ModelArchitecture, precision: Precision, block: Literal["attention", "mlp", "experts", "head"]
+) -> float:
+    """Mean bytes of a value of one kind of block when the model is held in `precision`, scales included."""
+    formats = arch.published_formats if precision == arch.published_precision else None
+    if formats is not None:
+        stored: StoredAs = getattr(formats, block)
+    elif block == "head" and BITS_PER_VALUE[precision] < BITS_PER_VALUE["bf16"]:
+        stored = StoredAs(precision="bf16")
+    else:
+        stored = StoredAs(precision=precision)
+    return _stored_units(stored, "block") / (8 * _UNITS_PER_BIT)
 
 
 def weights_bytes(arch: ModelArchitecture, precision: Precision, *, fp8_scales: Fp8Scales = "block") -> int:
@@ -135,17 +149,19 @@ def _fullest_gpu_bytes(
     fp8_scales: Fp8Scales,
 ) -> int:
     high: Precision = precision if BITS_PER_VALUE[precision] >= 16 else "bf16"
-    published = precision == arch.published_precision
-    attention = (arch.published_attention_precision if published else None) or precision
-    dense = (arch.published_dense_precision if published else None) or precision
-    experts = (arch.published_expert_precision if published else None) or precision
+    formats = arch.published_formats if precision == arch.published_precision else None
+    attention = _stored_units(formats.attention, fp8_scales) if formats else _units(precision, fp8_scales)
+    dense = _stored_units(formats.mlp, fp8_scales) if formats else _units(precision, fp8_scales)
+    experts = _stored_units(formats.experts, fp8_scales) if formats else _units(precision, fp8_scales)
+    embedding_units = _stored_units(formats.embedding, fp8_scales) if formats else _units(high)
+    head_units = _stored_units(formats.head, fp8_scales) if formats else _units(high)
     units = [
         (
-            _attention_units(group.attention, _units(attention, fp8_scales), _units(high), tensor // attention_data)
+            _attention_units(group.attention, attention, _units(high), tensor // attention_data)
             + _feed_forward_units(
                 group.feed_forward,
-                _units(dense, fp8_scales),
-                _units(experts, fp8_scales),
+                dense,
+                experts,
                 _units(high),
                 tensor,
                 expert,
@@ -160,20 +176,30 @@ def _fullest_gpu_bytes(
     head = -(-arch.head_parameters // tensor)
     if pipeline > 1 and arch.tied_embeddings and not arch.head_parameters:
         head = -(-arch.vocab_size * arch.hidden_size // tensor)
-    totals[0] += embedding * _units(high)
-    totals[-1] += (head + arch.other_parameters) * _units(high)
+    totals[0] += embedding * embedding_units
+    totals[-1] += head * head_units + arch.other_parameters * _units(high)
     return -(-max(totals) // (8 * _UNITS_PER_BIT))
 
 
 def _units(precision: Precision, fp8_scales: Fp8Scales = "block") -> int:
-    """Size of one value with its share of the scales, in 1/512 bit."""
+    """Size of one value with its share of the scales, in 2^-20 bit."""
     if precision == "fp8" and fp8_scales == "tensor":
         return BITS_PER_VALUE["fp8"] * _UNITS_PER_BIT
     return _UNITS_PER_VALUE[precision]
 
 
+def _stored_units(stored: StoredAs, fp8_scales: Fp8Scales) -> int:
+    """Mean size of one value of a kind of block, in 2^-20 bit."""
+    units = _units(stored.precision, fp8_scales)
+    if stored.scale is not None and not (stored.precision == "fp8" and fp8_scales == "tensor"):
+        bits, values = stored.scale
+        units = BITS_PER_VALUE[stored.precision] * _UNITS_PER_BIT + bits * _UNITS_PER_BIT // values
+    high = max(units, _units("bf16"))
+    return units + round((high - units) * stored.unquantized_share)
+
+
 def _attention_units(attention: Attention, units: int, high_units: int, tensor: int) -> int:
-    """Size of the attention block of one layer on one rank, in 1/512 bit."""
+    """Size of the attention block of one layer on one rank, in 2^-20 bit."""
     whole = attention.replicated_parameters
     key_value = attention.key_value_parameters
     divided = attention.parameters - whole - key_value
@@ -191,7 +217,7 @@ def _attention_units(attention: Attention, units: int, high_units: int, tensor: 
 def _feed_forward_units(
     block: FeedForward, dense_units: int, expert_units: int, high_units: int, tensor: int, expert: int
 ) -> int:
-    """Size of the feed-forward block of one layer on one rank, in 1/512 bit."""
+    """Size of the feed-forward block of one layer on one rank, in 2^-20 bit."""
     small = block.router_parameters + block.high_precision_parameters
     dense = -(-(block.parameters - block.routed_expert_parameters - small) // tensor)
     routed = 0

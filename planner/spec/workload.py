@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from planner.sizing.formats import KEEP_PATTERN
 from planner.spec.base import SpecModel
 from provider_catalog.precision import Precision
 
@@ -142,6 +143,13 @@ class PrecisionChoice(SpecModel):
     """Number formats. `auto` takes the published format when serving and bf16 when training."""
 
     weights: Precision | Literal["auto"] = "auto"
+    experts: Precision | Literal["auto"] = Field(
+        default="auto", description="Of routed experts; auto: as the other weights, or as published"
+    )
+    keep: tuple[Annotated[str, Field(pattern=f"^({KEEP_PATTERN})$")], ...] = Field(
+        default=(),
+        description="What stays in 16 bits below them: attention, mlp, experts, or layers counted from 0 such as 0-2",
+    )
     kv_cache: Precision | Literal["auto"] = "auto"
     also: tuple[Precision, ...] = Field(
         default=(), description="Serving: formats of the weights that the search may take instead, where it pays"

@@ -8,7 +8,7 @@ has follows its reference implementation in Hugging Face transformers.
 from collections.abc import Sequence
 
 from provider_catalog.architecture import Attention, FeedForward, LayerGroup
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.model_config.fields import ConfigFields
 
 NO_ATTENTION = Attention(kind="none")

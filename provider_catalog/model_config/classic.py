@@ -41,6 +41,7 @@ FAMILIES: Final[dict[str, Classic]] = {
     "gpt_bigcode": Classic(learned_positions=True),
     "gpt_neo": Classic(learned_positions=True, query_bias=False),
     "gptj": Classic(query_bias=False, output_bias=False, layer_norms=1, head_bias=True, tied=False),
+    "codegen": Classic(query_bias=False, output_bias=False, layer_norms=1, head_bias=True, tied=False),
     "gpt_neox": Classic(tied=False),
     "opt": Classic(learned_positions=True, position_offset=2),
     "bloom": Classic(extra_norms=1),

@@ -8,7 +8,7 @@ shapes as in Hugging Face transformers 5.23, `deepseek_v4`.
 from typing import Final
 
 from provider_catalog.architecture import Attention
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary

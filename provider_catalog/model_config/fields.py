@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 
 MAX_WIDTH: Final = 1 << 22
 """Bound on any width (hidden, intermediate, head). The widest published decoder has 53248 (Llama 3.1 405B)."""

@@ -1,10 +1,18 @@
-"""In which format the published weights are stored."""
+"""In which format the published weights are stored: the `quantization_config` of a config.json.
 
-import re
+Sources of the keys: Hugging Face transformers 5.23, `utils/quantization_config.py`; compressed-tensors,
+`quantization/quant_args.py`; NVIDIA Model Optimizer, "Unified HuggingFace Checkpoint"; AMD Quark, "Exporting".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+from provider_catalog.architecture import LayerGroup
 from provider_catalog.model_config.fields import ConfigFields
+from provider_catalog.model_config.module_names import MAX_NAMES, NamedBlocks
 from provider_catalog.precision import Precision
+from provider_catalog.quantization import StoredAs, WeightFormats
 
 DTYPES: Final[dict[str, Precision]] = {
     "bfloat16": "bf16",
@@ -14,93 +22,289 @@ DTYPES: Final[dict[str, Precision]] = {
     "float8_e4m3fn": "fp8",
 }
 
-METHODS: Final[dict[str, Precision]] = {
-    "fp8": "fp8",
-    "fbgemm_fp8": "fp8",
-    "mxfp4": "mxfp4",
-    "awq": "int4",
-    "gptq": "int4",
-    "nvfp4": "nvfp4",
+KEPT: Final = (
+    "modules_to_not_convert",
+    "ignore",
+    "ignored_layers",
+    "exclude_modules",
+    "exclude",
+    "llm_int8_skip_modules",
+)
+"""Keys under which publishers name what stays in 16 bits."""
+
+NF4_SCALE: Final = (32, 64)
+"""bitsandbytes: one fp32 a block of 64 values (QLoRA, arXiv 2305.14314, section 3)."""
+NF4_DOUBLE_SCALE: Final = (8 * 256 + 32, 64 * 256)
+"""The same quantized again: 8 bits a block, and one fp32 for 256 of them."""
+MX_SCALE: Final = (8, 32)
+"""OCP Microscaling Formats v1.0, Table 1: one e8m0 for 32 values."""
+NVFP4_SCALE: Final = (8, 16)
+PER_TENSOR: Final = (0, 1)
+"""One scale a matrix, which does not show."""
+
+_MODEL_OPTIMIZER: Final[dict[str, tuple[Precision, tuple[int, int]]]] = {
+    "fp8": ("fp8", PER_TENSOR),
+    "fp8_pb_wo": ("fp8", (32, 128 * 128)),
+    "nvfp4": ("nvfp4", NVFP4_SCALE),
+    "nvfp4_awq": ("nvfp4", NVFP4_SCALE),
+    "w4a8_nvfp4_fp8": ("nvfp4", NVFP4_SCALE),
+    "mxfp4": ("mxfp4", MX_SCALE),
+    "mxfp8": ("fp8", MX_SCALE),
+    "int8": ("int8", PER_TENSOR),
 }
-"""`quant_method` of a quantization_config to format; awq and gptq state their `bits`."""
-
-_BLOCKS: Final = {
-    # One projection of an attention block (kv_b_proj, say) left alone does not make the block unquantized
-    "attention": re.compile(r"(self_attn|attention|attn)(\.?\*)*\$?$"),
-    "dense": re.compile(r"shared_experts?(\.?\*)*\$?$"),
-}
-_LAYER: Final = re.compile(r"layers?\.(\d+)\.")
+"""`quant_algo` of NVIDIA Model Optimizer, without those in groups."""
 
 
-def published_precision(config: ConfigFields, text: ConfigFields) -> tuple[Precision, tuple[str, ...]]:
-    """Format of most weights, and a warning where the configuration's own word for it is unknown."""
-    quantization = config.child("quantization_config") or text.child("quantization_config")
-    if quantization is not None:
-        method = quantization.text("quant_method", default="")
-        if method in ("awq", "gptq", "auto-round"):
-            bits = quantization.integer("bits", default=4, maximum=16)
-            if bits in (4, 8):
-                return ("int4" if bits == 4 else "int8"), ()
-        if method == "bitsandbytes":
-            return ("int4" if quantization.flag("load_in_4bit", default=False) else "int8"), ()
-        if method in METHODS:
-            return METHODS[method], ()
-        algorithm = quantization.text("quant_algo", default="").lower()
-        if algorithm in ("fp8", "nvfp4"):
-            return ("fp8" if algorithm == "fp8" else "nvfp4"), ()
-        if method == "compressed-tensors":
-            return _compressed_tensors(quantization)
-        return "bf16", (f"quantization method {method or algorithm!r} is unknown: weights are taken as bf16",)
-    name = text.text("dtype", "torch_dtype", default="") or config.text("dtype", "torch_dtype", default="")
-    return DTYPES.get(name.removeprefix("torch."), "bf16"), ()
+@dataclass(frozen=True)
+class Published:
+    """How a checkpoint is stored."""
+
+    precision: Precision
+    """Of most weights."""
+    formats: WeightFormats | None = None
+    """None where all matrices are in `precision`, with scales as is usual for it."""
+    warnings: tuple[str, ...] = ()
 
 
-def _compressed_tensors(quantization: ConfigFields) -> tuple[Precision, tuple[str, ...]]:
+def published_formats(
+    root: ConfigFields, text: ConfigFields, groups: Sequence[LayerGroup], order: Sequence[int], hidden: int
+) -> Published:
+    """Formats of the published weights, and a warning for every word of the configuration that is not understood."""
+    quantization = root.child("quantization_config") or text.child("quantization_config")
+    if quantization is None:
+        name = text.text("dtype", "torch_dtype", default="") or root.text("dtype", "torch_dtype", default="")
+        return Published(DTYPES.get(name.removeprefix("torch."), "bf16"))
+    nested = quantization.child("quantization")
+    if nested is not None:
+        # hf_quant_config.json of Model Optimizer
+        quantization = nested
+    method = quantization.text("quant_method", default="").lower()
+    algorithm = quantization.text("quant_algo", default="").lower()
+    stored, warnings = _stored(quantization, method, algorithm, hidden)
+    if stored is None:
+        named = f"quantization method {method or algorithm or 'without a name'!r}"
+        return Published("bf16", None, (f"{named} is unknown: weights are taken as bf16", *warnings))
+    layers = [groups[index] for index in order]
+    has_experts = any(group.feed_forward.experts for group in groups)
+    formats, more = _selective(quantization, stored, method, algorithm, layers, hidden)
+    high = StoredAs(precision="bf16")
+    if method == "mxfp4" and has_experts:
+        # transformers converts the experts and nothing else (integrations/mxfp4.py)
+        formats = replace(formats, attention=high, mlp=high, head=high)
+    expert_dtype = root.text("expert_dtype", default="") or quantization.text("expert_dtype", default="")
+    if expert_dtype == "fp4":
+        # DeepSeek-V4 stores experts as e2m1 with one ue8m0 scale per 32 values, which is MXFP4
+        formats = replace(formats, experts=StoredAs(precision="mxfp4", scale=MX_SCALE))
+    return Published(stored.precision, formats, (*warnings, *more))
+
+
+def _stored(
+    quantization: ConfigFields, method: str, algorithm: str, hidden: int
+) -> tuple[StoredAs | None, tuple[str, ...]]:
+    """Format of what is quantized; None where the method is unknown."""
+    row = (32, hidden)
+    if method in ("awq", "gptq", "auto-round", "intel/auto-round"):
+        return _grouped_integers(quantization, hidden)
+    if method == "bitsandbytes":
+        if not quantization.flag("load_in_4bit", "_load_in_4bit", default=False):
+            return StoredAs(precision="int8", scale=row), ()
+        double = quantization.flag("bnb_4bit_use_double_quant", default=False)
+        return StoredAs(precision="int4", scale=NF4_DOUBLE_SCALE if double else NF4_SCALE), ()
+    if method == "fp8":
+        block = quantization.integers("weight_block_size", 2, minimum=1)
+        return StoredAs(precision="fp8", scale=PER_TENSOR if block is None else (32, block[0] * block[1])), ()
+    if method == "fbgemm_fp8":
+        return StoredAs(precision="fp8", scale=row), ()
+    if method == "mxfp4":
+        return StoredAs(precision="mxfp4", scale=MX_SCALE), ()
+    if method == "compressed-tensors":
+        found = _compressed_groups(quantization, hidden)
+        known = next((stored for _, stored in found if stored is not None), None)
+        return known, ()
+    if method == "quark":
+        return _quark(quantization, hidden), ()
+    if method in ("modelopt", "nvfp4", "") or algorithm:
+        return _optimizer_format(algorithm or method, quantization, hidden), ()
+    return None, ()
+
+
+def _grouped_integers(quantization: ConfigFields, hidden: int) -> tuple[StoredAs | None, tuple[str, ...]]:
+    """GPTQ (arXiv 2210.17323), AWQ (arXiv 2306.00978) and AutoRound (arXiv 2309.05516).
+
+    A group has one fp16 scale and, in their packed layouts symmetric or not, one zero point of the weights' width.
+    """
+    data_type = quantization.text("data_type", default="int")
+    if data_type.startswith("mx"):
+        return StoredAs(precision="mxfp4", scale=MX_SCALE), ()
+    if data_type.startswith("nv"):
+        return StoredAs(precision="nvfp4", scale=NVFP4_SCALE), ()
+    bits = quantization.integer("bits", "w_bit", default=4, maximum=16)
+    group = _group_size(quantization, hidden, "group_size", "q_group_size")
+    warnings: tuple[str, ...] = ()
+    if bits not in (4, 8):
+        taken = "int4" if bits < 4 else "int8" if bits < 8 else "bf16"
+        warnings = (f"weights of {bits} bits are taken as {taken}",)
+        if bits > 8:
+            return StoredAs(precision="bf16"), warnings
+    return StoredAs(precision="int4" if bits <= 4 else "int8", scale=(16 + bits, group)), warnings
+
+
+def _group_size(quantization: ConfigFields, hidden: int, *keys: str, default: int = 128) -> int:
+    """Values that share a scale; -1 is a whole row."""
+    size = quantization.integer(*keys, default=default, minimum=-1)
+    return size if size > 0 else hidden
+
+
+def _optimizer_format(algorithm: str, quantization: ConfigFields, hidden: int) -> StoredAs | None:
+    if algorithm in _MODEL_OPTIMIZER:
+        precision, scale = _MODEL_OPTIMIZER[algorithm]
+        return StoredAs(precision=precision, scale=scale)
+    if algorithm == "fp8_per_channel_per_token":
+        return StoredAs(precision="fp8", scale=(32, hidden))
+    if algorithm in ("w4a16_awq", "w4a8_awq", "int4_awq", "w4a16"):
+        return StoredAs(precision="int4", scale=(16, _group_size(quantization, hidden, "group_size")))
+    if algorithm == "mixed_precision" and "quantized_layers" in quantization:
+        found = list(_optimizer_layers(quantization, hidden).values())
+        return max(found, key=found.count, default=None)
+    return None
+
+
+def _optimizer_layers(quantization: ConfigFields, hidden: int) -> dict[str, StoredAs]:
+    """Format by module name of a checkpoint in mixed precision (`quantized_layers`)."""
+    listed = quantization.child("quantized_layers")
+    formats = {}
+    for name in list(listed.values)[:MAX_NAMES] if listed is not None else ():
+        entry = listed.child(name) if listed is not None else None
+        algorithm = entry.text("quant_algo", default="").lower() if entry is not None else ""
+        stored = _optimizer_format(algorithm, entry, hidden) if entry is not None else None
+        if stored is not None and algorithm != "mixed_precision":
+            formats[name] = stored
+    return formats
+
+
+def _quark(quantization: ConfigFields, hidden: int) -> StoredAs | None:
+    """AMD Quark: `weight` of `global_quant_config`."""
+    globally = quantization.child("global_quant_config")
+    weight = globally.child("weight") if globally is not None else None
+    if weight is None:
+        return None
+    kind = weight.text("dtype", default="").lower()
+    if kind.startswith("fp4"):
+        return StoredAs(precision="mxfp4", scale=MX_SCALE)
+    precision: Precision | None = {"fp8": "fp8", "int8": "int8", "int4": "int4", "uint4": "int4"}.get(  # type: ignore[assignment]
+        kind.partition("_")[0]
+    )
+    if precision is None:
+        return None
+    scheme = weight.text("qscheme", default="per_tensor")
+    scale = {"per_channel": (32, hidden), "per_group": (16, _group_size(weight, hidden, "group_size"))}
+    return StoredAs(precision=precision, scale=scale.get(scheme, PER_TENSOR))
+
+
+def _compressed_groups(quantization: ConfigFields, hidden: int) -> list[tuple[NamedBlocks | None, StoredAs | None]]:
+    """What each group of compressed-tensors means, None for all linear layers, and how it is stored."""
     groups = quantization.child("config_groups")
-    for name in groups.values if groups is not None else ():
+    found: list[tuple[NamedBlocks | None, StoredAs | None]] = []
+    for name in list(groups.values)[:100] if groups is not None else ():
         group = groups.child(name) if groups is not None else None
         weights = group.child("weights") if group is not None else None
-        if weights is None:
+        if group is None or weights is None:
             continue
-        bits = weights.integer("num_bits", default=8, maximum=16)
-        kind = weights.text("type", default="int")
-        if (kind, bits) == ("float", 8):
-            return "fp8", ()
-        if (kind, bits) == ("float", 4):
-            return ("mxfp4" if weights.integer("group_size", default=16, minimum=-1) == 32 else "nvfp4"), ()
-        if bits in (4, 8):
-            return ("int4" if bits == 4 else "int8"), ()
-    return "bf16", ("the compressed-tensors groups are unknown: weights are taken as bf16",)
+        listed = group.values.get("targets")
+        targets = list(listed[:MAX_NAMES]) if isinstance(listed, (list, tuple)) else ["Linear"]
+        named = None if any(target == "Linear" for target in targets) else NamedBlocks.of(targets)
+        found.append((named, _compressed(weights, hidden)))
+    return found
 
 
-def unquantized_blocks(config: ConfigFields, text: ConfigFields, layer_count: int) -> set[str]:
-    """Which of `attention` and `dense` a quantized checkpoint leaves in 16 bits in (almost) every layer.
+def _compressed(weights: ConfigFields, hidden: int) -> StoredAs | None:
+    """Format of one group: scales are stored in 16 bits, zero points in the width of the weights."""
+    bits = weights.integer("num_bits", default=8, maximum=16)
+    kind = weights.text("type", default="int")
+    size = weights.optional_integer("group_size", minimum=-1)
+    strategy = weights.text("strategy", default="group" if size and size > 0 else "channel")
+    zero_point = 0 if weights.flag("symmetric", default=True) else bits
+    if kind == "float" and bits == 4:
+        return (
+            StoredAs(precision="mxfp4", scale=MX_SCALE)
+            if size == 32
+            else StoredAs(precision="nvfp4", scale=NVFP4_SCALE)
+        )
+    precision: Precision = "fp8" if kind == "float" else "int4" if bits <= 4 else "int8"
+    if bits > 8 or kind not in ("float", "int"):
+        return None
+    if strategy == "block":
+        block = weights.integers("block_structure", 2, minimum=1) or (128, 128)
+        return StoredAs(precision=precision, scale=(16, block[0] * block[1]))
+    if strategy == "channel":
+        return StoredAs(precision=precision, scale=(16 + zero_point, hidden))
+    if strategy == "tensor":
+        return StoredAs(precision=precision, scale=PER_TENSOR)
+    return StoredAs(precision=precision, scale=(16 + zero_point, _group_size(weights, hidden, "group_size")))
 
-    Publishers name them by patterns or one by one under `modules_to_not_convert`, `ignore` or `exclude_modules`.
-    """
-    quantization = config.child("quantization_config") or text.child("quantization_config")
-    if quantization is None:
-        return set()
-    names: list[str] = []
-    for key in ("modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules"):
+
+def _selective(
+    quantization: ConfigFields,
+    stored: StoredAs,
+    method: str,
+    algorithm: str,
+    layers: Sequence[LayerGroup],
+    hidden: int,
+) -> tuple[WeightFormats, tuple[str, ...]]:
+    """The format of every kind of block: what is named to stay in 16 bits stays there."""
+    kept = NamedBlocks.of(_kept_names(quantization))
+    shares = kept.shares(layers, hidden)
+    by_block = dict.fromkeys(("attention", "mlp", "experts"), stored)
+    high = StoredAs(precision="bf16")
+    chosen: list[tuple[NamedBlocks | None, StoredAs | None]] = []
+    if method == "compressed-tensors":
+        chosen = _compressed_groups(quantization, hidden)
+    elif algorithm == "mixed_precision":
+        listed = _optimizer_layers(quantization, hidden)
+        for each in dict.fromkeys(listed.values()):
+            chosen.append((NamedBlocks.of(name for name, one in listed.items() if one == each), each))
+    if chosen:
+        by_block = {block: _of_groups(block, chosen) or high for block in by_block}
+    # The head is quantized where the configuration says so, and by compressed-tensors unless it is left out
+    head = stored if quantization.flag("lm_head", "quant_lm_head", default=False) else high
+    if method == "compressed-tensors" and not shares["head"]:
+        head = next((found for named, found in chosen if found and (named is None or named.names("head"))), high)
+    warnings: tuple[str, ...] = ()
+    if kept.not_understood:
+        names = ", ".join(map(repr, kept.not_understood[:3]))
+        warnings = (f"quantization_config leaves out {names}, which is not understood: taken as quantized",)
+    return (
+        WeightFormats(
+            **{block: replace(found, unquantized_share=shares[block]) for block, found in by_block.items()},
+            head=head,
+            embedding=high,
+        ),
+        warnings,
+    )
+
+
+def _of_groups(block: str, groups: Sequence[tuple[NamedBlocks | None, StoredAs | None]]) -> StoredAs | None:
+    """The format of the group that names a kind of block, else of the one for all linear layers."""
+    words = {"attention": ("attention",), "mlp": ("mlp", "shared"), "experts": ("experts", "mlp")}[block]
+    for named, stored in groups:
+        if named is not None and any(named.names(word) for word in words):
+            return stored
+    return next((stored for named, stored in groups if named is None), None)
+
+
+def _kept_names(quantization: ConfigFields) -> list[object]:
+    names: list[object] = []
+    for key in KEPT:
         listed = quantization.values.get(key)
         if isinstance(listed, (list, tuple)):
-            names += [name for name in listed if isinstance(name, str)]
-    kept = set()
-    for block, pattern in _BLOCKS.items():
-        matching = [name for name in names if pattern.search(name)]
-        numbered = [_LAYER.search(name) for name in matching]
-        layers = {match[1] for match in numbered if match is not None}
-        if any(match is None for match in numbered) or len(layers) >= 0.9 * layer_count:
-            kept.add(block)
-    return kept
-
-
-def expert_precision(config: ConfigFields) -> Precision | None:
-    """Format of routed experts where the configuration states one of its own (DeepSeek-V4 `expert_dtype`)."""
-    quantization = config.child("quantization_config")
-    name = config.text("expert_dtype", default="") or (
-        quantization.text("expert_dtype", default="") if quantization is not None else ""
-    )
-    # DeepSeek-V4 stores experts as e2m1 with one ue8m0 scale per 32 values, which is MXFP4
-    return "mxfp4" if name == "fp4" else None
+            names += listed[:MAX_NAMES]
+    # GPTQModel: `dynamic` with -: before what is left out; AutoRound: `extra_config` with the bits of each module
+    for key in ("dynamic", "extra_config"):
+        listed = quantization.values.get(key)
+        if isinstance(listed, Mapping):
+            for name, how in list(listed.items())[:MAX_NAMES]:
+                if isinstance(name, str) and name.startswith("-:"):
+                    names.append("re:" + name[2:])
+                elif isinstance(how, Mapping) and how.get("bits") == 16:
+                    names.append(name)
+    return names

@@ -3,13 +3,15 @@
 from dataclasses import replace
 from typing import Final
 
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import classic, deepseek, llama_like
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.llama_traits import Traits
 from provider_catalog.model_config.parts import Parts
 
 RECURRENT_PREFIXES: Final = ("mamba_", "ssm_", "conv_", "linear_")
+UNGATED: Final = ("relu2", "relu_squared", "gelu_new", "relu")
+"""Activations that decoders rarely use with a gate."""
 EXPERT_KEYS: Final = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
@@ -28,7 +30,8 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     if "kv_lora_rank" in config:
         parts = deepseek.read(config, model_type)
         return _with_warning(parts, f"{label}: read as DeepSeek-style latent attention without further parameters")
-    gated = not any(key in config for key in ("n_inner", "ffn_dim"))
+    gated = not any(key in config.values for key in ("n_inner", "ffn_dim"))
+    gated = gated and config.values.get("hidden_act") not in UNGATED
     renamed = ConfigFields(renamed_keys(config), config.model, config.path)
     experts = tuple(key for key in EXPERT_KEYS if key in renamed)
     widths = ("moe_intermediate_size", "expert_intermediate_size", "intermediate_size")

@@ -4,6 +4,8 @@ Sources: gated delta networks, Yang et al. 2024, arXiv 2412.06464; Kimi Delta At
 attention, MiniMax-01, arXiv 2501.08313; shapes as in Hugging Face transformers 5.23.
 """
 
+from dataclasses import replace
+
 from provider_catalog.architecture import Attention, FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
@@ -129,12 +131,11 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
     if pool > 1:
         # Keys of the indexer are pooled by a learned gate and position bias, and cached once a pool.
         pooling = index_dim * hidden + pool * index_dim
-        full = full.model_copy(
-            update={
-                "parameters": full.parameters + pooling,
-                "replicated_parameters": full.replicated_parameters + pooling,
-                "indexer_values_per_token": -(-index_dim // pool),
-            }
+        full = replace(
+            full,
+            parameters=full.parameters + pooling,
+            replicated_parameters=full.replicated_parameters + pooling,
+            indexer_values_per_token=-(-index_dim // pool),
         )
     linear = _kimi_delta(config, hidden, heads)
     experts = config.count("num_experts", "n_routed_experts")
@@ -189,6 +190,66 @@ def _kimi_delta(config: ConfigFields, hidden: int, heads: int) -> Attention:
         parameters=4 * hidden * inner + hidden * linear_heads + low_rank + small,
         replicated_parameters=2 * hidden * dim + dim,
         high_precision_parameters=small,
+    )
+
+
+def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:
+    """Count Ling 2.5: Kimi Delta Attention with whole gates, and latent attention with a gate a head."""
+    hidden = config.integer("hidden_size")
+    layer_count = config.count("num_hidden_layers")
+    heads = config.count("num_attention_heads")
+    full = blocks.latent_attention(
+        hidden,
+        heads,
+        q_lora_rank=config.optional_integer("q_lora_rank"),
+        kv_lora_rank=config.integer("kv_lora_rank"),
+        nope_dim=config.integer("qk_nope_head_dim"),
+        rope_dim=config.integer("qk_rope_head_dim"),
+        value_dim=config.integer("v_head_dim"),
+    )
+    full = replace(full, parameters=full.parameters + hidden * heads)
+    linear_heads = config.count("linear_num_heads", default=heads)
+    dim = config.integer("linear_head_dim", default=128)
+    kernel = config.count("linear_conv_kernel_dim", "short_conv_kernel_size", default=4)
+    inner = linear_heads * dim
+    small = 3 * inner * kernel + inner + linear_heads + dim
+    linear = Attention(
+        kind="linear",
+        heads=linear_heads,
+        kv_heads=linear_heads,
+        head_dim=dim,
+        value_head_dim=dim,
+        state_values=linear_heads * dim * dim + 3 * inner * (kernel - 1),
+        state_precision="fp32",
+        parameters=6 * hidden * inner + hidden * linear_heads + small,
+        replicated_parameters=dim,
+        high_precision_parameters=small,
+    )
+    experts = config.count("num_experts")
+    width = config.integer("moe_intermediate_size")
+    moe = blocks.mixture_of_experts(
+        hidden,
+        experts=experts,
+        experts_per_token=blocks.experts_per_token(config, experts, *TOP_K),
+        expert_width=width,
+        shared_width=width * config.count("num_shared_experts", default=0, minimum=0),
+    )
+    dense = blocks.dense_feed_forward(hidden, config.integer("intermediate_size"))
+    types = config.words("layer_types", layer_count)
+    step = config.count("layer_group_size", default=6)
+    shapes: dict[tuple[bool, bool], blocks.Layer] = {}
+    layers = []
+    for index, sparse in enumerate(sparse_layers(config, layer_count)):
+        is_full = types[index] != "linear_attention" if types is not None else (index + 1) % step == 0
+        layer = (full if is_full else linear, moe if sparse else dense, 2 * hidden)
+        layers.append(shapes.setdefault((is_full, sparse), layer))
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config, "max_position_embeddings", "model_max_length"),
+        tied=config.flag("tie_word_embeddings", default=False),
+        layers=layers,
+        other=hidden,
     )
 
 

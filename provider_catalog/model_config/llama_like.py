@@ -44,6 +44,7 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
             output_bias=switched(traits.output_bias),
             norm=query_norm,
             sinks=traits.sinks,
+            output_gate=traits.output_gate,
             window=window,
         )
 
@@ -85,6 +86,17 @@ def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
     return read(ConfigFields(values, config.model, config.path), model_type)
 
 
+def read_arctic(config: ConfigFields, model_type: str) -> Parts:
+    """Count Snowflake Arctic, whose layers have a dense block of the hidden width beside their experts."""
+    width = config.integer("hidden_size") if config.flag("use_residual", default=True) else 0
+    return read(ConfigFields({**config.values, "residual_width": width}, config.model, config.path), model_type)
+
+
+def read_granite_shared(config: ConfigFields, model_type: str) -> Parts:
+    """Count Granite experts with a shared one, which differ from those without by that alone."""
+    return read(config, "granitemoe")
+
+
 def draft_layers(config: ConfigFields, hidden: int, last: blocks.Layer) -> int:
     """Multi-token-prediction modules: a layer like the last, a projection 2·h -> h, and three norms each.
 
@@ -109,7 +121,8 @@ def layer_windows(config: ConfigFields, layer_count: int, traits: Traits) -> lis
         # Qwen2: the first max_window_layers layers see all
         first = config.count("max_window_layers", default=layer_count, minimum=0)
         return [None if index < first else window for index in range(layer_count)]
-    period = config.count("sliding_window_pattern", "_sliding_window_pattern", default=traits.window_period or 0)
+    keys = ("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers")
+    period = config.count(*keys, default=traits.window_period or 0)
     if window is not None and period:
         return [window if (index + 1) % period else None for index in range(layer_count)]
     return [window] * layer_count
@@ -128,7 +141,7 @@ def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
         return [start <= index <= end and (index + 1) % step == 0 for index in range(layer_count)]
     if isinstance(config.values.get("moe_layer_freq"), (list, tuple)):
         return [value > 0 for value in config.integers("moe_layer_freq", layer_count) or ()]
-    first = config.count("first_k_dense_replace", default=0, minimum=0)
+    first = config.count("first_k_dense_replace", "num_dense_layers", default=0, minimum=0)
     step = config.count("decoder_sparse_step", "moe_layer_freq", default=1)
     named = set(config.integers("mlp_only_layers") or ())
     return [index >= first and index not in named and (index + 1) % step == 0 for index in range(layer_count)]

@@ -45,6 +45,8 @@ class Traits:
     router_bias: bool = False
     expert_bias: bool = False
     sinks: bool = False
+    output_gate: bool = False
+    """A projection as wide as the queries gates the output of attention."""
     head_bias: bool | str = False
     active_leaves_out: tuple[Literal["embedding", "head"], ...] = ()
 
@@ -153,7 +155,6 @@ TRAITS: Final[dict[str, Traits]] = {
             query_bias="attention_bias",
             query_norm="head",
             query_norm_key="use_qk_norm",
-            head_dim=128,
             experts=("n_routed_experts",),
             shared_count="n_shared_experts",
             # GLM-4.5, arXiv 2508.06471, Table 1: 32B and 12B activated are without embedding and head
@@ -241,6 +242,50 @@ TRAITS: Final[dict[str, Traits]] = {
     "exaone4": Traits(query_norm="head"),
     "hunyuan_v1_dense": Traits(
         query_bias="attention_bias", output_bias="attention_bias", query_norm="head", mlp_bias=False
+    ),
+    "afmoe": Traits(
+        query_bias="attention_bias",
+        query_norm="head",
+        norms=4,
+        window_period=4,
+        output_gate=True,
+        experts=("num_experts",),
+        shared_count="num_shared_experts",
+        router_bias=True,
+    ),
+    # Ling and Ring: arXiv 2510.22115
+    **dict.fromkeys(
+        ("bailing_moe", "bailing_moe_v2"),
+        Traits(
+            query_bias="use_qkv_bias",
+            output_bias="use_bias",
+            query_norm="head",
+            query_norm_key="use_qk_norm",
+            experts=("num_experts",),
+            shared_count="num_shared_experts",
+        ),
+    ),
+    # The norm inside its feed-forward block, one weight an inner value, is not counted (0.01 %)
+    "bitnet": Traits(query_bias="attention_bias", output_bias="attention_bias", norms=3, tied=True),
+    "nanochat": Traits(query_bias="attention_bias", output_bias="attention_bias", norm_weights=False, gated=False),
+    "jais2": Traits(
+        query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", norm_biases=True, gated=False
+    ),
+    "persimmon": Traits(
+        query_bias=True, output_bias=True, mlp_bias=True, norm_biases=True, gated=False, query_norm="head"
+    ),
+    **dict.fromkeys(
+        ("helium", "cwm", "emu3", "iquestcoder"),
+        Traits(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias"),
+    ),
+    "internlm3": Traits(query_bias="qkv_bias", output_bias="bias", mlp_bias="bias"),
+    "internlm": Traits(query_bias="bias", output_bias="bias"),
+    "xverse": LLAMA,
+    "exaone": LLAMA,
+    "dbrx": Traits(norms=2, experts=("moe_num_experts",), expert_width=("intermediate_size",)),
+    # A dense residual block of the hidden width beside the experts: snowflake-arctic, modeling_arctic.py
+    "arctic": Traits(
+        norms=3, experts=("num_local_experts",), expert_width=("intermediate_size",), shared_width="residual_width"
     ),
     "mimo": Traits(query_bias=True),
     "chatglm": Traits(query_bias="add_qkv_bias", output_bias="add_bias_linear", mlp_bias="add_bias_linear"),

@@ -1,11 +1,13 @@
-"""Decoders that mix attention with Mamba-2: Nemotron-H and 3, Granite 4, Bamba, Falcon-H1; with Mamba-1: Jamba.
+"""Mamba, Falcon Mamba and Mamba-2; Mamba-2 beside attention (Nemotron-H and 3, Granite 4, Bamba, Falcon-H1); Jamba.
 
 Sources: Mamba-2, Dao and Gu 2024, arXiv 2405.21060; Nemotron-H, arXiv 2504.03624; shapes as in Hugging Face
 transformers 5.23.
 """
 
+from dataclasses import replace
+
 from provider_catalog.architecture import Attention, FeedForward
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.formats import DTYPES
@@ -86,12 +88,11 @@ def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
     latent = config.integer("moe_latent_size", default=0, minimum=0)
     router = experts * hidden
     shared_parameters = 2 * hidden * shared * config.count("n_shared_experts", default=1, minimum=0)
-    return block.model_copy(
-        update={
-            "intermediate_size": shared,
-            "router_parameters": router,
-            "parameters": block.routed_expert_parameters + router + shared_parameters + 2 * hidden * latent,
-        }
+    return replace(
+        block,
+        intermediate_size=shared,
+        router_parameters=router,
+        parameters=block.routed_expert_parameters + router + shared_parameters + 2 * hidden * latent,
     )
 
 
@@ -137,6 +138,49 @@ def mamba2_block(
         state_precision=DTYPES.get(state_format, "bf16"),
         parameters=hidden * (inner + convolved + heads) + inner * hidden + small,
         high_precision_parameters=small,
+    )
+
+
+def read_mamba(config: ConfigFields, model_type: str) -> Parts:
+    """Count pure Mamba, Falcon Mamba and Mamba-2: one block and one norm a layer, no attention anywhere."""
+    hidden = config.integer("hidden_size", "d_model")
+    expand = config.count("expand", default=2)
+    inner = config.integer("intermediate_size", default=expand * hidden) if model_type != "mamba2" else expand * hidden
+    state = config.integer("state_size", default=128 if model_type == "mamba2" else 16)
+    kernel = config.count("conv_kernel", default=4)
+    bias = config.flag("use_bias", default=False)
+    conv_bias = config.flag("use_conv_bias", default=True)
+    if model_type == "mamba2":
+        head_dim = config.integer("head_dim", default=64)
+        heads = config.count("num_heads", default=max(inner // head_dim, 1))
+        if heads * head_dim != inner:
+            raise CatalogError(
+                f"{config.model}: config key '{config.path}num_heads' is {heads}; allowed: expand x hidden_size / "
+                f"head_dim ({inner} / {head_dim})"
+            )
+        groups = config.count("n_groups", default=8)
+        block = mamba2_block(
+            hidden,
+            heads=heads,
+            head_dim=head_dim,
+            groups=groups,
+            state=state,
+            kernel=kernel,
+            bias=bias,
+            conv_bias=conv_bias,
+        )
+    else:
+        rank = -(-hidden // 16)
+        if config.values.get("time_step_rank") != "auto":
+            rank = config.integer("time_step_rank", default=rank)
+        block = _mamba1_block(hidden, inner, state, kernel, rank, bias=bias, conv_bias=conv_bias, normed=False)
+    return Parts(
+        hidden=hidden,
+        vocabulary=vocabulary(config),
+        positions=positions(config),
+        tied=config.flag("tie_word_embeddings", default=True),
+        layers=[(block, blocks.NO_FEED_FORWARD, hidden)] * config.count("num_hidden_layers", "n_layer"),
+        other=hidden,
     )
 
 
@@ -198,12 +242,11 @@ def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
         conv_bias=config.flag("mamba_conv_bias", default=True),
         normed=config.flag("mamba_rms_norm", default=False),
     )
-    both = attention.model_copy(
-        update={
-            "state_values": mamba.state_values,
-            "parameters": attention.parameters + mamba.parameters,
-            "high_precision_parameters": attention.high_precision_parameters + mamba.high_precision_parameters,
-        }
+    both = replace(
+        attention,
+        state_values=mamba.state_values,
+        parameters=attention.parameters + mamba.parameters,
+        high_precision_parameters=attention.high_precision_parameters + mamba.high_precision_parameters,
     )
     feed_forward = blocks.dense_feed_forward(
         hidden, config.integer("intermediate_size"), bias=config.flag("mlp_bias", default=False)
@@ -262,13 +305,26 @@ def _mamba1(config: ConfigFields, hidden: int) -> Attention:
     state = config.integer("mamba_d_state", default=16)
     kernel = config.count("mamba_d_conv", default=4)
     rank = config.optional_integer("mamba_dt_rank") or -(-hidden // 16)
-    bias = config.flag("mamba_proj_bias", default=False)
-    conv_bias = config.flag("mamba_conv_bias", default=True)
-    small = inner * (kernel + (1 if conv_bias else 0)) + inner * (state + 2) + rank + 2 * state
+    return _mamba1_block(
+        hidden,
+        inner,
+        state,
+        kernel,
+        rank,
+        bias=config.flag("mamba_proj_bias", default=False),
+        conv_bias=config.flag("mamba_conv_bias", default=True),
+        normed=True,
+    )
+
+
+def _mamba1_block(
+    hidden: int, inner: int, state: int, kernel: int, rank: int, *, bias: bool, conv_bias: bool, normed: bool
+) -> Attention:
+    """Mamba (arXiv 2312.00752, section 3.4): channels do not mix, so that each counts as a head of width one."""
+    small = inner * (kernel + (1 if conv_bias else 0)) + inner * (state + 2) + (rank + 2 * state if normed else 0)
     small += 2 * inner + hidden if bias else 0
     return Attention(
         kind="ssm",
-        # Channels do not mix: each is a head of width one.
         heads=inner,
         kv_heads=inner,
         head_dim=1,

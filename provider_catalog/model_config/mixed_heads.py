@@ -4,6 +4,8 @@ Shapes as in Hugging Face transformers 5.23 (`mimo_v2_flash`, `step3p7`) and in 
 name some keys otherwise.
 """
 
+from dataclasses import replace
+
 from provider_catalog.architecture import Attention, FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
@@ -91,11 +93,8 @@ def read_step(config: ConfigFields, model_type: str) -> Parts:
         expert_width=config.integer("moe_intermediate_size"),
         shared_width=config.integer("share_expert_dim", "share_expert_dims", default=0, minimum=0),
     )
-    listed = config.values.get("moe_layers_enum")
-    if isinstance(listed, str):
-        if not all(item.strip().isdecimal() for item in listed.split(",")) or len(listed) > 100_000:
-            raise config.error("moe_layers_enum", "layer numbers separated by commas")
-        numbers = {int(item) for item in listed.split(",")}
+    numbers = _numbered(config)
+    if numbers is not None:
         sparse = [index in numbers for index in range(layer_count)]
     elif "mlp_layer_types" in config:
         sparse = sparse_layers(config, layer_count)
@@ -103,6 +102,46 @@ def read_step(config: ConfigFields, model_type: str) -> Parts:
         sparse = [index >= 3 for index in range(layer_count)]
     is_windowed = [kind == "sliding_attention" for kind in types]
     return _parts(config, hidden, full, windowed, is_windowed, moe, sparse)
+
+
+def read_step3(config: ConfigFields, model_type: str) -> Parts:
+    """Count Step-3: one key-value head, queries through a low-rank projection (arXiv 2507.19427, section 3)."""
+    hidden = config.integer("hidden_size")
+    layer_count = config.count("num_hidden_layers")
+    heads = config.count("num_attention_heads")
+    kv_heads = config.count("num_attention_groups", "num_key_value_heads", default=1)
+    head_dim = config.integer("head_dim", default=256)
+    rank = config.integer("share_q_dim")
+    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, norm=rank)
+    low_rank = hidden * rank + rank * heads * head_dim - hidden * heads * head_dim
+    attention = replace(
+        attention,
+        q_lora_rank=rank,
+        parameters=attention.parameters + low_rank,
+        replicated_parameters=attention.replicated_parameters + hidden * rank,
+    )
+    experts = config.count("moe_num_experts")
+    moe = blocks.mixture_of_experts(
+        hidden,
+        experts=experts,
+        experts_per_token=blocks.experts_per_token(config, experts, *TOP_K),
+        expert_width=config.integer("moe_intermediate_size"),
+        shared_width=config.integer("share_expert_dim", default=0, minimum=0),
+    )
+    numbers = _numbered(config) or frozenset(range(layer_count))
+    sparse = [index in numbers for index in range(layer_count)]
+    return _parts(config, hidden, attention, attention, [False] * layer_count, moe, sparse)
+
+
+def _numbered(config: ConfigFields) -> frozenset[int] | None:
+    """Layers with experts, as a text of numbers or a list."""
+    listed = config.values.get("moe_layers_enum")
+    if isinstance(listed, str):
+        if not all(item.strip().isdecimal() for item in listed.split(",")) or len(listed) > 100_000:
+            raise config.error("moe_layers_enum", "layer numbers separated by commas")
+        return frozenset(int(item) for item in listed.split(","))
+    numbers = config.integers("moe_layers_enum")
+    return None if numbers is None else frozenset(numbers)
 
 
 def _parts(

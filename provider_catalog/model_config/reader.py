@@ -1,26 +1,14 @@
 """read_config(): the one way from a config.json to a ModelArchitecture."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from importlib import import_module
+from typing import Final, cast
 
 from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.facts import CatalogError
-from provider_catalog.model_config import (
-    blocks,
-    classic,
-    deepseek,
-    deepseek_v4,
-    gemma4,
-    generic,
-    hybrid,
-    llama4,
-    llama_like,
-    llama_traits,
-    mamba,
-    mixed_heads,
-)
+from provider_catalog.errors import CatalogError
+from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import expert_precision, published_precision, unquantized_blocks
+from provider_catalog.model_config.formats import published_formats
 from provider_catalog.model_config.parts import Parts
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
 
@@ -32,43 +20,64 @@ MAX_NESTING: Final = 4
 
 FamilyReader = Callable[[ConfigFields, str], Parts]
 
-READERS: Final[dict[str, FamilyReader]] = {
-    **dict.fromkeys(llama_traits.TRAITS, llama_like.read),
-    **dict.fromkeys(
+_FAMILIES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
+    (
+        "deepseek",
+        "read",
         (
-            "deepseek",
-            "deepseek_v2",
-            "deepseek_v3",
-            "deepseek_v32",
-            "kimi_k2",
-            "glm_moe_dsa",
-            "glm4_moe_lite",
-            "mistral4",
-            "mistral_large4_text",
+            *("deepseek", "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm_moe_dsa", "glm4_moe_lite"),
+            *("mistral4", "mistral_large4_text"),
         ),
-        deepseek.read,
     ),
-    "deepseek_v4": deepseek_v4.read,
-    **dict.fromkeys(classic.FAMILIES, classic.read),
-    "falcon": classic.read_falcon,
-    **dict.fromkeys(("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"), hybrid.read_qwen),
-    "nemotron_h": mamba.read_nemotron_h,
-    **dict.fromkeys(("granitemoehybrid", "bamba"), mamba.read_granite_hybrid),
-    **dict.fromkeys(("kimi_linear", "glm5_next", "glm5_next_text"), hybrid.read_kimi_linear),
-    "longcat_flash": deepseek.read_longcat,
-    "falcon_h1": mamba.read_falcon_h1,
-    "olmo_hybrid": hybrid.read_qwen,
-    **dict.fromkeys(("minimax", "minimax_text_01", "minimax_m1"), hybrid.read_minimax),
-    **dict.fromkeys(("mimo_v2", "mimo_v2_flash"), mixed_heads.read_mimo),
-    **dict.fromkeys(("step3p5", "step3p7", "step3p7_text"), mixed_heads.read_step),
-    **dict.fromkeys(("chatglm", "qwen"), generic.read_renamed),
-    "jamba": mamba.read_jamba,
-    "hunyuan_v1_moe": llama_like.read_hunyuan_experts,
-    "granitemoeshared": lambda config, model_type: llama_like.read(config, "granitemoe"),
-    **dict.fromkeys(("gemma4", "gemma4_text"), gemma4.read),
-    **dict.fromkeys(("llama4", "llama4_text"), llama4.read),
-}
-"""model_type -> reader. A family is added here and nowhere else."""
+    ("deepseek", "read_longcat", ("longcat_flash",)),
+    ("deepseek_v4", "read", ("deepseek_v4",)),
+    (
+        "classic",
+        "read",
+        ("gpt2", "gpt_bigcode", "gpt_neo", "gptj", "codegen", "gpt_neox", "opt", "bloom", "mpt", "phi"),
+    ),
+    ("classic", "read_falcon", ("falcon",)),
+    (
+        "hybrid",
+        "read_qwen",
+        ("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "olmo_hybrid"),
+    ),
+    ("hybrid", "read_kimi_linear", ("kimi_linear", "glm5_next", "glm5_next_text")),
+    ("hybrid", "read_minimax", ("minimax", "minimax_text_01", "minimax_m1")),
+    ("hybrid", "read_bailing_hybrid", ("bailing_hybrid",)),
+    ("mamba", "read_mamba", ("mamba", "falcon_mamba", "mamba2")),
+    ("mamba", "read_nemotron_h", ("nemotron_h",)),
+    ("mamba", "read_granite_hybrid", ("granitemoehybrid", "bamba")),
+    ("mamba", "read_falcon_h1", ("falcon_h1",)),
+    ("mamba", "read_jamba", ("jamba",)),
+    ("mixed_heads", "read_mimo", ("mimo_v2", "mimo_v2_flash")),
+    ("mixed_heads", "read_step", ("step3p5", "step3p7", "step3p7_text")),
+    ("mixed_heads", "read_step3", ("step3_text", "step3_vl")),
+    ("convolution", "read", ("lfm2", "lfm2_moe")),
+    ("gemma3n", "read", ("gemma3n", "gemma3n_text")),
+    ("gemma4", "read", ("gemma4", "gemma4_text")),
+    ("llama4", "read", ("llama4", "llama4_text")),
+    ("generic", "read_renamed", ("chatglm", "qwen", "dbrx", "exaone")),
+    ("llama_like", "read_hunyuan_experts", ("hunyuan_v1_moe",)),
+    ("llama_like", "read_arctic", ("arctic",)),
+    ("llama_like", "read_granite_shared", ("granitemoeshared",)),
+)
+"""Module of this package and function in it that read a `model_type`. The families of `llama_traits.TRAITS` are read
+by `llama_like.read` and are not repeated here."""
+
+READERS: Final = {family: (module, name) for module, name, families in _FAMILIES for family in families}
+
+
+def family_reader(model_type: str) -> FamilyReader:
+    """The reader of a family, the generic one where nobody knows it. Only the module it lies in is loaded."""
+    module, name = READERS.get(model_type, ("llama_like", "read"))
+    if model_type not in READERS:
+        from provider_catalog.model_config.llama_traits import TRAITS
+
+        if model_type not in TRAITS:
+            module = "generic"
+    found = getattr(import_module(f"{__package__}.{module}"), name)
+    return cast(FamilyReader, found)
 
 
 def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
@@ -86,12 +95,11 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
     root = ConfigFields(config, name)
     text = _text_fields(root)
     model_type = text.text("model_type", default="") or root.text("model_type", default="")
-    parts = READERS.get(model_type, generic.read)(text, model_type)
+    parts = family_reader(model_type)(text, model_type)
     vision, vision_warnings = vision_parameters(root, parts.hidden)
     audio, audio_warnings = audio_parameters(root, parts.hidden)
-    precision, warnings = published_precision(root, text)
-    kept = unquantized_blocks(root, text, len(parts.layers))
     groups, order = blocks.group_layers(parts.layers)
+    published = published_formats(root, text, groups, order, parts.hidden)
     in_sequence = tuple(sorted(order)) == order
     architecture = ModelArchitecture(
         name=name,
@@ -108,12 +116,10 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
         mtp_parameters=parts.mtp_parameters,
         vision_parameters=vision,
         audio_parameters=audio,
-        published_precision=precision,
-        published_attention_precision="bf16" if "attention" in kept else None,
-        published_dense_precision="bf16" if "dense" in kept else None,
-        published_expert_precision=expert_precision(root),
+        published_precision=published.precision,
+        published_formats=published.formats,
         active_leaves_out=parts.active_leaves_out,
-        warnings=(*parts.warnings, *warnings, *vision_warnings, *audio_warnings),
+        warnings=(*parts.warnings, *published.warnings, *vision_warnings, *audio_warnings),
     )
     if architecture.total_parameters > MAX_PARAMETERS:
         raise CatalogError(

@@ -1,0 +1,55 @@
+"""How much memory each kind of GPU really offers, read without the rest of the catalog.
+
+`llmcluster size` needs these three columns only; `Catalog` validates the same files in full.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from provider_catalog.errors import CatalogError
+from provider_catalog.tables import read_csv, read_yaml
+
+MEMORY_FRACTION: Final = 0.9
+"""Share of a GPU's memory that may be used: vLLM's default gpu_memory_utilization, and a plan's default headroom."""
+NODE_GPUS: Final = 8
+"""GPUs of a node where no instance type has that kind."""
+
+_DATA: Final = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """One kind of GPU as the catalog's instance types offer it."""
+
+    name: str
+    memory_bytes: int
+    """The least that any instance type with it reports; the marketed size where none has it."""
+    gpus_per_node: int
+    """Most of them in one node: the widest tensor parallelism."""
+
+    @property
+    def usable_bytes(self) -> int:
+        """What weights, cache and runtime may take."""
+        return int(self.memory_bytes * MEMORY_FRACTION)
+
+
+def gpu_memories(folder: Path = _DATA) -> tuple[GpuMemory, ...]:
+    """Every GPU of the catalog, in the order of gpus.yaml.
+
+    Raises:
+        CatalogError: a file is missing, or a size in it is no number.
+    """
+    offered: dict[str, list[tuple[int, int]]] = {}
+    for path in sorted(folder.glob("*/instances.csv")):
+        for line, row in read_csv(path):
+            try:
+                size = int(row["gpu_memory_mib"] or "") * 2**20, int(row["gpus"] or "")
+            except (KeyError, ValueError) as error:
+                raise CatalogError(f"{path}, line {line}: gpus and gpu_memory_mib must be integers") from error
+            offered.setdefault(row["gpu"] or "", []).append(size)
+    found = []
+    for gpu in read_yaml(folder / "gpus.yaml"):
+        types = offered.get(gpu["name"], [(int(gpu["memory_gb"] * 1e9), NODE_GPUS)])
+        found.append(GpuMemory(gpu["name"], min(size for size, _ in types), max(count for _, count in types)))
+    return tuple(found)

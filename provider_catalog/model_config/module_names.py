@@ -1,0 +1,230 @@
+r"""Which blocks the module names and patterns of a quantization_config mean.
+
+Publishers write them as names (`model.layers.0.self_attn`), as bare words (`lm_head`), with wildcards
+(`model.layers.*.self_attn*`) or as regular expressions (`re:.*mlp\.(gate|up)_proj.*`). They are read as words, never
+run: a regular expression from a file may take forever.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from provider_catalog.architecture import Attention, FeedForward, LayerGroup
+
+MAX_NAMES: Final = 200_000
+MAX_LENGTH: Final = 500
+MAX_ALTERNATIVES: Final = 64
+
+_ATTENTION: Final = frozenset(
+    ("self_attn", "attn", "attention", "self_attention", "linear_attn", "mamba", "mixer", "temporal_block", "kda")
+)
+_FEED_FORWARD: Final = frozenset(("mlp", "feed_forward", "ffn", "moe", "block_sparse_moe", "experts_mlp"))
+_SHARED: Final = frozenset(("shared_experts", "shared_expert", "shared_mlp", "share_expert", "shared_head_mlp"))
+_ROUTER: Final = frozenset(("gate", "router", "shared_expert_gate", "e_score_correction_bias"))
+_BESIDE: Final = ("vision", "visual", "audio", "mtp", "mm_", "multi_modal", "image", "eagle", "projector", "norm")
+"""Parts that are not counted in the decoder, or never quantized."""
+
+_ATTENTION_PROJECTIONS: Final = {
+    **dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj", "q_a_proj", "q_b_proj", "kv_b_proj"), ()),
+    **dict.fromkeys(("kv_a_proj_with_mqa", "in_proj", "out_proj"), ()),
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+    "query_key_value": ("q_proj", "k_proj", "v_proj"),
+    "c_attn": ("q_proj", "k_proj", "v_proj"),
+    "W_pack": ("q_proj", "k_proj", "v_proj"),
+    "fused_qkv_a_proj_with_mqa": ("q_a_proj", "kv_a_proj_with_mqa"),
+    **dict.fromkeys(("in_proj_qkvz", "in_proj_qkv", "in_proj_z"), ("in_proj",)),
+    "kv_a_proj": ("kv_a_proj_with_mqa",),
+    "dense": ("o_proj",),
+    "c_proj": ("o_proj",),
+}
+_MLP_PROJECTIONS: Final = {
+    **dict.fromkeys(("gate_proj", "up_proj", "down_proj"), ()),
+    **dict.fromkeys(("gate_up_proj", "dense_h_to_4h"), ("gate_proj", "up_proj")),
+    "w1": ("gate_proj",),
+    "w3": ("up_proj",),
+    **dict.fromkeys(("w2", "fc2", "dense_4h_to_h"), ("down_proj",)),
+    "fc1": ("up_proj",),
+}
+WHOLE: Final = ""
+
+
+@dataclass
+class NamedBlocks:
+    """Blocks that names mean: (block, layer or None for all) to its projections, `WHOLE` for all of them."""
+
+    projections: dict[tuple[str, int | None], set[str]] = field(default_factory=dict)
+    not_understood: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, names: Iterable[object]) -> "NamedBlocks":
+        """Read names and patterns."""
+        blocks = cls()
+        for name in dict.fromkeys(name for name in names if isinstance(name, str)):
+            patterns = list(_plain(name)) if len(name) <= MAX_LENGTH else []
+            if not patterns:
+                blocks.not_understood.append(name[:80])
+            for pattern in patterns:
+                for block, layer, projection in _meant(pattern):
+                    blocks.projections.setdefault((block, layer), set()).add(projection)
+        return blocks
+
+    def names(self, block: str) -> bool:
+        """Whether any layer of a kind of block is meant."""
+        return any(named == block for named, _ in self.projections)
+
+    def share(self, block: str, layer: int, shares: dict[str, float]) -> float:
+        """Part of a block of one layer that is meant, by the share that each of its projections has of it."""
+        meant = self.projections.get((block, None), set()) | self.projections.get((block, layer), set())
+        if WHOLE in meant:
+            return 1.0
+        return min(1.0, sum(shares.get(projection, 0.0) for projection in meant))
+
+    def shares(self, layers: Iterable[LayerGroup], hidden: int) -> dict[str, float]:
+        """Part of the parameters of every kind of block, over all layers in order, that is meant."""
+        meant = {"attention": 0.0, "mlp": 0.0, "experts": 0.0}
+        total = dict.fromkeys(meant, 0)
+        alone = {layer for _, layer in self.projections}
+        alike: dict[int, list[tuple[str, int, float]]] = {}
+        for index, layer in enumerate(layers):
+            # Layers of one shape that no name singles out are alike
+            held = alike.get(id(layer)) if index not in alone else None
+            if held is None:
+                held = [
+                    (block, parameters, max(self.share(named, index, shares), self.share("layer", index, {})))
+                    for block, parameters, named, shares in _blocks(layer, hidden)
+                ]
+                if index not in alone:
+                    alike[id(layer)] = held
+            for block, parameters, share in held:
+                total[block] += parameters
+                meant[block] += parameters * share
+        found = {block: meant[block] / total[block] if total[block] else 0.0 for block in meant}
+        for outside in ("head", "embedding"):
+            found[outside] = float((outside, None) in self.projections)
+        return found
+
+
+def _blocks(layer: LayerGroup, hidden: int) -> Iterator[tuple[str, int, str, dict[str, float]]]:
+    """(kind, parameters, name of the block, share of each projection) of a layer."""
+    block = layer.feed_forward
+    yield "attention", layer.attention.parameters, "attention", _attention_shares(layer.attention, hidden)
+    rest = block.parameters - block.routed_expert_parameters
+    yield "mlp", rest, "shared" if block.experts else "mlp", _mlp_shares(block)
+    yield "experts", block.routed_expert_parameters, "experts", {**_mlp_shares(block), **_each_expert(block)}
+
+
+def _attention_shares(attention: Attention, hidden: int) -> dict[str, float]:
+    value = attention.heads * (attention.value_head_dim or attention.head_dim)
+    if attention.kind in ("linear", "ssm"):
+        out = value * hidden
+        sizes = {"in_proj": attention.parameters - attention.high_precision_parameters - out, "out_proj": out}
+    else:
+        rank, keys = attention.kv_lora_rank, attention.kv_heads * attention.head_dim
+        query = attention.heads * attention.head_dim
+        sizes = {"o_proj": value * hidden, "q_proj": hidden * query}
+        if attention.q_lora_rank:
+            sizes |= {"q_a_proj": hidden * attention.q_lora_rank, "q_b_proj": attention.q_lora_rank * query}
+            del sizes["q_proj"]
+        if attention.kind == "mla":
+            rope = attention.qk_rope_head_dim
+            sizes["kv_a_proj_with_mqa"] = hidden * (rank + rope)
+            sizes["kv_b_proj"] = rank * (attention.heads * (attention.head_dim - rope) + value)
+        else:
+            sizes["k_proj"] = hidden * keys
+            sizes["v_proj"] = hidden * attention.kv_heads * (attention.value_head_dim or attention.head_dim)
+    return {name: size / max(attention.parameters, 1) for name, size in sizes.items()}
+
+
+def _mlp_shares(block: FeedForward) -> dict[str, float]:
+    names = ("gate_proj", "up_proj", "down_proj") if block.gated else ("up_proj", "down_proj")
+    return dict.fromkeys(names, 1 / len(names))
+
+
+def _each_expert(block: FeedForward) -> dict[str, float]:
+    return {str(expert): 1 / block.experts for expert in range(block.experts)}
+
+
+def _plain(name: str) -> Iterator[str]:
+    """The names and wildcard patterns that a name or a regular expression stands for; none where it is not clear."""
+    if not name.startswith("re:") and not re.search(r"[\\()|^$]|\.\*", name):
+        yield name
+        return
+    text = name.removeprefix("re:").removeprefix("^").removesuffix("$")
+    text = text.replace("\\.", ".").replace(".*", "*").replace(".+", "*").replace("(?:", "(")
+    text = re.sub(r"\\d\+|\[0-9\]\+|\\d|\[0-9\]", "*", text)
+    if "(?" in text or "\\" in text:
+        return
+    for plain in _alternatives(text):
+        if re.search(r"[()\[\]{}|+?\\]", plain):
+            return
+        yield plain
+
+
+def _alternatives(text: str) -> list[str]:
+    """`a(b|c)d` as abd and acd, innermost parentheses first, up to a limit; the text itself beyond it."""
+    found = [text]
+    while any(re.search(r"\(|\[[0-9]+\]", one) for one in found):
+        longer: list[str] = []
+        for one in found:
+            group = re.search(r"\(([^()]*)\)|\[([0-9]+)\]", one)
+            if group is None:
+                longer.append(one)
+                continue
+            choices = group[1].split("|") if group[1] is not None else list(group[2])
+            longer += [one[: group.start()] + choice + one[group.end() :] for choice in choices]
+        if len(longer) > MAX_ALTERNATIVES or longer == found:
+            return [text]
+        found = longer
+    return [part for one in found for part in one.split("|")]
+
+
+def _meant(pattern: str) -> Iterator[tuple[str, int | None, str]]:
+    """(block, layer, projection) of a name or wildcard pattern; nothing where it means what is not counted here."""
+    words = [word for part in pattern.split(".") if (word := part.strip("*"))]
+    if any(beside in word for word in words for beside in _BESIDE):
+        return
+    layer: int | None = None
+    for position, word in enumerate(words):
+        if word in ("layers", "h", "blocks", "layer"):
+            words = words[position + 1 :]
+            if words and words[0].isdecimal():
+                layer, words = int(words[0]), words[1:]
+                if not words:
+                    yield "layer", layer, WHOLE
+                    return
+            break
+    if not words:
+        return
+    last = words[-1]
+    if last in ("lm_head", "embed_out", "output_layer"):
+        yield "head", None, WHOLE
+    elif last in ("embed_tokens", "wte", "word_embeddings", "embed_in", "embeddings"):
+        yield "embedding", None, WHOLE
+    elif any(word in _SHARED for word in words):
+        yield from (("shared", layer, name) for name in _projections(last, _SHARED, _MLP_PROJECTIONS))
+    elif "experts" in words:
+        inside = words[words.index("experts") + 1 :]
+        if not inside or (inside[0].isdecimal() and len(inside) == 1):
+            yield "experts", layer, inside[0] if inside else WHOLE
+        elif not inside[0].isdecimal():
+            yield from (("experts", layer, name) for name in _projections(last, frozenset(), _MLP_PROJECTIONS))
+    elif any(word in _ATTENTION for word in words) or (
+        last in _ATTENTION_PROJECTIONS and last not in ("dense", "c_proj")
+    ):
+        yield from (("attention", layer, name) for name in _projections(last, _ATTENTION, _ATTENTION_PROJECTIONS))
+    elif last not in _ROUTER and (words[0] in _FEED_FORWARD or last in _MLP_PROJECTIONS):
+        for name in _projections(last, _FEED_FORWARD, _MLP_PROJECTIONS):
+            yield "mlp", layer, name
+            if name == WHOLE:
+                yield "shared", layer, WHOLE
+                yield "experts", layer, WHOLE
+
+
+def _projections(word: str, blocks: frozenset[str], known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """What the last word of a name means in its block: all of it, some projections, or nothing that counts."""
+    if word in blocks:
+        return (WHOLE,)
+    if word not in known:
+        return ()
+    return known[word] or (word,)
