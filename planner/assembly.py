@@ -19,6 +19,7 @@ from planner.plan import (
     Cost,
     InferencePerformance,
     ModelSummary,
+    ParetoPoint,
     Plan,
     Rejection,
     SharedStorage,
@@ -109,6 +110,7 @@ def assemble(
     others: Sequence[Priced],
     rejected: tuple[Rejection, ...],
     notes: tuple[str, ...] = (),
+    pareto: tuple[ParetoPoint, ...] = (),
 ) -> Plan:
     """The Plan of a finished search."""
     choice = _choice(spec, catalog, best)
@@ -144,7 +146,29 @@ def assemble(
             best.candidate.kv_cache,
         ),
         autoscaling=scaling,
+        pareto=pareto,
     )
+
+
+def pareto_front(options: Sequence[Priced]) -> tuple[ParetoPoint, ...]:
+    """Training runs that none of the options beats in both cost and time, cheapest first."""
+    front: list[ParetoPoint] = []
+    for option in sorted(options, key=lambda option: option.rank):
+        performance, usd = option.candidate.performance, option.cost.usd_per_run
+        if not isinstance(performance, TrainingPerformance) or usd is None:
+            continue
+        if not front or performance.days < front[-1].days:
+            point = ParetoPoint(
+                provider=option.machine.provider,
+                region=option.machine.region,
+                instance_type=option.machine.name,
+                nodes=option.candidate.nodes,
+                days=performance.days,
+                usd_per_run=usd,
+                layout=option.candidate.layout,
+            )
+            front.append(point)
+    return tuple(front)
 
 
 def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:

@@ -14,8 +14,11 @@ Schedule = Literal["1f1b", "interleaved", "zero-bubble", "dualpipe"]
 
 MAX_PIPELINE: Final = 64
 """Deepest pipeline that a search tries; a pin may be deeper."""
-MAX_MICRO_BATCH: Final = 64
+MAX_MICRO_BATCH: Final = 16
+"""Largest micro-batch that a search tries where the batch divides into many; a pin may be larger."""
 MAX_CONTEXT: Final = 64
+MIN_CONTEXT_TOKENS: Final = 2048
+"""Tokens of a sequence that context parallelism leaves on a rank at least; a pin may leave fewer."""
 SPARE_LAYERS: Final = 3
 """Layers by which an even division may fall short: embedding, head and a multi-token-prediction layer take the place
 of one each. Llama 3 405B lays 126 layers on 16 stages of 8 (arXiv 2407.21783, section 3.3.2), BLOOM 70 on 12 of 6
@@ -53,8 +56,9 @@ def divides_layers(layers: int, chunks: int) -> bool:
 
 
 def pipeline_degrees(layers: int) -> list[int]:
-    """Numbers of stages that divide the layers; none of them empty."""
-    return [p for p in range(1, min(layers, MAX_PIPELINE) + 1) if divides_layers(layers, p)]
+    """Numbers of stages to try: what divides the layers, alone or with embedding and head, and powers of two."""
+    even = {*divisors(layers), *divisors(layers + 2), *(2**i for i in range(7))}
+    return sorted(p for p in even if p <= min(layers, MAX_PIPELINE) and divides_layers(layers, p))
 
 
 def virtual_degrees(layers: int, pipeline: int) -> list[int]:
@@ -64,7 +68,7 @@ def virtual_degrees(layers: int, pipeline: int) -> list[int]:
 
 
 def schedules(layers: int, pipeline: int, pin: Pin) -> list[tuple[Schedule, int]]:
-    """(schedule, chunks a stage) to try on a pipeline."""
+    """(schedule, chunks a stage) to try on a pipeline; the most chunks first."""
     fixed = pin.layout
     if pipeline == 1:
         return [(fixed.schedule or "1f1b", fixed.virtual_stages or 1)]
@@ -73,7 +77,7 @@ def schedules(layers: int, pipeline: int, pin: Pin) -> list[tuple[Schedule, int]
         found += [("1f1b", 1), ("zero-bubble", 1)]
         if pipeline % 2 == 0:
             found.append(("dualpipe", 1))
-    chunks = [fixed.virtual_stages] if fixed.virtual_stages else virtual_degrees(layers, pipeline)
+    chunks = [fixed.virtual_stages] if fixed.virtual_stages else virtual_degrees(layers, pipeline)[::-1]
     found += [("interleaved", v) for v in chunks if v > 1]
     if fixed.schedule is None:
         return found
@@ -82,27 +86,29 @@ def schedules(layers: int, pipeline: int, pin: Pin) -> list[tuple[Schedule, int]
 
 
 def context_degrees(sequence_length: int, pin: Pin) -> list[int]:
-    """Powers of two that divide a sequence into two blocks a rank, so that causal work is even."""
+    """Powers of two that leave each rank two blocks of a sequence, so that causal work is even, long enough to pay."""
     if pin.layout.context:
         return [pin.layout.context]
-    return [c for c in (1, 2, 4, 8, 16, 32, MAX_CONTEXT) if c == 1 or sequence_length % (2 * c) == 0]
+    degrees = (2, 4, 8, 16, 32, MAX_CONTEXT)
+    return [1, *(c for c in degrees if sequence_length % (2 * c) == 0 and sequence_length >= c * MIN_CONTEXT_TOKENS)]
 
 
-def expert_degrees(architecture: ModelArchitecture, pin: Pin) -> list[int]:
-    """Divisors of the routed experts."""
+def expert_degrees(architecture: ModelArchitecture, node: NodeTopology, tensor: int, pin: Pin) -> list[int]:
+    """Divisors of the routed experts with which tensor x expert ranks fill 1 to 8 whole nodes, and none at all."""
     if pin.layout.expert:
         return [pin.layout.expert]
-    return divisors(expert_count(architecture) or 1)
+    experts = expert_count(architecture) or 1
+    whole = (count * node.gpus // tensor for count in (1, 2, 4, 8))
+    return sorted({1, *(degree for degree in whole if degree and experts % degree == 0)})
 
 
 def micro_batch_sizes(batch_sequences: int, pin: Pin) -> list[int]:
-    """Sizes that divide the batch; powers of two beside them where the number of replicas is not for us to choose."""
+    """Powers of two; those that divide the batch where the number of replicas is for us to choose."""
     if pin.layout.micro_batch:
         return [pin.layout.micro_batch]
-    sizes = {size for size in divisors(batch_sequences) if size <= MAX_MICRO_BATCH}
-    if pin.nodes is not None or pin.layout.data is not None:
-        sizes |= {2**i for i in range(7)}
-    return sorted(sizes)
+    free = pin.nodes is None and pin.layout.data is None
+    powers = (1, 2, 4, 8, MAX_MICRO_BATCH) if free else (1, 2, 4, 8, 16, 32)
+    return [size for size in powers if not free or batch_sequences % size == 0]
 
 
 def zero_stages(pin: Pin) -> list[ZeroStage]:

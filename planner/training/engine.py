@@ -8,7 +8,7 @@ from math import ceil, inf, log2
 from planner.candidate import Candidate, Miss
 from planner.errors import SpecError
 from planner.goodput import training_goodput
-from planner.layout import check_pins
+from planner.layout import ZeroStage, check_pins
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import TrainingPerformance
 from planner.sizing.efficiency import KernelRates, best_flops_per_s
@@ -16,8 +16,9 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
+from planner.training.memory_floor import MemoryFloor
 from planner.training.search import Found, LayoutSearch, whole_node_replicas
-from planner.training.step_time import StepModel
+from planner.training.step_time import Shape, StepModel
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
 
@@ -190,14 +191,21 @@ class TrainingEngine:
 
     def step_model(self, node: NodeTopology) -> StepModel:
         """Step times of the workload on one kind of node."""
-        return StepModel(
-            profile=self.profile,
-            node=node,
-            rules=self.rules,
-            rates=KernelRates.of(node.gpu, self.precision, self.headroom.compute_fraction),
-            sequence_length=self.workload.sequence_length,
-            flash_attention=self.workload.flash_attention,
-        )
+        key = (node.gpu.name, node.gpus, node.nvlink_gb_per_s, node.nic_gbit_per_s)
+        if key not in self._step_models:
+            self._step_models[key] = StepModel(
+                profile=self.profile,
+                node=node,
+                rules=self.rules,
+                rates=KernelRates.of(node.gpu, self.precision, self.headroom.compute_fraction),
+                sequence_length=self.workload.sequence_length,
+                flash_attention=self.workload.flash_attention,
+            )
+        return self._step_models[key]
+
+    @cached_property
+    def _step_models(self) -> dict[tuple[str, int, float, float], StepModel]:
+        return {}
 
     def _nearest_miss(self, node: NodeTopology, search: LayoutSearch, max_nodes: int) -> Miss:
         nearest = search.nearest
@@ -219,11 +227,16 @@ class TrainingEngine:
             inf,
         )
 
+    def least_node_hours(self, node: NodeTopology) -> float:
+        """Every GPU busy all the time with the layers as the best split divides them, nothing exposed."""
+        if self.precision not in node.gpu.peak_tflops:
+            return 0.0
+        search = self._search(node, node.gpus, node.gpus, lambda per_replica, micro_batch: [])
+        return search.least_gpu_s_per_token() * self.workload.tokens / (node.gpus * 3600)
+
     def _fewest_nodes_by_compute(self, node: NodeTopology) -> int:
-        """No layout can beat all GPUs at the rate of their best kernel."""
-        seconds = self.workload.deadline_days * 86400
-        needed = self._model_flops_per_token() * self.workload.tokens / seconds
         rate = best_flops_per_s(node.gpu, self.precision, self.headroom.compute_fraction)
+        needed = self._model_flops_per_token() * self.workload.tokens / (self.workload.deadline_days * 86400)
         return max(1, ceil(needed / (rate * node.gpus)))
 
     def _model_flops_per_token(self) -> float:
@@ -250,10 +263,24 @@ class TrainingEngine:
             layout,
             self.workload.sequence_length,
             micro_batches,
-            int(node.gpu_memory_bytes * self.headroom.memory_fraction),
+            self.usable_bytes(node),
             self.workload.flash_attention,
             self.rules,
         )
+
+    @cached_property
+    def memory_bytes(self) -> dict[tuple[Layout, int], int]:
+        """Memory by layout and micro-batches, which is the same on every kind of node."""
+        return {}
+
+    @cached_property
+    def memory_floor(self) -> MemoryFloor:
+        """Bound on the memory of a layout."""
+        return MemoryFloor(self.profile, self.rules, self.workload.sequence_length, self.workload.flash_attention)
+
+    def usable_bytes(self, node: NodeTopology) -> int:
+        """What may be used of a GPU's memory."""
+        return int(node.gpu_memory_bytes * self.headroom.memory_fraction)
 
     @cached_property
     def step_tokens(self) -> int:
@@ -305,11 +332,17 @@ class _Judge:
     node: NodeTopology
 
     def memory_ratio(self, layout: Layout, micro_batches: int) -> float:
-        memory = self.engine.memory(self.node, layout, micro_batches)
-        return memory.total_bytes / memory.capacity_bytes
+        key, known = (layout, micro_batches), self.engine.memory_bytes
+        if key not in known:
+            known[key] = self.engine.memory(self.node, layout, micro_batches).total_bytes
+        return known[key] / self.engine.usable_bytes(self.node)
 
-    def days(self, gpus: int, step_s: float) -> float:
-        return self.engine.days(gpus, step_s)
+    def memory_floor(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
+        floor = self.engine.memory_floor.bytes(shape, data, zero_stage, micro_batches)
+        return floor / self.engine.usable_bytes(self.node)
+
+    def days_per_step_s(self, gpus: int) -> float:
+        return self.engine.days(gpus, 1.0)
 
 
 def _split_name(layout: Layout) -> str:

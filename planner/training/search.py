@@ -12,7 +12,6 @@ from math import inf
 from typing import Protocol
 
 from planner.layout import (
-    MAX_MICRO_BATCH,
     Schedule,
     ZeroStage,
     context_degrees,
@@ -31,9 +30,9 @@ from planner.training.layer_time import Split
 from planner.training.step_time import Shape, StepModel, pacing
 from provider_catalog.architecture import ModelArchitecture
 
-COST_WINDOW = 1.10
-"""GPU time over the least found that a layout may take. What is paid by the hour beside GPUs (storage) can make a
-faster run the cheaper one; it is a small part of the bill."""
+COST_WINDOW = 1.02
+"""GPU time over the least found that a layout may take. What is paid by the hour beside nodes (storage, network) can
+make a faster run the cheaper one, by no more than its share of the bill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,12 @@ class Judge(Protocol):
         """Memory of the fullest GPU over what may be used."""
         ...
 
-    def days(self, gpus: int, step_s: float) -> float:
-        """Length of the run."""
+    def memory_floor(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
+        """No more than `memory_ratio` would say, at once."""
+        ...
+
+    def days_per_step_s(self, gpus: int) -> float:
+        """Length of the run, lost time included, for each second of a step."""
         ...
 
 
@@ -105,9 +108,15 @@ class LayoutSearch:
     nearest: Nearest = field(default_factory=Nearest)
     _best: dict[int, Found] = field(default_factory=dict)
     _least_gpu_s: float = inf
-    _unfit: dict[tuple[object, ...], int] = field(default_factory=dict)
+    _unfit: dict[tuple[object, ...], tuple[int, int]] = field(default_factory=dict)
     _known: dict[tuple[Shape, ZeroStage], tuple[int, int]] = field(default_factory=dict)
+    _bounds: dict[Split, float] = field(default_factory=dict)
+    _lengths: dict[int, float] = field(default_factory=dict)
     _schedules: dict[int, list[tuple[Schedule, int]]] = field(default_factory=dict)
+
+    def least_gpu_s_per_token(self) -> float:
+        """GPU seconds that a token takes at least, whatever the layout."""
+        return next((bound for bound, _ in self._by_bound()), inf) * pacing(self.least_gpus)
 
     def run(self) -> dict[int, Found]:
         """The fastest layout by GPUs in use."""
@@ -116,16 +125,58 @@ class LayoutSearch:
             if bound_gpu_s * slowest > self._least_gpu_s * self.window:
                 break
             for pipeline in self._pipelines(split):
-                degrees = self.replicas(split.tensor * split.context * pipeline, split.micro_batch)
-                degrees = [(data, m) for data, m in degrees if data * split.context % split.expert == 0]
-                if degrees and not self._never_fits(split, pipeline, degrees[-1]):
-                    for schedule, chunks in self._schedules_of(pipeline):
-                        self._try(Shape(split, pipeline, schedule, chunks), degrees)
+                degrees = self._degrees(split, pipeline)
+                if degrees and self._worth(self._even_s(split, pipeline), 0.0, split, pipeline, degrees):
+                    self._try_pipeline(split, pipeline, degrees)
         return self._best
+
+    def _degrees(self, split: Split, pipeline: int) -> list[tuple[int, int]]:
+        per_replica = split.tensor * split.context * pipeline
+        least = self.least_gpus // per_replica
+        return [
+            (data, micro_batches)
+            for data, micro_batches in self.replicas(per_replica, split.micro_batch)
+            if data >= least and data * split.context % split.expert == 0
+        ]
+
+    def _even_s(self, split: Split, pipeline: int) -> float:
+        """Seconds of a micro-batch on a stage if all stages were equal and nothing had to be waited for."""
+        tokens = split.micro_batch * self.workload.sequence_length
+        return self._bound(split) * tokens / (split.tensor * split.context * pipeline)
+
+    def _try_pipeline(self, split: Split, pipeline: int, degrees: list[tuple[int, int]]) -> None:
+        """Every schedule of a pipeline, with what may fit of recompute and ZeRO."""
+        for recompute in recompute_choices(self.workload, self.pin):
+            chosen = split._replace(recompute=recompute)
+            worth = self._worth(self._even_s(chosen, pipeline), 0.0, split, pipeline, degrees)
+            if not worth:
+                return
+            plain = Shape(chosen, pipeline, "1f1b", 1)
+            stages = zero_stages(self.pin)
+            while stages and not self._hopeful(plain, stages[0], *worth[-1]):
+                stages = stages[1:]
+            if not stages:
+                continue
+            chunks_hidden = False
+            for schedule, chunks in self._schedules_of(pipeline):
+                if chunks > 1 and chunks_hidden:
+                    continue
+                shape = Shape(chosen, pipeline, schedule, chunks)
+                pace = self.model.pace(shape)
+                # More chunks leave a smaller bubble and hold less, as long as their transfers stay hidden.
+                chunks_hidden = chunks_hidden or (chunks > 1 and pace.transfer_s == 0)
+                for data, micro_batches in self._worth(pace.micro_batch_s, pace.once_s, split, pipeline, worth):
+                    if self._enough(shape, micro_batches):
+                        self._take(shape, stages, data, micro_batches)
 
     @property
     def _tokens(self) -> int:
         return self.batch_sequences * self.workload.sequence_length
+
+    def _days(self, gpus: int, step_s: float) -> float:
+        if gpus not in self._lengths:
+            self._lengths[gpus] = self.judge.days_per_step_s(gpus)
+        return self._lengths[gpus] * step_s
 
     def _pipelines(self, split: Split) -> list[int]:
         fixed = self.pin.layout.pipeline
@@ -146,7 +197,7 @@ class LayoutSearch:
         heap: list[tuple[float, int, Split]] = []
         for tensor in tensors:
             sequence_parallel = tensor > 1 if fixed.sequence_parallel is None else fixed.sequence_parallel
-            for expert in expert_degrees(self.architecture, self.pin):
+            for expert in expert_degrees(self.architecture, self.model.node, tensor, self.pin):
                 for micro_batch in micro_batch_sizes(self.batch_sequences, self.pin):
                     split = Split(tensor, contexts[0], expert, micro_batch, recompute, sequence_parallel)
                     heap.append((self._bound(split), 0, split))
@@ -159,39 +210,37 @@ class LayoutSearch:
                 heapq.heappush(heap, (max(bound, self._bound(wider)), place + 1, wider))
 
     def _bound(self, split: Split) -> float:
+        """GPU seconds of a token at least."""
+        if split not in self._bounds:
+            self._bounds[split] = self._bound_of(split)
+        return self._bounds[split]
+
+    def _bound_of(self, split: Split) -> float:
+        bound = self.model.busy_gpu_s_per_token(split)
         fixed = self.pin.layout
-        # DualPipe may hide the all-to-all.
-        hidden = split.expert > 1 and fixed.schedule in (None, "dualpipe") and fixed.pipeline != 1
-        return self.model.busy_gpu_s_per_token(split, expert_hidden=hidden)
+        if split.expert > 1 and fixed.schedule in (None, "dualpipe") and fixed.pipeline != 1:
+            bound = min(bound, self.model.busy_gpu_s_per_token(split, two_way=True))
+        return bound
 
-    def _never_fits(self, split: Split, pipeline: int, most: tuple[int, int]) -> bool:
-        """Whether nothing fits this split: not even the most recompute and ZeRO, on the most replicas."""
-        if self.capacity == inf:
-            return False
-        leanest = split._replace(recompute=recompute_choices(self.workload, self.pin)[-1])
-        schedule, chunks = self._schedules_of(pipeline)[0]
-        return not self._hopeful(Shape(leanest, pipeline, schedule, chunks), zero_stages(self.pin)[-1], *most)
-
-    def _try(self, shape: Shape, degrees: list[tuple[int, int]]) -> None:
-        """One shape on every number of replicas: the numbers on which it may beat what is known."""
-        pace = self.model.pace(shape)
+    def _worth(
+        self, micro_batch_s: float, once_s: float, split: Split, pipeline: int, degrees: list[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        """Numbers of replicas on which a pipeline may beat what is known, if nothing between them is exposed."""
+        per_replica = split.tensor * split.context * pipeline
+        most_s = self._least_gpu_s * self.window * self._tokens
         worth = []
         for data, micro_batches in degrees:
-            if not self._enough(shape, micro_batches):
-                continue
-            gpus = shape.gpus * data
-            least_s = (micro_batches * pace.micro_batch_s + pace.once_s) * pacing(gpus)
-            if least_s * gpus > self._least_gpu_s * self.window * self._tokens:
+            gpus = per_replica * data
+            least_s = (micro_batches * micro_batch_s + once_s) * pacing(gpus)
+            if least_s * gpus > most_s:
                 break
             known = self._best.get(gpus)
             if known is not None and known.step_s <= least_s:
                 continue
-            days = self.judge.days(gpus, least_s)
-            if days > self.deadline_days and (self._best or days >= self.nearest.days):
-                continue
-            worth.append((data, micro_batches))
-        if worth:
-            self._take_fastest(shape, worth, degrees[-1])
+            days = self._days(gpus, least_s)
+            if days <= self.deadline_days or not (self._best or days >= self.nearest.days):
+                worth.append((data, micro_batches))
+        return worth
 
     def _enough(self, shape: Shape, micro_batches: int) -> bool:
         """Whether a schedule that is not pinned has the micro-batches it needs.
@@ -205,45 +254,33 @@ class LayoutSearch:
             return micro_batches >= shape.pipeline
         return shape.schedule != "dualpipe" or (micro_batches >= 2 * shape.pipeline and micro_batches % 2 == 0)
 
-    def _take_fastest(self, shape: Shape, worth: list[tuple[int, int]], most: tuple[int, int]) -> None:
-        """For some numbers of replicas the fastest way to make a shape fit, by recompute and ZeRO."""
-        options = [
-            (shape._replace(split=shape.split._replace(recompute=recompute)), stage)
-            for recompute in recompute_choices(self.workload, self.pin)
-            for stage in zero_stages(self.pin)
-        ]
-        for data, micro_batches in worth:
-            known = self._best.get(shape.gpus * data)
-            below = inf if known is None else known.step_s
-            timed = []
-            for order, (option, stage) in enumerate(options):
-                step_s = self.model.step_s(option, data, stage, micro_batches)
-                if step_s < below:
-                    timed.append((step_s, order))
-            for step_s, order in sorted(timed):
-                option, stage = options[order]
-                if self._hopeful(option, stage, *most) and self._fits(option, stage, data, micro_batches):
-                    self._accept(step_s, option.layout(data, stage), micro_batches)
-                    break
-
-    def _hopeful(self, shape: Shape, zero_stage: ZeroStage, data: int, micro_batches: int) -> bool:
-        """Whether a shape fits on the most replicas, on which it takes the least memory.
-
-        What does not fit in 1F1B or in smaller micro-batches fits no other schedule or larger ones either, which saves
-        asking again.
-        """
-        if self.capacity == inf:
-            return True
-        split = shape.split
-        key = (split._replace(micro_batch=0), shape.pipeline, zero_stage)
-        if split.micro_batch >= self._unfit.get(key, MAX_MICRO_BATCH + 1):
-            return False
+    def _take(self, shape: Shape, stages: list[ZeroStage], data: int, micro_batches: int) -> None:
+        """A shape at the lowest of some ZeRO stages that fits, if it is the fastest yet. Higher ones are slower."""
+        known = self._best.get(shape.gpus * data)
         plain = shape._replace(schedule="1f1b", chunks=1)
-        if not self._fits(plain, zero_stage, data, micro_batches):
-            if shape.schedule != "1f1b" or self.pin.layout.micro_batch is None:
-                self._unfit[key] = split.micro_batch
+        for stage in stages:
+            step_s = self.model.step_s(shape, data, stage, micro_batches)
+            if known is not None and known.step_s <= step_s:
+                return
+            # No schedule takes less memory than 1F1B.
+            if self._fits(plain, stage, data, micro_batches) and self._fits(shape, stage, data, micro_batches):
+                self._accept(step_s, shape.layout(data, stage), micro_batches)
+                return
+
+    def _hopeful(self, plain: Shape, zero_stage: ZeroStage, data: int, micro_batches: int) -> bool:
+        """Whether a shape fits in 1F1B on the most replicas, on which it takes the least memory.
+
+        What does not fit in smaller micro-batches on more replicas does not fit at all, which saves asking again.
+        """
+        split = plain.split
+        key = (split._replace(micro_batch=0), plain.pipeline, zero_stage)
+        smallest, most = self._unfit.get(key, (1 << 30, 0))
+        if split.micro_batch >= smallest and data <= most:
             return False
-        return shape == plain or self._fits(shape, zero_stage, data, micro_batches)
+        if self._fits(plain, zero_stage, data, micro_batches):
+            return True
+        self._unfit[key] = (split.micro_batch, data)
+        return False
 
     def _fits(self, shape: Shape, zero_stage: ZeroStage, data: int, micro_batches: int) -> bool:
         if self.capacity == inf:
@@ -251,7 +288,10 @@ class LayoutSearch:
         # More replicas never take more memory.
         key = (shape, zero_stage)
         unfit, fit = self._known.get(key, (0, 1 << 30))
-        if unfit < data < fit:
+        if unfit < data < fit and self.judge.memory_floor(shape, data, zero_stage, micro_batches) > self.capacity:
+            unfit = data
+            self._known[key] = (unfit, fit)
+        elif unfit < data < fit:
             layout = shape.layout(data, zero_stage)
             ratio = self.judge.memory_ratio(layout, micro_batches)
             if ratio > self.capacity:
@@ -263,7 +303,7 @@ class LayoutSearch:
         return data >= fit
 
     def _accept(self, step_s: float, layout: Layout, micro_batches: int) -> None:
-        days = self.judge.days(layout.gpus, step_s)
+        days = self._days(layout.gpus, step_s)
         if days > self.deadline_days:
             self.nearest.note_days(days, layout, micro_batches, step_s)
             return

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import log, sqrt
 from typing import Final, NamedTuple
 
@@ -189,17 +189,19 @@ class StepModel:
     def _trainable(self) -> tuple[float, float]:
         return trainable_parameters(self.profile, self.rules)
 
-    def busy_gpu_s_per_token(self, split: Split, expert_hidden: bool = False) -> float:
+    def busy_gpu_s_per_token(self, split: Split, two_way: bool = False) -> float:
         """GPU seconds a token takes at least: even stages, no bubble, nothing exposed between replicas.
 
         Args:
             split: how a layer is divided.
-            expert_hidden: leave out the all-to-all, which some schedules hide.
+            two_way: in DualPipe, which hides the all-to-all.
         """
-        seconds = sum(self._head(split))
-        for index, group in enumerate(self.profile.architecture.layers):
-            parts = self._layer(index, split)
-            seconds += group.count * (sum(parts[:12]) if expert_hidden else sum(parts))
+        if two_way:
+            seconds = sum(self._two_way(split, 1))
+        else:
+            seconds = sum(self._head(split))
+            for index, group in enumerate(self.profile.architecture.layers):
+                seconds += group.count * sum(self._layer(index, split))
         return seconds * split.tensor * split.context / (split.micro_batch * self.sequence_length)
 
     def pace(self, shape: Shape) -> Pace:
@@ -393,6 +395,7 @@ class StepModel:
         return tokens * TOKEN_BYTES / (nodes * LOADER_BYTES_PER_S)
 
 
+@lru_cache(maxsize=4096)
 def pacing(gpus: int) -> float:
     """Time of the slowest of some GPUs over that of a mean one."""
     return 1 + SPREAD * sqrt(2 * log(gpus)) if gpus > 1 else 1.0
