@@ -1,6 +1,6 @@
 """Parallel layouts: which splits of a model are legal, and what a pin that is not should be instead."""
 
-from math import gcd, isqrt
+from math import gcd, isqrt, log2
 from typing import Final, Literal
 
 from planner.errors import SpecError
@@ -23,6 +23,19 @@ SPARE_LAYERS: Final = 3
 """Layers by which an even division may fall short: embedding, head and a multi-token-prediction layer take the place
 of one each. Llama 3 405B lays 126 layers on 16 stages of 8 (arXiv 2407.21783, section 3.3.2), BLOOM 70 on 12 of 6
 (arXiv 2211.05100, section 3.4), DeepSeek-V3 61 on 16 of 4."""
+ROUNDED_BATCH: Final = 0.05
+"""Papers round the tokens of a batch: what is no whole number of sequences is read as the power of two this near."""
+
+
+def batch_sequences(workload: TrainingWorkload) -> int:
+    """Sequences of one optimizer step."""
+    exact = workload.global_batch_tokens / workload.sequence_length
+    if exact < 1:
+        return 1
+    power: int = 2 ** round(log2(exact))
+    if exact != int(exact) and abs(power / exact - 1) <= ROUNDED_BATCH:
+        return power
+    return round(exact)
 
 
 def divisors(number: int) -> list[int]:

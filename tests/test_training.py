@@ -17,7 +17,7 @@ from planner.sizing.training_memory import training_memory
 from planner.spec_reader import read_spec
 from planner.training.memory_floor import MemoryFloor
 from planner.training.schedule import StageTime, bubble_s
-from planner.training.step_time import Shape
+from planner.training.shape import Shape
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
@@ -233,5 +233,6 @@ def test_a_rounded_batch_is_read_as_a_power_of_two() -> None:
     # "4M tokens" of LLaMA (arXiv 2302.13971, Table 2) at 2,048 tokens a sequence
     run = RUNS["llama-1-65b"] | {"gpus": 64, "gpus_per_node": 8}
     spec = read_spec(spec_of(run), "spec")
-    performance = performance_of(plan(spec, architecture(run), Catalog.load()))
-    assert performance.steps == pytest.approx(1e11 / (2048 * 2048), abs=1)
+    decided = plan(spec, architecture(run), Catalog.load())
+    assert performance_of(decided).steps == pytest.approx(1e11 / (2048 * 2048), abs=1)
+    assert any("4,194,304 tokens" in note for note in decided.notes)

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, inf, log2
+from math import ceil, inf
 
 from planner.candidate import Candidate, Miss
 from planner.errors import SpecError
 from planner.goodput import training_goodput
-from planner.layout import ZeroStage, check_pins
+from planner.layout import ZeroStage, batch_sequences, check_pins
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import TrainingPerformance
 from planner.sizing.efficiency import KernelRates, best_flops_per_s
@@ -18,12 +18,11 @@ from planner.sizing.training_memory import training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
 from planner.training.memory_floor import MemoryFloor
 from planner.training.search import Found, LayoutSearch, whole_node_replicas
-from planner.training.step_time import Shape, StepModel
+from planner.training.shape import Shape
+from planner.training.step_time import StepModel
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
 
-ROUNDED_BATCH = 0.05
-"""Papers round the tokens of a batch: what is no whole number of sequences is read as the power of two this near."""
 PINNED_OVERFILL = (1.0, 1.25, inf)
 """Memory over what may be used that a pinned cluster is searched up to, one after the other: the model of memory may
 be off by a quarter, and an overfull answer that says so is better than none."""
@@ -57,13 +56,7 @@ class TrainingEngine:
     @cached_property
     def batch_sequences(self) -> int:
         """Sequences of one optimizer step."""
-        exact = self.workload.global_batch_tokens / self.workload.sequence_length
-        if exact < 1:
-            return 1
-        power: int = 2 ** round(log2(exact))
-        if exact != int(exact) and abs(power / exact - 1) <= ROUNDED_BATCH:
-            return power
-        return round(exact)
+        return batch_sequences(self.workload)
 
     def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | Miss]:
         """For each number of nodes that may win the fastest layout, or why none serves.

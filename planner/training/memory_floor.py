@@ -6,7 +6,7 @@ from functools import cached_property
 from planner.sizing.optimizer_state import OPTIMIZERS, WEIGHT_BYTES, StateRules
 from planner.sizing.profile import ModelProfile
 from planner.training.layer_time import Recompute
-from planner.training.step_time import Shape
+from planner.training.shape import Shape
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,17 @@ from planner.layout import (
 from planner.parallelism import Layout
 from planner.spec import Pin, TrainingWorkload
 from planner.training.layer_time import Split
-from planner.training.step_time import Shape, StepModel, pacing
+from planner.training.shape import Shape
+from planner.training.step_time import StepModel, pacing
 from provider_catalog.architecture import ModelArchitecture
 
 COST_WINDOW = 1.02
 """GPU time over the least found that a layout may take. What is paid by the hour beside nodes (storage, network) can
 make a faster run the cheaper one, by no more than its share of the bill."""
+
+
+NOT_ASKED = (0, 1 << 30)
+"""(most replicas on which a shape is known not to fit, fewest on which it is known to)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +264,8 @@ class LayoutSearch:
         known = self._best.get(shape.gpus * data)
         plain = shape._replace(schedule="1f1b", chunks=1)
         for stage in stages:
+            if data <= self._known.get((plain, stage), NOT_ASKED)[0]:
+                continue
             step_s = self.model.step_s(shape, data, stage, micro_batches)
             if known is not None and known.step_s <= step_s:
                 return
@@ -287,7 +294,7 @@ class LayoutSearch:
             return True
         # More replicas never take more memory.
         key = (shape, zero_stage)
-        unfit, fit = self._known.get(key, (0, 1 << 30))
+        unfit, fit = self._known.get(key, NOT_ASKED)
         if unfit < data < fit and self.judge.memory_floor(shape, data, zero_stage, micro_batches) > self.capacity:
             unfit = data
             self._known[key] = (unfit, fit)

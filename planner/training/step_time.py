@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import log, sqrt
-from typing import Final, NamedTuple
+from typing import Final
 
-from planner.layout import Schedule, ZeroStage
 from planner.parallelism import Layout
 from planner.sizing.communication import Ring
 from planner.sizing.efficiency import KernelRates
@@ -17,6 +16,7 @@ from planner.sizing.stages import pipeline_stages
 from planner.sizing.training_memory import trainable_parameters
 from planner.training.layer_time import LayerTime, LayerTimer, Split
 from planner.training.schedule import StageTime, bubble_s, transfers_overlap
+from planner.training.shape import Pace, Shape, StageParts
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
 from provider_catalog.hardware import NodeTopology
 
@@ -35,103 +35,6 @@ TOKEN_BYTES: Final = 4
 LOADER_BYTES_PER_S: Final = 100e6
 """Of tokens that one node reads ahead from a shared file system. Estimate, 50e6 to 1e9; hidden unless a step is
 shorter than its tokens take."""
-
-
-class StageParts(NamedTuple):
-    """Seconds of one micro-batch on one stage, by part."""
-
-    matmul_forward: float
-    matmul_input: float
-    matmul_weight: float
-    attention_forward: float
-    attention_backward: float
-    elementwise_forward: float
-    elementwise_backward: float
-    recompute: float
-    tensor_forward: float
-    tensor_backward: float
-    context_forward: float
-    context_backward: float
-    expert_forward: float
-    expert_backward: float
-
-    @property
-    def computing(self) -> float:
-        """Without communication."""
-        return sum(self[:8])
-
-    @property
-    def time(self) -> StageTime:
-        """By direction, communication that computation waits for included."""
-        forward = self.matmul_forward + self.attention_forward + self.elementwise_forward
-        backward = self.matmul_input + self.attention_backward + self.elementwise_backward + self.recompute
-        return StageTime(
-            forward=forward + self.tensor_forward + self.context_forward + self.expert_forward,
-            backward=backward + self.tensor_backward + self.context_backward + self.expert_backward,
-            weights=self.matmul_weight,
-        )
-
-
-class Shape(NamedTuple):
-    """A layout but for the number of replicas and what ZeRO divides among them."""
-
-    split: Split
-    pipeline: int
-    schedule: Schedule
-    chunks: int
-
-    @classmethod
-    def of(cls, layout: Layout) -> "Shape":
-        """The shape of a layout."""
-        split = Split(
-            layout.tensor,
-            layout.context,
-            layout.expert,
-            layout.micro_batch,
-            layout.recompute,
-            layout.sequence_parallel,
-        )
-        return cls(split, layout.pipeline, layout.schedule, layout.virtual_stages)
-
-    @property
-    def gpus(self) -> int:
-        """Of one replica."""
-        return self.split.tensor * self.split.context * self.pipeline
-
-    @property
-    def two_way(self) -> bool:
-        """Whether every stage lies on two ranks."""
-        return self.schedule == "dualpipe" and self.pipeline > 1
-
-    def layout(self, data: int, zero_stage: ZeroStage) -> Layout:
-        """The complete layout."""
-        split = self.split
-        return Layout(
-            tensor=split.tensor,
-            pipeline=self.pipeline,
-            data=data,
-            expert=split.expert,
-            context=split.context,
-            micro_batch=split.micro_batch,
-            virtual_stages=self.chunks,
-            zero_stage=zero_stage,
-            recompute=split.recompute,
-            sequence_parallel=split.sequence_parallel,
-            schedule=self.schedule,
-        )
-
-
-class Pace(NamedTuple):
-    """What a shape takes whatever the number of its replicas."""
-
-    parts: StageParts
-    time: StageTime
-    micro_batch_s: float
-    """Of every micro-batch: the slowest stage, and transfers that it waits for."""
-    once_s: float
-    """Of every step: the bubble."""
-    transfer_s: float
-    bubble_s: float
 
 
 @dataclass(frozen=True)
