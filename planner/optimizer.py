@@ -29,8 +29,8 @@ from provider_catalog.precision import Precision
 NEAREST_SHOWN = 5
 OTHER_LAYOUTS_SHOWN = 2
 FAR_DEARER = 1.1
-"""Machines whose least possible cost of a run is this much above the cheapest plan are not searched: no layout reaches
-that bound, most stay a third above it."""
+"""Machines on which a run costs this much more than the cheapest plan, even with every GPU busy all the time, are not
+searched: they cannot win, and are hardly worth showing."""
 
 
 def plan(
