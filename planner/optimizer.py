@@ -101,7 +101,8 @@ def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list
     bounded = []
     for place, machine in enumerate(machines(spec, catalog)):
         hours, offers = engine.least_node_hours(machine.node), machine.offers
-        prices = [offers.on_demand, *([offers.spot] if spec.capacity.interruption == "tolerate" else [])]
+        prices = [offers.on_demand, offers.commitment, offers.block]
+        prices += [offers.spot] if spec.capacity.interruption == "tolerate" else []
         least = min((price.usd_per_hour for price in prices if price is not None), default=0.0)
         bounded.append((least * hours, place, machine))
     return sorted(bounded, key=lambda bound: bound[:2])
