@@ -10,6 +10,7 @@ from planner.candidate import Candidate
 from planner.capacity import Mix
 from planner.cost_totals import with_totals
 from planner.errors import SpecError
+from planner.layout import batch_sequences
 from planner.lustre_lines import check_lustre
 from planner.machines import OWN, Machine
 from planner.plan import (
@@ -19,6 +20,7 @@ from planner.plan import (
     Cost,
     InferencePerformance,
     ModelSummary,
+    ParetoPoint,
     Plan,
     Rejection,
     SharedStorage,
@@ -109,6 +111,7 @@ def assemble(
     others: Sequence[Priced],
     rejected: tuple[Rejection, ...],
     notes: tuple[str, ...] = (),
+    pareto: tuple[ParetoPoint, ...] = (),
 ) -> Plan:
     """The Plan of a finished search."""
     choice = _choice(spec, catalog, best)
@@ -144,7 +147,29 @@ def assemble(
             best.candidate.kv_cache,
         ),
         autoscaling=scaling,
+        pareto=pareto,
     )
+
+
+def pareto_front(options: Sequence[Priced]) -> tuple[ParetoPoint, ...]:
+    """Training runs that none of the options beats in both cost and time, cheapest first."""
+    front: list[ParetoPoint] = []
+    for option in sorted(options, key=lambda option: option.rank):
+        performance, usd = option.candidate.performance, option.cost.usd_per_run
+        if not isinstance(performance, TrainingPerformance) or usd is None:
+            continue
+        if not front or performance.days < front[-1].days:
+            point = ParetoPoint(
+                provider=option.machine.provider,
+                region=option.machine.region,
+                instance_type=option.machine.name,
+                nodes=option.candidate.nodes,
+                days=performance.days,
+                usd_per_run=usd,
+                layout=option.candidate.layout,
+            )
+            front.append(point)
+    return tuple(front)
 
 
 def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
@@ -233,6 +258,19 @@ def _missed(line: SloLine) -> str:
     return f"{line.name}{statistic} is {line.predicted_ms:.4g} ms; the SLO is {line.asked_ms:g} ms"
 
 
+def _rounded_batch(spec: ClusterSpec) -> list[str]:
+    if not isinstance(spec.workload, TrainingWorkload):
+        return []
+    asked, length = spec.workload.global_batch_tokens, spec.workload.sequence_length
+    planned = batch_sequences(spec.workload)
+    if planned * length == asked:
+        return []
+    return [
+        f"workload.global_batch_tokens {asked:g} is {asked / length:g} sequences; planned with {planned:,}, that is"
+        f" {planned * length:,} tokens"
+    ]
+
+
 def _notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
@@ -252,7 +290,7 @@ def _notes(
             f"the pinned layout does not fit: {memory.total_bytes / 2**30:.1f} GiB on the fullest GPU,"
             f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
         )
-    notes += _missed_targets(spec, best)
+    notes += _missed_targets(spec, best) + _rounded_batch(spec)
     if spec.capacity.block is not None and spec.capacity.block.reservation_id is None:
         notes.append(
             "the Capacity Block is not bought yet: the compute stack looks up what is on offer, and makes nodes once"

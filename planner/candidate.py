@@ -58,3 +58,7 @@ class Engine(Protocol):
     def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterable[Candidate | Miss]:
         """Configurations worth pricing on this kind of node, and the nearest misses."""
         ...
+
+    def least_node_hours(self, node: NodeTopology) -> float:
+        """Node hours that the work takes at least; 0 where it has no end."""
+        ...

@@ -14,7 +14,7 @@ from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
 from planner.watch_lines import check_watch
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Provenance
-from provider_catalog.hardware import InstanceType, NodeTopology
+from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
 from provider_catalog.prices import InstancePrice, PurchaseOption
 
 OWN = "own"
@@ -240,7 +240,7 @@ def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:
         node=NodeTopology(
             gpu=gpu,
             gpus=node.gpus,
-            gpu_memory_bytes=int(gpu.memory_gb * 1e9),
+            gpu_memory_bytes=_reported_memory_bytes(gpu, catalog),
             nvlink_gb_per_s=gpu.nvlink_gb_per_s if node.nvlink_gb_per_s is None else node.nvlink_gb_per_s,
             nic_gbit_per_s=node.nic_gbit_per_s,
             fabric="infiniband",
@@ -267,6 +267,12 @@ def _own_price(node: PinnedNode, gpu: str) -> InstancePrice | None:
         usd_per_hour=node.usd_per_hour,
         provenance=Provenance(source="pin.node.usd_per_hour of the spec", as_of="", kind="list"),
     )
+
+
+def _reported_memory_bytes(gpu: Gpu, catalog: Catalog) -> int:
+    """The least that any instance type with the GPU reports (an "80 GB" H100: 81,559 MiB), else the marketed size."""
+    reported = (kind.gpu_memory_mib for kind in catalog.instance_types.values() if kind.gpu == gpu.name)
+    return min((mib * 2**20 for mib in reported), default=int(gpu.memory_gb * 1e9))
 
 
 def _unknown(field: str, value: str, known: Iterable[str]) -> str:

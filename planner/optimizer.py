@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from itertools import chain
+from math import inf
 
-from planner.assembly import Priced, assemble, shared_storage
+from planner.assembly import Priced, assemble, pareto_front, shared_storage
 from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
 from planner.cost import Bill, ServiceLine, cluster_cost
@@ -28,6 +29,9 @@ from provider_catalog.precision import Precision
 
 NEAREST_SHOWN = 5
 OTHER_LAYOUTS_SHOWN = 2
+FAR_DEARER = 1.1
+"""Machines on which a run costs this much more than the cheapest plan, even with every GPU busy all the time, are not
+searched: they cannot win, and are hardly worth showing."""
 
 
 def plan(
@@ -50,13 +54,24 @@ def plan(
     budget = min(filter(None, (spec.budget.usd_per_month, max_usd_per_month)), default=None)
     found: list[Priced] = []
     runners_up: dict[str, list[Priced]] = {}
+    everything: list[Priced] = []
     misses: list[tuple[Miss, Rejection]] = []
-    for machine in machines(spec, catalog):
+    places: dict[str, int] = {}
+    for least_usd, place, machine in _cheapest_first(spec, catalog, engine):
+        places[machine.label] = place
+        best_usd = min((priced.objective_usd for priced in found), default=inf)
+        if least_usd > FAR_DEARER * best_usd:
+            miss = Miss(
+                f"costs {least_usd:,.0f} USD a run at least, the cheapest {best_usd:,.0f}", inf, fits_memory=True
+            )
+            misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
+            continue
         if machine.no_offer is not None and spec.pin.instance_type is None:
             miss = Miss(machine.no_offer, float("inf"))
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
         priced, miss = _search_machine(spec, architecture, catalog, machine, engine, budget)
+        everything += priced
         if priced:
             found.append(priced[0])
             runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
@@ -64,6 +79,7 @@ def plan(
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
     if not found:
         raise _infeasible(spec, misses)
+    misses.sort(key=lambda miss: places[miss[1].candidate])
     found.sort(key=lambda priced: priced.rank)
     notes: tuple[str, ...] = ()
     if isinstance(engine, InferenceEngine) and is_wanted(engine):
@@ -78,7 +94,19 @@ def plan(
         notes = (*notes, *engine.notes(best.candidate, best.machine.node))
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
     rejected = tuple(rejection for _, rejection in misses)
-    return assemble(spec, architecture, catalog, best, others, rejected, notes)
+    return assemble(spec, architecture, catalog, best, others, rejected, notes, pareto_front(everything))
+
+
+def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[tuple[float, int, Machine]]:
+    """(least that a run can cost, place in the catalog, machine), cheapest first; 0 where nothing is known at once."""
+    bounded = []
+    for place, machine in enumerate(machines(spec, catalog)):
+        hours, offers = engine.least_node_hours(machine.node), machine.offers
+        prices = [offers.on_demand, offers.commitment, offers.block]
+        prices += [offers.spot] if spec.capacity.interruption == "tolerate" else []
+        least = min((price.usd_per_hour for price in prices if price is not None), default=0.0)
+        bounded.append((least * hours, place, machine))
+    return sorted(bounded, key=lambda bound: bound[:2])
 
 
 def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> None:

@@ -245,6 +245,18 @@ class Alternative(PlanModel):
     """Whether no other cluster, the choice included, is both cheaper and faster (TPOT when serving, days else)."""
 
 
+class ParetoPoint(PlanModel):
+    """A training run that no other one looked at beats in both cost and time."""
+
+    provider: str
+    region: str
+    instance_type: str
+    nodes: int
+    days: float
+    usd_per_run: float
+    layout: Layout
+
+
 class Rejection(PlanModel):
     """A candidate that cannot serve."""
 
@@ -310,6 +322,8 @@ class Plan(PlanModel):
     cost: Cost
     alternatives: tuple[Alternative, ...]
     rejected: tuple[Rejection, ...]
+    pareto: tuple[ParetoPoint, ...] = ()
+    """Training: cost against time, cheapest first, as far as within a few percent of the least GPU time."""
     notes: tuple[str, ...] = ()
     """Roundings, assumptions and warnings a reviewer should read."""
     software: SoftwareRequirement | None = None

@@ -64,6 +64,10 @@ class FeedForward:
     experts: int = 0
     experts_per_token: int = 0
     expert_intermediate_size: int = 0
+    expert_groups: int = 0
+    """Groups that the router divides its experts into, one for each node of the training cluster; 0 has none."""
+    groups_per_token: int = 0
+    """Groups that the experts of one token may lie in: node-limited routing (DeepSeek-V3, arXiv 2412.19437, 2.1.2)."""
     parameters: int = 0
     routed_expert_parameters: int = 0
     """All routed experts of the layer together; a token uses experts_per_token / experts of them."""

@@ -48,6 +48,10 @@ class InferenceEngine:
     name: str = ANALYTIC
     timing_of: TimingOf = Forward
 
+    def least_node_hours(self, node: NodeTopology) -> float:
+        """Serving has no end."""
+        return 0.0
+
     def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | Miss]:
         """For each split of the model, the fleet that carries the load at the SLO, or why none does.
 

@@ -41,20 +41,22 @@ def activation_bytes(
 
     Korthikanti et al. 2022 (arXiv 2205.05198): eq. 2 (tensor parallel), eq. 4 (sequence parallel), section 5
     (selective recompute drops the scores, as FlashAttention does) and section 4.2 (2·s·b·h a layer under full
-    recompute).
+    recompute). Where FlashAttention keeps no scores, selective recompute drops what is cheap to compute again.
     """
     if layout.recompute == "full":
         kept = _layer_input_bytes(layout, hidden_size) * stage.layers
     else:
         scores = layout.recompute == "none" and not flash_attention
         kept = _kept_bytes_per_token(stage, layout, sequence_length if scores else 0)
+        if layout.recompute == "selective" and flash_attention:
+            kept -= _cheap_bytes_per_token(stage, layout)
     return tokens_per_rank(layout, sequence_length) * kept
 
 
 def recomputed_bytes(
     stage: Stage, layout: Layout, sequence_length: int, hidden_size: int, flash_attention: bool
 ) -> float:
-    """Bytes that recomputation brings back at a time: one layer under full, the scores of one layer under selective.
+    """Bytes that recomputation brings back at a time: one layer under full, the dropped part of one under selective.
 
     The input of the layer is kept already (`activation_bytes`) and not counted again.
     """
@@ -64,6 +66,8 @@ def recomputed_bytes(
     layer = stage.largest_layer
     if layout.recompute == "full":
         per_token = _kept_bytes_per_token(layer, layout, context) - _layer_input_bytes(layout, hidden_size)
+    elif flash_attention:
+        per_token = _cheap_bytes_per_token(layer, layout)
     else:
         per_token = layer.score_activation_bytes_per_context_token * context / layout.tensor
     return tokens_per_rank(layout, sequence_length) * max(per_token, 0.0)
@@ -71,6 +75,11 @@ def recomputed_bytes(
 
 def _layer_input_bytes(layout: Layout, hidden_size: int) -> float:
     return 2 * hidden_size / (layout.tensor if layout.sequence_parallel else 1)
+
+
+def _cheap_bytes_per_token(part: Stage | LayerProfile, layout: Layout) -> float:
+    replicated = part.cheap_replicated_activation_bytes / (layout.tensor if layout.sequence_parallel else 1)
+    return replicated + part.cheap_sharded_activation_bytes / layout.tensor
 
 
 def _kept_bytes_per_token(part: Stage | LayerProfile, layout: Layout, score_context: int) -> float:

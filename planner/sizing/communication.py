@@ -1,6 +1,7 @@
 """Time of collectives by the alpha-beta model: a latency per operation plus bytes over bandwidth."""
 
 from dataclasses import dataclass
+from math import ceil
 
 from provider_catalog.hardware import NodeTopology
 
@@ -11,6 +12,13 @@ HOP_LATENCY_S = {"nvlink": 0.6e-6, "network": 5e-6}
 BUS_EFFICIENCY = 0.8
 """Share of the link rate that large NCCL collectives reach. Estimate, 0.75 to 0.85: nccl-tests report about 235 GB/s
 bus bandwidth of 300 GB/s on A100 NVSwitch and 38-40 of 50 GB/s over four 100 Gb/s EFA cards."""
+PCIE_GB_PER_S = 32.0
+"""PCI Express 4.0 x16, one direction, where GPUs have no NVLink."""
+NVLINK_EFFICIENCY = 0.72
+"""Share of NVLink that gathers and scatters of a training step reach, 8 ranks, 100 MB and more: AIConfigurator's NCCL
+tables (aiconfigurator-core 0.12.0): 320 of 450 GB/s on H100, 196 to 235 of 300 on A100. Estimate, 0.63 to 0.8."""
+NETWORK_EFFICIENCY = 0.80
+"""The same of the network. Estimate, 0.7 to 0.9: see BUS_EFFICIENCY; nccl-tests on 400 Gb/s cards reach 0.8 to 0.92."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +31,7 @@ class Link:
 
 def links(node: NodeTopology) -> tuple[Link, Link]:
     """(inside the node, between nodes) as one GPU sees them, one direction, at collective efficiency."""
-    pcie_gb_per_s = 32.0  # PCIe 4.0 x16, one direction, where GPUs have no NVLink
-    inside = (node.nvlink_gb_per_s / 2 or pcie_gb_per_s) * 1e9 * BUS_EFFICIENCY
+    inside = (node.nvlink_gb_per_s / 2 or PCIE_GB_PER_S) * 1e9 * BUS_EFFICIENCY
     between = node.nic_gbit_per_s / 8 * 1e9 / node.gpus * BUS_EFFICIENCY
     return Link(inside, HOP_LATENCY_S["nvlink"]), Link(between, HOP_LATENCY_S["network"])
 
@@ -37,16 +44,47 @@ def all_reduce_s(payload_bytes: float, ranks: int, link: Link) -> float:
     return COLLECTIVE_LATENCY_S + hops * link.hop_latency_s + hops / ranks * payload_bytes / link.bytes_per_s
 
 
-def gather_or_scatter_s(payload_bytes: float, ranks: int, link: Link) -> float:
-    """Ring all-gather or reduce-scatter: (n-1)/n of the payload crosses each link (Thakur et al. 2005, section 3)."""
-    if ranks <= 1:
-        return 0.0
-    hops = ranks - 1
-    return COLLECTIVE_LATENCY_S + hops * link.hop_latency_s + hops / ranks * payload_bytes / link.bytes_per_s
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A process group as one of its ranks sees it in a ring collective."""
+
+    ranks: int
+    bytes_per_s: float
+    latency_s: float
+    """Of one pass around the ring."""
+
+    @classmethod
+    def of(cls, node: NodeTopology, ranks: int, per_node: int) -> "Ring":
+        """The ring of `ranks` ranks, `per_node` of which share a node.
+
+        A ring enters and leaves each node once. All groups of a node run at the same time, so that each has the part
+        of the node's network that its ranks are of the node's GPUs: the whole of it where one group fills the node.
+        """
+        per_node = max(1, min(per_node, ranks, node.gpus))
+        nodes = ceil(ranks / per_node)
+        inside = nvlink_bytes_per_s(node)
+        if nodes == 1:
+            return cls(ranks, inside, COLLECTIVE_LATENCY_S + (ranks - 1) * HOP_LATENCY_S["nvlink"])
+        between = network_bytes_per_s(node) * per_node
+        hops = (nodes - 1) * HOP_LATENCY_S["network"] + (ranks - nodes) * HOP_LATENCY_S["nvlink"]
+        return cls(ranks, between if per_node == 1 else min(inside, between), COLLECTIVE_LATENCY_S + hops)
+
+    def gather_s(self, payload_bytes: float) -> float:
+        """All-gather to, or reduce-scatter of, `payload_bytes` on each rank: (n-1)/n of them cross every link."""
+        if self.ranks <= 1:
+            return 0.0
+        return self.latency_s + (self.ranks - 1) / self.ranks * payload_bytes / self.bytes_per_s
+
+    def all_reduce_s(self, payload_bytes: float) -> float:
+        """A reduce-scatter and an all-gather (Thakur et al. 2005, section 3.4.3)."""
+        return 2 * self.gather_s(payload_bytes)
 
 
-def all_to_all_s(payload_bytes: float, ranks: int, link: Link) -> float:
-    """All-to-all of `payload_bytes` held by each rank: all but its own share leaves the rank."""
-    if ranks <= 1:
-        return 0.0
-    return COLLECTIVE_LATENCY_S + link.hop_latency_s + (ranks - 1) / ranks * payload_bytes / link.bytes_per_s
+def nvlink_bytes_per_s(node: NodeTopology) -> float:
+    """What one GPU sends to others of its node, one direction, in the collectives of training."""
+    return (node.nvlink_gb_per_s / 2 or PCIE_GB_PER_S) * 1e9 * NVLINK_EFFICIENCY
+
+
+def network_bytes_per_s(node: NodeTopology) -> float:
+    """One GPU's part of its node's network, one direction, in the collectives of training."""
+    return node.nic_gbit_per_s / 8 * 1e9 / node.gpus * NETWORK_EFFICIENCY

@@ -1,4 +1,171 @@
-"""Share of a data sheet's figure that real kernels reach. Estimates, each with its range."""
+"""Share of a data sheet's figure that real kernels reach, by GPU generation, number format and shape.
+
+The rates of matrix products and of attention were fitted to isolated kernels that NVIDIA measured and publishes with
+its open-source performance model (AIConfigurator, aiconfigurator-core 0.12.0, TensorRT-LLM tables: 9,240 bf16 products
+on A100, 35,700 on each of H100, B200 and L40S, of which those with all sides of at least 512). No training run went
+into them. Tile and wave quantization was tried beside them and left out: cuBLAS picks tiles by shape, and with either
+term the error of large products grew (A100 3 to 5 %, H100 4 to 8 % in the median).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from provider_catalog.hardware import Gpu
+from provider_catalog.precision import Precision
 
 MEMORY_BANDWIDTH_EFFICIENCY = 0.80
 """Of the memory bandwidth, by streaming kernels. Estimate, 0.75 to 0.9."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRate:
+    """Rate of matrix products: peak · share / (1 + half_depth / inner), after a start of `start_s`."""
+
+    share: float
+    """Of the peak, for an endless inner dimension."""
+    half_depth: float
+    """Inner dimension at which half of that is reached: filling and draining the pipeline of a tile."""
+    start_s: float = 4e-6
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRate:
+    """Rate of fused attention: peak · share / (1 + half_tokens / tokens attended to)."""
+
+    share: float
+    half_tokens: float
+
+
+MATRIX_RATES: Final[dict[str, dict[str, MatrixRate]]] = {
+    # Median error over products of at least 1e11 FLOP: 2 %, 4 %, 8 %, 5 %, 11 %, 7 %, 7 %. The start of 8-bit products
+    # was 14 to 35 us there, most of it the cast of their input, which is counted with what moves data.
+    "Ampere": {"16-bit": MatrixRate(0.845, 51, 6e-6)},
+    "Hopper": {"16-bit": MatrixRate(0.774, 45, 4e-6), "8-bit": MatrixRate(0.652, 45, 8e-6)},
+    "Blackwell": {"16-bit": MatrixRate(0.669, 45, 4e-6), "8-bit": MatrixRate(0.568, 45, 8e-6)},
+    "Ada Lovelace": {"16-bit": MatrixRate(0.568, 45, 4e-6), "8-bit": MatrixRate(0.485, 45, 8e-6)},
+    # Not in those tables. About 620 of 1307 TFLOP/s in bf16 and 990 of 2615 in fp8 (SemiAnalysis, MI300X vs H100 vs
+    # H200 Benchmark Part 1: Training, December 2024). Estimates, 0.4 to 0.6 and 0.3 to 0.45.
+    "CDNA3": {"16-bit": MatrixRate(0.48, 100), "8-bit": MatrixRate(0.38, 100)},
+    "CDNA2": {"16-bit": MatrixRate(0.50, 100)},
+}
+LIKE: Final = {"Blackwell Ultra": "Blackwell"}
+"""Generations timed as another one."""
+UNKNOWN_RATE: Final = MatrixRate(0.5, 100)
+"""Of a generation or format without a measurement. Estimate, 0.4 to 0.8."""
+
+ATTENTION_RATES: Final[dict[str, AttentionRate]] = {
+    # Forward and backward together, causal, heads of 128. Shares: FlashAttention-2 (arXiv 2307.08691, Figure 4: 189
+    # of 312 TFLOP/s at 16k) and FlashAttention-3 (arXiv 2407.08608, Figures 5 and 6). Dependence on length, and
+    # Blackwell and Ada: the prefill kernels of the tables named above.
+    "Ampere": AttentionRate(0.62, 660),
+    "Hopper": AttentionRate(0.61, 740),
+    "Blackwell": AttentionRate(0.55, 1500),
+    "Ada Lovelace": AttentionRate(0.42, 700),
+    "CDNA3": AttentionRate(0.30, 1350),
+    "CDNA2": AttentionRate(0.30, 660),
+}
+UNKNOWN_ATTENTION: Final = AttentionRate(0.3, 1000)
+NARROW_HEAD_SHARE: Final = 0.83
+"""Of heads of 64 over those of 128, where softmax weighs twice as much: the same tables (437 of 524 TFLOP/s, H100)."""
+
+SUSTAINED: Final = {
+    "Ampere": {"16-bit": 0.90},
+    "Hopper": {"16-bit": 0.82, "8-bit": 1.0},
+    "Blackwell": {"16-bit": 0.95, "8-bit": 1.0},
+}
+"""Rate in a training run over that of the isolated kernel: clocks under the power limit, and what no term names.
+
+The one number of each generation and width that is calibrated on training runs, all 87 of docs/training.md together;
+the leave-one-out error beside each run is that with its family left out. Range 0.8 to 1; 1 where no run is known.
+"""
+
+REFERENCE_HEADROOM: Final = 0.30
+"""Compute headroom at which the rates hold as measured; a plan that keeps more of the peak free is slower by that."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRates:
+    """Seconds of the kernels of a training step on one GPU."""
+
+    flops_per_s: float
+    """Of the 16-bit or 8-bit format that the layers' products run in, for an endless inner dimension."""
+    half_depth: float
+    start_s: float
+    head_flops_per_s: float
+    """Of the format that the output projection runs in, never fewer than 16 bits."""
+    attention_flops_per_s: float
+    half_tokens: float
+    bytes_per_s: float
+    value_bytes: float
+    """Of one operand of a product."""
+
+    @classmethod
+    def of(cls, gpu: Gpu, precision: Precision, headroom: float = REFERENCE_HEADROOM) -> "KernelRates":
+        """Rates of a GPU.
+
+        Args:
+            gpu: the part.
+            precision: format of the products inside the layers; attention and output projection take 16 bits.
+            headroom: share of the peak that the plan keeps free.
+        """
+        generation = LIKE.get(gpu.generation, gpu.generation)
+        rates = MATRIX_RATES.get(generation, {})
+        wide = rates.get("16-bit", UNKNOWN_RATE)
+        narrow = precision in ("fp8", "int8")
+        rate = rates.get("8-bit", UNKNOWN_RATE) if narrow else wide
+        attention = ATTENTION_RATES.get(generation, UNKNOWN_ATTENTION)
+        kept = min(1.0, (1 - headroom) / (1 - REFERENCE_HEADROOM))
+        sustained = SUSTAINED.get(generation, {})
+        wide_slower = kept * sustained.get("16-bit", 1.0)
+        slower = kept * sustained.get("8-bit", 1.0) if narrow else wide_slower
+        peak = gpu.peak_tflops[precision] * 1e12
+        wide_peak = gpu.peak_tflops.get("bf16", gpu.peak_tflops.get("fp16", peak / 1e12)) * 1e12
+        if not narrow:
+            wide_peak = peak
+        return cls(
+            flops_per_s=peak * rate.share * slower,
+            half_depth=rate.half_depth,
+            start_s=rate.start_s,
+            head_flops_per_s=wide_peak * wide.share * wide_slower,
+            attention_flops_per_s=wide_peak * attention.share * wide_slower,
+            half_tokens=attention.half_tokens,
+            bytes_per_s=memory_bytes_per_s(gpu),
+            value_bytes=1 if narrow else 2,
+        )
+
+    def product_s(self, rows: float, inner: float, columns: float, written_bytes: float = 2) -> float:
+        """A product [rows x inner] x [inner x columns]: the slower of arithmetic and memory, plus its start.
+
+        Args:
+            rows: of the result.
+            inner: dimension summed over.
+            columns: of the result.
+            written_bytes: of the result, a value: 2, or 8 where fp32 gradients are read and written back.
+        """
+        arithmetic_s = 2 * rows * columns * (inner + self.half_depth) / self.flops_per_s
+        moved = self.value_bytes * inner * (rows + columns) + written_bytes * rows * columns
+        return max(arithmetic_s, moved / self.bytes_per_s) + self.start_s
+
+    def head_s(self, flops: float) -> float:
+        """The output projection, whose sides are all long."""
+        return flops / self.head_flops_per_s
+
+    def attention_s(self, flops: float, tokens: float, head_dim: int) -> float:
+        """Fused attention of `flops` where each token attends to up to `tokens`."""
+        narrow = NARROW_HEAD_SHARE if head_dim < 96 else 1.0
+        return flops * (1 + self.half_tokens / tokens) / (self.attention_flops_per_s * narrow)
+
+    def streaming_s(self, moved_bytes: float) -> float:
+        """Kernels that move data and hardly compute."""
+        return moved_bytes / self.bytes_per_s
+
+
+def memory_bytes_per_s(gpu: Gpu) -> float:
+    """Memory bandwidth that kernels reach."""
+    return gpu.memory_bandwidth_gb_per_s * 1e9 * MEMORY_BANDWIDTH_EFFICIENCY
+
+
+def best_flops_per_s(gpu: Gpu, precision: Precision, headroom: float) -> float:
+    """What no mix of kernels exceeds: a bound for the search."""
+    rates = KernelRates.of(gpu, precision, headroom)
+    return max(rates.flops_per_s, rates.head_flops_per_s, rates.attention_flops_per_s)

@@ -42,6 +42,11 @@ class LayerProfile:
     """Divided by the tensor-parallel degree."""
     score_activation_bytes_per_context_token: float
     """Attention scores and their dropout mask, per token of the sequence; kept only without FlashAttention."""
+    cheap_replicated_activation_bytes: float
+    """Of replicated_activation_bytes, what selective recompute drops beside scores: the outputs of norms."""
+    cheap_sharded_activation_bytes: float
+    """Of sharded_activation_bytes, the same: outputs of activation functions, and MLA's expanded queries, keys and
+    values. What DeepSeek-V3 recomputes (arXiv 2412.19437, section 3.2.3) and Megatron-Core's --recompute-modules."""
     expert_tokens: int
     """Copies of each token that expert parallelism sends away: the top-k of a mixture-of-experts layer."""
     largest_matrix_parameters: int
@@ -80,6 +85,10 @@ def layer_profile(group: LayerGroup, hidden: int) -> LayerProfile:
         sharded_activation_bytes=_attention_activation_bytes(attention, hidden)
         + _feed_forward_activation_bytes(feed_forward, hidden),
         score_activation_bytes_per_context_token=5.0 * attention.heads if _has_scores(attention) else 0.0,
+        cheap_replicated_activation_bytes=float(
+            BF16_BYTES * hidden * ((attention.kind != "none") + (feed_forward.kind != "none"))
+        ),
+        cheap_sharded_activation_bytes=_cheap_sharded_activation_bytes(attention, feed_forward),
         expert_tokens=feed_forward.experts_per_token,
         largest_matrix_parameters=max(
             (rows * columns for rows, columns in (*attention_matrices, *dense_matrices)), default=0
@@ -178,6 +187,13 @@ def _attention_activation_bytes(attention: Attention, hidden: int) -> float:
     kv_heads = attention.heads if attention.kind == "mla" else attention.kv_heads
     key_value_width = kv_heads * (attention.head_dim + (attention.value_head_dim or attention.head_dim))
     return float(BF16_BYTES * (attention.heads * attention.head_dim + key_value_width + value_width))
+
+
+def _cheap_sharded_activation_bytes(attention: Attention, feed_forward: FeedForward) -> float:
+    width = feed_forward.intermediate_size + feed_forward.experts_per_token * feed_forward.expert_intermediate_size
+    if attention.kind == "mla":
+        width += attention.heads * (2 * attention.head_dim + (attention.value_head_dim or attention.head_dim))
+    return float(BF16_BYTES * width)
 
 
 def _feed_forward_activation_bytes(feed_forward: FeedForward, hidden: int) -> float:

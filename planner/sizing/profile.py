@@ -23,6 +23,8 @@ SUMMED = (
     "replicated_activation_bytes",
     "sharded_activation_bytes",
     "score_activation_bytes_per_context_token",
+    "cheap_replicated_activation_bytes",
+    "cheap_sharded_activation_bytes",
 )
 """Fields of a LayerProfile that a Stage holds as sums over its layers."""
 
@@ -50,6 +52,8 @@ class Stage:
     replicated_activation_bytes: float
     sharded_activation_bytes: float
     score_activation_bytes_per_context_token: float
+    cheap_replicated_activation_bytes: float
+    cheap_sharded_activation_bytes: float
     largest_layer: LayerProfile
     """The greatest of each number over the layers of the stage."""
     magnitudes: tuple[float, ...]

@@ -161,6 +161,7 @@ def mixture_of_experts(
     expert_bias: bool = False,
     shared_gate: bool = False,
     router_extra: int = 0,
+    groups: tuple[int, int] = (0, 0),
 ) -> FeedForward:
     """A router h·E, E routed experts, and the shared experts as one dense block of `shared_width`.
 
@@ -175,6 +176,7 @@ def mixture_of_experts(
         expert_bias: biases in every routed expert.
         shared_gate: a gate h·1 on the shared experts (Qwen).
         router_extra: further router parameters, scales and norms.
+        groups: groups of experts, and how many of them a token's experts may lie in.
     """
     up = 2 if gated else 1
     routed = experts * ((up + 1) * hidden * expert_width + (up * expert_width + hidden if expert_bias else 0))
@@ -187,6 +189,8 @@ def mixture_of_experts(
         experts=experts,
         experts_per_token=experts_per_token,
         expert_intermediate_size=expert_width,
+        expert_groups=groups[0],
+        groups_per_token=groups[1],
         parameters=routed + router + (up + 1) * hidden * shared_width + gate,
         routed_expert_parameters=routed,
         router_parameters=router,

@@ -32,6 +32,10 @@ def read(config: ConfigFields, model_type: str) -> Parts:
             experts_per_token=blocks.experts_per_token(config, experts, "num_experts_per_tok"),
             expert_width=width,
             shared_width=width * config.count("n_shared_experts", default=0, minimum=0),
+            groups=(
+                config.count("n_group", default=0, minimum=0),
+                config.count("topk_group", default=0, minimum=0),
+            ),
         )
     shapes: dict[tuple[bool, bool], blocks.Layer] = {}
     layers = [

@@ -1,0 +1,353 @@
+"""Training engine: what a workload takes on one kind of node, and what it misses."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, inf
+
+from planner.candidate import Candidate, Miss
+from planner.errors import SpecError
+from planner.goodput import training_goodput
+from planner.layout import ZeroStage, batch_sequences, check_pins
+from planner.parallelism import Layout, MemoryPerGpu
+from planner.plan import TrainingPerformance
+from planner.sizing.efficiency import KernelRates, best_flops_per_s
+from planner.sizing.optimizer_state import StateRules
+from planner.sizing.profile import ModelProfile
+from planner.sizing.training_memory import training_memory
+from planner.spec import Headroom, Pin, TrainingWorkload
+from planner.training.memory_floor import MemoryFloor
+from planner.training.search import Found, LayoutSearch, whole_node_replicas
+from planner.training.shape import Shape
+from planner.training.step_time import StepModel
+from provider_catalog.hardware import NodeTopology
+from provider_catalog.precision import Precision
+
+PINNED_OVERFILL = (1.0, 1.25, inf)
+"""Memory over what may be used that a pinned cluster is searched up to, one after the other: the model of memory may
+be off by a quarter, and an overfull answer that says so is better than none."""
+
+
+@dataclass(frozen=True)
+class TrainingEngine:
+    """Analytic engine for one training workload."""
+
+    profile: ModelProfile
+    workload: TrainingWorkload
+    headroom: Headroom
+    pin: Pin
+    precision: Precision
+    name: str = "analytic-training-2"
+
+    @cached_property
+    def rules(self) -> StateRules:
+        """How the workload keeps its training state."""
+        return StateRules.of(self.workload)
+
+    @cached_property
+    def passes(self) -> int:
+        """Forward passes that forward and backward cost together.
+
+        The backward pass takes twice the forward (Kaplan et al. 2020, arXiv 2001.08361, section 2.1), once where
+        frozen weights need no gradient of their own; the adapters' own work is left out.
+        """
+        return 3 if self.rules.method == "full" else 2
+
+    @cached_property
+    def batch_sequences(self) -> int:
+        """Sequences of one optimizer step."""
+        return batch_sequences(self.workload)
+
+    def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | Miss]:
+        """For each number of nodes that may win the fastest layout, or why none serves.
+
+        Raises:
+            SpecError: a pinned layout contradicts the model or the node.
+        """
+        if self.precision not in node.gpu.peak_tflops:
+            yield Miss(f"{node.gpu.name} has no {self.precision} arithmetic", inf)
+            return
+        check_pins(self.profile.architecture, self.workload, self.pin, self.batch_sequences)
+        pinned = self.pin.nodes is not None or self.pin.layout.data is not None
+        if not multi_node:
+            max_nodes = 1
+        floor_nodes = self._fewest_nodes_by_compute(node)
+        if floor_nodes > max_nodes and not pinned:
+            best = best_flops_per_s(node.gpu, self.precision, self.headroom.compute_fraction)
+            yield Miss(
+                f"even at {best / (node.gpu.peak_tflops[self.precision] * 1e12):.0%} of peak compute the deadline of"
+                f" {self.workload.deadline_days:g} days takes {floor_nodes} nodes; {max_nodes} may be used",
+                floor_nodes / max_nodes,
+                fits_memory=True,
+            )
+            return
+        yield from self._pinned(node) if pinned else self._free(node, max_nodes)
+
+    def _free(self, node: NodeTopology, max_nodes: int) -> Iterator[Candidate | Miss]:
+        max_gpus = max_nodes * node.gpus
+        replicas = whole_node_replicas(self.batch_sequences, node.gpus, max_gpus)
+        least_gpus = self._fewest_nodes_by_compute(node) * node.gpus
+        search = self._search(node, least_gpus, max_gpus, replicas, deadline_days=self.workload.deadline_days)
+        found = search.run()
+        slower = inf
+        for gpus in sorted(found):
+            if found[gpus].step_s < slower:
+                slower = found[gpus].step_s
+                yield self._candidate(node, found[gpus])
+        if not found:
+            yield self._nearest_miss(node, search, max_nodes)
+
+    def _pinned(self, node: NodeTopology) -> Iterator[Candidate | Miss]:
+        """The cluster is given: its fastest layout, whether it meets the deadline and, at the last, fits or not."""
+        gpus = self.pin.nodes * node.gpus if self.pin.nodes else None
+        self._check_pinned_product(node)
+
+        def replicas(per_replica: int, micro_batch: int) -> list[tuple[int, int]]:
+            data = self.pin.layout.data
+            if gpus is not None:
+                derived, rest = divmod(gpus, per_replica)
+                if rest or derived == 0 or data not in (None, derived):
+                    return []
+                data = derived
+            if data is None or data * micro_batch > self.batch_sequences:
+                return []
+            return [(data, ceil(self.batch_sequences / (data * micro_batch)))]
+
+        most = gpus or 1 << 24
+        for capacity in PINNED_OVERFILL:
+            search = self._search(node, gpus or 1, most, replicas, capacity=capacity)
+            found = search.run()
+            if found:
+                yield from (self._candidate(node, found[count]) for count in sorted(found))
+                return
+        raise SpecError(self._no_pinned_layout(node))
+
+    def _check_pinned_product(self, node: NodeTopology) -> None:
+        fixed = self.pin.layout
+        if self.pin.nodes is None or fixed.tensor is None or fixed.pipeline is None:
+            return
+        gpus = self.pin.nodes * node.gpus
+        replica = fixed.tensor * fixed.pipeline * (fixed.context or 1)
+        if gpus % replica:
+            whole = max(1, round(gpus / replica)) * replica
+            raise SpecError(
+                f"pin: {self.pin.nodes} nodes are {gpus} GPUs, not a multiple of tensor x pipeline x context ="
+                f" {replica}: nearest is {whole}; change pin.nodes or pin.layout"
+            )
+        if fixed.data is not None and fixed.context is not None and fixed.data != gpus // replica:
+            raise SpecError(
+                f"pin.layout.data is {fixed.data}, but {gpus} GPUs at {replica} a replica make it {gpus // replica};"
+                " change pin.nodes, or leave data out"
+            )
+
+    def _no_pinned_layout(self, node: NodeTopology) -> str:
+        """Why a pinned cluster has no layout at all: its batch is too small, or its degrees do not fill it."""
+        fixed = self.pin.layout
+        gpus = self.pin.nodes * node.gpus if self.pin.nodes else None
+        replica = (fixed.tensor or 1) * (fixed.pipeline or 1) * (fixed.context or 1)
+        data = gpus // replica if gpus else fixed.data or 1
+        if data * (fixed.micro_batch or 1) > self.batch_sequences and (fixed.tensor or fixed.data):
+            least = data * (fixed.micro_batch or 1) * self.workload.sequence_length
+            return (
+                f"workload.global_batch_tokens is {self.workload.global_batch_tokens:g}, {self.batch_sequences}"
+                f" sequences, fewer than one micro-batch for each of the {data} replicas: nearest is {least:,}, or more"
+                " tensor, pipeline or context parallelism"
+            )
+        return (
+            f"pin: no layout of {self.profile.architecture.name} fills {gpus or 'the pinned'} GPUs with a whole number"
+            f" of replicas and a batch of {self.batch_sequences} sequences; change pin.nodes, pin.layout or"
+            " workload.global_batch_tokens"
+        )
+
+    def _search(
+        self,
+        node: NodeTopology,
+        least_gpus: int,
+        max_gpus: int,
+        replicas: Callable[[int, int], list[tuple[int, int]]],
+        capacity: float = 1.0,
+        deadline_days: float = inf,
+    ) -> LayoutSearch:
+        return LayoutSearch(
+            architecture=self.profile.architecture,
+            workload=self.workload,
+            pin=self.pin,
+            model=self.step_model(node),
+            judge=_Judge(self, node),
+            batch_sequences=self.batch_sequences,
+            least_gpus=least_gpus,
+            max_gpus=max_gpus,
+            replicas=replicas,
+            capacity=capacity,
+            deadline_days=deadline_days,
+        )
+
+    def step_model(self, node: NodeTopology) -> StepModel:
+        """Step times of the workload on one kind of node."""
+        key = (node.gpu.name, node.gpus, node.nvlink_gb_per_s, node.nic_gbit_per_s)
+        if key not in self._step_models:
+            self._step_models[key] = StepModel(
+                profile=self.profile,
+                node=node,
+                rules=self.rules,
+                rates=KernelRates.of(node.gpu, self.precision, self.headroom.compute_fraction),
+                sequence_length=self.workload.sequence_length,
+                flash_attention=self.workload.flash_attention,
+            )
+        return self._step_models[key]
+
+    @cached_property
+    def _step_models(self) -> dict[tuple[str, int, float, float], StepModel]:
+        return {}
+
+    def _nearest_miss(self, node: NodeTopology, search: LayoutSearch, max_nodes: int) -> Miss:
+        nearest = search.nearest
+        if nearest.late is not None:
+            layout, _, _ = nearest.late
+            late = nearest.days - self.workload.deadline_days
+            return Miss(
+                f"{_split_name(layout)} on {layout.gpus // node.gpus} nodes takes {nearest.days:.1f} days,"
+                f" {late:.1f} more than the deadline",
+                nearest.days / self.workload.deadline_days,
+                fits_memory=True,
+            )
+        if nearest.memory is not None:
+            layout, micro_batches = nearest.memory
+            return Miss(_memory_reason(layout, self.memory(node, layout, micro_batches)), nearest.memory_ratio)
+        return Miss(
+            f"no layout divides the {self.batch_sequences} sequences of a batch into whole micro-batches and fills"
+            f" whole nodes of {node.gpus} GPUs, {max_nodes} at most; change workload.global_batch_tokens",
+            inf,
+        )
+
+    def least_node_hours(self, node: NodeTopology) -> float:
+        """Every GPU busy all the time with the layers as the best split divides them, nothing exposed."""
+        if self.precision not in node.gpu.peak_tflops:
+            return 0.0
+        search = self._search(node, node.gpus, node.gpus, lambda per_replica, micro_batch: [])
+        return search.least_gpu_s_per_token() * self.workload.tokens / (node.gpus * 3600)
+
+    def _fewest_nodes_by_compute(self, node: NodeTopology) -> int:
+        rate = best_flops_per_s(node.gpu, self.precision, self.headroom.compute_fraction)
+        needed = self._model_flops_per_token() * self.workload.tokens / (self.workload.deadline_days * 86400)
+        return max(1, ceil(needed / (rate * node.gpus)))
+
+    def _model_flops_per_token(self) -> float:
+        """Forward and backward; of causal attention the half that the mask lets through."""
+        return self.passes * (self.profile.matmul_flops_per_token + self._attention_flops_per_token)
+
+    @cached_property
+    def _attention_flops_per_token(self) -> float:
+        return self.profile.causal_attention_flops_per_token(self.workload.sequence_length)
+
+    def _hardware_flops_per_token(self, layout: Layout) -> float:
+        """Those of the model and what is computed again."""
+        again = 0.0
+        if layout.recompute == "full":
+            again = self._model_flops_per_token() / self.passes
+        elif layout.recompute == "selective" and not self.workload.flash_attention:
+            again = self._attention_flops_per_token
+        return self._model_flops_per_token() + again
+
+    def memory(self, node: NodeTopology, layout: Layout, micro_batches: int) -> MemoryPerGpu:
+        """Memory of the fullest GPU."""
+        return training_memory(
+            self.profile,
+            layout,
+            self.workload.sequence_length,
+            micro_batches,
+            self.usable_bytes(node),
+            self.workload.flash_attention,
+            self.rules,
+        )
+
+    @cached_property
+    def memory_bytes(self) -> dict[tuple[Layout, int], int]:
+        """Memory by layout and micro-batches, which is the same on every kind of node."""
+        return {}
+
+    @cached_property
+    def memory_floor(self) -> MemoryFloor:
+        """Bound on the memory of a layout."""
+        return MemoryFloor(self.profile, self.rules, self.workload.sequence_length, self.workload.flash_attention)
+
+    def usable_bytes(self, node: NodeTopology) -> int:
+        """What may be used of a GPU's memory."""
+        return int(node.gpu_memory_bytes * self.headroom.memory_fraction)
+
+    @cached_property
+    def step_tokens(self) -> int:
+        """Tokens of one optimizer step."""
+        return self.batch_sequences * self.workload.sequence_length
+
+    @cached_property
+    def steps(self) -> int:
+        """Optimizer steps of the run."""
+        return max(1, ceil(self.workload.tokens / self.step_tokens))
+
+    def days(self, gpus: int, step_s: float) -> float:
+        """Length of the run, lost time included."""
+        return self.steps * step_s / 86400 / training_goodput(gpus)
+
+    def _candidate(self, node: NodeTopology, found: Found) -> Candidate:
+        layout, micro_batches = found.layout, found.micro_batches
+        memory = self.memory(node, layout, micro_batches)
+        performance = self._performance(node, layout, micro_batches)
+        return Candidate(ceil(layout.gpus / node.gpus), layout, self.precision, self.precision, memory, performance)
+
+    def _performance(self, node: NodeTopology, layout: Layout, micro_batches: int) -> TrainingPerformance:
+        breakdown = self.step_model(node).breakdown_s(layout, micro_batches)
+        step_time_s = sum(breakdown.values())
+        gpu_seconds = step_time_s * layout.gpus
+        flops_per_s = self._model_flops_per_token() * self.step_tokens / gpu_seconds
+        peak = node.gpu.peak_tflops[self.precision] * 1e12
+        days = self.days(layout.gpus, step_time_s)
+        return TrainingPerformance(
+            engine=self.name,
+            step_time_s=step_time_s,
+            steps=self.steps,
+            mfu=flops_per_s / peak,
+            hfu=self._hardware_flops_per_token(layout) * self.step_tokens / gpu_seconds / peak,
+            tflops_per_gpu=flops_per_s / 1e12,
+            tokens_per_s_per_gpu=self.step_tokens / gpu_seconds,
+            goodput=training_goodput(layout.gpus),
+            gpu_hours=days * 24 * layout.gpus,
+            days=days,
+            breakdown_s=breakdown,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What the search asks of an engine about one kind of node."""
+
+    engine: TrainingEngine
+    node: NodeTopology
+
+    def memory_ratio(self, layout: Layout, micro_batches: int) -> float:
+        key, known = (layout, micro_batches), self.engine.memory_bytes
+        if key not in known:
+            known[key] = self.engine.memory(self.node, layout, micro_batches).total_bytes
+        return known[key] / self.engine.usable_bytes(self.node)
+
+    def memory_floor(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
+        floor = self.engine.memory_floor.bytes(shape, data, zero_stage, micro_batches)
+        return floor / self.engine.usable_bytes(self.node)
+
+    def days_per_step_s(self, gpus: int) -> float:
+        return self.engine.days(gpus, 1.0)
+
+
+def _split_name(layout: Layout) -> str:
+    parts = [f"TP{layout.tensor}", f"PP{layout.pipeline}", f"DP{layout.data}"]
+    parts += [f"EP{layout.expert}"] if layout.expert > 1 else []
+    parts += [f"CP{layout.context}"] if layout.context > 1 else []
+    return " ".join([*parts, f"micro-batch {layout.micro_batch}", f"recompute {layout.recompute}"])
+
+
+def _memory_reason(layout: Layout, memory: MemoryPerGpu) -> str:
+    gib = 2**30
+    return (
+        f"{_split_name(layout)} needs {memory.total_bytes / gib:.1f} GiB a GPU ({memory.rank}),"
+        f" {memory.capacity_bytes / gib:.1f} GiB may be used"
+    )

@@ -1,0 +1,325 @@
+"""Step time of a layout: what each part of one optimizer step takes."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import log, sqrt
+from typing import Final
+
+from planner.parallelism import Layout
+from planner.sizing.communication import Ring
+from planner.sizing.efficiency import KernelRates
+from planner.sizing.optimizer_state import OPTIMIZERS, StateRules
+from planner.sizing.profile import ModelProfile
+from planner.sizing.stages import pipeline_stages
+from planner.sizing.training_memory import trainable_parameters
+from planner.training.layer_time import LayerTime, LayerTimer, Split
+from planner.training.schedule import StageTime, bubble_s, transfers_overlap
+from planner.training.shape import Pace, Shape, StageParts
+from planner.training.traffic import LayerTraffic, ReplicaTraffic
+from provider_catalog.hardware import NodeTopology
+
+DUALPIPE_COMMUNICATION_SHARE: Final = 20 / 132
+"""Multiprocessors that DualPipe sets aside for the all-to-all (DeepSeek-V3, arXiv 2412.19437, section 3.2.2)."""
+SPREAD: Final = 0.035
+"""Standard deviation of the speed of equal GPUs; the slowest of n, sqrt(2·ln n) of them off, sets the pace. Estimate,
+0.02 to 0.04: Sinha et al. 2022 (arXiv 2208.11035) saw 8 % between GPUs of one kind on five clusters, 22 % at most."""
+OVERLAP_COST: Final = 0.4
+"""Of communication that computation hides: NCCL's kernels take multiprocessors and memory bandwidth from it. Estimate,
+0.2 to 1: what full sharding adds to the runs of docs/training.md with and without recompute."""
+GATHERED_BYTES: Final = 2
+"""Weights are gathered in 16 bits."""
+TOKEN_BYTES: Final = 4
+"""Of one token id as the loader reads it, 32 bits."""
+LOADER_BYTES_PER_S: Final = 100e6
+"""Of tokens that one node reads ahead from a shared file system. Estimate, 50e6 to 1e9; hidden unless a step is
+shorter than its tokens take."""
+
+
+@dataclass(frozen=True)
+class StepModel:
+    """Step times of one model on one kind of node. Holds what layouts of a search have in common."""
+
+    profile: ModelProfile
+    node: NodeTopology
+    rules: StateRules
+    rates: KernelRates
+    sequence_length: int
+    flash_attention: bool
+
+    @cached_property
+    def _timer(self) -> LayerTimer:
+        return LayerTimer(
+            rates=self.rates,
+            hidden=self.profile.architecture.hidden_size,
+            sequence_length=self.sequence_length,
+            flash_attention=self.flash_attention,
+            trains_weights=self.rules.method == "full",
+        )
+
+    @cached_property
+    def _traffic(self) -> ReplicaTraffic:
+        return ReplicaTraffic(
+            self.node, self.profile.architecture.hidden_size, self.sequence_length, self.rates.value_bytes
+        )
+
+    @cached_property
+    def _layer_parts(self) -> dict[tuple[int, Split], StageParts]:
+        return {}
+
+    @cached_property
+    def _head_parts(self) -> dict[Split, StageParts]:
+        return {}
+
+    @cached_property
+    def _paces(self) -> dict[Shape, Pace]:
+        return {}
+
+    @cached_property
+    def _slowest(self) -> dict[tuple[Split, int, bool], StageParts]:
+        return {}
+
+    @cached_property
+    def _rings(self) -> dict[tuple[int, int, int, int, int, bool], tuple[float, float]]:
+        return {}
+
+    @cached_property
+    def _kinds(self) -> dict[int, tuple[tuple[tuple[tuple[int, int], ...], bool], ...]]:
+        return {}
+
+    @cached_property
+    def _trainable(self) -> tuple[float, float]:
+        return trainable_parameters(self.profile, self.rules)
+
+    def busy_gpu_s_per_token(self, split: Split, two_way: bool = False) -> float:
+        """GPU seconds a token takes at least: even stages, no bubble, nothing exposed between replicas.
+
+        Args:
+            split: how a layer is divided.
+            two_way: in DualPipe, which hides the all-to-all.
+        """
+        if two_way:
+            seconds = sum(self._two_way(split, 1))
+        else:
+            seconds = sum(self._head(split))
+            for index, group in enumerate(self.profile.architecture.layers):
+                seconds += group.count * sum(self._layer(index, split))
+        return seconds * split.tensor * split.context / (split.micro_batch * self.sequence_length)
+
+    def pace(self, shape: Shape) -> Pace:
+        """What every micro-batch and every step of a shape take."""
+        if shape not in self._paces:
+            parts = self._slowest_stage(shape)
+            time = parts.time
+            transfer_s, starting_s = self._transfers_s(shape, time)
+            bubble = bubble_s(shape.schedule, shape.pipeline, shape.chunks, time, len(self.profile.layers)) + starting_s
+            self._paces[shape] = Pace(parts, time, time.total + transfer_s, bubble, transfer_s, bubble)
+        return self._paces[shape]
+
+    def step_s(self, shape: Shape, data: int, zero_stage: int, micro_batches: int) -> float:
+        """Seconds of one optimizer step.
+
+        Args:
+            shape: of a replica.
+            data: replicas.
+            zero_stage: what is divided among them.
+            micro_batches: of each replica.
+        """
+        pace = self.pace(shape)
+        computing = micro_batches * pace.micro_batch_s + pace.once_s
+        exposed = self._data_parallel_s(shape, data, zero_stage, pace.time, micro_batches)
+        step_s = (computing + exposed + self._optimizer_s(shape, data, zero_stage)) * pacing(shape.gpus * data)
+        return max(step_s, self._loading_s(shape, data, micro_batches))
+
+    def breakdown_s(self, layout: Layout, micro_batches: int) -> dict[str, float]:
+        """Seconds of one optimizer step by part; they sum to the step time.
+
+        Args:
+            layout: complete, its data-parallel degree included.
+            micro_batches: of each replica.
+        """
+        shape, data, zero_stage, m = Shape.of(layout), layout.data, layout.zero_stage, micro_batches
+        pace = self.pace(shape)
+        parts = pace.parts
+        breakdown = {
+            "matmul": m * (parts.matmul_forward + parts.matmul_input + parts.matmul_weight),
+            "attention": m * (parts.attention_forward + parts.attention_backward),
+            "elementwise": m * (parts.elementwise_forward + parts.elementwise_backward),
+            "recompute": m * parts.recompute,
+            "tensor_parallel": m * (parts.tensor_forward + parts.tensor_backward),
+            "context_parallel": m * (parts.context_forward + parts.context_backward),
+            "expert_parallel": m * (parts.expert_forward + parts.expert_backward),
+            "pipeline_transfers": m * pace.transfer_s,
+            "pipeline_bubble": pace.bubble_s,
+            "data_parallel": self._data_parallel_s(shape, data, zero_stage, pace.time, m),
+            "optimizer": self._optimizer_s(shape, data, zero_stage),
+        }
+        breakdown["stragglers"] = (pacing(layout.gpus) - 1) * sum(breakdown.values())
+        breakdown["data_loading"] = max(0.0, self._loading_s(shape, data, m) - sum(breakdown.values()))
+        return breakdown
+
+    def _layer(self, index: int, split: Split) -> StageParts:
+        key = (index, split)
+        if key not in self._layer_parts:
+            group = self.profile.architecture.layers[index]
+            time = self._timer.time(group, split)
+            self._layer_parts[key] = _parts(time, self._traffic.layer(group, split, time))
+        return self._layer_parts[key]
+
+    def _head(self, split: Split) -> StageParts:
+        if split not in self._head_parts:
+            time = self._timer.head(self.profile.architecture.vocab_size, split)
+            self._head_parts[split] = _parts(time, LayerTraffic())
+        return self._head_parts[split]
+
+    def _slowest_stage(self, shape: Shape) -> StageParts:
+        key = (shape.split, shape.pipeline, shape.two_way)
+        if key not in self._slowest:
+            self._slowest[key] = (
+                self._two_way(shape.split, shape.pipeline)
+                if shape.two_way
+                else max(self._stages(shape.split, shape.pipeline), key=sum)
+            )
+        return self._slowest[key]
+
+    def _stages(self, split: Split, pipeline: int) -> Iterator[StageParts]:
+        head = self._head(split)
+        for layers, holds_head in self._stage_kinds(pipeline):
+            sums = list(head) if holds_head else [0.0] * len(head)
+            for index, count in layers:
+                for part, seconds in enumerate(self._layer(index, split)):
+                    sums[part] += count * seconds
+            yield StageParts._make(sums)
+
+    def _two_way(self, split: Split, pipeline: int) -> StageParts:
+        """DualPipe: a rank works on stages i and p-1-i in turn, and computation hides the all-to-all."""
+        head = self._head(split)
+        whole = [0.0] * len(head)
+        for index, group in enumerate(self.profile.architecture.layers):
+            for part, seconds in enumerate(self._layer(index, split)):
+                whole[part] += group.count * seconds
+        layers = len(self.profile.layers)
+        longest = -(-layers // pipeline) * pipeline / layers
+        mean = [(seconds * longest + more) / pipeline for seconds, more in zip(whole, head, strict=True)]
+        parts = StageParts._make(mean)
+        if split.expert > 1:
+            slower = 1 / (1 - DUALPIPE_COMMUNICATION_SHARE)
+            parts = StageParts._make([*(seconds * slower for seconds in parts[:8]), *parts[8:]])
+            exposed = max(0.0, parts.expert_forward + parts.expert_backward - parts.computing)
+            parts = parts._replace(expert_forward=exposed / 2, expert_backward=exposed / 2)
+        return parts
+
+    def _stage_kinds(self, pipeline: int) -> tuple[tuple[tuple[tuple[int, int], ...], bool], ...]:
+        """The different stages of a pipeline: (layers by group, whether it holds the head)."""
+        if pipeline not in self._kinds:
+            stages = pipeline_stages(self.profile.architecture, pipeline)
+            kinds = Counter((stage, index == pipeline - 1) for index, stage in enumerate(stages))
+            self._kinds[pipeline] = tuple(kinds)
+        return self._kinds[pipeline]
+
+    def _transfers_s(self, shape: Shape, time: StageTime) -> tuple[float, float]:
+        """Activations between stages: (exposed for every micro-batch, at the start and the end of a step)."""
+        if shape.pipeline == 1:
+            return 0.0, 0.0
+        split = shape.split
+        alone = shape.gpus <= self.node.gpus
+        once = self._traffic.transfer_s(split, alone)
+        both = 2 * once * shape.chunks
+        if transfers_overlap(shape.schedule):
+            both = max(0.0, both - time.total)
+        return both, 2 * (shape.pipeline - 1) * once
+
+    def _optimizer_s(self, shape: Shape, data: int, zero_stage: int) -> float:
+        """State is read and written once, gradients read, weights written; ZeRO leaves each rank its share."""
+        dense, experts = self._trainable
+        split = shape.split
+        replicas = data * split.context
+        state = 2 * OPTIMIZERS[self.rules.optimizer].matrix + self.rules.gradient_bytes + GATHERED_BYTES
+        ranks = split.tensor * shape.pipeline
+        if zero_stage >= 1:
+            held = (dense + experts) / (ranks * replicas)
+        else:
+            held = (dense + experts / min(split.expert, replicas)) / ranks * (2 if shape.two_way else 1)
+        return self.rates.streaming_s(held * state)
+
+    def _data_parallel_s(self, shape: Shape, data: int, zero_stage: int, time: StageTime, micro_batches: int) -> float:
+        """Gradient reduction and weight gathering between replicas that computation does not hide.
+
+        ZeRO 0 all-reduces gradients, 1 scatters them and gathers weights once a step, 2 scatters after every
+        micro-batch, 3 also gathers weights for each forward and backward pass (arXiv 1910.02054, section 7). The
+        backward pass hides the scattering, the forward pass the gathering (Megatron-LM's overlap_grad_reduce and
+        overlap_param_gather; FSDP, arXiv 2304.11277, section 3.3), but for the part of the first or last layer.
+        """
+        split = shape.split
+        key = (split.tensor, shape.pipeline, split.context, split.expert, data, shape.two_way)
+        if key not in self._rings:
+            self._rings[key] = self._scatter_gather_s(shape, data)
+        scatter, gather = self._rings[key]
+        if not scatter:
+            return 0.0
+        if self.rules.method != "full" and zero_stage == 3:
+            ring = Ring.of(self.node, data * split.context, max(1, self.node.gpus // split.tensor))
+            gather += ring.gather_s(GATHERED_BYTES * self._frozen_parameters() / (split.tensor * shape.pipeline))
+        # One bucket or layer at each end of a pass has nothing to hide behind.
+        edge = 1 / max(1, -(-len(self.profile.layers) // shape.pipeline))
+        forward, backward = time.forward, time.backward + time.weights
+        if zero_stage == 0:
+            return _exposed(2 * scatter, backward, edge)
+        if zero_stage == 1:
+            return _exposed(scatter, backward, edge) + _exposed(gather, forward, edge)
+        if zero_stage == 2:
+            return micro_batches * _exposed(scatter, backward, edge) + _exposed(gather, forward, edge)
+        return micro_batches * (_exposed(gather, forward, edge) + _exposed(gather + scatter, backward, edge))
+
+    def _scatter_gather_s(self, shape: Shape, data: int) -> tuple[float, float]:
+        """(scatter of gradients, gather of weights) over all replicas, experts among those that hold the same."""
+        split = shape.split
+        holders = data * split.context
+        replicas = holders * (2 if shape.two_way else 1)
+        if replicas == 1:
+            return 0.0, 0.0
+        dense, experts = self._trainable
+        ranks, among = split.tensor * shape.pipeline, min(split.expert, holders)
+        shares = [(dense / ranks, Ring.of(self.node, replicas, max(1, self.node.gpus // split.tensor)))]
+        if experts:
+            per_node = max(1, self.node.gpus // (split.tensor * among))
+            shares.append((experts / (ranks * among), Ring.of(self.node, max(1, replicas // among), per_node)))
+        scatter = sum(ring.gather_s(self.rules.gradient_bytes * share) for share, ring in shares)
+        return scatter, sum(ring.gather_s(GATHERED_BYTES * share) for share, ring in shares)
+
+    def _frozen_parameters(self) -> float:
+        trained = sum(self._trainable)
+        return max(self.profile.architecture.total_parameters - trained, 0.0)
+
+    def _loading_s(self, shape: Shape, data: int, micro_batches: int) -> float:
+        tokens = data * shape.split.micro_batch * micro_batches * self.sequence_length
+        nodes = max(1, shape.gpus * data // self.node.gpus)
+        return tokens * TOKEN_BYTES / (nodes * LOADER_BYTES_PER_S)
+
+
+@lru_cache(maxsize=4096)
+def pacing(gpus: int) -> float:
+    """Time of the slowest of some GPUs over that of a mean one."""
+    return 1 + SPREAD * sqrt(2 * log(gpus)) if gpus > 1 else 1.0
+
+
+def _exposed(communication_s: float, computing_s: float, edge: float) -> float:
+    hidden = min(communication_s * (1 - edge), computing_s)
+    return communication_s - hidden * (1 - OVERLAP_COST)
+
+
+def _parts(time: LayerTime, traffic: LayerTraffic) -> StageParts:
+    return StageParts(
+        time.matmul_forward,
+        time.matmul_input,
+        time.matmul_weight,
+        time.attention_forward,
+        time.attention_backward,
+        time.elementwise_forward,
+        time.elementwise_backward,
+        time.recompute,
+        *traffic.tensor,
+        *traffic.context,
+        *traffic.expert,
+    )

@@ -1,0 +1,134 @@
+"""Communication inside a replica: tensor, context and expert parallelism, and activations between stages."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from planner.sizing.communication import HOP_LATENCY_S, Ring, network_bytes_per_s, nvlink_bytes_per_s
+from planner.training.layer_time import LayerTime, Split
+from provider_catalog.architecture import LayerGroup
+from provider_catalog.hardware import NodeTopology
+
+TENSOR_EXPOSED: Final = {"Ampere": 1.0, "Ada Lovelace": 1.0}
+OVERLAPPED_EXPOSED: Final = 0.5
+"""Share of tensor-parallel communication that products do not hide. Training software of Hopper and later splits both
+and overlaps the pieces (Transformer Engine's userbuffers, Megatron-Core's tp-comm-overlap; asynchronous tensor
+parallelism of PyTorch). Estimate, 0.3 to 0.7; runs on Ampere published in 2021 and 2022 did not overlap."""
+VALUE_BYTES: Final = 2
+"""Activations and their gradients travel in 16 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTraffic:
+    """Seconds of communication of one micro-batch in one layer, (forward, backward)."""
+
+    tensor: tuple[float, float] = (0.0, 0.0)
+    context: tuple[float, float] = (0.0, 0.0)
+    """What attention does not hide."""
+    expert: tuple[float, float] = (0.0, 0.0)
+    """Nothing of it hidden yet: only some schedules do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaTraffic:
+    """Times the communication of one model's layers on one kind of node.
+
+    Ranks are mapped tensor first, then context and expert, so that what talks most shares NVLink.
+    """
+
+    node: NodeTopology
+    hidden: int
+    sequence_length: int
+    dispatch_bytes: float
+    """Of one value sent to an expert: 1 in 8-bit training (DeepSeek-V3, arXiv 2412.19437, section 3.3.3)."""
+
+    def layer(self, group: LayerGroup, split: Split, time: LayerTime) -> LayerTraffic:
+        """One layer of a group."""
+        return LayerTraffic(
+            tensor=self._tensor(group, split),
+            context=self._context(group, split, time),
+            expert=self._expert(group, split),
+        )
+
+    def _tokens(self, split: Split) -> float:
+        return split.micro_batch * self.sequence_length / split.context
+
+    def _tensor(self, group: LayerGroup, split: Split) -> tuple[float, float]:
+        """Two all-reduces of s·b·h values a layer going forward and two going back.
+
+        Narayanan et al. 2021 (arXiv 2104.04473), section 3.2; full recompute repeats those going forward. Sequence
+        parallelism moves the same bytes as all-gather and reduce-scatter (Korthikanti et al. 2022, arXiv 2205.05198,
+        section 4.2.2). Routed experts are reached by all-to-all instead.
+        """
+        if split.tensor == 1:
+            return 0.0, 0.0
+        feed_forward = group.feed_forward
+        blocks = (group.attention.kind != "none") + (feed_forward.intermediate_size > 0)
+        ring = Ring.of(self.node, split.tensor, self.node.gpus)
+        exposed = TENSOR_EXPOSED.get(self.node.gpu.generation, OVERLAPPED_EXPOSED)
+        once = exposed * blocks * ring.all_reduce_s(VALUE_BYTES * self._tokens(split) * self.hidden)
+        return once, once * (2 if split.recompute == "full" else 1)
+
+    def _context(self, group: LayerGroup, split: Split, time: LayerTime) -> tuple[float, float]:
+        """Keys and values around a ring, which attention on the previous block hides (arXiv 2310.01889, section 3).
+
+        The backward pass sends keys and values again, and their gradients.
+        """
+        attention = group.attention
+        if split.context == 1 or attention.kind not in ("gqa", "mla"):
+            return 0.0, 0.0
+        kv_heads = attention.heads if attention.kind == "mla" else attention.kv_heads
+        width = max(kv_heads / split.tensor, 1) * (
+            attention.head_dim + (attention.value_head_dim or attention.head_dim)
+        )
+        if self.node.gpus // split.tensor >= split.context:
+            bytes_per_s, hop_s = nvlink_bytes_per_s(self.node), HOP_LATENCY_S["nvlink"]
+        else:
+            bytes_per_s, hop_s = network_bytes_per_s(self.node), HOP_LATENCY_S["network"]
+        block_s = VALUE_BYTES * width * self._tokens(split) / bytes_per_s + hop_s
+        sent_s = (split.context - 1) * block_s
+        # The first block is at hand; what is left of attention hides the others.
+        forward = max(0.0, sent_s - time.attention_forward * (1 - 1 / split.context))
+        backward = max(0.0, 2 * sent_s - time.attention_backward * (1 - 1 / split.context))
+        if split.recompute == "full":
+            backward += forward
+        return forward, backward
+
+    def _expert(self, group: LayerGroup, split: Split) -> tuple[float, float]:
+        """Dispatch and combine of every token's top-k copies, forward and backward.
+
+        A copy crosses the network once for every node that holds experts of the token and is handed on over NVLink
+        (DeepSeek-V3, arXiv 2412.19437, section 3.2.2); node-limited routing bounds those nodes. The slower of both
+        networks counts.
+        """
+        block, ranks = group.feed_forward, split.tensor * split.expert
+        if ranks == 1 or not block.experts:
+            return 0.0, 0.0
+        tokens = self._tokens(split) / split.tensor
+        per_node = min(ranks, self.node.gpus)
+        nodes = -(-ranks // per_node)
+        reached = nodes * (1 - (1 - 1 / nodes) ** block.experts_per_token)
+        if block.expert_groups > 1:
+            reached = min(reached, max(block.groups_per_token * nodes / block.expert_groups, block.groups_per_token))
+        remote = min(reached, nodes) * (1 - 1 / nodes)
+        values = tokens * self.hidden
+        inside_s = values * block.experts_per_token * (1 - 1 / per_node) / nvlink_bytes_per_s(self.node)
+        between_s = values * remote / network_bytes_per_s(self.node)
+        latency_s = HOP_LATENCY_S["nvlink"] * per_node + (nodes - 1) * HOP_LATENCY_S["network"]
+        one_byte_s = max(inside_s, between_s)
+        once = one_byte_s * (self.dispatch_bytes + VALUE_BYTES) + 2 * latency_s
+        backward = one_byte_s * 2 * VALUE_BYTES + 2 * latency_s
+        return once, backward + (once if split.recompute == "full" else 0.0)
+
+    def transfer_s(self, split: Split, inside: bool) -> float:
+        """Activations of one micro-batch to the next stage, each tensor-parallel rank sending its part.
+
+        Narayanan et al. 2021 (arXiv 2104.04473), section 4.1.
+
+        Args:
+            split: how a layer is divided.
+            inside: whether all stages lie in one node.
+        """
+        payload = VALUE_BYTES * self._tokens(split) * self.hidden / split.tensor
+        if inside:
+            return payload / nvlink_bytes_per_s(self.node) + HOP_LATENCY_S["nvlink"]
+        return payload / network_bytes_per_s(self.node) + HOP_LATENCY_S["network"]
