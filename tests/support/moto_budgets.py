@@ -1,6 +1,7 @@
 """Operations of AWS Budgets that the AWS provider calls and moto 5.2.5 lacks, written as moto writes its own.
 
-Shapes follow the AWS Budgets API reference: DescribeSubscribersForNotification, ListTagsForResource, TagResource.
+Shapes follow the AWS Budgets API reference: DescribeSubscribersForNotification, ListTagsForResource,
+TagResource, UpdateBudget.
 """
 
 import json
@@ -34,6 +35,13 @@ def _create_budget(self: BudgetsResponse) -> str:
     return _moto_create_budget(self)
 
 
+def _update_budget(self: BudgetsResponse) -> str:
+    new = self._get_param("NewBudget")
+    kept = self.backend.budgets[self._get_param("AccountId")][new["BudgetName"]]
+    kept.budget = {**kept.budget, **new}
+    return json.dumps({})
+
+
 def install() -> None:
     """Extend moto's Budgets in this process; a second call changes nothing."""
     for name, method in {
@@ -41,5 +49,6 @@ def install() -> None:
         "describe_subscribers_for_notification": _describe_subscribers_for_notification,
         "list_tags_for_resource": _list_tags_for_resource,
         "tag_resource": _tag_resource,
+        "update_budget": _update_budget,
     }.items():
         setattr(BudgetsResponse, name, method)
