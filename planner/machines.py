@@ -7,11 +7,10 @@ from typing import Final
 
 from planner.capacity import Offers
 from planner.errors import SpecError
+from planner.features import check_features
 from planner.lustre_lines import no_efa_client
-from planner.network_lines import check_network
 from planner.plan import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
-from planner.watch_lines import check_watch
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Provenance
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
@@ -87,8 +86,7 @@ def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
             "Change orchestrator or placement.providers"
         )
     for provider in able:
-        check_network(spec, catalog.provider_defaults(provider))
-        check_watch(spec, catalog.provider_defaults(provider))
+        check_features(spec, catalog.provider_defaults(provider))
     return able
 
 

@@ -1,9 +1,8 @@
-"""What the network puts on the bill, and what of the spec's network a cloud can build."""
+"""What the network puts on the bill."""
 
 from typing import Final
 
 from planner.cost import NAT_GB_PER_NODE_MONTH, ServiceLine
-from planner.errors import SpecError
 from planner.spec import ClusterSpec
 from provider_catalog.defaults import ProviderDefaults
 
@@ -12,24 +11,6 @@ FLOW_LOG_GB_PER_NODE_MONTH: Final = 0.1
 and every 10 minutes. EFA traffic passes the network stack by and leaves none."""
 
 NAT_ROLES: Final = frozenset({"nat_gateway", "nat_data", "public_ip"})
-
-
-def check_network(spec: ClusterSpec, defaults: ProviderDefaults) -> None:
-    """Refuses a network that the cloud's stacks do not build.
-
-    Raises:
-        SpecError: a network of one's own or a closed one is asked for where neither is built.
-    """
-    others = "leave it out, or name a provider that builds it in placement.providers"
-    if spec.network.vpc_id is not None and not defaults.own_network:
-        raise SpecError(f"network.vpc_id: {spec.network.vpc_id!r} is no network of {defaults.name}; {others}")
-    if spec.network.egress == "endpoints-only" and not defaults.private_endpoints:
-        raise SpecError(f"network.egress: endpoints-only is not built on {defaults.name}, allowed is nat; {others}")
-    if spec.network.egress == "endpoints-only" and spec.orchestrator == "slurm":
-        raise SpecError(
-            "network.egress: endpoints-only is not built with orchestrator slurm, whose head node installs from the "
-            "Internet; allowed is nat, or choose another orchestrator"
-        )
 
 
 def endpoint_services(spec: ClusterSpec, defaults: ProviderDefaults) -> tuple[str, ...]:
@@ -60,7 +41,7 @@ def network_lines(spec: ClusterSpec, defaults: ProviderDefaults, nodes: int) -> 
                 "interface_endpoint_gb", nodes * NAT_GB_PER_NODE_MONTH, "GB-month",
             ),
         ]  # fmt: skip
-    if spec.network.flow_logs and spec.network.vpc_id is None and defaults.flow_logs:
+    if spec.network.flow_logs and spec.network.vpc_id is None and "flow-logs" in defaults.features:
         lines += [
             ServiceLine(
                 "flow logs, an estimate",

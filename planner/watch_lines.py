@@ -1,11 +1,9 @@
-"""What alarms and metrics put on the bill, and where they are not built."""
+"""What alarms and metrics put on the bill."""
 
 from typing import Final
 
 from planner.cost import ServiceLine
-from planner.errors import SpecError
 from planner.spec import ClusterSpec
-from provider_catalog.defaults import ProviderDefaults
 
 SERIES_PER_GPU: Final = 40
 """Fields that the DCGM exporter publishes by default (its default-counters.csv), with what a scrape adds. Estimate, 25
@@ -16,27 +14,6 @@ SAMPLES_PER_MONTH: Final = 730 * 3600 / 30
 """Of a series that is read every 30 seconds."""
 ALARMS: Final = 2
 """GPU and fabric errors; a shared file system adds one."""
-
-
-def check_watch(spec: ClusterSpec, defaults: ProviderDefaults) -> None:
-    """Refuses what is not built.
-
-    Raises:
-        SpecError: alarms or metrics on a cloud, or with an orchestrator or network, that has none.
-    """
-    asked = spec.observability
-    if (asked.notify or asked.metrics) and not defaults.observability:
-        raise SpecError(f"observability: neither alarms nor metrics are built on {defaults.name}; leave it out")
-    if asked.metrics and spec.orchestrator != "none":
-        raise SpecError(
-            f"observability.metrics: the exporters are set up by cloud-init, orchestrator {spec.orchestrator} brings "
-            "its own; leave it out"
-        )
-    if asked.metrics and spec.network.egress == "endpoints-only":
-        raise SpecError(
-            "observability.metrics: the exporters are images of public registries, which network.egress endpoints-only "
-            "does not reach; leave one of the two out"
-        )
 
 
 def watch_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: bool) -> tuple[ServiceLine, ...]:

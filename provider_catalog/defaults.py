@@ -20,6 +20,11 @@ class OrchestratorDefaults(Fact):
     service_root_disk_gib: int = Field(default=0, ge=0)
 
 
+Feature = Literal[
+    "own-network", "private-endpoints", "flow-logs", "permissions-boundary", "phases", "alarms", "metrics"
+]
+
+
 class PrivateEndpoint(Fact):
     """A service that a cluster without a way to the Internet reaches over a private endpoint."""
 
@@ -55,14 +60,10 @@ class ProviderDefaults(Fact):
     """How reserved and on-demand nodes get cheaper by a commitment that no resource expresses."""
     reserved_mechanism: str
     """How capacity is reserved on this cloud, as the report names it."""
-    own_network: bool = False
-    """Whether a cluster may stand in a network of the user's own."""
+    features: tuple[Feature, ...] = ()
+    """What its stacks build beyond the plain cluster."""
     private_endpoints: tuple[PrivateEndpoint, ...] = ()
     """Empty where a network without a way to the Internet is not built."""
-    flow_logs: bool = False
-    """Whether records of the network's traffic are kept."""
-    observability: bool = False
-    """Whether alarms and metrics are built."""
     source: str
     as_of: str
 

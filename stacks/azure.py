@@ -80,7 +80,7 @@ class AzureCluster:
                 endpoint_subnet_id=network.get_string("endpoints_subnet_id"),
                 blob_dns_zone_id=network.get_string("blob_dns_zone_id"),
                 shared=shared,
-                protect=self._protect_data,
+                protect=self._protect_data and plan.spec.storage.keep_on_destroy,
                 tags=tags,
             ),
         )

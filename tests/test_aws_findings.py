@@ -37,3 +37,22 @@ def test_hcl_carries_the_reasons_where_checkov_reads_them(tmp_path: Path) -> Non
     hcl = (tmp_path / "hcl.out" / "stacks" / "example-storage" / "cdk.tf").read_text()
     bucket = hcl[hcl.index('resource "aws_s3_bucket" "checkpoints" {') :]
     assert re.match(r"resource [^\n]*\{\n  # checkov:skip=CKV2_AWS_62: nothing waits for new objects\n", bucket)
+
+
+# terraform-provider-aws, "Version 6 Upgrade Guide": arguments that are gone.
+REMOVED_IN_V6 = {
+    "aws_eip": {"vpc"},
+    "aws_eks_addon": {"resolve_conflicts"},
+    "aws_flow_log": {"log_group_name"},
+    "aws_instance": {"cpu_core_count", "cpu_threads_per_core"},
+    "aws_launch_template": {"elastic_gpu_specifications", "elastic_inference_accelerator"},
+}
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_nothing_is_used_that_version_6_of_the_provider_removes(cluster: str, tmp_path: Path) -> None:
+    for document in synthesize(CLUSTERS[cluster], tmp_path).values():
+        for kind, removed in REMOVED_IN_V6.items():
+            for name, resource in document.get("resource", {}).get(kind, {}).items():
+                assert not removed & set(resource), f"{kind}.{name}"
+        assert "aws_region" not in document.get("data", {})

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from planner.errors import SpecError
-from planner.network_lines import check_network, network_lines, unbuilt_roles
+from planner.features import check_features
+from planner.network_lines import network_lines, unbuilt_roles
 from planner.spec import ClusterSpec
 from planner.spec_reader import read_spec
 from provider_catalog.catalog import Catalog
@@ -124,8 +125,8 @@ def test_a_network_that_cannot_be_is_refused_with_the_field(network: dict[str, A
 @pytest.mark.parametrize("network", [OWN, {"egress": "endpoints-only"}])
 def test_clouds_that_do_not_build_such_a_network_refuse_it(network: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=r"network\.\w+: .*Azure.*placement\.providers"):
-        check_network(spec(**network), Catalog.load().provider_defaults("azure"))
-    check_network(spec(**network), Catalog.load().provider_defaults("aws"))
+        check_features(spec(**network), Catalog.load().provider_defaults("azure"))
+    check_features(spec(**network), Catalog.load().provider_defaults("aws"))
 
 
 # Flow logs

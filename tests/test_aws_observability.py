@@ -112,7 +112,16 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
             r"observability\.metrics: .*endpoints-only",
         ),
         ({"observability": {"notify": ["ops"]}}, r"observability\.notify"),
-        ({"observability": {"metrics": True}, "placement": {"providers": ["azure"]}}, "neither alarms nor metrics"),
+        ({"observability": {"metrics": True}, "placement": {"providers": ["azure"]}}, "metrics: not built on"),
+        (
+            {"security": {"permissions_boundary": "arn:aws:iam::123456789012:policy/x"}}
+            | {"placement": {"providers": ["azure"]}},
+            r"security\.permissions_boundary: not built on",
+        ),
+        (
+            {"rollout": {"validation_nodes": 2}, "orchestrator": "kubernetes"},
+            r"rollout\.validation_nodes: .*kubernetes",
+        ),
     ],
 )
 def test_what_cannot_be_watched_is_refused(spec: dict[str, Any], message: str) -> None:

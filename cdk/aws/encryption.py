@@ -8,7 +8,6 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocumentStatementCondition,
     DataAwsIamPolicyDocumentStatementPrincipals,
 )
-from cdktf_cdktf_provider_aws.data_aws_region import DataAwsRegion
 from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
@@ -81,10 +80,18 @@ class EncryptionKey(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, name: str, protect: bool, log_groups: Sequence[str] = ()
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: str,
+        region: str,
+        protect: bool,
+        log_groups: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         account_arn = f"arn:{partition(self)}:iam::{account_id(self)}"
+        log_arn = f"arn:{partition(self)}:logs:{region}:{account_id(self)}:log-group"
         administrators = _aws_principal(f"{account_arn}:root")
         auto_scaling = _aws_principal(f"{account_arn}:{AUTO_SCALING_ROLE}")
         policy = named(
@@ -119,7 +126,7 @@ class EncryptionKey(Construct):
                             )
                         ],
                     ),
-                    *self._logs(log_groups),
+                    *([logs_use_key(region, [f"{log_arn}:{group}" for group in log_groups])] if log_groups else []),
                 ],
             ),
             "key",
@@ -139,31 +146,25 @@ class EncryptionKey(Construct):
         )
         named(KmsAlias(self, "alias", name=f"alias/{name}", target_key_id=self.key.key_id), "cluster")
 
-    def _logs(self, log_groups: Sequence[str]) -> list[DataAwsIamPolicyDocumentStatement]:
-        """CloudWatch Logs guide, "Encrypt log data in CloudWatch Logs using AWS KMS", step 2."""
-        if not log_groups:
-            return []
-        region = named(DataAwsRegion(self, "region"), "current").name
-        prefix = f"arn:{partition(self)}:logs:{region}:{account_id(self)}:log-group"
-        return [
-            DataAwsIamPolicyDocumentStatement(
-                sid="LogsUseKey",
-                actions=["kms:Decrypt", "kms:Describe*", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
-                resources=["*"],
-                principals=[
-                    DataAwsIamPolicyDocumentStatementPrincipals(
-                        type="Service", identifiers=[f"logs.{region}.amazonaws.com"]
-                    )
-                ],
-                condition=[
-                    DataAwsIamPolicyDocumentStatementCondition(
-                        test="ArnEquals",
-                        variable="kms:EncryptionContext:aws:logs:arn",
-                        values=[f"{prefix}:{group}" for group in log_groups],
-                    )
-                ],
+
+def logs_use_key(region: str, group_arns: Sequence[str]) -> DataAwsIamPolicyDocumentStatement:
+    """What lets CloudWatch Logs encrypt these groups with a key.
+
+    Source: CloudWatch Logs guide, "Encrypt log data in CloudWatch Logs using AWS KMS", step 2.
+    """
+    return DataAwsIamPolicyDocumentStatement(
+        sid="LogsUseKey",
+        actions=["kms:Decrypt", "kms:Describe*", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+        resources=["*"],
+        principals=[
+            DataAwsIamPolicyDocumentStatementPrincipals(type="Service", identifiers=[f"logs.{region}.amazonaws.com"])
+        ],
+        condition=[
+            DataAwsIamPolicyDocumentStatementCondition(
+                test="ArnEquals", variable="kms:EncryptionContext:aws:logs:arn", values=list(group_arns)
             )
-        ]
+        ],
+    )
 
 
 def _aws_principal(arn: str) -> list[DataAwsIamPolicyDocumentStatementPrincipals]:

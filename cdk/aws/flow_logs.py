@@ -17,7 +17,7 @@ from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
 from cdk.aws.account import account_id, partition
-from cdk.aws.encryption import rotated_key
+from cdk.aws.encryption import logs_use_key, rotated_key
 from cdk.aws.naming import named
 
 AGGREGATION_SECONDS: Final = 600
@@ -84,35 +84,12 @@ class NetworkFlowLog(Construct):
         )
 
     def _key(self, config: FlowLogConfig, group_arn: str) -> KmsKey:
-        """CloudWatch Logs guide, "Encrypt log data in CloudWatch Logs using AWS KMS", step 2."""
         return rotated_key(
             Construct(self, "encryption"),
             "logs",
             name=f"{config.name}-logs",
             description=f"Flow logs of cluster {config.name}",
-            statements=[
-                DataAwsIamPolicyDocumentStatement(
-                    sid="LogsUseKey",
-                    actions=[
-                        "kms:Decrypt",
-                        "kms:Describe*",
-                        "kms:Encrypt",
-                        "kms:GenerateDataKey*",
-                        "kms:ReEncrypt*",
-                    ],
-                    resources=["*"],
-                    principals=[
-                        DataAwsIamPolicyDocumentStatementPrincipals(
-                            type="Service", identifiers=[f"logs.{config.region}.amazonaws.com"]
-                        )
-                    ],
-                    condition=[
-                        DataAwsIamPolicyDocumentStatementCondition(
-                            test="ArnEquals", variable="kms:EncryptionContext:aws:logs:arn", values=[group_arn]
-                        )
-                    ],
-                )
-            ],
+            statements=[logs_use_key(config.region, [group_arn])],
         )
 
     def _service_assumes(self, account: str) -> DataAwsIamPolicyDocument:

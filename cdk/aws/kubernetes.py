@@ -30,7 +30,7 @@ from cdk.aws.naming import named
 from cdk.aws.roles import service_role
 
 CONTROL_PLANE_LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
-LOG_RETENTION_DAYS: Final = 90
+LOG_RETENTION_DAYS: Final = 365
 
 
 def control_plane_logs(name: str) -> str:

@@ -10,6 +10,7 @@ from cdk.aws.identity import IdentityConfig, checkpoint_access
 from cdk.aws.interfaces import Interface
 from cdk.aws.naming import named
 from cdk.aws.parallelcluster import Queue, SlurmConfig, configuration
+from cdk.findings import accept
 from planner.errors import SpecError
 from planner.plan import Plan
 from provider_catalog.hardware import InstanceType
@@ -31,6 +32,7 @@ def slurm_nodes(
 
     ParallelCluster lays out the interfaces of a node by itself, by the same rules as `node_interfaces`.
     """
+    accept(ground.security.group, CKV2_AWS_5="ParallelCluster starts the nodes that are in it")
     del node_interfaces
     choice, storage, service = plan.choice, ground.storage, ground.orchestrator
     if service.service_instance_type is None:

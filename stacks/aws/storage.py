@@ -26,7 +26,9 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
     network = remote_state(stack, network_stack, plan)
     protect_data = protect_data and plan.spec.storage.keep_on_destroy
     logs = [control_plane_logs(plan.name)] if plan.spec.orchestrator == "kubernetes" else []
-    encryption = EncryptionKey(stack, "encryption", name=plan.name, protect=protect_data, log_groups=logs)
+    encryption = EncryptionKey(
+        stack, "encryption", name=plan.name, region=plan.choice.region, protect=protect_data, log_groups=logs
+    )
     outputs = {"kms_key_arn": (encryption.key.arn, "Key of disks, checkpoints and shared files")}
     addresses = {"encryption_key": address(encryption.key)}
 

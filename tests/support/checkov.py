@@ -42,6 +42,8 @@ CLUSTERS: Final[Mapping[str, Plan]] = {
         purchase=Purchase(spot_nodes=2),
         spec={"observability": {"notify": ["ops@example.com"], "metrics": True}},
     ),
+    "kubernetes": example_plan(nodes=2, spec={"orchestrator": "kubernetes"}),
+    "slurm": example_plan(nodes=2, spec={"orchestrator": "slurm"}),
     "own": example_plan(
         instance_type="g6.xlarge",
         nodes=1,

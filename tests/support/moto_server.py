@@ -9,7 +9,7 @@ from pathlib import Path
 
 from moto.server import ThreadedMotoServer
 
-from tests.support import moto_eks, moto_extensions
+from tests.support import moto_budgets, moto_eks, moto_extensions
 
 REGION = "us-east-1"
 
@@ -56,6 +56,7 @@ def serve() -> Iterator[MotoServer]:
     """Run a server on a free loopback port until the block ends."""
     moto_extensions.install()
     moto_eks.install()
+    moto_budgets.install()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
