@@ -84,7 +84,7 @@ def test_a_kubernetes_cluster_lives_grows_and_dies(
 
     compute(kubernetes(3), tmp_path, ground)
     assert set(tf.changes(folder)) == {"aws_ec2_capacity_reservation.reserved", "aws_eks_node_group.reserved"}
-    tf.apply(folder)
+    tf.run(["apply", "-no-color", "test.tfplan"], folder)
     group = eks.describe_nodegroup(clusterName="example", nodegroupName="example-reserved")["nodegroup"]
     assert group["scalingConfig"]["desiredSize"] == 3
 
