@@ -71,6 +71,13 @@ def layout_name(layout: Layout) -> str:
     return " ".join([f"{name}{degree}" for name, degree in degrees if degree > 1] + [f"DP{layout.data}"])
 
 
+def _schedule(layout: Layout) -> str:
+    if layout.pipeline == 1:
+        return ""
+    chunks = f" with {layout.virtual_stages} virtual stages" if layout.virtual_stages > 1 else ""
+    return f", {layout.schedule}{chunks}"
+
+
 def print_where(stacks: Sequence["SynthesizedStack"]) -> None:
     """Print where the stacks of a cluster lie."""
     screen = console()
@@ -138,7 +145,7 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
     if performance.kind == "training":
         details = (
             f"micro-batch {layout.micro_batch}, ZeRO {layout.zero_stage}, recompute {layout.recompute},"
-            f" sequence parallel {'on' if layout.sequence_parallel else 'off'}"
+            f" sequence parallel {'on' if layout.sequence_parallel else 'off'}{_schedule(layout)}"
         )
     yield "layout", f"{layout_name(layout)}; {details}"
     if isinstance(performance, InferencePerformance):

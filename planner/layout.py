@@ -85,15 +85,17 @@ def virtual_degrees(layers: int, pipeline: int) -> list[int]:
 
 
 def schedules(layers: int, pipeline: int, pin: Pin) -> list[tuple[Schedule, int]]:
-    """(schedule, chunks a stage) to try on a pipeline; the most chunks first."""
+    """(schedule, chunks a stage) to try on a pipeline; the most chunks first.
+
+    Zero-bubble and DualPipe are taken where a pin asks for them: the frameworks at hand run 1F1B and interleaved
+    stages, and a deadline must not rest on a schedule that nobody runs.
+    """
     fixed = pin.layout
     if pipeline == 1:
         return [(fixed.schedule or "1f1b", fixed.virtual_stages or 1)]
     found: list[tuple[Schedule, int]] = []
     if fixed.virtual_stages in (None, 1):
-        found += [("1f1b", 1), ("zero-bubble", 1)]
-        if pipeline % 2 == 0:
-            found.append(("dualpipe", 1))
+        found.append(("1f1b", 1))
     chunks = [fixed.virtual_stages] if fixed.virtual_stages else virtual_degrees(layers, pipeline)[::-1]
     found += [("interleaved", v) for v in chunks if v > 1]
     if fixed.schedule is None:

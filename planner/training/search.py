@@ -223,7 +223,7 @@ class LayoutSearch:
     def _bound_of(self, split: Split) -> float:
         bound = self.model.busy_gpu_s_per_token(split)
         fixed = self.pin.layout
-        if split.expert > 1 and fixed.schedule in (None, "dualpipe") and fixed.pipeline != 1:
+        if split.expert > 1 and fixed.schedule == "dualpipe" and fixed.pipeline != 1:
             bound = min(bound, self.model.busy_gpu_s_per_token(split, two_way=True))
         return bound
 
@@ -250,14 +250,11 @@ class LayoutSearch:
     def _enough(self, shape: Shape, micro_batches: int) -> bool:
         """Whether a schedule that is not pinned has the micro-batches it needs.
 
-        Interleaving takes at least one for each stage (arXiv 2104.04473, section 2.2.2), DualPipe two and an even
-        number (DeepSeek's published DualPipe).
+        Interleaving takes at least one for each stage (arXiv 2104.04473, section 2.2.2).
         """
         if self.pin.layout.schedule == shape.schedule or self.pin.layout.virtual_stages:
             return True
-        if shape.schedule == "interleaved":
-            return micro_batches >= shape.pipeline
-        return shape.schedule != "dualpipe" or (micro_batches >= 2 * shape.pipeline and micro_batches % 2 == 0)
+        return shape.schedule != "interleaved" or micro_batches >= shape.pipeline
 
     def _take(self, shape: Shape, stages: list[ZeroStage], data: int, micro_batches: int) -> None:
         """A shape at the lowest of some ZeRO stages that fits, if it is the fastest yet. Higher ones are slower."""
