@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Final, Literal
 
 from provider_catalog.catalog import Catalog
@@ -117,16 +117,19 @@ def _service_prices(catalog: Catalog, today: date) -> Iterator[Finding]:
     known = (price for price in catalog.service_prices if price.unit_price_usd is not None)
     yield from _aged(((price.provider, "service prices", price.provenance.as_of) for price in known), today)
     for provider, systems in catalog.shared_file_systems.items():
-        for region in {price.region for price in catalog.service_prices if price.provider == provider}:
+        # A generation is priced for itself: the older PERSISTENT_1-200 costs more than PERSISTENT_2-250.
+        generations = sorted({system.deployment_type for system in systems if system.persistent})
+        regions = sorted({price.region for price in catalog.service_prices if price.provider == provider})
+        for region, generation in product(regions, generations):
             tiers = [
                 (system.throughput_mb_per_s_per_tib, listed.unit_price_usd)
                 for system in systems
-                if system.persistent
+                if system.deployment_type == generation
                 and (listed := catalog.prices.service(provider, region, system.sku)) is not None
                 and listed.unit_price_usd is not None
             ]
             if any(slow[1] >= fast[1] for slow, fast in pairwise(sorted(tiers))):
-                where = f"{catalog.folder / provider / 'service_prices.csv'}, {region}"
+                where = f"{catalog.folder / provider / 'service_prices.csv'}, {region}, {generation}"
                 yield Finding("error", where, "a faster file system costs no more than a slower one")
 
 
