@@ -16,6 +16,7 @@ from importlib import import_module
 from math import ceil, log
 from typing import Any
 
+from benchmarks.leave_one_out import eight_gpus
 from planner.inference.collectives import CollectiveRates, Links
 from planner.inference.forward import peak_flops
 from planner.inference.kernels import (
@@ -33,7 +34,6 @@ from planner.parallelism import Layout
 from planner.sizing.weights import bytes_per_value
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.hardware import NodeTopology
 from provider_catalog.models import load_model
 from provider_catalog.precision import Precision
 
@@ -159,7 +159,7 @@ def _operations(
                 if described is None or not milliseconds or (backend, mode, described[0]) in LEFT_ASIDE:
                     continue
                 kind, shape = described
-                generation = _node(gpu).gpu.generation
+                generation = eight_gpus(gpu).gpu.generation
                 form = FORMATS[mode][0] if kind in ("products", "experts") else ""
                 seconds = milliseconds / 1e3 / architecture.layer_count
                 yield Sample(kind, generation, form, name, gpu, mode, shape, seconds)
@@ -206,7 +206,7 @@ def _products(vector: Vector) -> Callable[[Sample], float]:
         (rows, inputs, outputs), device = sample.shape, _device(sample.gpu)
         _, weights, arithmetic = FORMATS[sample.mode]
         operand = bytes_per_value(arithmetic) if bytes_per_value(arithmetic) < 2 else 2
-        peak = peak_flops(_node(sample.gpu).gpu, arithmetic)
+        peak = peak_flops(eight_gpus(sample.gpu).gpu, arithmetic)
         return Gemm(inputs, outputs, bytes_per_value(weights), operand, peak, rates).on(device).seconds(rows)
 
     return seconds
@@ -218,7 +218,7 @@ def _experts(vector: Vector) -> Callable[[Sample], float]:
     def seconds(sample: Sample) -> float:
         tokens, hidden, width, experts, chosen, ranks = sample.shape
         _, weights, arithmetic = FORMATS[sample.mode]
-        peak = peak_flops(_node(sample.gpu).gpu, arithmetic)
+        peak = peak_flops(eight_gpus(sample.gpu).gpu, arithmetic)
         group = GroupedGemm(hidden, width, 3, experts, chosen, ranks, bytes_per_value(weights), peak, rates)
         return group.seconds(tokens, _device(sample.gpu))
 
@@ -252,7 +252,7 @@ def _decode(vector: Vector) -> Callable[[Sample], float]:
 def _all_reduce(vector: Vector) -> Callable[[Sample], float]:
     def seconds(sample: Sample) -> float:
         payload, ranks = sample.shape
-        return Links(_node(sample.gpu), Layout(), CollectiveRates(*vector)).all_reduce_s(payload, ranks)
+        return Links(eight_gpus(sample.gpu), Layout(), CollectiveRates(*vector)).all_reduce_s(payload, ranks)
 
     return seconds
 
@@ -308,21 +308,8 @@ def spread(errors: Sequence[float]) -> str:
 
 
 @cache
-def _node(gpu: str) -> NodeTopology:
-    found = Catalog.load().gpu(gpu)
-    return NodeTopology(
-        gpu=found,
-        gpus=8,
-        gpu_memory_bytes=int(found.memory_gb * 1e9),
-        nvlink_gb_per_s=found.nvlink_gb_per_s,
-        nic_gbit_per_s=3200,
-        fabric="infiniband",
-    )
-
-
-@cache
 def _device(gpu: str) -> Device:
-    found = _node(gpu).gpu
+    found = eight_gpus(gpu).gpu
     return Device(found.memory_bandwidth_gb_per_s * 1e9, peak_flops(found, "bf16"))
 
 

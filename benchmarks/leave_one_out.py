@@ -101,11 +101,12 @@ def _latency_ms(point: Point, vector: Vector) -> float:
 def _forward(split: tuple[str, str, int, int, Precision, Precision], vector: Vector) -> Forward:
     name, gpu, tensor, expert, weights, kv_cache = split
     layout = Layout(tensor=tensor, expert=expert)
-    return Forward(load_model(name, None), _node(gpu), layout, weights, kv_cache, _rates(vector))
+    return Forward(load_model(name, None), eight_gpus(gpu), layout, weights, kv_cache, _rates(vector))
 
 
 @cache
-def _node(gpu: str) -> NodeTopology:
+def eight_gpus(gpu: str) -> NodeTopology:
+    """A node of eight GPUs of a kind."""
     found = Catalog.load().gpu(gpu)
     return NodeTopology(
         gpu=found,
@@ -118,7 +119,7 @@ def _node(gpu: str) -> NodeTopology:
 
 
 def _generation(point: Point) -> str:
-    return _node(point.gpu).gpu.generation
+    return eight_gpus(point.gpu).gpu.generation
 
 
 @cache

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.support import aws_moto
 from tests.support import moto_server as moto
 from tests.support import terraform as terraform_cli
 from tests.support.moto_server import MotoServer
@@ -57,3 +58,12 @@ def aws(moto_server: MotoServer) -> MotoServer:
     """A local AWS in which nothing exists yet but the account's defaults."""
     moto_server.reset()
     return moto_server
+
+
+@pytest.fixture
+def account(aws: MotoServer) -> Iterator[MotoServer]:
+    """A local AWS that takes all of our stacks, empty before and after."""
+    aws_moto.install()
+    aws.reset()
+    yield aws
+    aws.reset()

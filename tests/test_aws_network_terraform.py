@@ -1,31 +1,18 @@
 """Terraform on the networks of AWS clusters, against a local AWS: a closed one lives, one's own is checked."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from tests.support import aws_moto
 from tests.support.aws_stacks import stack_folder, synthesize
-from tests.support.moto_server import REGION, MotoServer
+from tests.support.moto_server import MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform, TerraformError
 
 
-@pytest.fixture
-def account(aws: MotoServer) -> Iterator[MotoServer]:
-    aws_moto.install()
-    aws.reset()
-    yield aws
-    aws.reset()
-
-
 def ec2(aws: MotoServer) -> Any:
-    return boto3.client(
-        "ec2", endpoint_url=aws.url, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
+    return aws.client("ec2")
 
 
 def ready(terraform: Terraform, aws: MotoServer, folder: Path) -> Terraform:

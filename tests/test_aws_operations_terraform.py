@@ -2,41 +2,23 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from planner.plan import Plan, Purchase
 from stacks.imports import take_over
 from stacks.state_bootstrap import bootstrap_state
-from tests.support import aws_moto
 from tests.support.aws_stacks import ROLES, stack_folder, synthesize
-from tests.support.moto_server import REGION, MotoServer
+from tests.support.moto_server import MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform, TerraformError
 
 
-@pytest.fixture
-def account(aws: MotoServer) -> Iterator[MotoServer]:
-    aws_moto.install()
-    aws.reset()
-    yield aws
-    aws.reset()
-
-
-def client(aws: MotoServer, service: str) -> Any:
-    return boto3.client(
-        service, endpoint_url=aws.url, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
-
-
 def remains(aws: MotoServer) -> dict[str, list[str]]:
     """What stands in the account and is not there from the beginning, by kind."""
-    ec2, groups = client(aws, "ec2"), client(aws, "autoscaling").describe_auto_scaling_groups()
+    ec2, groups = aws.client("ec2"), aws.client("autoscaling").describe_auto_scaling_groups()
     found = {
         "vpcs": [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]],
         "security groups": [
@@ -56,21 +38,20 @@ def remains(aws: MotoServer) -> dict[str, list[str]]:
             if r["State"] != "cancelled"
         ],
         "groups": [g["AutoScalingGroupName"] for g in groups["AutoScalingGroups"]],
-        "file systems": [f["FileSystemId"] for f in client(aws, "fsx").describe_file_systems()["FileSystems"]],
-        "buckets": [b["Name"] for b in client(aws, "s3").list_buckets()["Buckets"]],
-        "roles": [r["RoleName"] for r in client(aws, "iam").list_roles()["Roles"]],
-        "log groups": [g["logGroupName"] for g in client(aws, "logs").describe_log_groups()["logGroups"]],
-        "parameters": [p["Name"] for p in client(aws, "ssm").describe_parameters()["Parameters"]],
-        "topics": [t["TopicArn"] for t in client(aws, "sns").list_topics()["Topics"]],
-        "alarms": [a["AlarmName"] for a in client(aws, "cloudwatch").describe_alarms()["MetricAlarms"]],
-        "workspaces": [w["alias"] for w in client(aws, "amp").list_workspaces()["workspaces"]],
+        "file systems": [f["FileSystemId"] for f in aws.client("fsx").describe_file_systems()["FileSystems"]],
+        "buckets": [b["Name"] for b in aws.client("s3").list_buckets()["Buckets"]],
+        "roles": [r["RoleName"] for r in aws.client("iam").list_roles()["Roles"]],
+        "log groups": [g["logGroupName"] for g in aws.client("logs").describe_log_groups()["logGroups"]],
+        "parameters": [p["Name"] for p in aws.client("ssm").describe_parameters()["Parameters"]],
+        "topics": [t["TopicArn"] for t in aws.client("sns").list_topics()["Topics"]],
+        "alarms": [a["AlarmName"] for a in aws.client("cloudwatch").describe_alarms()["MetricAlarms"]],
+        "workspaces": [w["alias"] for w in aws.client("amp").list_workspaces()["workspaces"]],
         "budgets": [
-            b["BudgetName"]
-            for b in client(aws, "budgets").describe_budgets(AccountId="123456789012").get("Budgets", [])
+            b["BudgetName"] for b in aws.client("budgets").describe_budgets(AccountId="123456789012").get("Budgets", [])
         ],
         "aliases": [
             a["AliasName"]
-            for a in client(aws, "kms").list_aliases()["Aliases"]
+            for a in aws.client("kms").list_aliases()["Aliases"]
             if not a["AliasName"].startswith("alias/aws/")
         ],
     }
@@ -79,7 +60,7 @@ def remains(aws: MotoServer) -> dict[str, list[str]]:
 
 def allow_plain_http(aws: MotoServer, bucket: str) -> None:
     """The local server speaks no TLS, without which the policy of our buckets lets nobody read or write."""
-    s3 = client(aws, "s3")
+    s3 = aws.client("s3")
     with pytest.raises(ClientError, match="403"):
         s3.head_object(Bucket=bucket, Key="anything")
     s3.delete_bucket_policy(Bucket=bucket)
@@ -111,7 +92,7 @@ def kill_in_the_middle_of_apply(tf: Terraform, folder: Path) -> None:
 
 
 def desired(aws: MotoServer) -> dict[str, int]:
-    groups = client(aws, "autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    groups = aws.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
     return {group["AutoScalingGroupName"]: group["DesiredCapacity"] for group in groups}
 
 
@@ -186,7 +167,7 @@ def test_states_live_in_the_bucket_that_was_made_for_them(
     # As for the provider: a bucket cannot be a subdomain of a loopback address.
     tf.run(["init", "-no-color", "-backend-config=use_path_style=true"], folder)
     tf.apply(folder)
-    objects = client(account, "s3").list_objects_v2(Bucket="acme-states")["Contents"]
+    objects = account.client("s3").list_objects_v2(Bucket="acme-states")["Contents"]
     assert [stored["Key"] for stored in objects] == ["llmcluster/example-network.tfstate"]
     assert tf.changes(folder) == {}
 
@@ -194,7 +175,7 @@ def test_states_live_in_the_bucket_that_was_made_for_them(
 def test_a_bucket_that_exists_is_taken_over_with_what_is_in_it(
     terraform: Terraform, account: MotoServer, tmp_path: Path
 ) -> None:
-    s3 = client(account, "s3")
+    s3 = account.client("s3")
     s3.create_bucket(Bucket="acme-checkpoints")
     s3.put_object(Bucket="acme-checkpoints", Key="step-1000", Body=b"weights")
     tf = terraform.with_env(account.env)

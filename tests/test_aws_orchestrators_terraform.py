@@ -4,18 +4,15 @@ Network and storage are stood in for by states with the identifiers that matter;
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import boto3
 import jsonschema
 import pytest
 import yaml
 
 from planner.plan import Plan, Purchase
 from stacks.hcl import readable_hcl
-from tests.support import aws_moto
 from tests.support.aws_matrix import state
 from tests.support.aws_stacks import cluster_plan, stack_folder, synthesize
 from tests.support.moto_server import REGION, MotoServer
@@ -25,23 +22,9 @@ from tests.test_aws_orchestrators import PARALLELCLUSTER
 
 
 @pytest.fixture
-def account(aws: MotoServer) -> Iterator[MotoServer]:
-    aws_moto.install()
-    aws.reset()
-    yield aws
-    aws.reset()
-
-
-def client(aws: MotoServer, service: str) -> Any:
-    return boto3.client(
-        service, endpoint_url=aws.url, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
-
-
-@pytest.fixture
 def ground(account: MotoServer) -> Mapping[str, str]:
     """A VPC with a subnet in each of two zones, and a group of file system clients."""
-    ec2 = client(account, "ec2")
+    ec2 = account.client("ec2")
     vpc_id = ec2.create_vpc(CidrBlock="10.42.0.0/16")["Vpc"]["VpcId"]
     subnets = [
         ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.42.{index}.0/24", AvailabilityZone=f"{REGION}{letter}")
@@ -79,7 +62,7 @@ def test_a_kubernetes_cluster_lives_grows_and_dies(
     tf.init(folder)
     tf.apply(folder)
     assert tf.changes(folder) == {}
-    eks = client(account, "eks")
+    eks = account.client("eks")
     assert eks.describe_cluster(name="example")["cluster"]["accessConfig"]["authenticationMode"] == "API"
 
     compute(kubernetes(3), tmp_path, ground)
@@ -91,7 +74,7 @@ def test_a_kubernetes_cluster_lives_grows_and_dies(
     tf.destroy(folder)
     assert tf.state(folder) == []
     assert eks.list_clusters()["clusters"] == []
-    ec2 = client(account, "ec2")
+    ec2 = account.client("ec2")
     assert ec2.describe_launch_templates()["LaunchTemplates"] == []
     groups = {group["GroupName"] for group in ec2.describe_security_groups()["SecurityGroups"]}
     assert groups == {"default", "clients"}
@@ -111,7 +94,7 @@ def test_a7_a_block_on_offer_is_looked_up_in_the_zone_of_the_cluster_and_not_bou
     refused = tf.run(["plan", "-no-color"], folder, check=False)
     assert refused.returncode == 1
     assert "capacity.block.zone" in " ".join(refused.stderr.split())
-    assert client(account, "ec2").describe_capacity_reservations()["CapacityReservations"] == []
+    assert account.client("ec2").describe_capacity_reservations()["CapacityReservations"] == []
 
 
 def test_a7_nodes_run_once_their_block_has_started(

@@ -1,7 +1,6 @@
 """Terraform itself on the AWS stacks: validate, plan, and a whole life against a local AWS."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,19 +8,10 @@ import pytest
 from planner.plan import Purchase
 from provider_catalog.catalog import Catalog
 from stacks.estimate.bill import estimate
-from tests.support import aws_moto
 from tests.support.aws_stacks import ROLES, cluster_plan, stack_folder, synthesize
 from tests.support.moto_server import MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform, TerraformError
-
-
-@pytest.fixture
-def account(aws: MotoServer) -> Iterator[MotoServer]:
-    aws_moto.install()
-    aws.reset()
-    yield aws
-    aws.reset()
 
 
 def apply(terraform: Terraform, aws: MotoServer, folder: Path) -> None:

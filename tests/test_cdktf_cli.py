@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
 from tests.support import aws_moto
-from tests.support.moto_server import REGION, MotoServer
+from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
 ROOT = Path(__file__).parent.parent
@@ -61,9 +60,7 @@ def cdktf(terraform: Terraform, aws: MotoServer, tmp_path: Path) -> Iterator[Cdk
 
 
 def networks(aws: MotoServer) -> list[str]:
-    client = boto3.client(
-        "ec2", endpoint_url=aws.url, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
+    client = aws.client("ec2")
     return [vpc["VpcId"] for vpc in client.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]]
 
 

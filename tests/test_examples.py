@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from stacks.app import SynthesizedStack, write_stacks
 from stacks.clouds import StackRole
 from stacks.estimate.bill import estimate
 from stacks.planning import plan_specs
-from tests.support import aws_moto
 from tests.support.azure_schema import missing_outputs, problems
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
@@ -30,14 +28,6 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Plan],
     planned = plan_specs(SPECS, Catalog.load())
     plans = {entry.plan.name: entry.plan for entry in planned}
     return plans, write_stacks(planned, Catalog.load(), folder / "cdktf.out")
-
-
-@pytest.fixture
-def account(aws: MotoServer) -> Iterator[MotoServer]:
-    aws_moto.install()
-    aws.reset()
-    yield aws
-    aws.reset()
 
 
 def document(stack: SynthesizedStack) -> dict[str, Any]:

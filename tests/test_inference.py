@@ -1,7 +1,6 @@
 """Serving plans against kernel-level reference latencies, and what must hold of any plan."""
 
 from functools import cache
-from typing import Any
 
 import pytest
 import yaml
@@ -10,29 +9,10 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy_inference import REFERENCE, RUNS, read_points, replay, replay_run, summary
 from planner.errors import InfeasibleError, SpecError
-from planner.optimizer import plan
-from planner.plan import InferencePerformance, Plan
-from planner.spec_reader import read_spec
-from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.catalog import Catalog
-from provider_catalog.models import load_model
+from planner.plan import InferencePerformance
+from tests.support.serving import performance, serve
 
 AWS = {"providers": ["aws"], "regions": ["us-east-1"]}
-
-
-@cache
-def model(name: str) -> ModelArchitecture:
-    return load_model(name, None)
-
-
-def serve(name: str, workload: dict[str, Any], **rest: Any) -> Plan:
-    document = {"name": "chat", "model": name, "workload": {"kind": "inference", **workload}, **rest}
-    return plan(read_spec(document, "spec"), model(name), Catalog.load())
-
-
-def performance(decided: Plan) -> InferencePerformance:
-    assert isinstance(decided.performance, InferencePerformance)
-    return decided.performance
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,17 @@ from hypothesis import strategies as st
 
 from planner.errors import InfeasibleError
 from planner.optimizer import plan
-from planner.plan import InferencePerformance, Plan
+from planner.plan import Plan
 from planner.serving.fleet import replicas_within
 from planner.serving.levers import holds, levers
 from planner.serving.queueing import FirstToken
 from planner.spec import Slo
 from planner.spec_reader import read_spec
-from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.models import load_model
+from tests.support.serving import model, performance, serve
 
 ROOT = Path(__file__).parent.parent
 AWS = {"providers": ["aws"], "regions": ["us-east-1"]}
-
-
-@cache
-def model(name: str) -> ModelArchitecture:
-    return load_model(name, None)
-
-
-def serve(name: str, workload: dict[str, Any], **rest: Any) -> Plan:
-    document = {"name": "chat", "model": name, "workload": {"kind": "inference", **workload}, **rest}
-    return plan(read_spec(document, "spec"), model(name), Catalog.load())
-
-
-def performance(decided: Plan) -> InferencePerformance:
-    assert isinstance(decided.performance, InferencePerformance)
-    return decided.performance
 
 
 def test_a_percentile_costs_no_less_than_the_mean_and_is_kept() -> None:

@@ -7,8 +7,6 @@ from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
-    DataAwsIamPolicyDocumentStatementCondition,
-    DataAwsIamPolicyDocumentStatementPrincipals,
 )
 from cdktf_cdktf_provider_aws.flow_log import FlowLog
 from cdktf_cdktf_provider_aws.iam_role import IamRole
@@ -19,6 +17,7 @@ from constructs import Construct
 from cdk.aws.account import account_id, partition
 from cdk.aws.encryption import logs_use_key, rotated_key
 from cdk.aws.naming import named
+from cdk.aws.roles import service_trust
 
 AGGREGATION_SECONDS: Final = 600
 """The longer of the two intervals that EC2 offers (EC2 API reference, CreateFlowLogs): fewer records, lower bill."""
@@ -60,7 +59,9 @@ class NetworkFlowLog(Construct):
                 "role",
                 name=f"{config.name}-flow-logs-{config.region}",
                 description=f"Flow logs of cluster {config.name}",
-                assume_role_policy=self._service_assumes(account).json,
+                assume_role_policy=service_trust(
+                    self, "assume", "flow_logs_assume", service="vpc-flow-logs.amazonaws.com", account=account
+                ).json,
             ),
             "flow_logs",
         )
@@ -90,31 +91,6 @@ class NetworkFlowLog(Construct):
             name=f"{config.name}-logs",
             description=f"Flow logs of cluster {config.name}",
             statements=[logs_use_key(config.region, [group_arn])],
-        )
-
-    def _service_assumes(self, account: str) -> DataAwsIamPolicyDocument:
-        return named(
-            DataAwsIamPolicyDocument(
-                self,
-                "assume",
-                statement=[
-                    DataAwsIamPolicyDocumentStatement(
-                        actions=["sts:AssumeRole"],
-                        principals=[
-                            DataAwsIamPolicyDocumentStatementPrincipals(
-                                type="Service", identifiers=["vpc-flow-logs.amazonaws.com"]
-                            )
-                        ],
-                        # Not on behalf of somebody else's account (the confused deputy of the IAM user guide).
-                        condition=[
-                            DataAwsIamPolicyDocumentStatementCondition(
-                                test="StringEquals", variable="aws:SourceAccount", values=[account]
-                            )
-                        ],
-                    )
-                ],
-            ),
-            "flow_logs_assume",
         )
 
     def _writes(self, group_arn: str) -> DataAwsIamPolicyDocument:

@@ -6,7 +6,6 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
     DataAwsIamPolicyDocumentStatementCondition,
-    DataAwsIamPolicyDocumentStatementPrincipals,
 )
 from cdktf_cdktf_provider_aws.iam_instance_profile import IamInstanceProfile
 from cdktf_cdktf_provider_aws.iam_role import IamRole
@@ -16,6 +15,7 @@ from constructs import Construct
 
 from cdk.aws.account import partition
 from cdk.aws.naming import named
+from cdk.aws.roles import service_trust
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class NodeIdentity(Construct):
                 # IAM is global, clusters are not: the same name may stand in two regions.
                 name=f"{config.name}-node-{config.region}",
                 description=f"Nodes of cluster {config.name}",
-                assume_role_policy=self._ec2_assumes().json,
+                assume_role_policy=service_trust(self, "assume", "ec2_assumes_node", service="ec2.amazonaws.com").json,
             ),
             "node",
         )
@@ -77,25 +77,6 @@ class NodeIdentity(Construct):
             )
         self.instance_profile = named(
             IamInstanceProfile(self, "profile", name=self.role.name, role=self.role.name), "node"
-        )
-
-    def _ec2_assumes(self) -> DataAwsIamPolicyDocument:
-        return named(
-            DataAwsIamPolicyDocument(
-                self,
-                "assume",
-                statement=[
-                    DataAwsIamPolicyDocumentStatement(
-                        actions=["sts:AssumeRole"],
-                        principals=[
-                            DataAwsIamPolicyDocumentStatementPrincipals(
-                                type="Service", identifiers=["ec2.amazonaws.com"]
-                            )
-                        ],
-                    )
-                ],
-            ),
-            "ec2_assumes_node",
         )
 
 

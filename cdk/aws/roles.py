@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
+    DataAwsIamPolicyDocumentStatementCondition,
     DataAwsIamPolicyDocumentStatementPrincipals,
 )
 from cdktf_cdktf_provider_aws.iam_role import IamRole
@@ -23,6 +24,32 @@ class ServiceRole:
     attachments: tuple[IamRolePolicyAttachment, ...]
 
 
+def service_trust(
+    scope: Construct,
+    construct_id: str,
+    address: str,
+    *,
+    service: str,
+    actions: Sequence[str] = ("sts:AssumeRole",),
+    account: str | None = None,
+) -> DataAwsIamPolicyDocument:
+    """Who takes a role: `service`, and with `account` only on behalf of that account.
+
+    Without it a service may act for somebody else's (the confused deputy of the IAM user guide).
+    """
+    own = (
+        DataAwsIamPolicyDocumentStatementCondition(test="StringEquals", variable="aws:SourceAccount", values=[account])
+        if account
+        else None
+    )
+    statement = DataAwsIamPolicyDocumentStatement(
+        actions=list(actions),
+        principals=[DataAwsIamPolicyDocumentStatementPrincipals(type="Service", identifiers=[service])],
+        condition=[own] if own else None,
+    )
+    return named(DataAwsIamPolicyDocument(scope, construct_id, statement=[statement]), address)
+
+
 def service_role(
     scope: Construct,
     address: str,
@@ -38,19 +65,7 @@ def service_role(
 
     `managed_policies` are policies of AWS by the address of their attachment; a name may hold a path.
     """
-    trust = named(
-        DataAwsIamPolicyDocument(
-            scope,
-            f"{address}_trust",
-            statement=[
-                DataAwsIamPolicyDocumentStatement(
-                    actions=list(actions),
-                    principals=[DataAwsIamPolicyDocumentStatementPrincipals(type="Service", identifiers=[service])],
-                )
-            ],
-        ),
-        f"{address}_trust",
-    )
+    trust = service_trust(scope, f"{address}_trust", f"{address}_trust", service=service, actions=actions)
     role = named(
         IamRole(scope, f"{address}_role", name=name, description=description, assume_role_policy=trust.json), address
     )

@@ -2,13 +2,12 @@
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from provider_catalog.files import write_atomically
 from provider_catalog.live.source import Fetched, PlacementScore, Source
 from provider_catalog.price_files import (
     INSTANCE_PRICES,
@@ -95,9 +94,9 @@ def write(folder: Path, provider: str, stored: Stored) -> None:
     place = folder / provider
     place.mkdir(parents=True, exist_ok=True)
     if stored.instances:
-        _replace(place / INSTANCE_PRICES, instance_prices_csv(stored.instances))
+        write_atomically(place / INSTANCE_PRICES, instance_prices_csv(stored.instances))
     if stored.services:
-        _replace(place / SERVICE_PRICES, service_prices_csv(stored.services))
+        write_atomically(place / SERVICE_PRICES, service_prices_csv(stored.services))
 
 
 def read_scores(folder: Path, provider: str) -> tuple[PlacementScore, ...]:
@@ -126,7 +125,7 @@ def write_scores(folder: Path, provider: str, scores: Iterable[PlacementScore]) 
     writer.writerow(columns)
     writer.writerows(sorted([str(getattr(score, name)) for name in columns] for score in scores))
     (folder / provider).mkdir(parents=True, exist_ok=True)
-    _replace(folder / provider / SCORES, text.getvalue())
+    write_atomically(folder / provider / SCORES, text.getvalue())
 
 
 def _jumps(before: _Prices, after: _Prices) -> list[str]:
@@ -140,18 +139,3 @@ def _jumps(before: _Prices, after: _Prices) -> list[str]:
 def _offer(price: InstancePrice) -> tuple[str, ...]:
     # Without the zone: a Spot market comes and goes by zone.
     return price.region, price.option, price.instance_type
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

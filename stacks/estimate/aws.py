@@ -4,7 +4,18 @@ from math import ceil
 from typing import Final
 
 from stacks.estimate.documents import Resource
-from stacks.estimate.meters import Context, Meter, NotPriced, Reader, Reading, by_use, disk_meters, node_meters
+from stacks.estimate.meters import (
+    Context,
+    Meter,
+    NotPriced,
+    Reader,
+    Reading,
+    by_use,
+    disk_meters,
+    nat_gateway,
+    node_meters,
+    public_address,
+)
 
 PROVIDER: Final = "aws"
 FREE: Final = frozenset(
@@ -41,15 +52,6 @@ FREE: Final = frozenset(
     }
 )
 """Kinds that AWS bills nothing for by themselves; a launch template is billed through what is launched from it."""
-
-
-def _nat_gateway(resource: Resource, context: Context) -> Reading:
-    gateway = Meter("nat_gateway", "NAT gateway", "nat_gateway_hour", resource.count, "hour")
-    return [gateway, *by_use(context, "nat_data", "data through NAT", "nat_gateway_gb", "GB-month")]
-
-
-def _address(resource: Resource, _: Context) -> Reading:
-    return [Meter("public_ip", "public IPv4 address", "public_ip_hour", resource.count, "hour")]
 
 
 def _key(resource: Resource, context: Context) -> Reading:
@@ -184,13 +186,13 @@ READERS: Final[dict[str, Reader]] = {
     "aws_cloudwatch_log_group": _log_group,
     "aws_ec2_capacity_block_reservation": _block,
     "aws_ec2_capacity_reservation": _reservation,
-    "aws_eip": _address,
+    "aws_eip": public_address,
     "aws_eks_cluster": _control_plane,
     "aws_eks_node_group": _node_group,
     "aws_flow_log": _flow_log,
     "aws_fsx_lustre_file_system": _lustre,
     "aws_kms_key": _key,
-    "aws_nat_gateway": _nat_gateway,
+    "aws_nat_gateway": nat_gateway,
     "aws_s3_bucket": _bucket,
     "aws_vpc_endpoint": _endpoint,
 }

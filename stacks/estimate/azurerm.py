@@ -3,7 +3,18 @@
 from typing import Final
 
 from stacks.estimate.documents import Resource
-from stacks.estimate.meters import Context, Meter, NotPriced, Reader, Reading, by_use, disk_meters, node_meters
+from stacks.estimate.meters import (
+    Context,
+    Meter,
+    NotPriced,
+    Reader,
+    Reading,
+    by_use,
+    disk_meters,
+    nat_gateway,
+    node_meters,
+    public_address,
+)
 
 PROVIDER: Final = "azure"
 GIB_PER_TIB: Final = 1024
@@ -27,15 +38,6 @@ FREE: Final = frozenset(
     }
 )
 """Kinds that Azure bills nothing for by themselves; a vault is billed through its keys and their operations."""
-
-
-def _nat_gateway(resource: Resource, context: Context) -> Reading:
-    gateway = Meter("nat_gateway", "NAT gateway", "nat_gateway_hour", resource.count, "hour")
-    return [gateway, *by_use(context, "nat_data", "data through NAT", "nat_gateway_gb", "GB-month")]
-
-
-def _address(resource: Resource, _: Context) -> Reading:
-    return [Meter("public_ip", "public IPv4 address", "public_ip_hour", resource.count, "hour")]
 
 
 def _key(resource: Resource, _: Context) -> Reading:
@@ -98,8 +100,8 @@ READERS: Final[dict[str, Reader]] = {
     "azurerm_key_vault_key": _key,
     "azurerm_linux_virtual_machine_scale_set": _scale_set,
     "azurerm_managed_lustre_file_system": _lustre,
-    "azurerm_nat_gateway": _nat_gateway,
+    "azurerm_nat_gateway": nat_gateway,
     "azurerm_private_endpoint": _endpoint,
-    "azurerm_public_ip": _address,
+    "azurerm_public_ip": public_address,
     "azurerm_storage_account": _account,
 }

@@ -62,6 +62,17 @@ def by_use(context: Context, role: str, name: str, sku: str, unit: Unit, share: 
     return [Meter(role, name, sku, usage.quantities[role] * share, unit, by_use=True)]
 
 
+def nat_gateway(resource: Resource, context: Context) -> Reading:
+    """A NAT gateway and what goes through it."""
+    gateway = Meter("nat_gateway", "NAT gateway", "nat_gateway_hour", resource.count, "hour")
+    return [gateway, *by_use(context, "nat_data", "data through NAT", "nat_gateway_gb", "GB-month")]
+
+
+def public_address(resource: Resource, _: Context) -> Reading:
+    """A public IPv4 address."""
+    return [Meter("public_ip", "public IPv4 address", "public_ip_hour", resource.count, "hour")]
+
+
 def node_meters(context: Context, how: Bought, instance_type: str, nodes: float) -> Reading:
     """The instances of one way of buying: as many as run on average; all where no usage is known."""
     if not nodes:
