@@ -1,5 +1,6 @@
 """Accepted findings of checkov stand beside their resource, in the JSON and in the HCL."""
 
+import json
 import re
 from pathlib import Path
 
@@ -56,3 +57,19 @@ def test_nothing_is_used_that_version_6_of_the_provider_removes(cluster: str, tm
             for name, resource in document.get("resource", {}).get(kind, {}).items():
                 assert not removed & set(resource), f"{kind}.{name}"
         assert "aws_region" not in document.get("data", {})
+        # `region` of a bucket becomes an argument, which says where to make it.
+        assert not re.search(r"aws_s3_bucket\.[\w-]+\.region\b", json.dumps(document, default=str))
+        # 0 and 1 are no longer taken for false and true.
+        for template in document.get("resource", {}).get("aws_launch_template", {}).values():
+            flags = [template.get("ebs_optimized")]
+            flags += [
+                block.get(flag)
+                for block in template.get("network_interfaces", [])
+                for flag in ("associate_public_ip_address", "delete_on_termination", "primary_ipv6")
+            ]
+            flags += [
+                block["ebs"].get(flag)
+                for block in template.get("block_device_mappings", [])
+                for flag in ("delete_on_termination", "encrypted")
+            ]
+            assert {str(flag).lower() for flag in flags} <= {"none", "true", "false"}
