@@ -68,9 +68,18 @@ def test_a18_the_topic_is_encrypted_and_taken_by_alarms_of_this_account_only(wat
     assert topic["kms_master_key_id"] == "${aws_kms_key.alarms.arn}"
     policies = watched["compute"]["data"]["aws_iam_policy_document"]
     for name in ("publish_alarms", "alarms_key"):
-        statement = policies[name]["statement"][-1]
-        assert statement["condition"][0]["variable"] == "aws:SourceAccount"
-        assert statement["principals"][0]["identifiers"] == ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
+        alarms, events = policies[name]["statement"][-2:]
+        assert alarms["principals"][0]["identifiers"] == ["cloudwatch.amazonaws.com"]
+        assert alarms["condition"][0]["variable"] == "aws:SourceAccount"
+        # SNS guide, "Key management": EventBridge and an encrypted topic know neither aws:SourceAccount nor
+        # aws:SourceArn; a rule whose statement has a condition drops its events in silence.
+        assert events["principals"][0]["identifiers"] == ["events.amazonaws.com"]
+        assert "condition" not in events
+
+
+def test_a18_without_spot_no_rule_of_eventbridge_reaches_the_topic(tmp_path: Path) -> None:
+    policies = synthesize(example_plan(nodes=2, purchase=Purchase(on_demand_nodes=2), spec=WATCHED), tmp_path)
+    assert "events.amazonaws.com" not in json.dumps(policies["compute"]["data"])
 
 
 @pytest.mark.parametrize(("budget", "limit"), [({"usd_per_month": 5000.5}, "5001"), ({}, None)])

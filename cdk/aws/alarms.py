@@ -31,7 +31,6 @@ from cdk.aws.naming import named
 
 FREE_SHARE: Final = 0.1
 """Of the shared file system: below it, servers that are unevenly full begin to refuse writes."""
-PUBLISHERS: Final = ("cloudwatch.amazonaws.com", "events.amazonaws.com")
 NODE_METRICS: Final = {
     "GpuXidErrors": "A GPU reported an Xid error: see the kernel log of the node, and NVIDIA's list of Xid errors",
     "EfaErrors": "EFA dropped packets or lost a peer: see the hardware counters of the node's cards",
@@ -73,9 +72,7 @@ class Alarms(Construct):
             name=f"{config.name}-alarms",
             description=f"Alarms of cluster {config.name}",
             # SNS guide, "Enabling compatibility between event sources from AWS services and encrypted topics".
-            statements=[
-                _published(["kms:Decrypt", "kms:GenerateDataKey*"], "PublishersUseKey", "*", account),
-            ],
+            statements=_published(["kms:Decrypt", "kms:GenerateDataKey*"], "UseKey", "*", account, config.spot),
         )
         self.topic = named(
             SnsTopic(self, "topic", name=f"{config.name}-alarms", kms_master_key_id=self.key.arn), "alarms"
@@ -84,7 +81,7 @@ class Alarms(Construct):
             DataAwsIamPolicyDocument(
                 self,
                 "topic_policy",
-                statement=[_published(["sns:Publish"], "AlarmsArePublished", self.topic.arn, account)],
+                statement=_published(["sns:Publish"], "Publish", self.topic.arn, account, config.spot),
             ),
             "publish_alarms",
         )
@@ -199,15 +196,33 @@ class Alarms(Construct):
         )
 
 
-def _published(actions: Sequence[str], sid: str, resource: str, account: str) -> DataAwsIamPolicyDocumentStatement:
-    return DataAwsIamPolicyDocumentStatement(
-        sid=sid,
+def _published(
+    actions: Sequence[str], sid: str, resource: str, account: str, events: bool
+) -> list[DataAwsIamPolicyDocumentStatement]:
+    """What alarms, and with `events` the rules of EventBridge, may do with the topic or its key."""
+    alarms = DataAwsIamPolicyDocumentStatement(
+        sid=f"Alarms{sid}",
         actions=list(actions),
         resources=[resource],
-        principals=[DataAwsIamPolicyDocumentStatementPrincipals(type="Service", identifiers=list(PUBLISHERS))],
+        principals=[_service("cloudwatch.amazonaws.com")],
         condition=[
             DataAwsIamPolicyDocumentStatementCondition(
                 test="StringEquals", variable="aws:SourceAccount", values=[account]
             )
         ],
     )
+    if not events:
+        return [alarms]
+    # No condition: EventBridge sends none of the keys of a condition along, neither to a topic nor to its key, so that
+    # with one nothing would ever arrive. EventBridge guide, "Amazon SNS permissions"; SNS guide, as above.
+    rules = DataAwsIamPolicyDocumentStatement(
+        sid=f"Events{sid}",
+        actions=list(actions),
+        resources=[resource],
+        principals=[_service("events.amazonaws.com")],
+    )
+    return [alarms, rules]
+
+
+def _service(name: str) -> DataAwsIamPolicyDocumentStatementPrincipals:
+    return DataAwsIamPolicyDocumentStatementPrincipals(type="Service", identifiers=[name])
