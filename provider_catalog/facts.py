@@ -16,8 +16,11 @@ class Fact(BaseModel):
 
 
 class Provenance(Fact):
-    """Where a figure comes from. `as_of` is an ISO date, or a year or month where the source gives no day."""
+    """Where a figure comes from. `as_of` is an ISO date, or a year or month where the source gives no day.
+
+    A `derived` figure is worked out from published ones; its source says how.
+    """
 
     source: str
     as_of: str
-    kind: Literal["live", "snapshot", "list", "negotiated"]
+    kind: Literal["live", "snapshot", "list", "negotiated", "derived"]

@@ -145,7 +145,9 @@ def test_every_price_row_says_where_and_when(path: Path) -> None:
     for row in rows(path):
         assert row["source"], row
         assert AS_OF.fullmatch(row["as_of"]), row
-        assert row["kind"] in {"snapshot", "list"}, row
+        assert row["kind"] in {"snapshot", "list", "derived"}, row
+        # What is worked out says from what.
+        assert row["source"].startswith("derived: ") == (row["kind"] == "derived"), row
 
 
 @pytest.mark.parametrize("provider", CATALOG.providers)
@@ -163,7 +165,9 @@ def test_spot_is_a_market_of_its_own(provider: str) -> None:
 def test_only_known_types_are_priced_and_only_as_they_are_sold(provider: str) -> None:
     for row in rows(PACKAGED_DATA / provider / "instance_prices.csv"):
         instance_type = CATALOG.instance_type(provider, row["instance_type"])
-        assert row["option"] in instance_type.purchase_options, row
+        # A commitment is a rate on what is bought on demand, and on sale wherever that is.
+        sold = row["option"].replace("reserved-1y", "on-demand").replace("reserved-3y", "on-demand")
+        assert sold in instance_type.purchase_options, row
 
 
 def test_a_gpu_hour_costs_what_gpu_hours_cost() -> None:
@@ -187,11 +191,15 @@ def test_instance_types_of_one_region_cost_the_same_on_demand_in_every_zone() ->
     [
         ("aws", "us-east-1", "p4d.24xlarge", "on-demand", 21.957642),
         ("aws", "us-east-1", "p5.48xlarge", "on-demand", 55.04),
-        ("aws", "us-east-1", "p5.48xlarge", "capacity-block", 39.33),
-        ("aws", "us-east-2", "p5e.48xlarge", "capacity-block", 43.26),
+        ("aws", "us-east-1", "p5.48xlarge", "capacity-block", 41.528),
+        ("aws", "us-east-2", "p5e.48xlarge", "capacity-block", 47.76),
         ("aws", "us-east-1", "g5.xlarge", "on-demand", 1.006),
         ("azure", "eastus", "Standard_ND96asr_v4", "on-demand", 27.197),
         ("azure", "eastus", "Standard_ND96amsr_A100_v4", "spot", 3.6047),
+        # Azure sells a reservation as one sum: 1,109,592 USD for three years of ND96isr_H200_v5
+        ("azure", "eastus2", "Standard_ND96isr_H200_v5", "reserved-3y", 42.221918),
+        ("aws", "us-east-1", "p5.48xlarge", "reserved-1y", 34.6752),
+        ("aws", "us-east-1", "p5.48xlarge", "reserved-3y", 23.77728),
     ],
 )
 def test_published_prices(provider: str, region: str, name: str, option, usd_per_hour: float) -> None:  # type: ignore[no-untyped-def]
@@ -204,13 +212,26 @@ def test_published_prices(provider: str, region: str, name: str, option, usd_per
     ("provider", "region", "name", "option"),
     [
         ("aws", "us-east-2", "p5e.48xlarge", "on-demand"),  # sold by Capacity Block only
-        ("azure", "eastus", "Standard_ND96isr_H100_v5", "spot"),  # listed at the on-demand price
+        ("azure", "eastus2", "Standard_ND96isr_H100_v5", "spot"),  # listed at the on-demand price
         ("azure", "eastus", "Standard_ND96isr_H200_v5", "on-demand"),  # nobody has sourced it
-        ("aws", "us-east-1", "p5.48xlarge", "reserved-3y"),
+        ("aws", "us-east-1", "p4d.24xlarge", "reserved-3y"),
     ],
 )
 def test_what_nobody_sourced_has_no_price(provider: str, region: str, name: str, option) -> None:  # type: ignore[no-untyped-def]
     assert CATALOG.prices.instance(provider, region, name, option) is None
+
+
+def test_a_family_saves_one_share_whatever_the_size() -> None:
+    # AWS prices an EC2 Instance Savings Plan by family and region; dedicated tenancy would stand out by a tenth.
+    shares: dict[tuple[str, str, str], set[float]] = {}
+    for row in rows(PACKAGED_DATA / "aws" / "instance_prices.csv"):
+        if row["option"].startswith("reserved"):
+            on_demand = CATALOG.prices.instance("aws", row["region"], row["instance_type"], "on-demand")
+            assert on_demand is not None
+            family = row["instance_type"].partition(".")[0]
+            key = (family, row["region"], row["option"])
+            shares.setdefault(key, set()).add(round(price(row) / on_demand.usd_per_hour, 3))
+    assert shares and all(len(found) == 1 for found in shares.values()), shares
 
 
 def test_spot_without_a_market_in_the_zone_is_unavailable() -> None:

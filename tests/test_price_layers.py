@@ -78,10 +78,10 @@ def test_a_price_for_a_zone_leaves_the_others(tmp_path: Path) -> None:
 
 
 def test_an_option_that_had_no_price_is_offered(tmp_path: Path) -> None:
-    reserved = {**P5, "option": "reserved-3y", "usd_per_hour": 24.0}
-    assert CATALOG.prices.instance("aws", "us-east-1", "p5.48xlarge", "reserved-3y") is None
+    reserved = {**P5, "instance_type": "p4d.24xlarge", "option": "reserved-3y", "usd_per_hour": 24.0}
+    assert CATALOG.prices.instance("aws", "us-east-1", "p4d.24xlarge", "reserved-3y") is None
     catalog = CATALOG.under(read_overlay(overlay(tmp_path, reserved), CATALOG))
-    found = catalog.prices.instance("aws", "us-east-1", "p5.48xlarge", "reserved-3y")
+    found = catalog.prices.instance("aws", "us-east-1", "p4d.24xlarge", "reserved-3y")
     assert found is not None
     assert found.usd_per_hour == 24.0
 
