@@ -32,6 +32,11 @@ SIZES = [
     if (price.provider, price.region, price.option) == ("azure", "eastus", "on-demand")
 ]
 
+RESERVATIONS = {
+    "reserved-1y": {"type": "Reservation", "reservationTerm": "1 Year"},
+    "reserved-3y": {"type": "Reservation", "reservationTerm": "3 Years"},
+}
+
 
 def run(*arguments: str) -> Any:
     return CliRunner().invoke(cli, ["catalog", *arguments])
@@ -51,14 +56,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def eastus(factor: float = 1.0, left_out: int = 0) -> Answer:
-    """Today's list for eastus: the snapshot's on-demand and Spot prices times `factor`, without the first few."""
+    """Today's list for eastus: the snapshot's prices times `factor`, without the first few."""
     known = [p for p in CATALOG.instance_prices if (p.provider, p.region) == ("azure", "eastus")]
+    years = {"reserved-1y": 1, "reserved-3y": 3}
     rows = [
         item(
             price.instance_type,
-            price.usd_per_hour * factor,
+            price.usd_per_hour * factor * 8760 * years.get(price.option, 1 / 8760),
             meterName="x Spot" if price.option == "spot" else "x",
             productName="Virtual Machines",
+            **RESERVATIONS.get(price.option, {}),
         )
         for price in known[left_out:]
     ]
@@ -247,7 +254,7 @@ def test_list_shows_prices_by_purchase_option() -> None:
     rows = json.loads(run("list", "--provider", "aws", "--json").stdout)
     p5 = next(row for row in rows if row["instance_type"] == "p5.48xlarge")
     assert p5["usd_per_hour"]["on-demand"] == 55.04
-    assert p5["usd_per_hour"]["capacity-block"] == 39.33
+    assert p5["usd_per_hour"]["capacity-block"] == 41.528
     assert {row["provider"] for row in rows} == {"aws"}
     text = run("list", "--region", "eastus").stdout
     assert "Standard_ND96asr_v4" in text
@@ -257,7 +264,7 @@ def test_list_shows_prices_by_purchase_option() -> None:
 @pytest.mark.parametrize(
     ("sku", "expected"),
     [
-        ("p5.48xlarge", ["capacity-block: 39.33 USD", "gpu_memory_mib"]),
+        ("p5.48xlarge", ["capacity-block: 41.528 USD", "gpu_memory_mib"]),
         ("H100", ["tdp_w", "NVIDIA H100"]),
         ("PERSISTENT_2-125", ["GiB-month: 0.145 USD", "step_gib"]),
         ("nat_gateway_hour", ["azure eastus, hour: 0.045 USD"]),

@@ -46,6 +46,21 @@ def show(sku: str, as_json: bool) -> None:
 
 
 @catalog.command()
+@click.option("--json", "as_json", is_flag=True, help=_JSON_HELP)
+def counts(as_json: bool) -> None:
+    """Count the prices by cloud, by what they are for and by kind of source, with the unknown and the oldest."""
+    with exit_codes():
+        from dataclasses import asdict
+
+        from llmcluster.catalog.counts import print_counts
+        from provider_catalog.catalog import Catalog
+        from provider_catalog.inventory import holdings
+
+        found = holdings(Catalog.load())
+        _print_json([asdict(row) for row in found]) if as_json else print_counts(found)
+
+
+@catalog.command()
 @click.argument("old", default="packaged")
 @click.argument("new", default="current")
 @click.option("--json", "as_json", is_flag=True, help=_JSON_HELP)

@@ -1,0 +1,26 @@
+"""`catalog counts`: how many prices there are, of what kind, and how old."""
+
+from rich import box
+from rich.table import Table
+
+from llmcluster.report import console
+from provider_catalog.inventory import UNKNOWN, Holding
+
+
+def print_counts(found: tuple[Holding, ...]) -> None:
+    """Print a line for each cloud, what is priced and kind, and the sums below."""
+    table = Table(box=box.SIMPLE, title="prices in force", title_justify="left")
+    for heading in ("cloud", "price of", "kind"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("prices", "oldest", "newest"):
+        table.add_column(heading, justify="right")
+    for row in found:
+        table.add_row(row.provider, row.priced, row.kind, str(row.prices), row.oldest or "-", row.newest or "-")
+    screen = console()
+    screen.print(table)
+    for provider in dict.fromkeys(row.provider for row in found):
+        of_cloud = [row for row in found if row.provider == provider]
+        known = sum(row.prices for row in of_cloud if row.kind != UNKNOWN)
+        unknown = sum(row.prices for row in of_cloud if row.kind == UNKNOWN)
+        oldest = min((row.oldest for row in of_cloud if row.oldest), default="-")
+        screen.print(f"{provider}: {known} prices known, {unknown} unknown, the oldest of {oldest}", highlight=False)
