@@ -169,14 +169,19 @@ def cost(
 @cli.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the reclaims of Spot nodes.")
+@click.option(
+    "--term",
+    type=click.Choice(["1-year", "3-year", "none"]),
+    help="At whose rate the policies reserve; the spec's, else the shortest with a price.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
-def mix(spec: Path, seed: int, as_json: bool, prices: Path | None) -> None:
+def mix(spec: Path, seed: int, term: str | None, as_json: bool, prices: Path | None) -> None:
     """Compare ways to buy the cluster of SPEC: policies over a simulated year, or what a run could be bought as."""
     with exit_codes():
         from llmcluster.costs.mix import mix_output
 
-        mix_output(spec, seed, as_json, prices)
+        mix_output(spec, seed, as_json, prices, term)
 
 
 @cli.command()

@@ -26,6 +26,7 @@ from planner.plan import (
     SharedStorage,
     TrainingPerformance,
 )
+from planner.purchase_terms import reserved_terms
 from planner.serving.fleet import autoscaling, serving_notes
 from planner.serving.slo import SloLine, slo_lines
 from planner.serving.software import requirement
@@ -271,6 +272,21 @@ def _rounded_batch(spec: ClusterSpec) -> list[str]:
     ]
 
 
+def _terms_on_offer(spec: ClusterSpec, catalog: Catalog, choice: Choice) -> list[str]:
+    """What signing for a term would save; a training run is bought for its window."""
+    if isinstance(spec.workload, TrainingWorkload) or spec.capacity.commitment != "none":
+        return []
+    place = (choice.provider, choice.region, choice.instance_type)
+    known = [
+        f"{term.discount:.1%} less for {term.term} ({term.usd_per_hour:,.4g} USD a node and hour)"
+        for term in reserved_terms(catalog, place, choice.zone)
+        if term.discount is not None
+    ]
+    if not known:
+        return []
+    return [f"signed for, what is reserved costs {' or '.join(known)}: capacity.commitment, compared by llmcluster mix"]
+
+
 def _notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
@@ -299,6 +315,7 @@ def _notes(
     if choice.purchase.reserved_nodes and best.machine.provider != OWN:
         commitment = catalog.provider_defaults(best.machine.provider).commitment_note
         notes += [commitment] if commitment else []
+        notes += _terms_on_offer(spec, catalog, choice)
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:
         notes.append(f"weights are published in {published}; planned in {choice.weights}")

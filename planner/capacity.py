@@ -77,12 +77,13 @@ def mean_demand(capacity: Capacity) -> float:
 def serving_rates(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> Rates | None:
     """What an hour of one replica of `gang` nodes costs in each way that the spec allows; None without a price.
 
-    Without a commitment price a reservation costs the on-demand rate.
+    Without a commitment price a reservation costs the on-demand rate, and a single node has no use for one.
     """
     if offers.on_demand is None:
         return None
     may_spot = capacity.interruption == "tolerate" and offers.spot is not None
-    may_reserve = capacity.reservation == "auto" and nodes > 1 and offers.can_reserve(gang)
+    worth_it = nodes > 1 or offers.commitment is not None
+    may_reserve = capacity.reservation == "auto" and worth_it and offers.can_reserve(gang)
     return Rates(
         on_demand=gang * offers.on_demand.usd_per_hour,
         reserved=gang * (offers.commitment or offers.on_demand).usd_per_hour if may_reserve else None,

@@ -4,37 +4,21 @@ from dataclasses import replace
 from math import ceil
 from typing import Final
 
-from planner.capacity import BLOCK_SIZES, Offers, mean_demand, serving_demand, serving_rates
+from planner.capacity import BLOCK_SIZES, mean_demand, serving_demand, serving_rates
 from planner.errors import SpecError
 from planner.goodput import INTERRUPTIONS_PER_GPU_HOUR, training_goodput
 from planner.machines import OWN, offers_of
 from planner.plan import Plan, TrainingPerformance
 from planner.plan_model import PlanModel
-from planner.purchase_policy import FIXED, POLICIES, Demand, Rates, Shares, optimal
+from planner.purchase_policy import FIXED, POLICIES, Demand, Rates
 from planner.purchase_simulation import HOURS_PER_YEAR, simulate_run, simulate_year
-from planner.spec import ClusterSpec
+from planner.purchase_terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
+from planner.spec import Capacity
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import Provenance
-from provider_catalog.prices import InstancePrice, PurchaseOption
+from provider_catalog.prices import InstancePrice
 
-FLAT_DISCOUNT: Final = 0.40
-"""The hardware guide's one figure for everything reserved: 40 % less than on-demand. Compared with, never used."""
-TERMS: Final[tuple[tuple[str, PurchaseOption, int], ...]] = (("1-year", "reserved-1y", 1), ("3-year", "reserved-3y", 3))
 BLOCK_DAYS: Final = (*range(1, 15), *range(21, 183, 7))
 """Days of an EC2 Capacity Block: 1 to 14, then whole weeks up to 182 (EC2 user guide, "Capacity Blocks for ML")."""
-
-
-class ReservedTerm(PlanModel):
-    """A commitment and what it saves on the hour."""
-
-    term: str
-    usd_per_hour: float | None
-    """Per node; None: no source knows it."""
-    discount: float | None
-    """Against on-demand."""
-    breakeven_share: float | None
-    """Of the hours, in use, from which on it costs less than on-demand."""
-    provenance: Provenance | None
 
 
 class PolicyYear(PlanModel):
@@ -82,14 +66,23 @@ class MixComparison(PlanModel):
     seed: int
     policies: tuple[PolicyYear, ...] = ()
     """Serving: a year each."""
-    flat_discount_usd_per_year: float | None = None
-    """Serving: the year of `optimal` if reserved capacity cost 40 % less, as the hardware guide has it."""
+    judged_at: str = "on-demand"
+    """Serving: the term at whose rate the policies reserve."""
+    flat_rule: FlatRule | None = None
+    """Serving: what the hardware guide's one figure for everything reserved would make of it."""
     run: tuple[RunOption, ...] = ()
     """Training: the run each."""
 
 
-def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0) -> MixComparison:
+def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None = None) -> MixComparison:
     """The policies on the demand of a serving plan, or the options for the run of a training plan.
+
+    Args:
+        plan: A plan on a cloud.
+        catalog: Its prices.
+        seed: Of the simulated reclaims.
+        term: Serving: `1-year`, `3-year` or `none`, at whose rate the policies reserve. Left out, it is the spec's, and
+            where the spec commits to nothing the shortest term that has a price.
 
     Raises:
         SpecError: the plan is for hardware of one's own, or the instance type has no on-demand price to compare with.
@@ -103,9 +96,7 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0) -> MixComparison:
         raise SpecError(f"{choice.instance_type} has no on-demand price in {choice.region}; mixes cannot be compared")
     on_demand = offers.on_demand.usd_per_hour
     place = (choice.provider, choice.region, choice.instance_type)
-    terms = tuple(
-        _term(name, catalog.prices.instance(*place, option, choice.zone), on_demand) for name, option, _ in TERMS
-    )
+    terms = reserved_terms(catalog, place, choice.zone)
     comparison = MixComparison(
         name=plan.name,
         instance_type=choice.instance_type,
@@ -122,8 +113,37 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0) -> MixComparison:
         block = catalog.prices.instance(*place, "capacity-block", choice.zone)
         run = _run_options(plan, plan.performance, on_demand, offers.spot, block, terms, seed)
         return comparison.model_copy(update={"run": run})
-    policies, flat = _policy_years(spec, choice.nodes, comparison.gang_nodes, offers, seed)
-    return comparison.model_copy(update={"policies": policies, "flat_discount_usd_per_year": flat})
+    capacity = spec.capacity
+    gang = comparison.gang_nodes
+    rates = serving_rates(choice.nodes, gang, capacity, offers)
+    if rates is None:
+        return comparison
+    demand = serving_demand(choice.nodes, gang, capacity)
+    judged_at, rate = _judged_at(term, capacity, terms, place)
+    judged, flat = with_years(terms, demand, rates, gang, seed)
+    if capacity.reservation == "auto":
+        rates = replace(rates, reserved=gang * rate if rate is not None else rates.reserved and rates.on_demand)
+    update = {
+        "policies": _policy_years(choice.nodes, gang, demand, rates, seed),
+        "judged_at": judged_at,
+        "terms": judged,
+        "flat_rule": flat,
+    }
+    return comparison.model_copy(update=update)
+
+
+def _judged_at(
+    asked: str | None, capacity: Capacity, terms: tuple[ReservedTerm, ...], place: tuple[str, str, str]
+) -> tuple[str, float | None]:
+    """Name and rate of the term that the policies reserve at; the on-demand rate where no term is known."""
+    known = {term.term: term.usd_per_hour for term in terms if term.usd_per_hour is not None}
+    if asked not in (None, "none", *known):
+        raise SpecError(
+            f"no source knows the {asked} rate of {place[2]} in {place[1]}; known: {', '.join(known) or 'none'}. Fetch"
+            " it with llmcluster catalog refresh, or lay a negotiated one over the catalog (--prices, docs/catalog.md)"
+        )
+    name = asked or (capacity.commitment if capacity.commitment != "none" else next(iter(known), "none"))
+    return (name, known[name]) if name in known else ("on-demand", None)
 
 
 def _gang(plan: Plan) -> int:
@@ -133,31 +153,14 @@ def _gang(plan: Plan) -> int:
     return max(1, ceil(choice.layout.gpus_per_replica * choice.nodes / choice.gpus))
 
 
-def _term(name: str, price: InstancePrice | None, on_demand: float) -> ReservedTerm:
-    ratio = None if price is None else price.usd_per_hour / on_demand
-    return ReservedTerm(
-        term=name,
-        usd_per_hour=None if price is None else price.usd_per_hour,
-        discount=None if ratio is None else 1 - ratio,
-        breakeven_share=ratio,
-        provenance=None if price is None else price.provenance,
-    )
-
-
-def _policy_years(
-    spec: ClusterSpec, nodes: int, gang: int, offers: Offers, seed: int
-) -> tuple[tuple[PolicyYear, ...], float | None]:
-    rates = serving_rates(nodes, gang, spec.capacity, offers)
-    if rates is None:
-        return (), None
-    demand = serving_demand(nodes, gang, spec.capacity)
+def _policy_years(nodes: int, gang: int, demand: Demand, rates: Rates, seed: int) -> tuple[PolicyYear, ...]:
     years = [
         (name, shares, simulate_year(demand, shares, rates, gang, seed))
         for name, policy in {**POLICIES, **FIXED}.items()
         for shares in [policy(demand, rates)]
     ]
     least = years[0][2].usd
-    policies = tuple(
+    return tuple(
         PolicyYear(
             policy=name,
             reserved_nodes=gang * shares.reserved,
@@ -173,15 +176,6 @@ def _policy_years(
         )
         for name, shares, year in years
     )
-    return policies, _flat(demand, rates, gang, seed)
-
-
-def _flat(demand: Demand, rates: Rates, gang: int, seed: int) -> float | None:
-    if rates.reserved is None:
-        return None
-    flat = replace(rates, reserved=(1 - FLAT_DISCOUNT) * rates.on_demand)
-    shares: Shares = optimal(demand, flat)
-    return round(simulate_year(demand, shares, flat, gang, seed).usd, 6)
 
 
 def _run_options(

@@ -171,10 +171,20 @@ def test_the_command_compares_on_one_demand(tmp_path: Path) -> None:
         assert year["reserved_nodes"] + year["spot_nodes"] + year["on_demand_nodes"] == mix["nodes"]
         assert years["optimal"]["usd_per_year"] <= year["usd_per_year"] * 1.001
     assert years["all on-demand"]["spot_usd"] == 0
-    # Reserved capacity has no commitment price here: said, not guessed
-    assert [term["term"] for term in mix["terms"]] == ["1-year", "3-year"]
-    assert mix["flat_discount_usd_per_year"] <= years["optimal"]["usd_per_year"]
-    assert "hardware guide" in run_mix(tmp_path, "{demand: business-hours}")
+    # Reserved capacity has no commitment price here: said, not guessed; what other types save is an estimate beside it
+    assert mix["judged_at"] == "on-demand"
+    assert [(term["term"], term["usd_per_hour"], term["year"]) for term in mix["terms"]] == [
+        ("1-year", None, None),
+        ("3-year", None, None),
+    ]
+    for term in mix["terms"]:
+        least, most = term["discount_range"]
+        assert 0.3 < least <= most < 0.6
+        low, high = term["year_range_usd"]
+        assert low <= high <= years["optimal"]["usd_per_year"]
+    assert mix["flat_rule"]["usd_per_year"] <= years["optimal"]["usd_per_year"]
+    text = run_mix(tmp_path, "{demand: business-hours}")
+    assert "hardware guide" in text and "rate unknown: no public source" in text and "(an estimate)" in text
 
 
 def test_real_terms_stand_beside_the_flat_discount(tmp_path: Path) -> None:
@@ -192,11 +202,70 @@ def test_real_terms_stand_beside_the_flat_discount(tmp_path: Path) -> None:
     assert three["usd_per_hour"] is three["discount"] is None
     optimal, *_ = mix["policies"]
     # A quarter of the fleet runs all the time, the rest 60 of 168 hours
-    assert optimal["reserved_nodes"] == -(-mix["nodes"] // 4)
+    assert mix["judged_at"] == "1-year"
+    assert optimal["reserved_nodes"] == one["year"]["reserved_nodes"] == -(-mix["nodes"] // 4)
     assert optimal["reserved_usd"] == pytest.approx(optimal["reserved_nodes"] * 8760 * 2.938)
-    assert mix["flat_discount_usd_per_year"] < optimal["usd_per_year"]
-    without = run_mix(tmp_path, "{demand: business-hours, commitment: none}", "--json")
-    assert optimal["usd_per_year"] < without["policies"][0]["usd_per_year"]
+    assert optimal["usd_per_year"] == one["year"]["usd_per_year"]
+    assert mix["flat_rule"]["usd_per_year"] < optimal["usd_per_year"]
+    without = run_mix(tmp_path, "{demand: business-hours}", "--json", "--term", "none")
+    assert without["judged_at"] == "on-demand"
+    assert one["year"]["saved_usd_per_year"] == pytest.approx(
+        without["policies"][0]["usd_per_year"] - optimal["usd_per_year"]
+    )
+
+
+P5_SPEC = """
+name: chat
+model: deepseek-ai/DeepSeek-R1
+workload: {kind: inference, request_rate_per_s: 100}
+placement: {providers: [aws], regions: [us-east-1], instance_types: [p5.48xlarge]}
+"""
+
+
+def p5_mix(folder: Path, capacity: str, *options: str) -> Any:
+    (folder / "r1.yaml").write_text(P5_SPEC + f"capacity: {capacity}\n")
+    done = CliRunner().invoke(cli, ["mix", str(folder / "r1.yaml"), "--json", *options])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_the_flat_rule_is_held_against_the_terms_of_the_price_list(tmp_path: Path) -> None:
+    # AWS price files of 2026-09-25: p5.48xlarge 55.04 on demand, 34.6752 for a year, 23.77728 for three
+    mix = p5_mix(tmp_path, "{demand: business-hours}")
+    on_demand, rates = 55.04, {"1-year": 34.6752, "3-year": 23.77728}
+    base = -(-mix["nodes"] // mix["gang_nodes"] // 4) * mix["gang_nodes"]
+    # By hand: a quarter runs always, the rest 60 of 168 hours; only the quarter pays at any of the three rates
+    peak_usd = (mix["nodes"] - base) * on_demand * 8760 * 60 / 168
+    assert mix["flat_rule"]["reserved_nodes"] == base
+    assert mix["flat_rule"]["usd_per_year"] == pytest.approx(base * 0.6 * on_demand * 8760 + peak_usd)
+    for term, years in zip(mix["terms"], (1, 3), strict=True):
+        rate = rates[term["term"]]
+        assert term["usd_per_hour"] == rate
+        assert term["breakeven_share"] == pytest.approx(rate / on_demand)
+        year = term["year"]
+        assert year["reserved_nodes"] == base
+        assert year["usd_per_year"] == pytest.approx(base * rate * 8760 + peak_usd)
+        assert year["committed_usd"] == pytest.approx(base * rate * 8760 * years)
+        assert term["flat_mix_usd_per_year"] == pytest.approx(year["usd_per_year"])
+        # The guide's 40 % is too much for a year and too little for three
+        assert (year["usd_per_year"] > mix["flat_rule"]["usd_per_year"]) == (term["term"] == "1-year")
+
+
+def test_a_demand_between_the_terms_is_reserved_for_three_years_alone(tmp_path: Path) -> None:
+    # In use half of the hours: above the 43 % of three years, below the 63 % of one and the 60 % of the flat rule
+    mix = p5_mix(tmp_path, f"{{demand: {[1.0] * 12 + [0.01] * 12}}}")
+    one, three = mix["terms"]
+    first = mix["gang_nodes"]  # always in use, as demand never is zero
+    assert one["year"]["reserved_nodes"] == mix["flat_rule"]["reserved_nodes"] == first
+    assert three["year"]["reserved_nodes"] == mix["nodes"]
+    assert three["flat_mix_usd_per_year"] > three["year"]["usd_per_year"]
+
+
+def test_a_term_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "chat.yaml").write_text(SPEC)
+    refused = CliRunner().invoke(cli, ["mix", str(tmp_path / "chat.yaml"), "--term", "3-year"])
+    assert refused.exit_code == 2
+    assert "no source knows the 3-year rate of Standard_NC24ads_A100_v4 in eastus" in refused.stderr
 
 
 def test_a_run_is_bought_for_its_window() -> None:

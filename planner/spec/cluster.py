@@ -105,7 +105,9 @@ class Capacity(SpecModel):
         description="Serving: optimal is the cheapest mix; tiered is Spot below half, reserved to 80 %, then on-demand",
     )
     commitment: Literal["1-year", "3-year", "none"] = Field(
-        default="1-year", description="Term of what is reserved when serving; none: reserved at the on-demand rate"
+        default="none",
+        description="Serving: term signed for what is reserved; none: at the on-demand rate, so that types whose terms"
+        " are known and types whose terms are not compete on the same ground",
     )
 
     @model_validator(mode="after")
