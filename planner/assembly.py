@@ -280,7 +280,7 @@ def _terms_on_offer(spec: ClusterSpec, catalog: Catalog, choice: Choice) -> list
     known = [
         f"{term.discount:.1%} less for {term.term} ({term.usd_per_hour:,.4g} USD a node and hour)"
         for term in reserved_terms(catalog, place, choice.zone)
-        if term.discount is not None
+        if term.discount is not None and term.discount > 0
     ]
     if not known:
         return []

@@ -38,7 +38,10 @@ def holdings(catalog: Catalog) -> tuple[Holding, ...]:
         kind = price.provenance.kind if known else UNKNOWN
         rows.append((price.provider, SERVICE, kind, price.provenance if known else None))
     rows.sort(key=lambda row: (row[:3], row[3].as_of if row[3] else ""))
-    return tuple(_holding(*key, [row[3] for row in group]) for key, group in groupby(rows, key=lambda row: row[:3]))
+    grouped = groupby(rows, key=lambda row: row[:3])
+    return tuple(
+        _holding(provider, priced, kind, [row[3] for row in group]) for (provider, priced, kind), group in grouped
+    )
 
 
 def _holding(provider: str, priced: str, kind: str, sources: Iterable[Provenance | None]) -> Holding:

@@ -64,17 +64,6 @@ def test_spot_needs_consent_and_leaves_half_of_a_serving_fleet() -> None:
     assert dear.purchase.spot_nodes == 0
 
 
-@pytest.mark.parametrize("gang", [1, 2, 4])
-@pytest.mark.parametrize("interruption", ["never", "tolerate"])
-def test_shares_sum_to_the_fleet_in_whole_gangs(gang: int, interruption: str) -> None:
-    capacity = Capacity.model_validate({"demand": "business-hours", "interruption": interruption})
-    mix = serving_mix(12, gang, capacity, offers(spot=2.0, commitment=6.0))
-    assert mix is not None
-    bought = mix.purchase
-    assert bought.reserved_nodes + bought.spot_nodes + bought.on_demand_nodes == 12
-    assert bought.reserved_nodes % gang == bought.spot_nodes % gang == 0
-
-
 def test_nothing_priced_is_no_mix() -> None:
     assert serving_mix(2, 1, Capacity(), Offers(on_demand=None, spot=offer("spot", 1), commitment=None)) is None
 

@@ -374,3 +374,30 @@ def test_old_prices_are_said_beside_the_plan_and_not_in_it(capsys: pytest.Captur
     said = capsys.readouterr()
     assert f"of {compute.provenance.as_of}, up to {STALE_DAYS + 1} days old" in said.err
     assert said.out == ""
+
+
+def test_prices_are_counted_by_cloud_and_kind() -> None:
+    result = run("counts", "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    assert sum(row["prices"] for row in rows) == len(CATALOG.instance_prices) + len(CATALOG.service_prices)
+    unknown = sum(row["prices"] for row in rows if row["kind"] == "unknown")
+    assert unknown == sum(price.unit_price_usd is None for price in CATALOG.service_prices)
+    for row in rows:
+        assert (row["oldest"] is None) == (row["kind"] == "unknown")
+        assert row["oldest"] is None or row["oldest"] <= row["newest"]
+    reserved = sum(row["prices"] for row in rows if (row["provider"], row["priced"]) == ("aws", "reserved-3y"))
+    assert reserved == sum((p.provider, p.option) == ("aws", "reserved-3y") for p in CATALOG.instance_prices)
+    printed = run("counts")
+    assert printed.exit_code == 0
+    for provider in CATALOG.providers:
+        known = sum(row["prices"] for row in rows if row["provider"] == provider and row["kind"] != "unknown")
+        assert f"{provider}: {known} prices known" in printed.stdout
+
+
+def test_refreshed_prices_are_counted_as_such(server: Server, prices: Path) -> None:
+    server.play(eastus())
+    run(*REFRESH)
+    rows = json.loads(run("counts", "--json").stdout)
+    live = {(row["priced"], row["prices"], row["oldest"]) for row in rows if row["kind"] == "live"}
+    assert ("on-demand", len(SIZES), date.today().isoformat()) in live

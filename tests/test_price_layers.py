@@ -277,3 +277,33 @@ def test_money_comes_first(tmp_path: Path) -> None:
     assert found[-1]["ratio"] == pytest.approx(0.04 / 0.045)
     text = run("catalog", "diff", "packaged", str(path)).stdout
     assert "aws nat_gateway_hour, hour, us-east-1: 0.045 to 0.04 USD (-11.1%)" in text
+
+
+def test_a_commitment_is_planned_with_for_a_single_node_too(tmp_path: Path) -> None:
+    year = {**G5, "option": "reserved-1y", "usd_per_hour": 0.4}
+    agreed = str(overlay(tmp_path, year))
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    offered = json.loads(run("plan", str(tmp_path / "spec.yaml"), "--json", "--prices", agreed).stdout)
+    assert offered["choice"]["nodes"] == 1
+    (tmp_path / "spec.yaml").write_text(SPEC + "capacity: {commitment: 1-year}\n")
+    signed = json.loads(run("plan", str(tmp_path / "spec.yaml"), "--json", "--prices", agreed).stdout)
+    assert signed["choice"]["purchase"]["reserved_nodes"] == 1
+    saved = offered["cost"]["usd_per_hour"] - signed["cost"]["usd_per_hour"]
+    on_demand = CATALOG.prices.instance("aws", "us-east-1", "g5.xlarge", "on-demand")
+    assert on_demand is not None
+    assert saved == pytest.approx(on_demand.usd_per_hour - 0.4, abs=0.01)
+
+
+def test_what_is_not_signed_for_says_what_signing_would_save(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "name: chat\nmodel: deepseek-ai/DeepSeek-R1\n"
+        "workload: {kind: inference, request_rate_per_s: 100}\n"
+        "placement: {providers: [aws], regions: [us-east-1], instance_types: [p5.48xlarge]}\n"
+    )
+    # AWS price files of 2026-09-25: 55.04 on demand, 34.6752 for a year, 23.77728 for three
+    said = "37.0% less for 1-year (34.68 USD a node and hour) or 56.8% less for 3-year (23.78 USD a node and hour)"
+    notes = json.loads(run("plan", str(spec), "--json").stdout)["notes"]
+    assert any(said in note for note in notes)
+    spec.write_text(spec.read_text() + "capacity: {commitment: 1-year}\n")
+    assert not any(said in note for note in json.loads(run("plan", str(spec), "--json").stdout)["notes"])

@@ -98,7 +98,8 @@ def _years(terms: tuple[ReservedTerm, ...], flat: FlatRule) -> Table:
 def _term(term: ReservedTerm) -> str:
     if term.usd_per_hour is None or term.discount is None or term.provenance is None:
         return _unknown(term)
-    price = f"{term.usd_per_hour:,.4g} USD a node and hour, nothing up front, {term.discount:.1%} less than on-demand"
+    against = f"{abs(term.discount):.1%} {'less' if term.discount >= 0 else 'more'} than on-demand"
+    price = f"{term.usd_per_hour:,.4g} USD a node and hour, nothing up front, {against}"
     source = f"{term.provenance.source} ({term.provenance.as_of}, {term.provenance.kind})"
     if term.flat_mix_usd_per_year is None:
         return f"{price}; pays from {term.breakeven_share:.1%} of the hours in use; {source}"
