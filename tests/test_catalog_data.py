@@ -131,12 +131,12 @@ def test_instance_type_is_consistent(instance_type) -> None:  # type: ignore[no-
     assert AS_OF.fullmatch(instance_type.as_of)
 
 
-def test_topology_has_nvlink_only_where_all_gpus_share_it() -> None:
+def test_topology_has_nvlink_only_among_gpus_that_it_links() -> None:
     sxm = CATALOG.topology(CATALOG.instance_type("aws", "p4d.24xlarge"))
     assert (sxm.nvlink_gb_per_s, sxm.gpu_memory_bytes) == (600, 40 * 2**30)
     bridged = CATALOG.topology(CATALOG.instance_type("azure", "Standard_NC96ads_A100_v4"))
     assert bridged.gpu.nvlink_gb_per_s == 600
-    assert bridged.nvlink_gb_per_s == 0
+    assert (bridged.gpus, bridged.nvlink_domain_gpus) == (4, 2)
 
 
 @pytest.mark.parametrize("path", PRICE_FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
