@@ -19,7 +19,7 @@ from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 from provider_catalog.software import Software
 from provider_catalog.storage import SharedFileSystem
 from provider_catalog.tables import fact, read_csv, read_yaml
-from provider_catalog.wiring import Network, Wiring
+from provider_catalog.wiring import Network, NodeWiring, Wiring
 
 if TYPE_CHECKING:
     from provider_catalog.architecture import ModelArchitecture
@@ -234,6 +234,10 @@ class Catalog:
             gpus_per_numa_node=node.gpus_per_numa_node if node else None,
             paths=network.paths if network else "unknown",
         )
+
+    def node_wiring(self, instance_type: InstanceType) -> NodeWiring | None:
+        """Where GPUs and cards of that type sit, with its source; None: nothing is published."""
+        return self._wiring(instance_type.provider).node(instance_type)
 
     def network(self, instance_type: InstanceType) -> Network | None:
         """What lies between nodes of that type, with its source; None: nothing is known."""

@@ -391,7 +391,7 @@ def break_line(path: Path, line: int, old: str, new: str) -> None:
             r"line 3: .*nat_gateway_hour is priced twice",
         ),
         ("azure/defaults.yaml", 2, "name:", "nmae:", r"defaults\.yaml: .*unknown column 'nmae'"),
-        ("gpus.yaml", 8, "- name", "  - name", r"gpus\.yaml: not valid YAML"),
+        ("gpus.yaml", 9, "- name", "  - name", r"gpus\.yaml: not valid YAML"),
     ],
 )
 def test_a_broken_row_is_named(folder: Path, file: str, line: int, old: str, new: str, message: str) -> None:
