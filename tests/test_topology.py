@@ -17,7 +17,13 @@ from planner.launch.of_plan import launch_files, launch_of
 from planner.optimizer import plan
 from planner.parallelism import Layout
 from planner.plan import Plan, TrainingPerformance
-from planner.sizing.communication import peer_bytes_per_s
+from planner.sizing.communication import (
+    NETWORK_EFFICIENCY,
+    Ring,
+    inside_bytes_per_s,
+    network_bytes_per_s,
+    peer_bytes_per_s,
+)
 from planner.spec_reader import read_spec
 from planner.topology.model import GroupKind
 from planner.topology.placement import placement
@@ -93,6 +99,39 @@ def test_a_pair_behind_a_switch_has_all_links_and_a_bridge_ends_at_two() -> None
     bridged = node("azure", "Standard_NC96ads_A100_v4")
     assert (peer_bytes_per_s(bridged, 2), peer_bytes_per_s(bridged, 4)) == (300e9, 0)
     assert peer_bytes_per_s(bridged, 2, spread=2) == 0
+
+
+# Cards x rate of the types' pages over the GPUs that share them: p4d 4 x 100 Gb/s for 8, p5 32 x 100, p5en 16 x 200,
+# p6-b300 16 x 400, ND A100 v4 8 x 200, ND H100 v5 8 x 400.
+@pytest.mark.parametrize(
+    ("provider", "name", "gb_per_s"),
+    [
+        ("aws", "p4d.24xlarge", 6.25),
+        ("aws", "p5.48xlarge", 50),
+        ("aws", "p5.4xlarge", 12.5),
+        ("aws", "p5en.48xlarge", 50),
+        ("aws", "p6-b300.48xlarge", 100),
+        ("azure", "Standard_ND96asr_v4", 25),
+        ("azure", "Standard_ND96isr_H100_v5", 50),
+        ("azure", "Standard_ND96isr_MI300X_v5", 50),
+    ],
+)
+def test_a_gpu_has_its_part_of_the_nodes_cards_and_a_group_the_parts_of_its_ranks(
+    provider: str, name: str, gb_per_s: float
+) -> None:
+    found = node(provider, name)
+    share = gb_per_s * 1e9 * NETWORK_EFFICIENCY
+    assert network_bytes_per_s(found) == pytest.approx(share)
+    for ranks in {min(2, found.gpus), found.gpus} - {1}:
+        ring = Ring.of(found, 4 * ranks, ranks)
+        inside = inside_bytes_per_s(found, ranks, found.gpus // ranks)
+        assert ring.bytes_per_s == pytest.approx(min(ranks * share, inside))
+    assert Ring.of(found, 4, 1).bytes_per_s == pytest.approx(share)
+
+
+# NVIDIA/nccl, issue 527: all_reduce_perf of 1 GiB on one p4d.24xlarge, 231 GB/s bus bandwidth.
+def test_a_ring_inside_p4d_is_as_fast_as_nccl_tests_measure() -> None:
+    assert Ring.of(node("aws", "p4d.24xlarge"), 8, 8).bytes_per_s == pytest.approx(231e9, rel=0.1)
 
 
 # Ranks

@@ -1,6 +1,6 @@
 """The topology part of a plan, from what the search decided."""
 
-from planner.candidate import Candidate
+from planner.candidate import Candidate, Engine
 from planner.machines import OWN, Machine
 from planner.plan import TrainingPerformance
 from planner.topology.model import Topology
@@ -11,7 +11,7 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.collectives import Variable
 
 
-def topology_of(engine: object, machine: Machine, candidate: Candidate, catalog: Catalog) -> Topology:
+def topology_of(engine: Engine, machine: Machine, candidate: Candidate, catalog: Catalog) -> Topology:
     """Where the groups of `candidate` lie on nodes of `machine`, and the environment that their fabric wants.
 
     Args:

@@ -310,9 +310,8 @@ class StepModel:
         scatters = {0: 2, 1: 1}.get(zero, micro_batches)
         gathers = {0: 0, 3: 2 * micro_batches}.get(zero, 1)
         of_parameter = scatters * self.rules.gradient_bytes + gathers * GATHERED_BYTES
-        frozen = 2 * micro_batches * GATHERED_BYTES * self._frozen_parameters() if zero == 3 else 0.0
-        if self.rules.method == "full":
-            frozen = 0.0
+        adapters = self.rules.method != "full" and zero == 3
+        frozen = 2 * micro_batches * GATHERED_BYTES * self._frozen_parameters() if adapters else 0.0
         ranks = split.tensor * pipeline
         return (
             (dense * of_parameter + frozen) / ranks * (holders - 1) / holders,
