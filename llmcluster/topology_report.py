@@ -13,7 +13,6 @@ SHORT: dict[GroupKind, str] = {
     "expert-data": "EDP",
     "pipeline": "PP",
 }
-INSIDE = {"nvlink": "in NVLink", "pcie": "over PCIe"}
 FABRICS = {"efa": "EFA", "infiniband": "InfiniBand", "ethernet": "Ethernet"}
 
 
@@ -25,7 +24,7 @@ def topology_facts(plan: Plan) -> Iterable[tuple[str, str]]:
     inside = [group for group in topology.groups if group.nodes == 1]
     between = [group for group in topology.groups if group.nodes > 1]
     parts = []
-    for level, words in INSIDE.items():
+    for level, words in (("nvlink", f"in {_linked(topology)}"), ("pcie", "over PCIe")):
         at = [group for group in inside if group.level == level]
         if at:
             parts.append(f"{_names(at)} {words}{_sent(at)}")
@@ -50,7 +49,11 @@ def _sent(groups: list[GroupPlacement]) -> str:
     return f" ({total / 1e9:,.1f} GB a GPU and step)" if total else ""
 
 
+def _linked(topology: Topology) -> str:
+    return "Infinity Fabric" if topology.links == "mesh" else "NVLink"
+
+
 def _waiting(topology: Topology) -> str:
-    names = {"nvlink": "NVLink", "pcie": "PCIe", "rail": "rails", "network": "network"}
+    names = {"nvlink": _linked(topology), "pcie": "PCIe", "rail": "rails", "network": "network"}
     waits = [f"{names[level]} {seconds:.2f} s" for level, seconds in topology.exposed_s.items() if seconds >= 0.005]
     return f"; a step waits for {', '.join(waits)}" if waits else ""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cdk.aws.kubernetes_manifests import ENVIRONMENT, manifests
 from cdk.bootstrap import NodeBootstrap, cloud_init
+from llmcluster.topology_report import topology_facts
 from planner.launch.of_plan import launch_files, launch_of
 from planner.optimizer import plan
 from planner.parallelism import Layout
@@ -279,6 +280,18 @@ def test_the_plan_says_what_each_group_crosses_and_what_a_step_waits_for() -> No
     waits = ("tensor_parallel", "data_parallel", "pipeline_transfers")
     assert sum(topology.exposed_s.values()) == pytest.approx(sum(performance.breakdown_s[part] for part in waits))
     assert topology.exposed_s["nvlink"] == performance.breakdown_s["tensor_parallel"] > 0
+
+
+def test_the_report_names_places_and_variables_in_two_lines() -> None:
+    found = trained("p4d.24xlarge", 32, tensor=8, pipeline=8, context=1, micro_batch=1)
+    lines = dict(topology_facts(found))
+    assert set(lines) == {"topology", "environment"}
+    assert lines["topology"].startswith("TP8 in NVLink (")
+    assert "DP4 on 4 nodes, PP8 on 8 nodes over EFA" in lines["topology"]
+    assert "FI_EFA_USE_DEVICE_RDMA=1 FI_PROVIDER=efa; " in lines["environment"]
+    amd = trained("Standard_ND96isr_MI300X_v5", 32, tensor=8, pipeline=8, context=1, micro_batch=1)
+    assert dict(topology_facts(amd))["topology"].startswith("TP8 in Infinity Fabric (")
+    assert not dict(topology_facts(found.model_copy(update={"topology": None})))
 
 
 def test_bytes_of_a_step_are_those_of_the_papers() -> None:
