@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llmcluster.serving_report import serving_facts, slo_table
+from llmcluster.topology_report import topology_facts
 from planner.parallelism import Layout
 from planner.plan import Cost, InferencePerformance, Plan
 
@@ -33,7 +34,7 @@ def print_plan(plan: Plan, levers: tuple[str, ...] = ()) -> None:
     slo = slo_table(plan)
     if slo is not None:
         screen.print(slo)
-    for label, text in (*_facts(plan), *serving_facts(plan)):
+    for label, text in (*_facts(plan), *topology_facts(plan), *serving_facts(plan)):
         screen.print(f"[bold]{label:<12}[/] {text}", highlight=False)
     _print_bill(screen, plan)
     if plan.alternatives:

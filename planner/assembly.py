@@ -31,6 +31,7 @@ from planner.serving.fleet import autoscaling, serving_notes
 from planner.serving.slo import SloLine, slo_lines
 from planner.serving.software import requirement
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from planner.topology.model import Topology
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
@@ -113,6 +114,7 @@ def assemble(
     rejected: tuple[Rejection, ...],
     notes: tuple[str, ...] = (),
     pareto: tuple[ParetoPoint, ...] = (),
+    topology: Topology | None = None,
 ) -> Plan:
     """The Plan of a finished search."""
     choice = _choice(spec, catalog, best)
@@ -149,6 +151,7 @@ def assemble(
         ),
         autoscaling=scaling,
         pareto=pareto,
+        topology=topology,
     )
 
 

@@ -18,7 +18,7 @@ def pass_thresholds(node: NodeTopology, *, multi_node: bool) -> PassThresholds:
     (nccl-tests, doc/PERFORMANCE.md: bus bandwidth is what the slowest link of the ring carries). GPUs on PCIe have no
     threshold: what they reach depends on the host.
     """
-    inside = links(node)[0].bytes_per_s / 1e9 * PASS_FRACTION if node.nvlink_gb_per_s else None
+    inside = links(node)[0].bytes_per_s / 1e9 * PASS_FRACTION if node.nvlink_domain_gpus == node.gpus > 1 else None
     between = node.nic_gbit_per_s / 8 * BUS_EFFICIENCY * PASS_FRACTION if multi_node else None
     return PassThresholds(
         inside_gb_per_s=None if inside is None else round(inside, 1),

@@ -20,6 +20,7 @@ from planner.serving.software import refusal
 from planner.sizing.formats import with_formats
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from planner.topology.of_plan import topology_of
 from planner.training import TrainingEngine
 from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
@@ -94,7 +95,8 @@ def plan(
         notes = (*notes, *engine.notes(best.candidate, best.machine.node))
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
     rejected = tuple(rejection for _, rejection in misses)
-    return assemble(spec, architecture, catalog, best, others, rejected, notes, pareto_front(everything))
+    topology = topology_of(engine, best.machine, best.candidate, catalog)
+    return assemble(spec, architecture, catalog, best, others, rejected, notes, pareto_front(everything), topology)
 
 
 def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[tuple[float, int, Machine]]:

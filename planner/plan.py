@@ -7,6 +7,7 @@ from pydantic import Field
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan_model import PlanModel
 from planner.spec import ClusterSpec
+from planner.topology.model import Topology
 from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision
 
@@ -329,3 +330,5 @@ class Plan(PlanModel):
     software: SoftwareRequirement | None = None
     autoscaling: Autoscaling | None = None
     """Only for serving whose demand varies."""
+    topology: Topology | None = None
+    """Which group of ranks talks over what, and the environment of their fabric; None in plans locked before it."""

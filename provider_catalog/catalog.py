@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from provider_catalog.collectives import Collectives, Variable
 from provider_catalog.defaults import ProviderDefaults
 from provider_catalog.facts import CatalogError
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
@@ -18,6 +19,7 @@ from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 from provider_catalog.software import Software
 from provider_catalog.storage import SharedFileSystem
 from provider_catalog.tables import fact, read_csv, read_yaml
+from provider_catalog.wiring import Network, NodeWiring, Wiring
 
 if TYPE_CHECKING:
     from provider_catalog.architecture import ModelArchitecture
@@ -217,15 +219,37 @@ class Catalog:
 
     def topology(self, instance_type: InstanceType) -> NodeTopology:
         """How the GPUs of a node of that type reach each other and the other nodes."""
-        gpu = self.gpu(instance_type.gpu)
+        gpu, wiring = self.gpu(instance_type.gpu), self._wiring(instance_type.provider)
+        linked = instance_type.nvlink or (gpu.links == "bridge" and instance_type.gpus > 1)
+        node, network = wiring.node(instance_type), wiring.network(instance_type.fabric)
         return NodeTopology(
             gpu=gpu,
             gpus=instance_type.gpus,
             gpu_memory_bytes=instance_type.gpu_memory_mib * _MIB,
-            nvlink_gb_per_s=gpu.nvlink_gb_per_s if instance_type.nvlink else 0,
+            nvlink_gb_per_s=gpu.nvlink_gb_per_s if linked else 0,
             nic_gbit_per_s=instance_type.nic_gbit_per_s,
             fabric=instance_type.fabric,
+            cards=instance_type.rdma_cards or instance_type.network_cards,
+            gpus_per_pcie_switch=node.gpus_per_pcie_switch if node else None,
+            gpus_per_numa_node=node.gpus_per_numa_node if node else None,
+            paths=network.paths if network else "unknown",
         )
+
+    def node_wiring(self, instance_type: InstanceType) -> NodeWiring | None:
+        """Where GPUs and cards of that type sit, with its source; None: nothing is published."""
+        return self._wiring(instance_type.provider).node(instance_type)
+
+    def network(self, instance_type: InstanceType) -> Network | None:
+        """What lies between nodes of that type, with its source; None: nothing is known."""
+        return self._wiring(instance_type.provider).network(instance_type.fabric)
+
+    def collectives(self, instance_type: InstanceType) -> tuple[Variable, ...]:
+        """The environment of NCCL or RCCL and libfabric on that type, each variable with its reason.
+
+        Raises:
+            CatalogError: the cloud's collectives.yaml is broken, or contradicts itself.
+        """
+        return self._collectives(instance_type.provider).environment(instance_type)
 
     def model(self, reference: str | Mapping[str, object], folder: Path | None = None) -> "ModelArchitecture":
         """The architecture of a preset, of a `config.json`, of a folder that holds one, or of a size alone.
@@ -241,6 +265,27 @@ class Catalog:
         from provider_catalog.models import load_model
 
         return load_model(reference, folder)
+
+    def _wiring(self, provider: str) -> Wiring:
+        path = self.folder / provider / "topology.yaml"
+        if provider not in self._wirings:
+            self._wirings[provider] = fact(Wiring, _mapping(path), str(path)) if path.is_file() else Wiring()
+        return self._wirings[provider]
+
+    def _collectives(self, provider: str) -> Collectives:
+        path = self.folder / provider / "collectives.yaml"
+        if provider not in self._environments:
+            known = fact(Collectives, _mapping(path), str(path)) if path.is_file() else Collectives()
+            self._environments[provider] = known
+        return self._environments[provider]
+
+    @cached_property
+    def _wirings(self) -> dict[str, Wiring]:
+        return {}
+
+    @cached_property
+    def _environments(self) -> dict[str, Collectives]:
+        return {}
 
     @cached_property
     def _gpus_by_any_name(self) -> Mapping[str, Gpu]:

@@ -28,9 +28,20 @@ class Gpu(Fact):
     nvlink_gb_per_s: float = Field(default=0, ge=0)
     """Per GPU, both directions together, as data sheets state it (AMD: Infinity Fabric links together); 0 where GPUs
     meet over PCIe only."""
+    links: Literal["switch", "mesh", "bridge", "none"]
+    """How the part meets others of its kind: any number over NVSwitch, each with each over links of its own (Infinity
+    Fabric), one other over an NVLink bridge, or over PCIe only."""
     tdp_w: float = Field(gt=0)
     source: str
     as_of: str
+
+
+Paths = Literal["rails", "any-to-any", "unknown"]
+"""What lies between nodes. rails: cards of one position meet in one leaf switch, others over the spine. any-to-any: it
+makes no difference which card talks to which. unknown: not documented."""
+
+BRIDGED_GPUS = 2
+"""GPUs that one NVLink bridge joins (A100 PCIe and H100 NVL data sheets)."""
 
 
 class NodeTopology(Fact):
@@ -41,10 +52,28 @@ class NodeTopology(Fact):
     gpu_memory_bytes: int = Field(gt=0)
     """Memory of one GPU as the machine reports it."""
     nvlink_gb_per_s: float = 0
-    """Per GPU, both directions together."""
+    """Per GPU, both directions together, to the others of its `nvlink_domain_gpus`."""
     nic_gbit_per_s: float = Field(gt=0)
     """Of the whole node, one direction."""
     fabric: Literal["efa", "infiniband", "ethernet"]
+    cards: int | None = Field(default=None, gt=0)
+    """Network cards that carry the fabric; None: not told."""
+    gpus_per_pcie_switch: int | None = Field(default=None, gt=0)
+    """GPUs below one PCIe switch, with the cards nearest to them; None: not published."""
+    gpus_per_numa_node: int | None = Field(default=None, gt=0)
+    paths: Paths = "unknown"
+
+    @property
+    def nvlink_domain_gpus(self) -> int:
+        """GPUs that reach each other over NVLink or Infinity Fabric; 1 where they meet over PCIe."""
+        if not self.nvlink_gb_per_s:
+            return 1
+        return min(BRIDGED_GPUS, self.gpus) if self.gpu.links == "bridge" else self.gpus
+
+    @property
+    def rails(self) -> int | None:
+        """Groups of cards that GPUs use apart from each other: one for each GPU, fewer where GPUs share a card."""
+        return None if self.cards is None else min(self.cards, self.gpus)
 
 
 class InstanceType(Fact):

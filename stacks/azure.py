@@ -22,6 +22,7 @@ from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
 from planner.errors import SpecError
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
+from provider_catalog.collectives import Variable, reasons, values
 from provider_catalog.hardware import InstanceType
 from stacks.clouds import BuiltStack, StackRole, stack_id
 from stacks.state import name_provider_source, remote_state, set_backend
@@ -199,7 +200,7 @@ def _compute(
             os_disk_is_ephemeral=choice.root_disk == "ephemeral",
             reservable=instance_type.reservable,
             gang=choice.multi_node,
-            user_data=_user_data(plan, instance_type, size, lustre),
+            user_data=_user_data(plan, instance_type, catalog.collectives(instance_type), lustre),
             tags=tags,
         ),
         {
@@ -223,7 +224,9 @@ def _billed(nodes: NodeSet) -> str:
     return address(nodes.reservation or nodes.scale_set)
 
 
-def _user_data(plan: Plan, instance_type: InstanceType, size: VmSize, lustre: LustreMount | None) -> str:
+def _user_data(
+    plan: Plan, instance_type: InstanceType, environment: tuple[Variable, ...], lustre: LustreMount | None
+) -> str:
     return cloud_init(
         NodeBootstrap(
             cluster=plan.name,
@@ -233,7 +236,8 @@ def _user_data(plan: Plan, instance_type: InstanceType, size: VmSize, lustre: Lu
             fabric=instance_type.fabric,
             rdma_cards=instance_type.rdma_cards,
             gpus=instance_type.gpus,
-            environment=size.nccl,
+            environment=values(environment),
+            reasons=reasons(environment),
         )
     )
 

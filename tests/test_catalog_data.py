@@ -131,12 +131,12 @@ def test_instance_type_is_consistent(instance_type) -> None:  # type: ignore[no-
     assert AS_OF.fullmatch(instance_type.as_of)
 
 
-def test_topology_has_nvlink_only_where_all_gpus_share_it() -> None:
+def test_topology_has_nvlink_only_among_gpus_that_it_links() -> None:
     sxm = CATALOG.topology(CATALOG.instance_type("aws", "p4d.24xlarge"))
     assert (sxm.nvlink_gb_per_s, sxm.gpu_memory_bytes) == (600, 40 * 2**30)
     bridged = CATALOG.topology(CATALOG.instance_type("azure", "Standard_NC96ads_A100_v4"))
     assert bridged.gpu.nvlink_gb_per_s == 600
-    assert bridged.nvlink_gb_per_s == 0
+    assert (bridged.gpus, bridged.nvlink_domain_gpus) == (4, 2)
 
 
 @pytest.mark.parametrize("path", PRICE_FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -412,7 +412,7 @@ def break_line(path: Path, line: int, old: str, new: str) -> None:
             r"line 3: .*nat_gateway_hour is priced twice",
         ),
         ("azure/defaults.yaml", 2, "name:", "nmae:", r"defaults\.yaml: .*unknown column 'nmae'"),
-        ("gpus.yaml", 8, "- name", "  - name", r"gpus\.yaml: not valid YAML"),
+        ("gpus.yaml", 9, "- name", "  - name", r"gpus\.yaml: not valid YAML"),
     ],
 )
 def test_a_broken_row_is_named(folder: Path, file: str, line: int, old: str, new: str, message: str) -> None:

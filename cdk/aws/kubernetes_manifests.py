@@ -4,13 +4,18 @@ They are files beside the stack and outputs of it, not resources: a private API 
 runs, and no provider of Kubernetes is needed to plan.
 """
 
+import json
 from typing import Any, Final
 
 import yaml
 
+from provider_catalog.collectives import Variable
+
 NAMESPACE: Final = "llmcluster"
 SERVICE_ACCOUNT: Final = "job"
 VOLUME: Final = "shared"
+ENVIRONMENT: Final = "fabric-environment"
+"""Config map that a job's container takes with `envFrom`."""
 NVIDIA_PLUGIN_IMAGE: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
 EFA_PLUGIN_VERSION: Final = "v0.5.20"
 REGISTRY_ACCOUNT: Final = "602401143452"
@@ -26,19 +31,27 @@ NO_PRIVILEGES: Final[dict[str, Any]] = {"allowPrivilegeEscalation": False, "capa
 TOLERATIONS: Final = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 
 
-def manifests(region: str, *, efa: bool) -> dict[str, str]:
-    """Files by name, for `kubectl apply -k`."""
+def manifests(region: str, *, efa: bool, environment: tuple[Variable, ...] = ()) -> dict[str, str]:
+    """Files by name, for `kubectl apply -k`.
+
+    Args:
+        region: where the images of EKS come from.
+        efa: whether nodes have EFA.
+        environment: of collective communication on the nodes, for the containers of jobs.
+    """
     files = {
-        "namespace.yaml": [_namespace(), _service_account()],
-        "nvidia-device-plugin.yaml": [_nvidia_device_plugin()],
-        **({"efa-device-plugin.yaml": [_efa_device_plugin(region)]} if efa else {}),
+        "namespace.yaml": _text(_namespace(), _service_account()),
+        "nvidia-device-plugin.yaml": _text(_nvidia_device_plugin()),
+        **({"efa-device-plugin.yaml": _text(_efa_device_plugin(region))} if efa else {}),
     }
+    if any(entry.value is not None for entry in environment):
+        files[f"{ENVIRONMENT}.yaml"] = _environment(environment)
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": sorted(files),
     }
-    return {name: _text(*documents) for name, documents in {"kustomization.yaml": [kustomization], **files}.items()}
+    return {"kustomization.yaml": _text(kustomization), **files}
 
 
 def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib: int) -> str:
@@ -87,6 +100,16 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(*documents: dict[str, Any]) -> str:
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
+
+
+def _environment(environment: tuple[Variable, ...]) -> str:
+    """A config map with the reason above each variable, which a YAML writer would drop."""
+    frame = _text({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ENVIRONMENT, "namespace": NAMESPACE}})
+    lines = ["data:"]
+    for entry in environment:
+        if entry.value is not None:
+            lines += [f"  # {entry.reason} ({entry.source})", f"  {entry.variable}: {json.dumps(entry.value)}"]
+    return frame + "\n".join(lines) + "\n"
 
 
 def _namespace() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a scale set has to know of a VM size: image and NCCL environment. Facts in sizes.yaml."""
+"""What a scale set has to know of a VM size: its image. Facts in sizes.yaml."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -19,7 +19,6 @@ class VmSize(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_sku: str
-    nccl: dict[str, str]
 
 
 @cache

@@ -78,6 +78,8 @@ class NodeBootstrap:
     gpus: int
     environment: Mapping[str, str] = field(default_factory=dict)
     """NCCL and libfabric variables, for login shells and for user services."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why each of them is set, written above it."""
     burn_in: BurnIn | None = None
     health: Health | None = None
     metrics: Metrics | None = None
@@ -214,4 +216,9 @@ def _check(config: NodeBootstrap) -> None:
             raise ValueError(
                 f"environment {name}={value!r}: names are letters, digits and underscores, "
                 "values hold no dollar sign and no control character"
+            )
+    for name, reason in config.reasons.items():
+        if any(ord(character) < 32 for character in reason):
+            raise ValueError(
+                f"reason of {name}, {reason!r}: it is one line of a comment and holds no control character"
             )

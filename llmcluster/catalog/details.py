@@ -8,17 +8,19 @@ from rich.console import Console
 
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Provenance
+from provider_catalog.hardware import InstanceType
 from provider_catalog.layers import live_folder
 from provider_catalog.live.store import read_scores
 
 
 def details(catalog: Catalog, sku: str) -> dict[str, Any]:
-    """Facts and prices of an instance type, GPU, shared file system or service.
+    """Facts, environment and prices of an instance type, GPU, shared file system or service.
 
     Raises:
         CatalogError: nothing is called so; the message names the nearest.
     """
-    facts = [kind.model_dump() for (_, name), kind in catalog.instance_types.items() if name == sku]
+    types = [kind for (_, name), kind in catalog.instance_types.items() if name == sku]
+    facts = [kind.model_dump() | _topology(catalog, kind) for kind in types]
     facts += [gpu.model_dump() for gpu in catalog.gpus.values() if sku in (gpu.name, *gpu.aliases)]
     systems = [system for group in catalog.shared_file_systems.values() for system in group]
     facts += [system.model_dump() for system in systems if system.sku == sku]
@@ -54,15 +56,44 @@ def details(catalog: Catalog, sku: str) -> dict[str, Any]:
     ]
     if not (facts or instances or services):
         raise CatalogError(_unknown(catalog, sku, [system.sku for system in systems]))
-    return {"sku": sku, "facts": facts, "prices": instances + services, "spot_placement_scores": scores}
+    environment = [entry.model_dump() for kind in types for entry in catalog.collectives(kind)]
+    return {
+        "sku": sku,
+        "facts": facts,
+        "environment": environment,
+        "prices": instances + services,
+        "spot_placement_scores": scores,
+    }
+
+
+def _topology(catalog: Catalog, instance_type: InstanceType) -> dict[str, Any]:
+    """What lies between GPUs and between nodes, with where it is known from."""
+    node, network = catalog.topology(instance_type), catalog.network(instance_type)
+    wiring = catalog.node_wiring(instance_type)
+    return {
+        "nvlink_domain_gpus": node.nvlink_domain_gpus,
+        "rails": node.rails,
+        "gpus_per_pcie_switch": node.gpus_per_pcie_switch,
+        "gpus_per_numa_node": node.gpus_per_numa_node,
+        "wiring_source": wiring.source if wiring else "nothing is published",
+        "paths": node.paths,
+        "network": network.note if network else "",
+        "network_source": network.source if network else "",
+    }
 
 
 def print_details(found: dict[str, Any]) -> None:
-    """Print facts, then prices with their sources."""
+    """Print facts, the environment of collectives, then prices, with their sources."""
     console = Console()
     for entry in found["facts"]:
         for field, value in entry.items():
             console.print(f"{field:<28} {value}", highlight=False, markup=False, soft_wrap=True)
+        console.print()
+    for entry in found["environment"]:
+        given = "left alone" if entry["value"] is None else f"= {entry['value']}"
+        text = f"{entry['variable']} {given}: {entry['reason']} [{entry['source']}]"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if found["environment"]:
         console.print()
     for price in found["prices"]:
         where = f"{price['provider']} {price['region']}" + (f" {price['zone']}" if price.get("zone") else "")

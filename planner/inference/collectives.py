@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from planner.parallelism import Layout
-from planner.sizing.communication import Link, links
+from planner.sizing.communication import Link, links, peer_bytes_per_s
 from provider_catalog.hardware import NodeTopology
 
 PCIE_PAIR_BYTES_PER_S = 20e9
@@ -37,7 +37,6 @@ class Links:
     def __init__(self, node: NodeTopology, layout: Layout, rates: CollectiveRates) -> None:
         self._node, self._layout, self._rates = node, layout, rates
         self._between: Link = links(node)[1]
-        self._nvlink_bytes_per_s = node.nvlink_gb_per_s / 2 * 1e9
         self._attention_ranks = layout.tensor // layout.attention_data
 
     def after_attention_s(self, payload_bytes: float) -> float:
@@ -98,7 +97,7 @@ class Links:
         one_shot_s = self._latency_s(ranks) + (ranks - 1) * payload_bytes / (bandwidth * rates.one_shot_share)
         if ranks > self._node.gpus:
             return ring_s + 2 * (ranks // self._node.gpus) * self._between.hop_latency_s
-        if rates.switch_share is None or not self._nvlink_bytes_per_s or ranks < 8:
+        if rates.switch_share is None or not peer_bytes_per_s(self._node, ranks) or ranks < 8:
             return min(ring_s, one_shot_s)
         switch_s = rates.ring_latency_s + payload_bytes / (bandwidth * rates.switch_share)
         return min(ring_s, one_shot_s, switch_s)
@@ -111,4 +110,4 @@ class Links:
         if ranks > self._node.gpus:
             return self._between.bytes_per_s
         pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else PCIE_BRIDGE_BYTES_PER_S / ranks
-        return max(self._nvlink_bytes_per_s, pcie)
+        return max(peer_bytes_per_s(self._node, ranks), pcie)

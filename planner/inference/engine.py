@@ -97,7 +97,9 @@ class InferenceEngine:
         """
         gpu, within = node.gpu, layout.gpus_per_replica <= node.gpus
         outside = (0, 0.0) if within else (node.gpus, node.nic_gbit_per_s)
-        key = (gpu.name, node.gpu_memory_bytes, node.nvlink_gb_per_s, *outside, layout)
+        # In a mesh a copy leaves the links to the other GPUs of the node unused.
+        meshed = node.gpus if gpu.links == "mesh" else 0
+        key = (gpu.name, node.gpu_memory_bytes, node.nvlink_gb_per_s, meshed, *outside, layout)
         if key not in self._known:
             self._known[key] = self._replica(node, layout)
         return self._known[key]

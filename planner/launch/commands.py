@@ -2,7 +2,9 @@
 
 from pydantic import Field
 
+from planner.plan import Plan
 from planner.plan_model import PlanModel
+from provider_catalog.collectives import Variable
 
 HEAD = "${HEAD_ADDRESS}"
 """Address of the node with rank 0 of the gang; set by whoever runs the script."""
@@ -39,7 +41,17 @@ class Launch(PlanModel):
     commands: tuple[Command, ...]
     files: dict[str, str] = Field(default_factory=dict)
     """Content by name, beside the script."""
+    environment: tuple[Variable, ...] = ()
+    """Of every process, unless whoever runs the script has set it otherwise; each variable with its reason."""
     notes: tuple[str, ...] = ()
+
+
+def fabric_environment(plan: Plan) -> tuple[Variable, ...]:
+    """What the fabric of the plan's nodes wants of every process; nothing where no two GPUs talk."""
+    topology = plan.topology
+    if topology is None or not topology.groups:
+        return ()
+    return tuple(entry for entry in topology.environment if entry.value is not None)
 
 
 def flags(**given: object) -> tuple[str, ...]:

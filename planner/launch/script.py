@@ -27,6 +27,10 @@ def script(launch: Launch) -> str:
         "set -euo pipefail",
         *(f': "${{{name}:?{VARIABLES[name]}}}"' for name in used),
     ]
+    for entry in launch.environment:
+        if entry.value is not None:
+            lines.append(f"# {entry.variable}: {entry.reason} ({entry.source})")
+            lines.append(f'export {entry.variable}="${{{entry.variable}:-{entry.value}}}"')
     if any(_uses(command, "SCRIPT_FOLDER") for command in launch.commands):
         lines.append('SCRIPT_FOLDER="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"')
     if launch.nodes_per_gang > 1:

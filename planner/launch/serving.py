@@ -5,7 +5,7 @@ from typing import Final
 
 from planner.errors import SpecError
 from planner.launch import sglang, tensorrt_llm, vllm
-from planner.launch.commands import Command, Launch
+from planner.launch.commands import Command, Launch, fabric_environment
 from planner.launch.settings import ServingSettings, serving_settings, split_notes
 from planner.plan import InferencePerformance, Plan
 from planner.spec import InferenceWorkload
@@ -62,6 +62,7 @@ def serving_launch(
         nodes_per_gang=settings.nodes_per_gang,
         replicas_per_gang=settings.replicas_per_gang,
         commands=ENGINES[name](settings),
+        environment=fabric_environment(plan),
         files=files,
         notes=(*settings.notes(), *split_notes(settings, software.engines[name]), *notes, *_requirement(plan)),
     )

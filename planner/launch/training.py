@@ -1,10 +1,11 @@
 """From a training plan to torchrun and Megatron-LM's pretrain_gpt.py."""
 
 from planner.errors import SpecError
-from planner.launch.commands import HEAD, NODE_RANK, Command, Launch, flags
+from planner.launch.commands import HEAD, NODE_RANK, Command, Launch, fabric_environment, flags
 from planner.plan import Plan, TrainingPerformance
 from planner.spec import TrainingWorkload
 from provider_catalog.architecture import LayerGroup, ModelArchitecture
+from provider_catalog.collectives import Variable
 from provider_catalog.software import Software
 
 ENGINE = "megatron-lm"
@@ -19,6 +20,12 @@ FAMILIES: dict[str, dict[str, bool]] = {
     "qwen3_moe": {"qk_layernorm": True},
 }
 """Decoders of like layers with RMSNorm, rotary embedding and gated MLPs, and what each has beside that."""
+ONE_QUEUE = Variable(
+    variable="CUDA_DEVICE_MAX_CONNECTIONS",
+    value="1",
+    reason="with tensor parallelism communication must be queued before the computation that hides it",
+    source="Megatron-LM, megatron/training/arguments.py",
+)
 CHECKPOINT_STEPS = 500
 """Steps between checkpoints where nothing better is known."""
 
@@ -60,10 +67,9 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
             Command(
                 node_rank=None,
                 argv=("torchrun", *_torchrun(choice.nodes, choice.gpus // choice.nodes), ENTRY, *arguments),
-                # Megatron-LM asks for it with tensor parallelism: communication must be queued before compute
-                environment={"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if choice.layout.tensor > 1 else {},
             ),
         ),
+        environment=(*fabric_environment(plan), *((ONE_QUEUE,) if choice.layout.tensor > 1 else ())),
         notes=_notes(plan, workload),
     )
 
@@ -125,7 +131,10 @@ def _layout(plan: Plan, workload: TrainingWorkload, performance: TrainingPerform
         pipeline_model_parallel_size=layout.pipeline,
         num_virtual_stages_per_pipeline_rank=layout.virtual_stages if layout.virtual_stages > 1 else None,
         context_parallel_size=layout.context if layout.context > 1 else None,
+        # As planned: keys and values around a ring, experts split as the layers around them.
+        cp_comm_type="p2p" if layout.context > 1 else None,
         expert_model_parallel_size=layout.expert if layout.expert > 1 else None,
+        expert_tensor_parallel_size=layout.tensor if layout.expert > 1 else None,
         sequence_parallel=layout.sequence_parallel,
         use_distributed_optimizer=sharded,
         overlap_grad_reduce=sharded,
@@ -151,6 +160,11 @@ def _notes(plan: Plan, workload: TrainingWorkload) -> tuple[str, ...]:
         "learning rate, warm-up and weight decay are not planned: give them to the script (--lr 1.5e-4 ...);"
         " --rotary-base is rope_theta of config.json"
     ]
+    if plan.topology is not None and plan.topology.groups:
+        notes.append(
+            f"ranks count in the order {plan.topology.rank_order}, node after node by NODE_RANK; the plan's groups rest"
+            " on it: no --use-tp-pp-dp-mapping, and a node that is replaced takes the rank of the old one"
+        )
     if layout.zero_stage > 1:
         notes.append(
             f"ZeRO {layout.zero_stage} was planned; the distributed optimizer shards optimizer state only (stage 1):"

@@ -31,7 +31,7 @@ class Link:
 
 def links(node: NodeTopology) -> tuple[Link, Link]:
     """(inside the node, between nodes) as one GPU sees them, one direction, at collective efficiency."""
-    inside = (node.nvlink_gb_per_s / 2 or PCIE_GB_PER_S) * 1e9 * BUS_EFFICIENCY
+    inside = (peer_bytes_per_s(node, node.gpus) or PCIE_GB_PER_S * 1e9) * BUS_EFFICIENCY
     between = node.nic_gbit_per_s / 8 * 1e9 / node.gpus * BUS_EFFICIENCY
     return Link(inside, HOP_LATENCY_S["nvlink"]), Link(between, HOP_LATENCY_S["network"])
 
@@ -55,14 +55,15 @@ class Ring:
 
     @classmethod
     def of(cls, node: NodeTopology, ranks: int, per_node: int) -> "Ring":
-        """The ring of `ranks` ranks, `per_node` of which share a node.
+        """The ring of `ranks` ranks, of which `per_node` fit a node.
 
         A ring enters and leaves each node once. All groups of a node run at the same time, so that each has the part
         of the node's network that its ranks are of the node's GPUs: the whole of it where one group fills the node.
         """
+        spread = node.gpus // max(1, per_node)
         per_node = max(1, min(per_node, ranks, node.gpus))
         nodes = ceil(ranks / per_node)
-        inside = nvlink_bytes_per_s(node)
+        inside = inside_bytes_per_s(node, per_node, spread)
         if nodes == 1:
             return cls(ranks, inside, COLLECTIVE_LATENCY_S + (ranks - 1) * HOP_LATENCY_S["nvlink"])
         between = network_bytes_per_s(node) * per_node
@@ -80,9 +81,29 @@ class Ring:
         return 2 * self.gather_s(payload_bytes)
 
 
-def nvlink_bytes_per_s(node: NodeTopology) -> float:
-    """What one GPU sends to others of its node, one direction, in the collectives of training."""
-    return (node.nvlink_gb_per_s / 2 or PCIE_GB_PER_S) * 1e9 * NVLINK_EFFICIENCY
+def peer_bytes_per_s(node: NodeTopology, ranks: int, spread: int = 1) -> float:
+    """Nominal NVLink or Infinity Fabric of one GPU to the others of a group, one direction; 0 where they meet on PCIe.
+
+    Behind a switch all of a GPU's links reach any other GPU. In a mesh each other GPU has links of its own, so that a
+    group of n of the node's N GPUs uses (n-1)/(N-1) of them (RCCL documentation, "RCCL usage tips": fewer than eight
+    MI300X leave links unused). A bridge joins two.
+
+    Args:
+        node: the node.
+        ranks: of the group in the node.
+        spread: GPUs from one rank of the group to the next.
+    """
+    one_way = node.nvlink_gb_per_s / 2 * 1e9
+    if ranks * spread > max(node.nvlink_domain_gpus, spread):
+        return 0.0
+    if node.gpu.links == "mesh" and 1 < ranks < node.gpus:
+        return one_way * (ranks - 1) / (node.gpus - 1)
+    return one_way
+
+
+def inside_bytes_per_s(node: NodeTopology, ranks: int, spread: int = 1) -> float:
+    """What one GPU sends to the `ranks` of its group in the node, one direction, in the collectives of training."""
+    return (peer_bytes_per_s(node, ranks, spread) or PCIE_GB_PER_S * 1e9) * NVLINK_EFFICIENCY
 
 
 def network_bytes_per_s(node: NodeTopology) -> float:

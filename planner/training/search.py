@@ -169,7 +169,8 @@ class LayoutSearch:
                 shape = Shape(chosen, pipeline, schedule, chunks)
                 pace = self.model.pace(shape)
                 # More chunks leave a smaller bubble and hold less, as long as their transfers stay hidden.
-                chunks_hidden = chunks_hidden or (chunks > 1 and pace.transfer_s == 0)
+                several_nodes = self.model.pace(shape, self.model.node.gpus + 1)
+                chunks_hidden = chunks_hidden or (chunks > 1 and several_nodes.transfer_s == 0)
                 for data, micro_batches in self._worth(pace.micro_batch_s, pace.once_s, split, pipeline, worth):
                     if self._enough(shape, micro_batches):
                         self._take(shape, stages, data, micro_batches)

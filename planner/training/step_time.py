@@ -59,7 +59,8 @@ class StepModel:
         )
 
     @cached_property
-    def _traffic(self) -> ReplicaTraffic:
+    def traffic(self) -> ReplicaTraffic:
+        """Communication inside a replica."""
         return ReplicaTraffic(
             self.node, self.profile.architecture.hidden_size, self.sequence_length, self.rates.value_bytes
         )
@@ -73,7 +74,7 @@ class StepModel:
         return {}
 
     @cached_property
-    def _paces(self) -> dict[Shape, Pace]:
+    def _paces(self) -> dict[tuple[Shape, bool], Pace]:
         return {}
 
     @cached_property
@@ -107,15 +108,20 @@ class StepModel:
                 seconds += group.count * sum(self._layer(index, split))
         return seconds * split.tensor * split.context / (split.micro_batch * self.sequence_length)
 
-    def pace(self, shape: Shape) -> Pace:
-        """What every micro-batch and every step of a shape take."""
-        if shape not in self._paces:
+    def pace(self, shape: Shape, data: int = 1) -> Pace:
+        """What every micro-batch and every step of a shape take; one replica is the least that any number of them take.
+
+        Stages are the slowest of the ranks (Megatron-Core's order, tp-cp-ep-dp-pp): between one and the next lie all
+        replicas, so that they share a node only where the whole job does.
+        """
+        key = (shape, shape.gpus * data <= self.node.gpus)
+        if key not in self._paces:
             parts = self._slowest_stage(shape)
             time = parts.time
-            transfer_s, starting_s = self._transfers_s(shape, time)
+            transfer_s, starting_s = self._transfers_s(shape, time, key[1])
             bubble = bubble_s(shape.schedule, shape.pipeline, shape.chunks, time, len(self.profile.layers)) + starting_s
-            self._paces[shape] = Pace(parts, time, time.total + transfer_s, bubble, transfer_s, bubble)
-        return self._paces[shape]
+            self._paces[key] = Pace(parts, time, time.total + transfer_s, bubble, transfer_s, bubble)
+        return self._paces[key]
 
     def step_s(self, shape: Shape, data: int, zero_stage: int, micro_batches: int) -> float:
         """Seconds of one optimizer step.
@@ -126,7 +132,7 @@ class StepModel:
             zero_stage: what is divided among them.
             micro_batches: of each replica.
         """
-        pace = self.pace(shape)
+        pace = self.pace(shape, data)
         computing = micro_batches * pace.micro_batch_s + pace.once_s
         exposed = self._data_parallel_s(shape, data, zero_stage, pace.time, micro_batches)
         step_s = (computing + exposed + self._optimizer_s(shape, data, zero_stage)) * pacing(shape.gpus * data)
@@ -140,7 +146,7 @@ class StepModel:
             micro_batches: of each replica.
         """
         shape, data, zero_stage, m = Shape.of(layout), layout.data, layout.zero_stage, micro_batches
-        pace = self.pace(shape)
+        pace = self.pace(shape, data)
         parts = pace.parts
         breakdown = {
             "matmul": m * (parts.matmul_forward + parts.matmul_input + parts.matmul_weight),
@@ -164,7 +170,7 @@ class StepModel:
         if key not in self._layer_parts:
             group = self.profile.architecture.layers[index]
             time = self._timer.time(group, split)
-            self._layer_parts[key] = _parts(time, self._traffic.layer(group, split, time))
+            self._layer_parts[key] = _parts(time, self.traffic.layer(group, split, time))
         return self._layer_parts[key]
 
     def _head(self, split: Split) -> StageParts:
@@ -218,13 +224,17 @@ class StepModel:
             self._kinds[pipeline] = tuple(kinds)
         return self._kinds[pipeline]
 
-    def _transfers_s(self, shape: Shape, time: StageTime) -> tuple[float, float]:
-        """Activations between stages: (exposed for every micro-batch, at the start and the end of a step)."""
+    def _transfers_s(self, shape: Shape, time: StageTime, alone: bool) -> tuple[float, float]:
+        """Activations between stages: (exposed for every micro-batch, at the start and the end of a step).
+
+        Args:
+            shape: of a replica.
+            time: of a stage.
+            alone: whether the whole job lies in one node.
+        """
         if shape.pipeline == 1:
             return 0.0, 0.0
-        split = shape.split
-        alone = shape.gpus <= self.node.gpus
-        once = self._traffic.transfer_s(split, alone)
+        once = self.traffic.transfer_s(shape.split, alone)
         both = 2 * once * shape.chunks
         if transfers_overlap(shape.schedule):
             both = max(0.0, both - time.total)
@@ -287,6 +297,26 @@ class StepModel:
             shares.append((experts / (ranks * among), Ring.of(self.node, max(1, replicas // among), per_node)))
         scatter = sum(ring.gather_s(self.rules.gradient_bytes * share) for share, ring in shares)
         return scatter, sum(ring.gather_s(GATHERED_BYTES * share) for share, ring in shares)
+
+    def replica_bytes(self, layout: Layout, micro_batches: int) -> tuple[float, float]:
+        """What a GPU sends in a step to those that hold the same weights: (dense layers, experts).
+
+        As many scatters and gathers as `_data_parallel_s` times.
+        """
+        split, pipeline, zero = Shape.of(layout).split, layout.pipeline, layout.zero_stage
+        holders = layout.data * split.context
+        dense, experts = self._trainable
+        among = min(split.expert, holders)
+        scatters = {0: 2, 1: 1}.get(zero, micro_batches)
+        gathers = {0: 0, 3: 2 * micro_batches}.get(zero, 1)
+        of_parameter = scatters * self.rules.gradient_bytes + gathers * GATHERED_BYTES
+        adapters = self.rules.method != "full" and zero == 3
+        frozen = 2 * micro_batches * GATHERED_BYTES * self._frozen_parameters() if adapters else 0.0
+        ranks = split.tensor * pipeline
+        return (
+            (dense * of_parameter + frozen) / ranks * (holders - 1) / holders,
+            experts / among * of_parameter / ranks * (1 - among / holders),
+        )
 
     def _frozen_parameters(self) -> float:
         trained = sum(self._trainable)

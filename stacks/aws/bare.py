@@ -13,6 +13,7 @@ from cdk.aws.nodes import NodeConfig, NodeGroup, encoded_user_data
 from cdk.aws.phases import nodes_to_validate, phase, phase_parameter
 from cdk.bootstrap import BurnIn, LustreMount, NodeBootstrap, cloud_init
 from planner.plan import Plan
+from provider_catalog.collectives import reasons, values
 from provider_catalog.hardware import InstanceType
 from stacks.aws.base import add_outputs, tags
 from stacks.aws.dashboard import grafana_dashboard
@@ -24,10 +25,6 @@ IMAGE_PARAMETER: Final = (
 )
 """Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023): NVIDIA driver, EFA installer, libfabric and
 aws-ofi-nccl for P4d to P6-B300 and G5 to G6e (DLAMI developer guide, release notes of 2026-09-04)."""
-
-DEVICE_RDMA_FAMILIES: Final = ("p4d", "p4de")
-"""Where libfabric has to be told to use GPUDirect RDMA (aws-ofi-nccl and EC2 user guide, "Get started with EFA and
-NCCL"): newer families use it by themselves."""
 
 
 def bare_nodes(
@@ -61,7 +58,8 @@ def bare_nodes(
         fabric=instance_type.fabric,
         rdma_cards=instance_type.rdma_cards,
         gpus=instance_type.gpus,
-        environment=_fabric_environment(instance_type),
+        environment=values(ground.environment),
+        reasons=reasons(ground.environment),
         burn_in=_burn_in(stack, plan, instance_type),
         health=health(plan),
         metrics=metrics(plan, ground),
@@ -157,13 +155,3 @@ def _burn_in(stack: TerraformStack, plan: Plan, instance_type: InstanceType) -> 
         ),
         bus_gb_per_s=thresholds.inside_gb_per_s if instance_type.gpus > 1 else None,
     )
-
-
-def _fabric_environment(instance_type: InstanceType) -> dict[str, str]:
-    """NCCL and libfabric variables (rule A6). What newer stacks find out by themselves is left alone."""
-    if not instance_type.rdma_cards:
-        return {}
-    environment = {"FI_PROVIDER": "efa"}
-    if instance_type.name.split(".")[0] in DEVICE_RDMA_FAMILIES:
-        environment["FI_EFA_USE_DEVICE_RDMA"] = "1"
-    return environment

@@ -39,7 +39,7 @@ def compute_stack(
     """Adds the nodes of `plan` to `app`."""
     stack = new_stack(app, plan, "compute")
     orchestrator = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator]
-    ground = lay(stack, plan, orchestrator, network_stack, storage_stack)
+    ground = lay(stack, plan, orchestrator, catalog.collectives(instance_type), network_stack, storage_stack)
     nodes = BUILDERS[plan.spec.orchestrator](stack, plan, instance_type, node_interfaces, ground)
     add_outputs(stack, {"node_security_group_id": (ground.security.group.id, "Security group of the nodes")})
     return BuiltStack("compute", stack, nodes.addresses | watch(stack, plan, ground), nodes.files)

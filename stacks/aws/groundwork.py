@@ -9,6 +9,7 @@ from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind, capacity_block_offering, purchase_command, reserve
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from planner.plan import Plan
+from provider_catalog.collectives import Variable
 from provider_catalog.defaults import OrchestratorDefaults
 from stacks.aws.base import add_outputs
 from stacks.aws.network import closed_network
@@ -39,6 +40,8 @@ class Groundwork:
     held: Mapping[PurchaseKind, HeldCapacity]
     block: BlockConfig | None
     orchestrator: OrchestratorDefaults
+    environment: tuple[Variable, ...]
+    """Of collective communication on the nodes."""
     client_security_group_ids: tuple[str, ...]
     """Groups of the services that nodes are clients of."""
     fabric_client_security_group_ids: tuple[str, ...]
@@ -57,6 +60,7 @@ def lay(
     stack: TerraformStack,
     plan: Plan,
     orchestrator: OrchestratorDefaults,
+    environment: tuple[Variable, ...],
     network_stack: TerraformStack,
     storage_stack: TerraformStack,
 ) -> Groundwork:
@@ -99,6 +103,7 @@ def lay(
         held=held,
         block=block,
         orchestrator=orchestrator,
+        environment=environment,
         client_security_group_ids=clients,
         fabric_client_security_group_ids=clients if plan.spec.storage.lustre.efa else (),
     )

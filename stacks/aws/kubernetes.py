@@ -157,7 +157,9 @@ def kubernetes_nodes(
         },
         {
             f"{MANIFESTS}/{name}": text
-            for name, text in manifests(choice.region, efa=instance_type.rdma_cards > 0).items()
+            for name, text in manifests(
+                choice.region, efa=instance_type.rdma_cards > 0, environment=ground.environment
+            ).items()
         },
     )
 

@@ -1,0 +1,160 @@
+"""Where process groups lie on the nodes, and the topology part of a plan."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from planner.parallelism import Layout
+from planner.topology.model import GroupKind, GroupPlacement, Level, Topology
+from planner.topology.ranks import SERVING_ORDER, TRAINING_ORDER, Grouping, serving_groups, training_groups
+from provider_catalog.collectives import Variable
+from provider_catalog.hardware import NodeTopology
+
+TRAINING_PARTS: Final[Mapping[GroupKind, str]] = {
+    "tensor": "tensor_parallel",
+    "context": "context_parallel",
+    "expert": "expert_parallel",
+    "data": "data_parallel",
+    "expert-data": "data_parallel",
+    "pipeline": "pipeline_transfers",
+}
+"""Keys of a training plan's `breakdown_s`."""
+SLOWNESS: Final[tuple[Level, ...]] = ("alone", "nvlink", "pcie", "rail", "network")
+
+
+def placement(grouping: Grouping, node: NodeTopology, ranks_per_node: int) -> GroupPlacement:
+    """Where the groups of one kind lie, in closed form: groups of one kind differ by where in a node they start.
+
+    Args:
+        grouping: size and stride of the groups.
+        node: the nodes.
+        ranks_per_node: of the job, which may leave GPUs of a node idle.
+    """
+    size, stride = grouping.size, grouping.stride
+    starts = _starts(grouping, ranks_per_node)
+    nodes = max(_nodes(start, size, stride, ranks_per_node) for start in starts)
+    most = max(_most_in_a_node(start, size, stride, ranks_per_node) for start in starts)
+    aligned = all(_aligned(start, size, stride, ranks_per_node) for start in starts)
+    domain = node.nvlink_domain_gpus
+    linked = all(start // domain == (start + (size - 1) * stride) // domain for start in starts)
+    return GroupPlacement(
+        kind=grouping.kind,
+        size=size,
+        groups=grouping.count,
+        stride=stride,
+        ranks_per_node=most,
+        nodes=nodes,
+        level=_level(nodes, linked, aligned, node),
+        card_aligned=aligned,
+    )
+
+
+def training_topology(
+    layout: Layout,
+    node: NodeTopology,
+    network: str,
+    environment: tuple[Variable, ...],
+    step_bytes: Mapping[GroupKind, float],
+    breakdown_s: Mapping[str, float],
+) -> Topology:
+    """The topology of a training plan.
+
+    Args:
+        layout: of the whole job.
+        node: the nodes.
+        network: what lies between them, in words.
+        environment: of collective communication on them.
+        step_bytes: what a GPU sends in one step, by kind of group.
+        breakdown_s: the parts of a step.
+    """
+    placed = (placement(grouping, node, node.gpus) for grouping in training_groups(layout))
+    groups = tuple(
+        group.model_copy(update={"breakdown": TRAINING_PARTS[group.kind], "step_bytes": step_bytes.get(group.kind)})
+        for group in placed
+    )
+    return _topology(TRAINING_ORDER, node, network, environment, groups).model_copy(
+        update={"exposed_s": _exposed_s(groups, breakdown_s)}
+    )
+
+
+def serving_topology(layout: Layout, node: NodeTopology, network: str, environment: tuple[Variable, ...]) -> Topology:
+    """The topology of a serving plan: the groups of one replica, which starts at the first GPU of a node."""
+    nodes = -(-layout.gpus_per_replica // node.gpus)
+    per_node = -(-layout.gpus_per_replica // nodes)
+    groups = tuple(placement(grouping, node, per_node) for grouping in serving_groups(layout))
+    return _topology(SERVING_ORDER, node, network, environment, groups)
+
+
+def _topology(
+    order: str,
+    node: NodeTopology,
+    network: str,
+    environment: tuple[Variable, ...],
+    groups: tuple[GroupPlacement, ...],
+) -> Topology:
+    return Topology(
+        rank_order=order,
+        fabric=node.fabric,
+        gpus_per_node=node.gpus,
+        nvlink_domain_gpus=node.nvlink_domain_gpus,
+        links=node.gpu.links,
+        cards_per_node=node.cards,
+        rails=node.rails,
+        gpus_per_pcie_switch=node.gpus_per_pcie_switch,
+        gpus_per_numa_node=node.gpus_per_numa_node,
+        paths=node.paths,
+        network=network,
+        groups=groups,
+        environment=environment,
+    )
+
+
+def _exposed_s(groups: tuple[GroupPlacement, ...], breakdown_s: Mapping[str, float]) -> dict[Level, float]:
+    """Each part of the step goes to the slowest level that one of its groups crosses."""
+    levels: dict[str, Level] = {}
+    for group in groups:
+        if group.breakdown is not None:
+            levels[group.breakdown] = max(levels.get(group.breakdown, "alone"), group.level, key=SLOWNESS.index)
+    exposed: dict[Level, float] = {}
+    for part, level in levels.items():
+        exposed[level] = exposed.get(level, 0.0) + breakdown_s[part]
+    return exposed
+
+
+def _starts(grouping: Grouping, ranks_per_node: int) -> set[int]:
+    """First members of the groups, as positions in their node: the patterns repeat from node to node."""
+    span = grouping.size * grouping.stride
+    first_spans = range(0, min(grouping.ranks, span * ranks_per_node), span)
+    return {
+        (start + offset) % ranks_per_node
+        for start in first_spans
+        for offset in range(min(grouping.stride, ranks_per_node))
+    }
+
+
+def _nodes(start: int, size: int, stride: int, per_node: int) -> int:
+    # A stride up to a node's ranks leaves no node out, a longer one never meets the same node twice.
+    return (start + (size - 1) * stride) // per_node + 1 if stride <= per_node else size
+
+
+def _most_in_a_node(start: int, size: int, stride: int, per_node: int) -> int:
+    counts: dict[int, int] = {}
+    # A node holds no more than its ranks, and what lies beyond the second node repeats what came before.
+    for member in range(min(size, 2 * per_node)):
+        node = (start + member * stride) // per_node
+        counts[node] = counts.get(node, 0) + 1
+    return max(counts.values())
+
+
+def _aligned(start: int, size: int, stride: int, per_node: int) -> bool:
+    """Whether every node that the group touches holds it at the same positions."""
+    if start + (size - 1) * stride < per_node:
+        return True
+    if stride >= per_node:
+        return stride % per_node == 0
+    return per_node % stride == 0 and (size * stride) % per_node == 0 and start < stride
+
+
+def _level(nodes: int, linked: bool, aligned: bool, node: NodeTopology) -> Level:
+    if nodes == 1:
+        return "nvlink" if linked else "pcie"
+    return "rail" if aligned and node.paths == "rails" else "network"
