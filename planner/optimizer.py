@@ -9,13 +9,13 @@ from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
 from planner.cost import Bill, ServiceLine, cluster_cost
 from planner.errors import InfeasibleError, NearestMiss, SpecError
-from planner.goodput import training_goodput
 from planner.inference import InferenceEngine
 from planner.lustre_lines import lustre_lines
 from planner.machines import OWN, Machine, machines
 from planner.network_lines import network_lines, unbuilt_roles
 from planner.plan import Plan, Purchase, Rejection, SharedStorage, TrainingPerformance
 from planner.refinement import is_wanted, refine
+from planner.reliability.surroundings import surroundings
 from planner.serving.software import refusal
 from planner.sizing.formats import with_formats
 from planner.sizing.profile import ModelProfile
@@ -159,7 +159,8 @@ def _search_machine(
     """The distinct ways to do the work on one machine, cheapest first, or the nearest miss."""
     nearest: Miss | None = None
     priced: list[Priced] = []
-    for found in engine.candidates(machine.node, machine.max_nodes, machine.multi_node):
+    place = surroundings(spec, catalog, machine, shared_storage(spec, catalog, machine))
+    for found in engine.candidates(machine.node, machine.max_nodes, machine.multi_node, place):
         if isinstance(found, Miss):
             nearest = _nearer(nearest, found)
             continue
@@ -263,10 +264,18 @@ def _extra_lines(
 
 def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:
     """The same run on Spot nodes, any of which stops all of it when reclaimed."""
-    goodput = training_goodput(candidate.layout.gpus, candidate.nodes)
+    failures, gpus = candidate.failures, candidate.layout.gpus
+    if failures is None:
+        return performance
+    goodput = failures.goodput(gpus, candidate.nodes)
     days = performance.days * performance.goodput / goodput
     return performance.model_copy(
-        update={"goodput": goodput, "days": days, "gpu_hours": days * 24 * candidate.layout.gpus}
+        update={
+            "goodput": goodput,
+            "days": days,
+            "gpu_hours": days * 24 * gpus,
+            "reliability": failures.reliability(gpus, days, performance.step_time_s, candidate.nodes),
+        }
     )
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan_model import PlanModel
+from planner.reliability.outlook import Reliability
 from planner.spec import ClusterSpec
 from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision
@@ -83,10 +84,13 @@ class TrainingPerformance(PlanModel):
     tflops_per_gpu: float
     tokens_per_s_per_gpu: float
     goodput: float
+    """Share of the time that advances the work; days = steps x step_time_s / goodput."""
     gpu_hours: float
     days: float
     breakdown_s: dict[str, float]
     """Parts of one step in seconds; they sum to step_time_s."""
+    reliability: Reliability | None = None
+    """None in plans made before it was planned."""
 
 
 class ServingPool(PlanModel):

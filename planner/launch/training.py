@@ -20,7 +20,7 @@ FAMILIES: dict[str, dict[str, bool]] = {
 }
 """Decoders of like layers with RMSNorm, rotary embedding and gated MLPs, and what each has beside that."""
 CHECKPOINT_STEPS = 500
-"""Steps between checkpoints where nothing better is known."""
+"""Steps between checkpoints where the plan does not tell."""
 
 
 def training_launch(plan: Plan, architecture: ModelArchitecture, software: Software) -> Launch:
@@ -36,7 +36,7 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
         raise SpecError(f"workload.method is {workload.method}; Megatron-LM's pretrain_gpt.py trains method: full only")
     group = _one_kind_of_layer(architecture)
     documented = software.engine_flags[ENGINE]
-    choice = plan.choice
+    choice, outlook = plan.choice, performance.reliability
     arguments = (
         *_model(architecture, group, workload),
         *_layout(plan, workload, performance),
@@ -46,7 +46,8 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
             tokenizer_model="${TOKENIZER_PATH}",
             save="${CHECKPOINT_FOLDER}",
             load="${CHECKPOINT_FOLDER}",
-            save_interval=CHECKPOINT_STEPS,
+            save_interval=CHECKPOINT_STEPS if outlook is None else outlook.interval_steps,
+            async_save=outlook is not None and outlook.checkpoint == "async",
         ),
     )
     return Launch(
@@ -151,6 +152,12 @@ def _notes(plan: Plan, workload: TrainingWorkload) -> tuple[str, ...]:
         "learning rate, warm-up and weight decay are not planned: give them to the script (--lr 1.5e-4 ...);"
         " --rotary-base is rope_theta of config.json"
     ]
+    outlook = plan.performance.reliability if isinstance(plan.performance, TrainingPerformance) else None
+    if outlook is not None and outlook.checkpoint_to == "object_store":
+        notes.append(
+            "checkpoints are planned to go to the object store: CHECKPOINT_FOLDER is a mount of it (Mountpoint for"
+            " Amazon S3, BlobFuse)"
+        )
     if layout.zero_stage > 1:
         notes.append(
             f"ZeRO {layout.zero_stage} was planned; the distributed optimizer shards optimizer state only (stage 1):"

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from planner.sizing.formats import KEEP_PATTERN
 from planner.spec.base import SpecModel
+from planner.spec.fault_tolerance import FaultTolerance
 from provider_catalog.precision import Precision
 
 
@@ -118,6 +119,11 @@ class TrainingWorkload(SpecModel):
     )
     recompute: Literal["auto", "none", "selective", "full"] = "auto"
     flash_attention: bool = Field(default=True, description="False keeps the attention scores in memory")
+    fault_tolerance: FaultTolerance = Field(
+        default=FaultTolerance(),
+        exclude_if=lambda given: given == FaultTolerance(),
+        description="Checkpoints and restarts",
+    )
 
     @model_validator(mode="after")
     def _adapters_are_for_finetuning(self) -> "TrainingWorkload":

@@ -7,10 +7,11 @@ from math import ceil, inf
 
 from planner.candidate import Candidate, Miss
 from planner.errors import SpecError
-from planner.goodput import training_goodput
 from planner.layout import ZeroStage, batch_sequences, check_pins
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import TrainingPerformance
+from planner.reliability.checkpoints import checkpoint_bytes
+from planner.reliability.failures import FailureModel, Surroundings
 from planner.sizing.efficiency import KernelRates, best_flops_per_s
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
@@ -58,7 +59,9 @@ class TrainingEngine:
         """Sequences of one optimizer step."""
         return batch_sequences(self.workload)
 
-    def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | Miss]:
+    def candidates(
+        self, node: NodeTopology, max_nodes: int, multi_node: bool, surroundings: Surroundings | None = None
+    ) -> Iterator[Candidate | Miss]:
         """For each number of nodes that may win the fastest layout, or why none serves.
 
         Raises:
@@ -81,23 +84,25 @@ class TrainingEngine:
                 fits_memory=True,
             )
             return
-        yield from self._pinned(node) if pinned else self._free(node, max_nodes)
+        failures = self.failure_model(node, surroundings or Surroundings())
+        yield from self._pinned(node, failures) if pinned else self._free(node, max_nodes, failures)
 
-    def _free(self, node: NodeTopology, max_nodes: int) -> Iterator[Candidate | Miss]:
+    def _free(self, node: NodeTopology, max_nodes: int, failures: FailureModel) -> Iterator[Candidate | Miss]:
         max_gpus = max_nodes * node.gpus
         replicas = whole_node_replicas(self.batch_sequences, node.gpus, max_gpus)
         least_gpus = self._fewest_nodes_by_compute(node) * node.gpus
-        search = self._search(node, least_gpus, max_gpus, replicas, deadline_days=self.workload.deadline_days)
+        deadline_days = self.workload.deadline_days
+        search = self._search(node, failures, least_gpus, max_gpus, replicas, deadline_days=deadline_days)
         found = search.run()
         slower = inf
         for gpus in sorted(found):
             if found[gpus].step_s < slower:
                 slower = found[gpus].step_s
-                yield self._candidate(node, found[gpus])
+                yield self._candidate(node, failures, found[gpus])
         if not found:
             yield self._nearest_miss(node, search, max_nodes)
 
-    def _pinned(self, node: NodeTopology) -> Iterator[Candidate | Miss]:
+    def _pinned(self, node: NodeTopology, failures: FailureModel) -> Iterator[Candidate | Miss]:
         """The cluster is given: its fastest layout, whether it meets the deadline and, at the last, fits or not."""
         gpus = self.pin.nodes * node.gpus if self.pin.nodes else None
         self._check_pinned_product(node)
@@ -115,10 +120,10 @@ class TrainingEngine:
 
         most = gpus or 1 << 24
         for capacity in PINNED_OVERFILL:
-            search = self._search(node, gpus or 1, most, replicas, capacity=capacity)
+            search = self._search(node, failures, gpus or 1, most, replicas, capacity=capacity)
             found = search.run()
             if found:
-                yield from (self._candidate(node, found[count]) for count in sorted(found))
+                yield from (self._candidate(node, failures, found[count]) for count in sorted(found))
                 return
         raise SpecError(self._no_pinned_layout(node))
 
@@ -162,6 +167,7 @@ class TrainingEngine:
     def _search(
         self,
         node: NodeTopology,
+        failures: FailureModel,
         least_gpus: int,
         max_gpus: int,
         replicas: Callable[[int, int], list[tuple[int, int]]],
@@ -173,7 +179,7 @@ class TrainingEngine:
             workload=self.workload,
             pin=self.pin,
             model=self.step_model(node),
-            judge=_Judge(self, node),
+            judge=_Judge(self, node, failures),
             batch_sequences=self.batch_sequences,
             least_gpus=least_gpus,
             max_gpus=max_gpus,
@@ -224,7 +230,8 @@ class TrainingEngine:
         """Every GPU busy all the time with the layers as the best split divides them, nothing exposed."""
         if self.precision not in node.gpu.peak_tflops:
             return 0.0
-        search = self._search(node, node.gpus, node.gpus, lambda per_replica, micro_batch: [])
+        failures = self.failure_model(node, Surroundings())
+        search = self._search(node, failures, node.gpus, node.gpus, lambda per_replica, micro_batch: [])
         return search.least_gpu_s_per_token() * self.workload.tokens / (node.gpus * 3600)
 
     def _fewest_nodes_by_compute(self, node: NodeTopology) -> int:
@@ -285,23 +292,35 @@ class TrainingEngine:
         """Optimizer steps of the run."""
         return max(1, ceil(self.workload.tokens / self.step_tokens))
 
-    def days(self, gpus: int, step_s: float) -> float:
-        """Length of the run, lost time included."""
-        return self.steps * step_s / 86400 / training_goodput(gpus)
+    def failure_model(self, node: NodeTopology, surroundings: Surroundings) -> FailureModel:
+        """Failures of the workload on one kind of node in its place."""
+        return FailureModel(surroundings, self.workload.fault_tolerance, self.checkpoint_bytes, node.gpus)
 
-    def _candidate(self, node: NodeTopology, found: Found) -> Candidate:
+    @cached_property
+    def checkpoint_bytes(self) -> int:
+        """Size of a checkpoint, whatever the layout."""
+        return checkpoint_bytes(self.profile, self.rules)
+
+    def days(self, failures: FailureModel, gpus: int, step_s: float) -> float:
+        """Length of the run, lost time included."""
+        return self.steps * step_s / 86400 / failures.goodput(gpus)
+
+    def _candidate(self, node: NodeTopology, failures: FailureModel, found: Found) -> Candidate:
         layout, micro_batches = found.layout, found.micro_batches
         memory = self.memory(node, layout, micro_batches)
-        performance = self._performance(node, layout, micro_batches)
-        return Candidate(ceil(layout.gpus / node.gpus), layout, self.precision, self.precision, memory, performance)
+        performance = self._performance(node, failures, layout, micro_batches)
+        nodes = ceil(layout.gpus / node.gpus)
+        return Candidate(nodes, layout, self.precision, self.precision, memory, performance, failures)
 
-    def _performance(self, node: NodeTopology, layout: Layout, micro_batches: int) -> TrainingPerformance:
+    def _performance(
+        self, node: NodeTopology, failures: FailureModel, layout: Layout, micro_batches: int
+    ) -> TrainingPerformance:
         breakdown = self.step_model(node).breakdown_s(layout, micro_batches)
         step_time_s = sum(breakdown.values())
         gpu_seconds = step_time_s * layout.gpus
         flops_per_s = self._model_flops_per_token() * self.step_tokens / gpu_seconds
         peak = node.gpu.peak_tflops[self.precision] * 1e12
-        days = self.days(layout.gpus, step_time_s)
+        days = self.days(failures, layout.gpus, step_time_s)
         return TrainingPerformance(
             engine=self.name,
             step_time_s=step_time_s,
@@ -310,10 +329,11 @@ class TrainingEngine:
             hfu=self._hardware_flops_per_token(layout) * self.step_tokens / gpu_seconds / peak,
             tflops_per_gpu=flops_per_s / 1e12,
             tokens_per_s_per_gpu=self.step_tokens / gpu_seconds,
-            goodput=training_goodput(layout.gpus),
+            goodput=failures.goodput(layout.gpus),
             gpu_hours=days * 24 * layout.gpus,
             days=days,
             breakdown_s=breakdown,
+            reliability=failures.reliability(layout.gpus, days, step_time_s),
         )
 
 
@@ -323,6 +343,7 @@ class _Judge:
 
     engine: TrainingEngine
     node: NodeTopology
+    failures: FailureModel
 
     def memory_ratio(self, layout: Layout, micro_batches: int) -> float:
         key, known = (layout, micro_batches), self.engine.memory_bytes
@@ -335,7 +356,7 @@ class _Judge:
         return floor / self.engine.usable_bytes(self.node)
 
     def days_per_step_s(self, gpus: int) -> float:
-        return self.engine.days(gpus, 1.0)
+        return self.engine.days(self.failures, gpus, 1.0)
 
 
 def _split_name(layout: Layout) -> str:
