@@ -163,6 +163,15 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
         )
         if performance.reliability is not None:
             yield "failures", _failures(performance.reliability)
+        for proposal in plan.compression:
+            daily = proposal.saved_usd_per_day
+            money = "" if daily is None else f", {daily:,.0f} USD a day"
+            yield (
+                "proposed",
+                f"{proposal.setting} saves {proposal.saved_s:,.3g} of {performance.step_time_s:,.3g} s a step{money}:"
+                f" {proposal.traffic_share:.0%} of the bytes between replicas,"
+                f" {proposal.memory_bytes / GIB:+,.1f} GiB a GPU; {proposal.software}; {proposal.caveat}",
+            )
     purchase = choice.purchase
     mix = f"{purchase.reserved_nodes} reserved, {purchase.spot_nodes} Spot, {purchase.on_demand_nodes} on-demand"
     if purchase.capacity_block_nodes:

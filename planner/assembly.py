@@ -17,6 +17,7 @@ from planner.plan import (
     Alternative,
     CatalogStamp,
     Choice,
+    CompressionProposal,
     Cost,
     InferencePerformance,
     ModelSummary,
@@ -113,6 +114,7 @@ def assemble(
     rejected: tuple[Rejection, ...],
     notes: tuple[str, ...] = (),
     pareto: tuple[ParetoPoint, ...] = (),
+    proposals: tuple[CompressionProposal, ...] = (),
 ) -> Plan:
     """The Plan of a finished search."""
     choice = _choice(spec, catalog, best)
@@ -149,6 +151,7 @@ def assemble(
         ),
         autoscaling=scaling,
         pareto=pareto,
+        compression=proposals,
     )
 
 

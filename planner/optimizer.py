@@ -13,7 +13,7 @@ from planner.inference import InferenceEngine
 from planner.lustre_lines import lustre_lines
 from planner.machines import OWN, Machine, machines
 from planner.network_lines import network_lines, unbuilt_roles
-from planner.plan import Plan, Purchase, Rejection, SharedStorage, TrainingPerformance
+from planner.plan import CompressionProposal, Plan, Purchase, Rejection, SharedStorage, TrainingPerformance
 from planner.refinement import is_wanted, refine
 from planner.reliability.surroundings import surroundings
 from planner.serving.software import refusal
@@ -21,6 +21,8 @@ from planner.sizing.formats import with_formats
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.training import TrainingEngine
+from planner.training.compression import constrained_pin
+from planner.training.proposals import compression_proposals
 from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
@@ -94,7 +96,11 @@ def plan(
         notes = (*notes, *engine.notes(best.candidate, best.machine.node))
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
     rejected = tuple(rejection for _, rejection in misses)
-    return assemble(spec, architecture, catalog, best, others, rejected, notes, pareto_front(everything))
+    proposals: tuple[CompressionProposal, ...] = ()
+    if isinstance(engine, TrainingEngine):
+        proposals = compression_proposals(engine, best.candidate, best.machine.node, best.cost.usd_per_hour)
+    front = pareto_front(everything)
+    return assemble(spec, architecture, catalog, best, others, rejected, notes, front, proposals)
 
 
 def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[tuple[float, int, Machine]]:
@@ -145,7 +151,7 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
     workload, block = spec.workload, spec.capacity.block
     if block is not None:
         workload = workload.model_copy(update={"deadline_days": min(workload.deadline_days, block.days)})
-    return TrainingEngine(profile, workload, spec.headroom, spec.pin, precision)
+    return TrainingEngine(profile, workload, spec.headroom, constrained_pin(spec.pin, workload), precision)
 
 
 def _search_machine(

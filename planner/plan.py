@@ -261,6 +261,26 @@ class ParetoPoint(PlanModel):
     layout: Layout
 
 
+class CompressionProposal(PlanModel):
+    """A way to exchange less between replicas, on the same nodes. Advice: only the spec applies it."""
+
+    setting: str
+    """What the spec would say."""
+    traffic_share: float
+    """Bytes exchanged between replicas, of those exchanged without."""
+    step_time_s: float
+    saved_s: float
+    """Of every step, on average over the run; no more than what is exposed of the exchange."""
+    saved_usd_per_day: float | None
+    """What the nodes cost in the time that a day's steps take less; None where prices are unknown."""
+    memory_bytes: int
+    """More than without, on the fullest GPU; it fits."""
+    layout: Layout
+    """On which it runs."""
+    software: str
+    caveat: str
+
+
 class Rejection(PlanModel):
     """A candidate that cannot serve."""
 
@@ -328,6 +348,8 @@ class Plan(PlanModel):
     rejected: tuple[Rejection, ...]
     pareto: tuple[ParetoPoint, ...] = ()
     """Training: cost against time, cheapest first, as far as within a few percent of the least GPU time."""
+    compression: tuple[CompressionProposal, ...] = ()
+    """Training whose exchange of gradients is exposed: what would shorten it, the most first."""
     notes: tuple[str, ...] = ()
     """Roundings, assumptions and warnings a reviewer should read."""
     software: SoftwareRequirement | None = None

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from provider_catalog.facts import CatalogError, Fact
 
 Cause = Literal["gpu", "gpu_memory", "network", "host", "storage", "software", "maintenance", "unknown"]
+FEW = 1.5
+"""Within which a rate from one or a few clusters is held to be known. Our own choice; clusters differ by ten times."""
 GPU_CAUSES: tuple[Cause, ...] = ("gpu", "gpu_memory")
 
 
@@ -77,7 +79,8 @@ def interruption_rate(records: Iterable[InterruptionRecord], generation: str) ->
 
     Variants such as Blackwell Ultra count with their generation. One of which nothing is known gets those of all
     others; one of which only failures of GPUs are
-    known, the share that these have elsewhere. A single record is taken to be right within a factor of two.
+    known, the share that these have elsewhere. No rate is taken to be known better than within a
+    factor of FEW.
     """
     known = tuple(records)
     own = tuple(record for record in known if generation.startswith(record.generation))
@@ -86,7 +89,6 @@ def interruption_rate(records: Iterable[InterruptionRecord], generation: str) ->
     verified = [(record, rate) for record, rate in rates if record.verified] or rates
     expected = median(rate for _, rate in verified)
     low, high = min(rate for _, rate in rates), max(rate for _, rate in rates)
-    if len(rates) == 1:
-        low, high = expected / 2, expected * 2
+    low, high = min(low, expected / FEW), max(high, expected * FEW)
     of = ", ".join(record.name for record, _ in verified) if own else f"every generation, none of them {generation}"
     return InterruptionRate(low, expected, high, f"median of what is published: {of}")

@@ -22,6 +22,7 @@ from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
 from planner.spec.rollout import Rollout
 from planner.spec.workload import (
+    GradientCompression,
     InferenceWorkload,
     LoraTargets,
     NominalModel,
@@ -42,6 +43,7 @@ __all__ = [
     "ClusterSpec",
     "DataRepository",
     "FaultTolerance",
+    "GradientCompression",
     "Headroom",
     "InferenceWorkload",
     "Kubernetes",

@@ -1,7 +1,7 @@
 """Training engine: what a workload takes on one kind of node, and what it misses."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, inf
 
@@ -17,6 +17,7 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
+from planner.training.compression import Compression, compression_of, kept_bytes
 from planner.training.memory_floor import MemoryFloor
 from planner.training.search import Found, LayoutSearch, whole_node_replicas
 from planner.training.shape import Shape
@@ -199,8 +200,14 @@ class TrainingEngine:
                 rates=KernelRates.of(node.gpu, self.precision, self.headroom.compute_fraction),
                 sequence_length=self.workload.sequence_length,
                 flash_attention=self.workload.flash_attention,
+                compression=self.compression,
             )
         return self._step_models[key]
+
+    @cached_property
+    def compression(self) -> Compression | None:
+        """What the workload exchanges instead of gradients."""
+        return compression_of(self.workload, self.profile, self.rules)
 
     @cached_property
     def _step_models(self) -> dict[tuple[str, int, float, float], StepModel]:
@@ -258,7 +265,7 @@ class TrainingEngine:
 
     def memory(self, node: NodeTopology, layout: Layout, micro_batches: int) -> MemoryPerGpu:
         """Memory of the fullest GPU."""
-        return training_memory(
+        memory = training_memory(
             self.profile,
             layout,
             self.workload.sequence_length,
@@ -266,6 +273,15 @@ class TrainingEngine:
             self.usable_bytes(node),
             self.workload.flash_attention,
             self.rules,
+        )
+        if self.compression is None:
+            return memory
+        kept = kept_bytes(self.compression, memory, layout, node)
+        return replace(
+            memory,
+            overhead_bytes=memory.overhead_bytes + kept,
+            total_bytes=memory.total_bytes + kept,
+            overhead={**memory.overhead, "gradient_compression": kept},
         )
 
     @cached_property
