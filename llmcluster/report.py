@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from stacks.app import SynthesizedStack
 
 GIB = 2**30
+TARGETS = {
+    "shared_file_system": "the shared file system",
+    "object_store": "the object store",
+    "own_storage": "one's own storage",
+}
+"""Where checkpoints go."""
 ALTERNATIVES_SHOWN = 4
 REJECTIONS_SHOWN = 4
 
@@ -181,13 +187,13 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
 
 def _failures(outlook: Reliability) -> str:
     lost = outlook.time_shares
-    target = outlook.checkpoint_to.replace("_", " ")
+    target = TARGETS[outlook.checkpoint_to]
     count = outlook.spare_nodes
     spares = "no spare node needed" if count == 0 else f"{count} spare node{'s' if count > 1 else ''} advised"
     return (
         f"one interruption in {outlook.mtbf_hours:,.3g} h ({outlook.mtbf_hours_low:,.3g} to"
         f" {outlook.mtbf_hours_high:,.3g}), {outlook.interruptions:,.3g} in the run; checkpoints of"
-        f" {outlook.checkpoint_bytes / 1e9:,.0f} GB every {outlook.interval_s / 60:,.3g} min to the {target}"
+        f" {outlook.checkpoint_bytes / 1e9:,.0f} GB every {outlook.interval_s / 60:,.3g} min to {target}"
         f" ({outlook.checkpoint}: {outlook.write_s:,.0f} s to write, training stops for {outlook.stall_s:,.0f} s);"
         f" restart {outlook.restart_s / 60:,.3g} min; lost: checkpoints {lost['checkpoints']:.1%}, work"
         f" {lost['lost_work']:.1%}, restarts {lost['restarts']:.1%}, goodput {outlook.goodput_low:.0%} to"

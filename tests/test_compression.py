@@ -18,7 +18,7 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.spec import GradientCompression
 from planner.spec_reader import read_spec
-from planner.training.compression import METHODS, power_sgd_bytes
+from planner.training.compression import METHODS, power_sgd_bytes, power_sgd_values
 from planner.training.proposals import EXPOSED_SHARE
 from planner.training.step_time import StepModel, pacing
 from provider_catalog.catalog import Catalog
@@ -102,6 +102,20 @@ def test_zero_pp_moves_a_quarter_of_the_bytes() -> None:
     assert (method.weight_bits + method.gradient_bits) / (3 * 16) == pytest.approx(1 / 4, rel=0.05)
 
 
+@pytest.mark.parametrize(("rank", "times"), [(1, 243), (2, 136), (4, 72)])
+def test_power_sgd_on_resnet_18(rank: int, times: int) -> None:
+    # arXiv 1905.13727, Table 3: data sent for each epoch of CIFAR-10, 243, 136 and 72 times less than with SGD. A
+    # convolution is a matrix of outputs x (inputs x 3 x 3); vectors are the biases and scales of batch normalisation.
+    matrices = [(64, 3 * 9), (10, 512)]
+    for inputs, outputs in ((64, 64), (64, 128), (128, 256), (256, 512)):
+        matrices += [(outputs, inputs * 9), *[(outputs, outputs * 9)] * 3]
+        matrices += [(outputs, inputs)] if inputs != outputs else []
+    edges, vectors = sum(n + m for n, m in matrices), sum(2 * n for n, _ in matrices)
+    values = sum(n * m for n, m in matrices) + vectors
+    assert values == pytest.approx(11.17e6, rel=0.01)
+    assert values / power_sgd_values(rank, edges, vectors) == pytest.approx(times, rel=0.005)
+
+
 @pytest.mark.parametrize("rank", [1, 2, 4])
 def test_power_sgd_sends_two_thin_factors(rank: int) -> None:
     # arXiv 1905.13727, section 3: r (n + m) values of a matrix of n x m. LLaMA 7B: 4 of 4096 x 4096 and 3 of 4096 x
@@ -112,15 +126,19 @@ def test_power_sgd_sends_two_thin_factors(rank: int) -> None:
     assert power_sgd_bytes(profile, StateRules(), rank) == pytest.approx(expected, rel=0.01)
 
 
-OWN = {"node": {"gpu": "A100", "gpus": 8, "nic_gbit_per_s": 100, "usd_per_hour": 30.0}, "nodes": 16}
-
-
-def train(layout: dict[str, Any] | None = None, *, nic: float = 100, nodes: int = 16, **workload: Any) -> Plan:
+def train(
+    layout: dict[str, Any] | None = None,
+    *,
+    nic: float = 100,
+    nodes: int = 16,
+    model: str = "huggyllama/llama-7b",
+    **workload: Any,
+) -> Plan:
     full = {"kind": "training", "tokens": 1e11, "sequence_length": 2048, "global_batch_tokens": 262144, **workload}
     node = {"gpu": "A100", "gpus": 8, "nic_gbit_per_s": nic, "usd_per_hour": 30.0}
     pin = {"node": node, "nodes": nodes, "layout": layout or {}}
     document = {"name": "run", "model": "m", "workload": full, "pin": pin}
-    return plan(read_spec(document, "spec"), load_model("huggyllama/llama-7b"), CATALOG)
+    return plan(read_spec(document, "spec"), load_model(model), CATALOG)
 
 
 def exposed_share(decided: Plan) -> float:
@@ -129,7 +147,8 @@ def exposed_share(decided: Plan) -> float:
 
 
 SHARDED = {"zero_stage": 3, "tensor": 1, "pipeline": 1, "context": 1}
-SLICED = {"zero_stage": 1, "tensor": 4}
+SLICED = {"tensor": 4}
+REPLICAS = {"tensor": 1, "pipeline": 1, "context": 1}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +157,7 @@ SLICED = {"zero_stage": 1, "tensor": 4}
         (SHARDED, {"zero_pp_int4", "zero_pp_int8", "bf16"}),
         (SLICED, {"zero_one_adam", "one_bit_adam", "bf16"}),
         (
-            {"zero_stage": 1, "tensor": 1, "pipeline": 1, "context": 1},
+            REPLICAS,
             {"powersgd", "zero_one_adam", "one_bit_adam", "bf16"},
         ),
     ],
@@ -146,13 +165,12 @@ SLICED = {"zero_stage": 1, "tensor": 4}
 def test_what_runs_on_the_layout_is_proposed_where_the_exchange_is_exposed(
     layout: dict[str, Any], settings: set[str]
 ) -> None:
-    decided = train(layout)
+    decided = train(layout, model="deepseek-ai/deepseek-coder-1.3b-base")
     performance = decided.performance
     assert isinstance(performance, TrainingPerformance)
     assert exposed_share(decided) > EXPOSED_SHARE
     proposed = {proposal.setting.rpartition(" ")[2]: proposal for proposal in decided.compression}
-    assert set(proposed) <= settings
-    assert {"zero_pp_int4", "one_bit_adam"} & set(proposed)
+    assert set(proposed) == settings
     saved = [proposal.saved_s for proposal in decided.compression]
     assert saved == sorted(saved, reverse=True)
     for proposal in decided.compression:

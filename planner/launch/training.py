@@ -4,6 +4,7 @@ from planner.errors import SpecError
 from planner.launch.commands import HEAD, NODE_RANK, Command, Launch, flags
 from planner.plan import Plan, TrainingPerformance
 from planner.spec import TrainingWorkload
+from planner.training.compression import METHODS
 from provider_catalog.architecture import LayerGroup, ModelArchitecture
 from provider_catalog.software import Software
 
@@ -34,6 +35,11 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
         raise SpecError(f"workload.kind is {workload.kind}; Megatron-LM launches training and finetuning only")
     if workload.method != "full":
         raise SpecError(f"workload.method is {workload.method}; Megatron-LM's pretrain_gpt.py trains method: full only")
+    if workload.gradient_compression != "none":
+        raise SpecError(
+            f"workload.gradient_compression is {workload.gradient_compression}, which Megatron-LM's pretrain_gpt.py"
+            f" does not have; it runs in {METHODS[workload.gradient_compression].software}"
+        )
     group = _one_kind_of_layer(architecture)
     documented = software.engine_flags[ENGINE]
     choice, outlook = plan.choice, performance.reliability

@@ -110,7 +110,7 @@ METHODS: Final[dict[GradientCompression, Compression]] = {
         kept_bytes=4,
         replicas_only=True,
         pipelines=False,
-        software="PyTorch DistributedDataParallel, powerSGD_hook",
+        software="PyTorch DistributedDataParallel, powerSGD_hook, with a state that is not sharded",
         caveat=(
             "low-rank gradients with error feedback: published for SGD with momentum on ResNet-18 and an LSTM; with"
             " Adam on language models the rank has to be found (arXiv 1905.13727; DALL-E, arXiv 2102.12092, took ranks"
@@ -129,13 +129,23 @@ def compression_of(workload: TrainingWorkload, profile: ModelProfile, rules: Sta
 
 
 def power_sgd_bytes(profile: ModelProfile, rules: StateRules, rank: int) -> float:
-    """Bytes that PowerSGD exchanges for each parameter.
-
-    r·(n + m) fp32 values for a matrix of n x m (arXiv 1905.13727, section 3), vectors as they are.
-    """
+    """Bytes that PowerSGD exchanges for each parameter, in fp32; no more than the gradients themselves."""
     held = rank_parameters(profile, profile.stages(1), 1, 1)
-    edges = held.dense_edges + held.expert_edges
-    return min(4 * (rank * edges + held.vectors) / (held.dense + held.expert), rules.gradient_bytes)
+    values = power_sgd_values(rank, held.dense_edges + held.expert_edges, held.vectors)
+    return min(4 * values / (held.dense + held.expert), rules.gradient_bytes)
+
+
+def power_sgd_values(rank: int, edges: float, vectors: float) -> float:
+    """Values that PowerSGD exchanges: r·(n + m) of a matrix of n x m, vectors as they are.
+
+    Vogels et al. 2019 (arXiv 1905.13727), section 3.
+
+    Args:
+        rank: r.
+        edges: n + m, summed over the matrices.
+        vectors: biases and norms.
+    """
+    return rank * edges + vectors
 
 
 def kept_bytes(method: Compression, memory: MemoryPerGpu, layout: Layout, node: NodeTopology) -> int:
