@@ -273,6 +273,8 @@ class CompressionProposal(PlanModel):
     """Of every step, on average over the run; no more than what is exposed of the exchange."""
     saved_usd_per_day: float | None
     """What the nodes cost in the time that a day's steps take less; None where prices are unknown."""
+    packing_s: float
+    """What compressing and its reverse take of a step; saved_s is what is left after it."""
     memory_bytes: int
     """More than without, on the fullest GPU; it fits."""
     layout: Layout

@@ -179,6 +179,8 @@ def test_what_runs_on_the_layout_is_proposed_where_the_exchange_is_exposed(
         share = proposal.saved_s / performance.step_time_s
         assert proposal.saved_usd_per_day == pytest.approx(16 * 30 * 24 * share)
         assert 0 < proposal.traffic_share < 1
+        assert (proposal.packing_s > 0) == ("gradient_compression" in proposal.setting)
+        assert proposal.packing_s < 0.2 * performance.step_time_s
         assert decided.memory_per_gpu.total_bytes + proposal.memory_bytes <= decided.memory_per_gpu.capacity_bytes
         assert proposal.caveat
         assert proposal.software

@@ -1,13 +1,21 @@
 """The failure model of one workload on one kind of node: interruptions, checkpoints, restarts and goodput."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import inf
 from typing import NamedTuple
 
 from planner.reliability.checkpoints import OWN_STORAGE, Mode, Store, fits_host_memory, stall_s
 from planner.reliability.outlook import Reliability
-from planner.reliability.recovery import NODE_LOSS_CAUSES, REPAIR_HOURS, RESTART_TERMS, SPARE_RISK, spare_nodes
-from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.recovery import (
+    NODE_LOSS_CAUSES,
+    REPAIR_HOURS,
+    RESTART_S,
+    RESTART_TERMS,
+    SPARE_RISK,
+    spare_nodes,
+)
+from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR, SPOT_RECLAIMS_RANGE
 from planner.reliability.young_daly import LEAST_GOODPUT, CheckpointPace, TimeShares, best_pace, time_shares
 from planner.spec.fault_tolerance import FaultTolerance
 from provider_catalog.interruptions import InterruptionRate
@@ -68,7 +76,7 @@ class FailureModel:
             self._courses[key] = self._best(gpus, self._mtbf_s(gpus, spot_nodes, self.rate.expected))
         return self._courses[key]
 
-    @property
+    @cached_property
     def rate(self) -> InterruptionRate:
         """Interruptions of one GPU in an hour."""
         days = self.tolerance.node_mtbf_days
@@ -77,10 +85,13 @@ class FailureModel:
         each = 1 / (days * 24 * self.gpus_per_node)
         return InterruptionRate(each, each, each, "workload.fault_tolerance.node_mtbf_days")
 
-    def _mtbf_s(self, gpus: int, spot_nodes: int, per_gpu_hour: float) -> float:
-        per_hour = gpus * per_gpu_hour + spot_nodes * SPOT_RECLAIMS_PER_NODE_HOUR
+    def _mtbf_s(
+        self, gpus: int, spot_nodes: int, per_gpu_hour: float, reclaims: float = SPOT_RECLAIMS_PER_NODE_HOUR
+    ) -> float:
+        per_hour = gpus * per_gpu_hour + spot_nodes * reclaims
         return 3600 / per_hour if per_hour else inf
 
+    @cached_property
     def _stores(self) -> tuple[Store, ...]:
         given = self.tolerance.storage_gb_per_s
         stores = self.surroundings.stores
@@ -94,7 +105,7 @@ class FailureModel:
         return (Store(first.target, first.name, given * 1e9, given * 1e9, inf, first.room_bytes),)
 
     def _best(self, gpus: int, mtbf_s: float) -> Course:
-        preferred, *others = (self.on_store(store, gpus, mtbf_s) for store in self._stores())
+        preferred, *others = (self.on_store(store, gpus, mtbf_s) for store in self._stores)
         for other in others:
             if other.shares.useful > preferred.shares.useful + SHARED_PREFERRED_WITHIN:
                 preferred = other
@@ -109,7 +120,8 @@ class FailureModel:
             mode = "sync"
         write_s = store.write_s(size, nodes)
         stall = stall_s(size, write_s, gpus, mode)
-        restart_s = sum(self.restart_parts_s(store, nodes).values())
+        given = self.tolerance.restart_minutes
+        restart_s = RESTART_S + store.read_s(size, nodes) if given is None else given * 60
         pace = best_pace(stall, restart_s, write_s if mode == "async" else 0.0, mtbf_s)
         return Course(store, mode, write_s, pace, mtbf_s, time_shares(pace, mtbf_s))
 
@@ -134,7 +146,9 @@ class FailureModel:
         pace = course.pace
         nodes = max(1, gpus // self.gpus_per_node)
         failures_s = self._mtbf_s(gpus, 0, rate.expected)
-        slowest_s, fastest_s = self._mtbf_s(gpus, spot_nodes, rate.low), self._mtbf_s(gpus, spot_nodes, rate.high)
+        rarely, often = SPOT_RECLAIMS_RANGE
+        slowest_s = self._mtbf_s(gpus, spot_nodes, rate.low, rarely)
+        fastest_s = self._mtbf_s(gpus, spot_nodes, rate.high, often)
         parts = self.restart_parts_s(course.store, nodes)
         quick = sum(term.low_s for term in RESTART_TERMS.values()) + parts.get("read_checkpoint", 0.0)
         slow = sum(term.high_s for term in RESTART_TERMS.values()) + parts.get("read_checkpoint", 0.0)

@@ -27,6 +27,7 @@ RESTART_TERMS: Final = {
 }
 """What a restart takes beside reading the checkpoint. Together 11 minutes, which is the median time between automatic
 retries on 504 B200 (arXiv 2605.09370, abstract)."""
+RESTART_S: Final = sum(term.expected_s for term in RESTART_TERMS.values())
 SERVING_RESTART_S: Final = 900.0
 """Of a serving replica on Spot: another node, the weights, the first answer. Estimate, 5 to 30 minutes."""
 

@@ -30,6 +30,10 @@ PINNED_OVERFILL = (1.0, 1.25, inf)
 be off by a quarter, and an overfull answer that says so is better than none."""
 
 
+LOSS_TOLD = 0.1
+"""Share of the time lost to failures that a reason for a miss names."""
+
+
 @dataclass(frozen=True)
 class TrainingEngine:
     """Analytic engine for one training workload."""
@@ -101,7 +105,7 @@ class TrainingEngine:
                 slower = found[gpus].step_s
                 yield self._candidate(node, failures, found[gpus])
         if not found:
-            yield self._nearest_miss(node, search, max_nodes)
+            yield self._nearest_miss(node, failures, search, max_nodes)
 
     def _pinned(self, node: NodeTopology, failures: FailureModel) -> Iterator[Candidate | Miss]:
         """The cluster is given: its fastest layout, whether it meets the deadline and, at the last, fits or not."""
@@ -213,13 +217,15 @@ class TrainingEngine:
     def _step_models(self) -> dict[tuple[str, int, float, float], StepModel]:
         return {}
 
-    def _nearest_miss(self, node: NodeTopology, search: LayoutSearch, max_nodes: int) -> Miss:
+    def _nearest_miss(self, node: NodeTopology, failures: FailureModel, search: LayoutSearch, max_nodes: int) -> Miss:
         nearest = search.nearest
         if nearest.late is not None:
             layout, _, _ = nearest.late
             late = nearest.days - self.workload.deadline_days
+            lost = 1 - failures.goodput(layout.gpus)
+            of_which = f" ({lost:.0%} of them lost to failures and checkpoints)" if lost >= LOSS_TOLD else ""
             return Miss(
-                f"{_split_name(layout)} on {layout.gpus // node.gpus} nodes takes {nearest.days:.1f} days,"
+                f"{_split_name(layout)} on {layout.gpus // node.gpus} nodes takes {nearest.days:.1f} days{of_which},"
                 f" {late:.1f} more than the deadline",
                 nearest.days / self.workload.deadline_days,
                 fits_memory=True,

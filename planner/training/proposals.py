@@ -46,7 +46,8 @@ def compression_proposals(
         micro_batches = ceil(engine.batch_sequences / (layout.data * layout.micro_batch))
         on = layout if method is None else replace(layout, zero_stage=method.zero_stages[0])
         memory = changed.memory(node, on, micro_batches)
-        step_s = sum(changed.step_model(node).breakdown_s(on, micro_batches).values())
+        model = changed.step_model(node)
+        step_s = sum(model.breakdown_s(on, micro_batches).values())
         saved_s = min(performance.step_time_s - step_s, exposed_s)
         if memory.total_bytes > memory.capacity_bytes or saved_s < WORTH_SHARE * performance.step_time_s:
             continue
@@ -58,6 +59,7 @@ def compression_proposals(
                 step_time_s=performance.step_time_s - saved_s,
                 saved_s=saved_s,
                 saved_usd_per_day=None if usd_per_hour is None else usd_per_hour * 24 * share,
+                packing_s=model.packing_s(on, micro_batches),
                 memory_bytes=memory.total_bytes - candidate.memory.total_bytes,
                 layout=on,
                 software="any" if method is None else method.software,

@@ -174,6 +174,12 @@ class StepModel:
         breakdown["data_loading"] = max(0.0, self._loading_s(shape, data, m) - sum(breakdown.values()))
         return breakdown
 
+    def packing_s(self, layout: Layout, micro_batches: int) -> float:
+        """What compression itself takes of a step that is compressed; 0 without."""
+        shape = Shape.of(layout)
+        each = self._exchange(shape, layout.data, self.compression).packing
+        return each * (micro_batches if layout.zero_stage >= 2 else 1)
+
     def _layer(self, index: int, split: Split) -> StageParts:
         key = (index, split)
         if key not in self._layer_parts:
