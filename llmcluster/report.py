@@ -11,11 +11,18 @@ from llmcluster.serving_report import serving_facts, slo_table
 from llmcluster.topology_report import topology_facts
 from planner.parallelism import Layout
 from planner.plan import Cost, InferencePerformance, Plan
+from planner.reliability.outlook import Reliability
 
 if TYPE_CHECKING:
     from stacks.app import SynthesizedStack
 
 GIB = 2**30
+TARGETS = {
+    "shared_file_system": "the shared file system",
+    "object_store": "the object store",
+    "own_storage": "one's own storage",
+}
+"""Where checkpoints go."""
 ALTERNATIVES_SHOWN = 4
 REJECTIONS_SHOWN = 4
 
@@ -161,11 +168,38 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
             f"{performance.step_time_s:.2f} s a step, {performance.tokens_per_s_per_gpu:,.0f} tokens/s/GPU,"
             f" goodput {performance.goodput:.1%}, {performance.gpu_hours:,.0f} GPU hours ({performance.engine})",
         )
+        if performance.reliability is not None:
+            yield "failures", _failures(performance.reliability)
+        for proposal in plan.compression:
+            daily = proposal.saved_usd_per_day
+            money = "" if daily is None else f", {daily:,.0f} USD a day"
+            yield (
+                "proposed",
+                f"{proposal.setting} saves {proposal.saved_s:,.3g} of {performance.step_time_s:,.3g} s a step{money}:"
+                f" {proposal.traffic_share:.0%} of the bytes between replicas,"
+                f" {proposal.memory_bytes / GIB:+,.1f} GiB a GPU; {proposal.software}; {proposal.caveat}",
+            )
     purchase = choice.purchase
     mix = f"{purchase.reserved_nodes} reserved, {purchase.spot_nodes} Spot, {purchase.on_demand_nodes} on-demand"
     if purchase.capacity_block_nodes:
         mix = f"{purchase.capacity_block_nodes} in a Capacity Block"
     yield "bought", f"{mix}: {purchase.reason}"
+
+
+def _failures(outlook: Reliability) -> str:
+    lost = outlook.time_shares
+    target = TARGETS[outlook.checkpoint_to]
+    count = outlook.spare_nodes
+    spares = "no spare node needed" if count == 0 else f"{count} spare node{'s' if count > 1 else ''} advised"
+    return (
+        f"one interruption in {outlook.mtbf_hours:,.3g} h ({outlook.mtbf_hours_low:,.3g} to"
+        f" {outlook.mtbf_hours_high:,.3g}), {outlook.interruptions:,.3g} in the run; checkpoints of"
+        f" {outlook.checkpoint_bytes / 1e9:,.0f} GB every {outlook.interval_s / 60:,.3g} min to {target}"
+        f" ({outlook.checkpoint}: {outlook.write_s:,.0f} s to write, training stops for {outlook.stall_s:,.0f} s);"
+        f" restart {outlook.restart_s / 60:,.3g} min; lost: checkpoints {lost['checkpoints']:.1%}, work"
+        f" {lost['lost_work']:.1%}, restarts {lost['restarts']:.1%}, goodput {outlook.goodput_low:.0%} to"
+        f" {outlook.goodput_high:.0%}; {spares}"
+    )
 
 
 def _print_bill(screen: Console, plan: Plan) -> None:

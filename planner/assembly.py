@@ -17,6 +17,7 @@ from planner.plan import (
     Alternative,
     CatalogStamp,
     Choice,
+    CompressionProposal,
     Cost,
     InferencePerformance,
     ModelSummary,
@@ -27,6 +28,7 @@ from planner.plan import (
     TrainingPerformance,
 )
 from planner.purchase_terms import reserved_terms
+from planner.reliability.advice import checkpoint_notes
 from planner.serving.fleet import autoscaling, serving_notes
 from planner.serving.slo import SloLine, slo_lines
 from planner.serving.software import requirement
@@ -115,6 +117,7 @@ def assemble(
     notes: tuple[str, ...] = (),
     pareto: tuple[ParetoPoint, ...] = (),
     topology: Topology | None = None,
+    proposals: tuple[CompressionProposal, ...] = (),
 ) -> Plan:
     """The Plan of a finished search."""
     choice = _choice(spec, catalog, best)
@@ -152,6 +155,7 @@ def assemble(
         autoscaling=scaling,
         pareto=pareto,
         topology=topology,
+        compression=proposals,
     )
 
 
@@ -290,6 +294,21 @@ def _terms_on_offer(spec: ClusterSpec, catalog: Catalog, choice: Choice) -> list
     return [f"signed for, what is reserved costs {' or '.join(known)}: capacity.commitment, compared by llmcluster mix"]
 
 
+def _checkpoint_notes(spec: ClusterSpec, catalog: Catalog, best: Priced, choice: Choice) -> list[str]:
+    failures, storage = best.candidate.failures, choice.shared_storage
+    if failures is None:
+        return []
+    return checkpoint_notes(
+        spec,
+        catalog,
+        failures,
+        gpus=best.candidate.layout.gpus,
+        spot_nodes=choice.purchase.spot_nodes,
+        nic_gbit_per_s=best.machine.node.nic_gbit_per_s,
+        storage=None if storage is None else (best.machine.provider, storage),
+    )
+
+
 def _notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
@@ -309,7 +328,7 @@ def _notes(
             f"the pinned layout does not fit: {memory.total_bytes / 2**30:.1f} GiB on the fullest GPU,"
             f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
         )
-    notes += _missed_targets(spec, best) + _rounded_batch(spec)
+    notes += _missed_targets(spec, best) + _rounded_batch(spec) + _checkpoint_notes(spec, catalog, best, choice)
     if spec.capacity.block is not None and spec.capacity.block.reservation_id is None:
         notes.append(
             "the Capacity Block is not bought yet: the compute stack looks up what is on offer, and makes nodes once"

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import InferencePerformance, TrainingPerformance
+from planner.reliability.failures import FailureModel, Surroundings
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
 
@@ -20,6 +21,8 @@ class Candidate:
     kv_cache: Precision
     memory: MemoryPerGpu
     performance: TrainingPerformance | InferencePerformance
+    failures: FailureModel | None = None
+    """Of a training run."""
 
     @property
     def gang(self) -> int:
@@ -55,8 +58,10 @@ class Engine(Protocol):
         """What every number of the engine is signed with."""
         ...
 
-    def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterable[Candidate | Miss]:
-        """Configurations worth pricing on this kind of node, and the nearest misses."""
+    def candidates(
+        self, node: NodeTopology, max_nodes: int, multi_node: bool, surroundings: Surroundings | None = None
+    ) -> Iterable[Candidate | Miss]:
+        """Configurations worth pricing on this kind of node in its place, and the nearest misses."""
         ...
 
     def least_node_hours(self, node: NodeTopology) -> float:

@@ -45,6 +45,8 @@ class Machine:
     offers: Offers
     no_offer: str | None
     """Why nothing is on sale here by default; None when something is."""
+    host_memory_bytes: int | None = None
+    """Of a node, beside that of its GPUs; None where nobody said."""
 
     @property
     def label(self) -> str:
@@ -166,6 +168,7 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
         offers=offers,
         no_offer=_no_efa_storage(spec, catalog, instance_type)
         or _no_offer(spec, catalog, region, zone, instance_type, offers),
+        host_memory_bytes=instance_type.memory_mib * 2**20,
     )
 
 

@@ -6,13 +6,14 @@ from typing import Final
 
 from planner.capacity import BLOCK_SIZES, mean_demand, serving_demand, serving_rates
 from planner.errors import SpecError
-from planner.goodput import INTERRUPTIONS_PER_GPU_HOUR, training_goodput
 from planner.machines import OWN, offers_of
 from planner.plan import Plan, TrainingPerformance
 from planner.plan_model import PlanModel
 from planner.purchase_policy import FIXED, POLICIES, Demand, Rates
 from planner.purchase_simulation import HOURS_PER_YEAR, simulate_run, simulate_year
 from planner.purchase_terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
+from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.young_daly import time_shares
 from planner.spec import Capacity
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import InstancePrice
@@ -188,10 +189,13 @@ def _run_options(
     seed: int,
 ) -> tuple[RunOption, ...]:
     """A deadline run is bought for its window. What a year would cost is shown, and never chosen."""
-    choice, nodes = plan.choice, plan.choice.nodes
+    nodes = plan.choice.nodes
     work_days = performance.days * performance.goodput
-    gpu_failures = choice.gpus * INTERRUPTIONS_PER_GPU_HOUR
-    steady_days = work_days / training_goodput(choice.gpus)
+    reliability = performance.reliability
+    if reliability is None:
+        raise SpecError(f"{plan.name}: the locked plan tells nothing about failures; plan it again")
+    failure_hours = reliability.failure_mtbf_hours
+    steady_days = work_days / time_shares(reliability.pace_at(failure_hours), failure_hours * 3600).useful
     options = [
         RunOption(
             option="for the run, on-demand rate",
@@ -202,7 +206,8 @@ def _run_options(
         )
     ]
     if spot is not None:
-        run = simulate_run(work_days * 24, nodes, gpu_failures, seed)
+        mtbf_hours = 1 / (nodes * SPOT_RECLAIMS_PER_NODE_HOUR + 1 / failure_hours)
+        run = simulate_run(work_days * 24, mtbf_hours, reliability.pace_at(mtbf_hours), seed)
         late = _late(plan, run.hours / 24)
         options.append(
             RunOption(

@@ -9,19 +9,21 @@ from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
 from planner.cost import Bill, ServiceLine, cluster_cost
 from planner.errors import InfeasibleError, NearestMiss, SpecError
-from planner.goodput import training_goodput
 from planner.inference import InferenceEngine
 from planner.lustre_lines import lustre_lines
 from planner.machines import OWN, Machine, machines
 from planner.network_lines import network_lines, unbuilt_roles
-from planner.plan import Plan, Purchase, Rejection, SharedStorage, TrainingPerformance
+from planner.plan import CompressionProposal, Plan, Purchase, Rejection, SharedStorage, TrainingPerformance
 from planner.refinement import is_wanted, refine
+from planner.reliability.surroundings import surroundings
 from planner.serving.software import refusal
 from planner.sizing.formats import with_formats
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.topology.of_plan import topology_of
 from planner.training import TrainingEngine
+from planner.training.compression import constrained_pin
+from planner.training.proposals import compression_proposals
 from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
@@ -95,8 +97,14 @@ def plan(
         notes = (*notes, *engine.notes(best.candidate, best.machine.node))
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
     rejected = tuple(rejection for _, rejection in misses)
+    proposals: tuple[CompressionProposal, ...] = ()
+    if isinstance(engine, TrainingEngine):
+        proposals = compression_proposals(engine, best.candidate, best.machine.node, best.cost.usd_per_hour)
+    front = pareto_front(everything)
     topology = topology_of(engine, best.machine, best.candidate, catalog)
-    return assemble(spec, architecture, catalog, best, others, rejected, notes, pareto_front(everything), topology)
+    return assemble(
+        spec, architecture, catalog, best, others, rejected, notes, front, topology=topology, proposals=proposals
+    )
 
 
 def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[tuple[float, int, Machine]]:
@@ -147,7 +155,7 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
     workload, block = spec.workload, spec.capacity.block
     if block is not None:
         workload = workload.model_copy(update={"deadline_days": min(workload.deadline_days, block.days)})
-    return TrainingEngine(profile, workload, spec.headroom, spec.pin, precision)
+    return TrainingEngine(profile, workload, spec.headroom, constrained_pin(spec.pin, workload), precision)
 
 
 def _search_machine(
@@ -161,7 +169,8 @@ def _search_machine(
     """The distinct ways to do the work on one machine, cheapest first, or the nearest miss."""
     nearest: Miss | None = None
     priced: list[Priced] = []
-    for found in engine.candidates(machine.node, machine.max_nodes, machine.multi_node):
+    place = surroundings(spec, catalog, machine, shared_storage(spec, catalog, machine))
+    for found in engine.candidates(machine.node, machine.max_nodes, machine.multi_node, place):
         if isinstance(found, Miss):
             nearest = _nearer(nearest, found)
             continue
@@ -265,10 +274,18 @@ def _extra_lines(
 
 def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:
     """The same run on Spot nodes, any of which stops all of it when reclaimed."""
-    goodput = training_goodput(candidate.layout.gpus, candidate.nodes)
+    failures, gpus = candidate.failures, candidate.layout.gpus
+    if failures is None:
+        return performance
+    goodput = failures.goodput(gpus, candidate.nodes)
     days = performance.days * performance.goodput / goodput
     return performance.model_copy(
-        update={"goodput": goodput, "days": days, "gpu_hours": days * 24 * candidate.layout.gpus}
+        update={
+            "goodput": goodput,
+            "days": days,
+            "gpu_hours": days * 24 * gpus,
+            "reliability": failures.reliability(gpus, days, performance.step_time_s, candidate.nodes),
+        }
     )
 
 

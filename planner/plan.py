@@ -6,6 +6,7 @@ from pydantic import Field
 
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan_model import PlanModel
+from planner.reliability.outlook import Reliability
 from planner.spec import ClusterSpec
 from planner.topology.model import Topology
 from provider_catalog.facts import Provenance
@@ -84,10 +85,13 @@ class TrainingPerformance(PlanModel):
     tflops_per_gpu: float
     tokens_per_s_per_gpu: float
     goodput: float
+    """Share of the time that advances the work; days = steps x step_time_s / goodput."""
     gpu_hours: float
     days: float
     breakdown_s: dict[str, float]
     """Parts of one step in seconds; they sum to step_time_s."""
+    reliability: Reliability | None = None
+    """None in plans made before it was planned."""
 
 
 class ServingPool(PlanModel):
@@ -258,6 +262,28 @@ class ParetoPoint(PlanModel):
     layout: Layout
 
 
+class CompressionProposal(PlanModel):
+    """A way to exchange less between replicas, on the same nodes. Advice: only the spec applies it."""
+
+    setting: str
+    """What the spec would say."""
+    traffic_share: float
+    """Bytes exchanged between replicas, of those exchanged without."""
+    step_time_s: float
+    saved_s: float
+    """Of every step, on average over the run; no more than what is exposed of the exchange."""
+    saved_usd_per_day: float | None
+    """What the nodes cost in the time that a day's steps take less; None where prices are unknown."""
+    packing_s: float
+    """What compressing and its reverse take of a step; saved_s is what is left after it."""
+    memory_bytes: int
+    """More than without, on the fullest GPU; it fits."""
+    layout: Layout
+    """On which it runs."""
+    software: str
+    caveat: str
+
+
 class Rejection(PlanModel):
     """A candidate that cannot serve."""
 
@@ -325,6 +351,8 @@ class Plan(PlanModel):
     rejected: tuple[Rejection, ...]
     pareto: tuple[ParetoPoint, ...] = ()
     """Training: cost against time, cheapest first, as far as within a few percent of the least GPU time."""
+    compression: tuple[CompressionProposal, ...] = ()
+    """Training whose exchange of gradients is exposed: what would shorten it, the most first."""
     notes: tuple[str, ...] = ()
     """Roundings, assumptions and warnings a reviewer should read."""
     software: SoftwareRequirement | None = None

@@ -12,7 +12,8 @@ from itertools import accumulate
 from math import ceil
 from typing import Final
 
-from planner.goodput import RESTART_S, SPOT_INTERRUPTIONS_PER_NODE_HOUR
+from planner.reliability.recovery import SERVING_RESTART_S
+from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
 
 SERVING_SPOT_SHARE: Final = 0.5
 """Serving fleets keep half of their nodes off Spot, so that a reclaim of all Spot nodes halves capacity at worst; the
@@ -78,7 +79,7 @@ class Demand:
 
 def spot_lost_share(nodes_per_unit: int) -> float:
     """Hours lost for each Spot hour of a unit: any reclaimed node stops all of it until it is replaced."""
-    return nodes_per_unit * SPOT_INTERRUPTIONS_PER_NODE_HOUR * RESTART_S / 3600
+    return nodes_per_unit * SPOT_RECLAIMS_PER_NODE_HOUR * SERVING_RESTART_S / 3600
 
 
 def usd_per_hour(shares: Shares, demand: Demand, rates: Rates) -> float:

@@ -5,8 +5,10 @@ from math import inf
 from random import Random
 from typing import Final
 
-from planner.goodput import CHECKPOINT_S, RESTART_S, SPOT_INTERRUPTIONS_PER_NODE_HOUR, optimal_interval_s
 from planner.purchase_policy import Demand, Rates, Shares
+from planner.reliability.recovery import SERVING_RESTART_S
+from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.young_daly import CheckpointPace
 
 HOURS_PER_YEAR: Final = 8760
 HOURS_PER_WEEK: Final = 168
@@ -35,7 +37,7 @@ def simulate_year(demand: Demand, shares: Shares, rates: Rates, nodes_per_unit: 
     reclaims, hour of Spot for hour of Spot, whatever the policy.
     """
     random = Random(seed)  # noqa: S311 - a simulation, no secret
-    per_unit_hour = nodes_per_unit * SPOT_INTERRUPTIONS_PER_NODE_HOUR
+    per_unit_hour = nodes_per_unit * SPOT_RECLAIMS_PER_NODE_HOUR
     hourly = demand.hourly_units
     hours = len(hourly) if len(hourly) >= HOURS_PER_YEAR else HOURS_PER_YEAR // HOURS_PER_WEEK * HOURS_PER_WEEK
     spot_hours = on_demand_hours = lost_hours = 0.0
@@ -49,7 +51,7 @@ def simulate_year(demand: Demand, shares: Shares, rates: Rates, nodes_per_unit: 
         until_reclaim -= on_spot
         while until_reclaim <= 0:
             interruptions += 1
-            lost_hours += RESTART_S / 3600
+            lost_hours += SERVING_RESTART_S / 3600
             until_reclaim += random.expovariate(per_unit_hour)
     to_a_year = HOURS_PER_YEAR / hours
     reserved_usd = shares.reserved * (rates.reserved or 0.0) * HOURS_PER_YEAR
@@ -73,31 +75,35 @@ class SimulatedRun:
     interruptions: int
 
 
-def simulate_run(work_hours: float, nodes: int, gpu_failures_per_hour: float, seed: int = 0) -> SimulatedRun:
+def simulate_run(work_hours: float, mtbf_hours: float, pace: CheckpointPace, seed: int = 0) -> SimulatedRun:
     """How long a gang takes for `work_hours` of undisturbed work when any reclaimed or failed node stops all of it.
 
-    It writes a checkpoint at the interval of Young and Daly; a stop costs the work since the last one and a restart.
+    A stop costs the work since the state of the last checkpoint that counts, and a restart, during which another stop
+    may come.
 
     Args:
         work_hours: Time of the steps alone.
-        nodes: Of the gang, all on Spot.
-        gpu_failures_per_hour: Of the whole gang, beside the reclaims.
+        mtbf_hours: Mean time between stops of the whole gang.
+        pace: Of its checkpoints and restarts.
         seed: The same seed gives the same stops.
     """
     random = Random(seed)  # noqa: S311 - a simulation, no secret
-    rate = nodes * SPOT_INTERRUPTIONS_PER_NODE_HOUR + gpu_failures_per_hour
-    interval = optimal_interval_s(rate) / 3600
-    segment = interval + CHECKPOINT_S / 3600
+    interval, stall = pace.interval_s / 3600, pace.stall_s / 3600
+    recovery = (pace.restart_s + pace.lag_s) / 3600
     hours, done, interruptions = 0.0, 0.0, 0
-    next_stop = random.expovariate(rate)
+    next_stop = random.expovariate(1 / mtbf_hours)
     while done < work_hours:
         step = min(interval, work_hours - done)
-        takes = segment if step == interval else step
+        takes = step + stall if step == interval else step
         if hours + takes <= next_stop:
             hours += takes
             done += step
-        else:
+            continue
+        while True:
             interruptions += 1
-            hours = next_stop + RESTART_S / 3600
-            next_stop = hours + random.expovariate(rate)
+            hours = next_stop
+            next_stop = hours + random.expovariate(1 / mtbf_hours)
+            if hours + recovery <= next_stop:
+                hours += recovery
+                break
     return SimulatedRun(hours, interruptions)

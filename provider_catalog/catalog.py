@@ -13,6 +13,7 @@ from provider_catalog.collectives import Collectives, Variable
 from provider_catalog.defaults import ProviderDefaults
 from provider_catalog.facts import CatalogError
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
+from provider_catalog.interruptions import Cause, InterruptionRate, InterruptionRecord, cause_shares, interruption_rate
 from provider_catalog.layers import PriceLayer, lay_instances, lay_services, live_folder, read_live
 from provider_catalog.price_files import read_instance_prices, read_service_prices
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
@@ -24,7 +25,7 @@ from provider_catalog.wiring import Network, NodeWiring, Wiring
 if TYPE_CHECKING:
     from provider_catalog.architecture import ModelArchitecture
 
-_YamlT = TypeVar("_YamlT", Gpu, SharedFileSystem)
+_YamlT = TypeVar("_YamlT", Gpu, SharedFileSystem, InterruptionRecord)
 _ValueT = TypeVar("_ValueT")
 
 PACKAGED_DATA: Final = Path(__file__).parent / "data"
@@ -161,6 +162,27 @@ class Catalog:
                 for provider in self.providers
             }
         )
+
+    @cached_property
+    def interruptions(self) -> tuple[InterruptionRecord, ...]:
+        """Interruptions of training that were published; a folder without takes the packaged ones."""
+        path = self.folder / "interruptions.yaml"
+        return tuple(_yaml_facts(path if path.is_file() else PACKAGED_DATA / path.name, InterruptionRecord))
+
+    @cached_property
+    def interruption_causes(self) -> Mapping[Cause, float]:
+        """Share of each cause."""
+        return MappingProxyType(cause_shares(self.interruptions))
+
+    def interruption_rate(self, generation: str) -> InterruptionRate:
+        """Interruptions of one GPU of a generation in an hour, with their range."""
+        if generation not in self._interruption_rates:
+            self._interruption_rates[generation] = interruption_rate(self.interruptions, generation)
+        return self._interruption_rates[generation]
+
+    @cached_property
+    def _interruption_rates(self) -> dict[str, InterruptionRate]:
+        return {}
 
     @cached_property
     def software(self) -> Software:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from provider_catalog.facts import Fact
+from provider_catalog.storage import ObjectStore
 
 
 class OrchestratorDefaults(Fact):
@@ -64,6 +65,8 @@ class ProviderDefaults(Fact):
     """What its stacks build beyond the plain cluster."""
     private_endpoints: tuple[PrivateEndpoint, ...] = ()
     """Empty where a network without a way to the Internet is not built."""
+    object_store: ObjectStore | None = None
+    """Where checkpoints may go beside the shared file system."""
     source: str
     as_of: str
 

@@ -1,10 +1,22 @@
-"""Shared file systems and their legal sizes."""
+"""Shared file systems and their legal sizes; object stores."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from provider_catalog.facts import CatalogError, Fact
+
+
+class ObjectStore(Fact):
+    """A cloud's object store, as a target of checkpoints."""
+
+    name: str
+    node_gb_per_s: float = Field(gt=0)
+    """What one node writes or reads, 10^9 bytes a second."""
+    write_gb_per_s: float = Field(gt=0)
+    """What all nodes together write to one bucket or account."""
+    read_gb_per_s: float = Field(gt=0)
+    source: str
 
 
 class SharedFileSystem(Fact):
@@ -16,6 +28,12 @@ class SharedFileSystem(Fact):
     deployment_type: str
     throughput_mb_per_s_per_tib: int = Field(gt=0)
     """Baseline, 10^6 bytes a second per TiB of storage."""
+    write_mb_per_s_per_tib: int | None = Field(default=None, gt=0)
+    """Where writing is slower than reading."""
+    client_gbit_per_s: float = Field(default=100, gt=0)
+    """Most that one node exchanges with it."""
+    efa_client_gbit_per_s: float | None = Field(default=None, gt=0)
+    """The same over EFA."""
     sizes_gib: tuple[int, ...] = Field(min_length=1)
     """Legal sizes below the step, smallest first."""
     step_gib: int = Field(gt=0)

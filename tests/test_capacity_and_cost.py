@@ -8,7 +8,6 @@ import pytest
 from planner.capacity import BUSINESS_HOURS, Offers, serving_mix, training_mix
 from planner.cost import Bill, cluster_cost
 from planner.errors import InfeasibleError
-from planner.goodput import goodput
 from planner.optimizer import plan
 from planner.plan import Plan, TrainingPerformance
 from planner.spec import Capacity
@@ -66,12 +65,6 @@ def test_spot_needs_consent_and_leaves_half_of_a_serving_fleet() -> None:
 
 def test_nothing_priced_is_no_mix() -> None:
     assert serving_mix(2, 1, Capacity(), Offers(on_demand=None, spot=offer("spot", 1), commitment=None)) is None
-
-
-def test_goodput_falls_with_interruptions() -> None:
-    values = [goodput(rate) for rate in (0, 0.001, 0.01, 0.1)]
-    assert values[0] == 1
-    assert values == sorted(values, reverse=True)
 
 
 def test_business_hours_is_a_week() -> None:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from llmcluster.cli import cli
 from planner.capacity import BUSINESS_HOURS
 from planner.errors import SpecError
-from planner.goodput import RESTART_S, SPOT_INTERRUPTIONS_PER_NODE_HOUR, training_goodput
 from planner.purchase_policy import (
     FIXED,
     POLICIES,
@@ -28,6 +27,9 @@ from planner.purchase_policy import (
     usd_per_hour,
 )
 from planner.purchase_simulation import simulate_run, simulate_year
+from planner.reliability.recovery import SERVING_RESTART_S
+from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.young_daly import best_pace, time_shares
 from stacks.demand_file import read_demand
 from stacks.specs import load_spec
 
@@ -112,17 +114,18 @@ def test_the_simulated_year_is_the_expected_one_and_repeats() -> None:
     assert year.usd == pytest.approx(8760 * usd_per_hour(shares, demand, rates), rel=1e-3)
     # 60 of 168 hours at full load: business hours of five days
     spot_hours = 8760 * 20 * 60 / 168
-    expected = spot_hours * 8 * SPOT_INTERRUPTIONS_PER_NODE_HOUR
+    expected = spot_hours * 8 * SPOT_RECLAIMS_PER_NODE_HOUR
     assert year.interruptions == pytest.approx(expected, abs=4 * expected**0.5)
-    assert year.lost_unit_hours == pytest.approx(year.interruptions * RESTART_S / 3600, rel=0.01)
+    assert year.lost_unit_hours == pytest.approx(year.interruptions * SERVING_RESTART_S / 3600, rel=0.01)
 
 
-def test_a_gang_on_spot_takes_what_young_and_daly_say() -> None:
-    nodes, work_hours = 64, 2000.0
-    hours = [simulate_run(work_hours, nodes, 0.0, seed).hours for seed in range(8)]
+def test_a_simulated_gang_takes_what_young_and_daly_say() -> None:
+    work_hours, mtbf_hours = 4000.0, 12.0
+    pace = best_pace(stall_s=60, restart_s=900, lag_s=200, mtbf_s=mtbf_hours * 3600)
+    hours = [simulate_run(work_hours, mtbf_hours, pace, seed).hours for seed in range(8)]
     mean = sum(hours) / len(hours)
-    assert work_hours / mean == pytest.approx(training_goodput(0, nodes), abs=0.01)
-    assert simulate_run(work_hours, 2 * nodes, 0.0).hours > simulate_run(work_hours, nodes, 0.0).hours
+    assert work_hours / mean == pytest.approx(time_shares(pace, mtbf_hours * 3600).useful, abs=0.003)
+    assert simulate_run(work_hours, mtbf_hours / 2, pace).hours > simulate_run(work_hours, mtbf_hours, pace).hours
 
 
 SPEC = """

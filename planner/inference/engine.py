@@ -15,6 +15,7 @@ from planner.inference.silicon import SILICON, SiliconTiming
 from planner.layout import divisors, expert_count, head_count, legal_tensor_degrees
 from planner.parallelism import Layout
 from planner.plan import InferencePerformance
+from planner.reliability.failures import Surroundings
 from planner.serving.fleet import replicas_within
 from planner.sizing.profile import ModelProfile
 from planner.spec import Headroom, InferenceWorkload, Pin
@@ -52,8 +53,12 @@ class InferenceEngine:
         """Serving has no end."""
         return 0.0
 
-    def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | Miss]:
+    def candidates(
+        self, node: NodeTopology, max_nodes: int, multi_node: bool, surroundings: Surroundings | None = None
+    ) -> Iterator[Candidate | Miss]:
         """For each split of the model, the fleet that carries the load at the SLO, or why none does.
+
+        Surroundings are of no account: a lost replica is another one's load, no lost work.
 
         Raises:
             SpecError: a pinned layout contradicts the model or the node.

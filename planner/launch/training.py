@@ -4,6 +4,7 @@ from planner.errors import SpecError
 from planner.launch.commands import HEAD, NODE_RANK, Command, Launch, fabric_environment, flags
 from planner.plan import Plan, TrainingPerformance
 from planner.spec import TrainingWorkload
+from planner.training.compression import METHODS
 from provider_catalog.architecture import LayerGroup, ModelArchitecture
 from provider_catalog.collectives import Variable
 from provider_catalog.software import Software
@@ -27,7 +28,7 @@ ONE_QUEUE = Variable(
     source="Megatron-LM, megatron/training/arguments.py",
 )
 CHECKPOINT_STEPS = 500
-"""Steps between checkpoints where nothing better is known."""
+"""Steps between checkpoints where the plan does not tell."""
 
 
 def training_launch(plan: Plan, architecture: ModelArchitecture, software: Software) -> Launch:
@@ -41,9 +42,14 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
         raise SpecError(f"workload.kind is {workload.kind}; Megatron-LM launches training and finetuning only")
     if workload.method != "full":
         raise SpecError(f"workload.method is {workload.method}; Megatron-LM's pretrain_gpt.py trains method: full only")
+    if workload.gradient_compression != "none":
+        raise SpecError(
+            f"workload.gradient_compression is {workload.gradient_compression}, which Megatron-LM's pretrain_gpt.py"
+            f" does not have; it runs in {METHODS[workload.gradient_compression].software}"
+        )
     group = _one_kind_of_layer(architecture)
     documented = software.engine_flags[ENGINE]
-    choice = plan.choice
+    choice, outlook = plan.choice, performance.reliability
     arguments = (
         *_model(architecture, group, workload),
         *_layout(plan, workload, performance),
@@ -53,7 +59,8 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
             tokenizer_model="${TOKENIZER_PATH}",
             save="${CHECKPOINT_FOLDER}",
             load="${CHECKPOINT_FOLDER}",
-            save_interval=CHECKPOINT_STEPS,
+            save_interval=CHECKPOINT_STEPS if outlook is None else outlook.interval_steps,
+            async_save=outlook is not None and outlook.checkpoint == "async",
         ),
     )
     return Launch(
@@ -164,6 +171,12 @@ def _notes(plan: Plan, workload: TrainingWorkload) -> tuple[str, ...]:
         notes.append(
             f"ranks count in the order {plan.topology.rank_order}, node after node by NODE_RANK; the plan's groups rest"
             " on it: no --use-tp-pp-dp-mapping, and a node that is replaced takes the rank of the old one"
+        )
+    outlook = plan.performance.reliability if isinstance(plan.performance, TrainingPerformance) else None
+    if outlook is not None and outlook.checkpoint_to == "object_store":
+        notes.append(
+            "checkpoints are planned to go to the object store: CHECKPOINT_FOLDER is a mount of it (Mountpoint for"
+            " Amazon S3, BlobFuse)"
         )
     if layout.zero_stage > 1:
         notes.append(

@@ -52,6 +52,8 @@ class Ring:
     bytes_per_s: float
     latency_s: float
     """Of one pass around the ring."""
+    per_node: int = 1
+    """Ranks that share a node."""
 
     @classmethod
     def of(cls, node: NodeTopology, ranks: int, per_node: int) -> "Ring":
@@ -65,10 +67,15 @@ class Ring:
         nodes = ceil(ranks / per_node)
         inside = inside_bytes_per_s(node, per_node, spread)
         if nodes == 1:
-            return cls(ranks, inside, COLLECTIVE_LATENCY_S + (ranks - 1) * HOP_LATENCY_S["nvlink"])
+            return cls(ranks, inside, COLLECTIVE_LATENCY_S + (ranks - 1) * HOP_LATENCY_S["nvlink"], per_node)
         between = network_bytes_per_s(node) * per_node
         hops = (nodes - 1) * HOP_LATENCY_S["network"] + (ranks - nodes) * HOP_LATENCY_S["nvlink"]
-        return cls(ranks, between if per_node == 1 else min(inside, between), COLLECTIVE_LATENCY_S + hops)
+        bytes_per_s = between if per_node == 1 else min(inside, between)
+        return cls(ranks, bytes_per_s, COLLECTIVE_LATENCY_S + hops, per_node)
+
+    def inside(self, node: NodeTopology) -> "Ring":
+        """The ring of those of its ranks that share a node."""
+        return Ring.of(node, min(self.ranks, self.per_node), self.per_node)
 
     def gather_s(self, payload_bytes: float) -> float:
         """All-gather to, or reduce-scatter of, `payload_bytes` on each rank: (n-1)/n of them cross every link."""

@@ -14,6 +14,7 @@ from planner.spec.cluster import (
     State,
     Storage,
 )
+from planner.spec.fault_tolerance import FaultTolerance
 from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
 from planner.spec.observability import Observability
@@ -21,6 +22,7 @@ from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
 from planner.spec.rollout import Rollout
 from planner.spec.workload import (
+    GradientCompression,
     InferenceWorkload,
     LoraTargets,
     NominalModel,
@@ -40,6 +42,8 @@ __all__ = [
     "CapacityBlock",
     "ClusterSpec",
     "DataRepository",
+    "FaultTolerance",
+    "GradientCompression",
     "Headroom",
     "InferenceWorkload",
     "Kubernetes",

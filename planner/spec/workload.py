@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from planner.sizing.formats import KEEP_PATTERN
 from planner.spec.base import SpecModel
+from planner.spec.fault_tolerance import FaultTolerance
 from provider_catalog.precision import Precision
 
 
@@ -95,6 +96,9 @@ class InferenceWorkload(SpecModel):
 Optimizer = Literal["adamw", "adamw-bf16-moments", "adamw-8bit", "adafactor", "muon", "sgd-momentum"]
 TrainingMethod = Literal["full", "lora", "qlora"]
 LoraTargets = Literal["attention", "attention-and-mlp"]
+DEFAULT_POWERSGD_RANK = 4
+"""Of the ranks 1, 2 and 4 of the paper (arXiv 1905.13727, Table 3) the one that keeps its accuracy everywhere."""
+GradientCompression = Literal["none", "one_bit_adam", "zero_one_adam", "zero_pp_int8", "zero_pp_int4", "powersgd"]
 
 
 class TrainingWorkload(SpecModel):
@@ -118,6 +122,23 @@ class TrainingWorkload(SpecModel):
     )
     recompute: Literal["auto", "none", "selective", "full"] = "auto"
     flash_attention: bool = Field(default=True, description="False keeps the attention scores in memory")
+    gradient_compression: GradientCompression = Field(
+        default="none",
+        exclude_if=lambda given: given == "none",
+        description="What replicas exchange instead of gradients; each method asks for its own layout and software",
+    )
+    powersgd_rank: int = Field(
+        default=DEFAULT_POWERSGD_RANK,
+        gt=0,
+        le=1024,
+        exclude_if=lambda given: given == DEFAULT_POWERSGD_RANK,
+        description="Rank of powersgd",
+    )
+    fault_tolerance: FaultTolerance = Field(
+        default=FaultTolerance(),
+        exclude_if=lambda given: given == FaultTolerance(),
+        description="Checkpoints and restarts",
+    )
 
     @model_validator(mode="after")
     def _adapters_are_for_finetuning(self) -> "TrainingWorkload":
@@ -133,6 +154,15 @@ class TrainingWorkload(SpecModel):
         ]
         if self.method == "full" and changed:
             raise ValueError(f"{' and '.join(changed)} given, but method is full; set method: lora or qlora")
+        return self
+
+    @model_validator(mode="after")
+    def _rank_is_for_powersgd(self) -> "TrainingWorkload":
+        if self.gradient_compression != "powersgd" and self.powersgd_rank != DEFAULT_POWERSGD_RANK:
+            raise ValueError(
+                f"powersgd_rank is given, but gradient_compression is {self.gradient_compression}; set"
+                " gradient_compression: powersgd"
+            )
         return self
 
 

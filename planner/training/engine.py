@@ -1,21 +1,23 @@
 """Training engine: what a workload takes on one kind of node, and what it misses."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, inf
 
 from planner.candidate import Candidate, Miss
 from planner.errors import SpecError
-from planner.goodput import training_goodput
 from planner.layout import ZeroStage, batch_sequences, check_pins
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import TrainingPerformance
+from planner.reliability.checkpoints import checkpoint_bytes
+from planner.reliability.failures import FailureModel, Surroundings
 from planner.sizing.efficiency import KernelRates, best_flops_per_s
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
+from planner.training.compression import Compression, compression_of, kept_bytes
 from planner.training.memory_floor import MemoryFloor
 from planner.training.search import Found, LayoutSearch, whole_node_replicas
 from planner.training.shape import Shape
@@ -26,6 +28,10 @@ from provider_catalog.precision import Precision
 PINNED_OVERFILL = (1.0, 1.25, inf)
 """Memory over what may be used that a pinned cluster is searched up to, one after the other: the model of memory may
 be off by a quarter, and an overfull answer that says so is better than none."""
+
+
+LOSS_TOLD = 0.1
+"""Share of the time lost to failures that a reason for a miss names."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,9 @@ class TrainingEngine:
         """Sequences of one optimizer step."""
         return batch_sequences(self.workload)
 
-    def candidates(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | Miss]:
+    def candidates(
+        self, node: NodeTopology, max_nodes: int, multi_node: bool, surroundings: Surroundings | None = None
+    ) -> Iterator[Candidate | Miss]:
         """For each number of nodes that may win the fastest layout, or why none serves.
 
         Raises:
@@ -81,23 +89,25 @@ class TrainingEngine:
                 fits_memory=True,
             )
             return
-        yield from self._pinned(node) if pinned else self._free(node, max_nodes)
+        failures = self.failure_model(node, surroundings or Surroundings())
+        yield from self._pinned(node, failures) if pinned else self._free(node, max_nodes, failures)
 
-    def _free(self, node: NodeTopology, max_nodes: int) -> Iterator[Candidate | Miss]:
+    def _free(self, node: NodeTopology, max_nodes: int, failures: FailureModel) -> Iterator[Candidate | Miss]:
         max_gpus = max_nodes * node.gpus
         replicas = whole_node_replicas(self.batch_sequences, node.gpus, max_gpus)
         least_gpus = self._fewest_nodes_by_compute(node) * node.gpus
-        search = self._search(node, least_gpus, max_gpus, replicas, deadline_days=self.workload.deadline_days)
+        deadline_days = self.workload.deadline_days
+        search = self._search(node, failures, least_gpus, max_gpus, replicas, deadline_days=deadline_days)
         found = search.run()
         slower = inf
         for gpus in sorted(found):
             if found[gpus].step_s < slower:
                 slower = found[gpus].step_s
-                yield self._candidate(node, found[gpus])
+                yield self._candidate(node, failures, found[gpus])
         if not found:
-            yield self._nearest_miss(node, search, max_nodes)
+            yield self._nearest_miss(node, failures, search, max_nodes)
 
-    def _pinned(self, node: NodeTopology) -> Iterator[Candidate | Miss]:
+    def _pinned(self, node: NodeTopology, failures: FailureModel) -> Iterator[Candidate | Miss]:
         """The cluster is given: its fastest layout, whether it meets the deadline and, at the last, fits or not."""
         gpus = self.pin.nodes * node.gpus if self.pin.nodes else None
         self._check_pinned_product(node)
@@ -115,10 +125,10 @@ class TrainingEngine:
 
         most = gpus or 1 << 24
         for capacity in PINNED_OVERFILL:
-            search = self._search(node, gpus or 1, most, replicas, capacity=capacity)
+            search = self._search(node, failures, gpus or 1, most, replicas, capacity=capacity)
             found = search.run()
             if found:
-                yield from (self._candidate(node, found[count]) for count in sorted(found))
+                yield from (self._candidate(node, failures, found[count]) for count in sorted(found))
                 return
         raise SpecError(self._no_pinned_layout(node))
 
@@ -162,6 +172,7 @@ class TrainingEngine:
     def _search(
         self,
         node: NodeTopology,
+        failures: FailureModel,
         least_gpus: int,
         max_gpus: int,
         replicas: Callable[[int, int], list[tuple[int, int]]],
@@ -173,7 +184,7 @@ class TrainingEngine:
             workload=self.workload,
             pin=self.pin,
             model=self.step_model(node),
-            judge=_Judge(self, node),
+            judge=_Judge(self, node, failures),
             batch_sequences=self.batch_sequences,
             least_gpus=least_gpus,
             max_gpus=max_gpus,
@@ -193,20 +204,28 @@ class TrainingEngine:
                 rates=KernelRates.of(node.gpu, self.precision, self.headroom.compute_fraction),
                 sequence_length=self.workload.sequence_length,
                 flash_attention=self.workload.flash_attention,
+                compression=self.compression,
             )
         return self._step_models[key]
+
+    @cached_property
+    def compression(self) -> Compression | None:
+        """What the workload exchanges instead of gradients."""
+        return compression_of(self.workload, self.profile, self.rules)
 
     @cached_property
     def _step_models(self) -> dict[tuple[str, int, float, float], StepModel]:
         return {}
 
-    def _nearest_miss(self, node: NodeTopology, search: LayoutSearch, max_nodes: int) -> Miss:
+    def _nearest_miss(self, node: NodeTopology, failures: FailureModel, search: LayoutSearch, max_nodes: int) -> Miss:
         nearest = search.nearest
         if nearest.late is not None:
             layout, _, _ = nearest.late
             late = nearest.days - self.workload.deadline_days
+            lost = 1 - failures.goodput(layout.gpus)
+            of_which = f" ({lost:.0%} of them lost to failures and checkpoints)" if lost >= LOSS_TOLD else ""
             return Miss(
-                f"{_split_name(layout)} on {layout.gpus // node.gpus} nodes takes {nearest.days:.1f} days,"
+                f"{_split_name(layout)} on {layout.gpus // node.gpus} nodes takes {nearest.days:.1f} days{of_which},"
                 f" {late:.1f} more than the deadline",
                 nearest.days / self.workload.deadline_days,
                 fits_memory=True,
@@ -224,7 +243,8 @@ class TrainingEngine:
         """Every GPU busy all the time with the layers as the best split divides them, nothing exposed."""
         if self.precision not in node.gpu.peak_tflops:
             return 0.0
-        search = self._search(node, node.gpus, node.gpus, lambda per_replica, micro_batch: [])
+        failures = self.failure_model(node, Surroundings())
+        search = self._search(node, failures, node.gpus, node.gpus, lambda per_replica, micro_batch: [])
         return search.least_gpu_s_per_token() * self.workload.tokens / (node.gpus * 3600)
 
     def _fewest_nodes_by_compute(self, node: NodeTopology) -> int:
@@ -251,7 +271,7 @@ class TrainingEngine:
 
     def memory(self, node: NodeTopology, layout: Layout, micro_batches: int) -> MemoryPerGpu:
         """Memory of the fullest GPU."""
-        return training_memory(
+        memory = training_memory(
             self.profile,
             layout,
             self.workload.sequence_length,
@@ -259,6 +279,15 @@ class TrainingEngine:
             self.usable_bytes(node),
             self.workload.flash_attention,
             self.rules,
+        )
+        if self.compression is None:
+            return memory
+        kept = kept_bytes(self.compression, memory, layout, node)
+        return replace(
+            memory,
+            overhead_bytes=memory.overhead_bytes + kept,
+            total_bytes=memory.total_bytes + kept,
+            overhead={**memory.overhead, "gradient_compression": kept},
         )
 
     @cached_property
@@ -285,23 +314,35 @@ class TrainingEngine:
         """Optimizer steps of the run."""
         return max(1, ceil(self.workload.tokens / self.step_tokens))
 
-    def days(self, gpus: int, step_s: float) -> float:
-        """Length of the run, lost time included."""
-        return self.steps * step_s / 86400 / training_goodput(gpus)
+    def failure_model(self, node: NodeTopology, surroundings: Surroundings) -> FailureModel:
+        """Failures of the workload on one kind of node in its place."""
+        return FailureModel(surroundings, self.workload.fault_tolerance, self.checkpoint_bytes, node.gpus)
 
-    def _candidate(self, node: NodeTopology, found: Found) -> Candidate:
+    @cached_property
+    def checkpoint_bytes(self) -> int:
+        """Size of a checkpoint, whatever the layout."""
+        return checkpoint_bytes(self.profile, self.rules)
+
+    def days(self, failures: FailureModel, gpus: int, step_s: float) -> float:
+        """Length of the run, lost time included."""
+        return self.steps * step_s / 86400 / failures.goodput(gpus)
+
+    def _candidate(self, node: NodeTopology, failures: FailureModel, found: Found) -> Candidate:
         layout, micro_batches = found.layout, found.micro_batches
         memory = self.memory(node, layout, micro_batches)
-        performance = self._performance(node, layout, micro_batches)
-        return Candidate(ceil(layout.gpus / node.gpus), layout, self.precision, self.precision, memory, performance)
+        performance = self._performance(node, failures, layout, micro_batches)
+        nodes = ceil(layout.gpus / node.gpus)
+        return Candidate(nodes, layout, self.precision, self.precision, memory, performance, failures)
 
-    def _performance(self, node: NodeTopology, layout: Layout, micro_batches: int) -> TrainingPerformance:
+    def _performance(
+        self, node: NodeTopology, failures: FailureModel, layout: Layout, micro_batches: int
+    ) -> TrainingPerformance:
         breakdown = self.step_model(node).breakdown_s(layout, micro_batches)
         step_time_s = sum(breakdown.values())
         gpu_seconds = step_time_s * layout.gpus
         flops_per_s = self._model_flops_per_token() * self.step_tokens / gpu_seconds
         peak = node.gpu.peak_tflops[self.precision] * 1e12
-        days = self.days(layout.gpus, step_time_s)
+        days = self.days(failures, layout.gpus, step_time_s)
         return TrainingPerformance(
             engine=self.name,
             step_time_s=step_time_s,
@@ -310,10 +351,11 @@ class TrainingEngine:
             hfu=self._hardware_flops_per_token(layout) * self.step_tokens / gpu_seconds / peak,
             tflops_per_gpu=flops_per_s / 1e12,
             tokens_per_s_per_gpu=self.step_tokens / gpu_seconds,
-            goodput=training_goodput(layout.gpus),
+            goodput=failures.goodput(layout.gpus),
             gpu_hours=days * 24 * layout.gpus,
             days=days,
             breakdown_s=breakdown,
+            reliability=failures.reliability(layout.gpus, days, step_time_s),
         )
 
 
@@ -323,6 +365,7 @@ class _Judge:
 
     engine: TrainingEngine
     node: NodeTopology
+    failures: FailureModel
 
     def memory_ratio(self, layout: Layout, micro_batches: int) -> float:
         key, known = (layout, micro_batches), self.engine.memory_bytes
@@ -335,7 +378,7 @@ class _Judge:
         return floor / self.engine.usable_bytes(self.node)
 
     def days_per_step_s(self, gpus: int) -> float:
-        return self.engine.days(gpus, 1.0)
+        return self.engine.days(self.failures, gpus, 1.0)
 
 
 def _split_name(layout: Layout) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import log, sqrt
-from typing import Final
+from typing import Final, NamedTuple
 
 from planner.parallelism import Layout
 from planner.sizing.communication import Ring
@@ -14,6 +14,7 @@ from planner.sizing.optimizer_state import OPTIMIZERS, StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.stages import pipeline_stages
 from planner.sizing.training_memory import trainable_parameters
+from planner.training.compression import Compression
 from planner.training.layer_time import LayerTime, LayerTimer, Split
 from planner.training.schedule import StageTime, bubble_s, transfers_overlap
 from planner.training.shape import Pace, Shape, StageParts
@@ -37,6 +38,19 @@ LOADER_BYTES_PER_S: Final = 100e6
 shorter than its tokens take."""
 
 
+class Exchange(NamedTuple):
+    """Seconds of the collectives between replicas, if nothing hides them."""
+
+    scatter: float
+    """Of gradients."""
+    gather: float
+    """Of weights."""
+    again: float
+    """The same for the backward pass of full sharding."""
+    packing: float
+    """Compression and its reverse."""
+
+
 @dataclass(frozen=True)
 class StepModel:
     """Step times of one model on one kind of node. Holds what layouts of a search have in common."""
@@ -47,6 +61,7 @@ class StepModel:
     rates: KernelRates
     sequence_length: int
     flash_attention: bool
+    compression: Compression | None = None
 
     @cached_property
     def _timer(self) -> LayerTimer:
@@ -82,7 +97,7 @@ class StepModel:
         return {}
 
     @cached_property
-    def _rings(self) -> dict[tuple[int, int, int, int, int, bool], tuple[float, float]]:
+    def _rings(self) -> dict[tuple[object, ...], Exchange]:
         return {}
 
     @cached_property
@@ -164,6 +179,12 @@ class StepModel:
         breakdown["stragglers"] = (pacing(layout.gpus) - 1) * sum(breakdown.values())
         breakdown["data_loading"] = max(0.0, self._loading_s(shape, data, m) - sum(breakdown.values()))
         return breakdown
+
+    def packing_s(self, layout: Layout, micro_batches: int) -> float:
+        """What compression itself takes of a step that is compressed; 0 without."""
+        shape = Shape.of(layout)
+        each = self._exchange(shape, layout.data, self.compression).packing
+        return each * (micro_batches if layout.zero_stage >= 2 else 1)
 
     def _layer(self, index: int, split: Split) -> StageParts:
         key = (index, split)
@@ -254,6 +275,23 @@ class StepModel:
         return self.rates.streaming_s(held * state)
 
     def _data_parallel_s(self, shape: Shape, data: int, zero_stage: int, time: StageTime, micro_batches: int) -> float:
+        """What the exchange between replicas adds to a step on average, compressed where the workload asks for it."""
+        plain = self._exposed_s(shape, data, zero_stage, time, micro_batches, None)
+        method = self.compression
+        if method is None or not plain:
+            return plain
+        compressed = method.rounds * self._exposed_s(shape, data, zero_stage, time, micro_batches, method)
+        return method.warm_up * plain + (1 - method.warm_up) * compressed
+
+    def _exposed_s(
+        self,
+        shape: Shape,
+        data: int,
+        zero_stage: int,
+        time: StageTime,
+        micro_batches: int,
+        method: Compression | None,
+    ) -> float:
         """Gradient reduction and weight gathering between replicas that computation does not hide.
 
         ZeRO 0 all-reduces gradients, 1 scatters them and gathers weights once a step, 2 scatters after every
@@ -262,41 +300,52 @@ class StepModel:
         overlap_param_gather; FSDP, arXiv 2304.11277, section 3.3), but for the part of the first or last layer.
         """
         split = shape.split
-        key = (split.tensor, shape.pipeline, split.context, split.expert, data, shape.two_way)
+        key = (split.tensor, shape.pipeline, split.context, split.expert, data, shape.two_way, method is None)
         if key not in self._rings:
-            self._rings[key] = self._scatter_gather_s(shape, data)
-        scatter, gather = self._rings[key]
+            self._rings[key] = self._exchange(shape, data, method)
+        scatter, gather, again, packing = self._rings[key]
         if not scatter:
             return 0.0
         if self.rules.method != "full" and zero_stage == 3:
             ring = Ring.of(self.node, data * split.context, max(1, self.node.gpus // split.tensor))
-            gather += ring.gather_s(GATHERED_BYTES * self._frozen_parameters() / (split.tensor * shape.pipeline))
+            frozen_s = ring.gather_s(GATHERED_BYTES * self._frozen_parameters() / (split.tensor * shape.pipeline))
+            gather, again = gather + frozen_s, again + frozen_s
         # One bucket or layer at each end of a pass has nothing to hide behind.
         edge = 1 / max(1, -(-len(self.profile.layers) // shape.pipeline))
+        late = edge if method is None or method.overlaps else 1.0
         forward, backward = time.forward, time.backward + time.weights
         if zero_stage == 0:
-            return _exposed(2 * scatter, backward, edge)
+            return _exposed(2 * scatter, backward, late) + packing
         if zero_stage == 1:
-            return _exposed(scatter, backward, edge) + _exposed(gather, forward, edge)
+            return _exposed(scatter, backward, late) + _exposed(gather, forward, edge) + packing
         if zero_stage == 2:
-            return micro_batches * _exposed(scatter, backward, edge) + _exposed(gather, forward, edge)
-        return micro_batches * (_exposed(gather, forward, edge) + _exposed(gather + scatter, backward, edge))
+            return micro_batches * (_exposed(scatter, backward, late) + packing) + _exposed(gather, forward, edge)
+        both = _exposed(gather, forward, edge) + _exposed(again + scatter, backward, late)
+        return micro_batches * (both + packing)
 
-    def _scatter_gather_s(self, shape: Shape, data: int) -> tuple[float, float]:
-        """(scatter of gradients, gather of weights) over all replicas, experts among those that hold the same."""
+    def _exchange(self, shape: Shape, data: int, method: Compression | None) -> Exchange:
+        """The collectives over all replicas, experts among those that hold the same."""
         split = shape.split
         holders = data * split.context
         replicas = holders * (2 if shape.two_way else 1)
         if replicas == 1:
-            return 0.0, 0.0
+            return Exchange(0.0, 0.0, 0.0, 0.0)
         dense, experts = self._trainable
         ranks, among = split.tensor * shape.pipeline, min(split.expert, holders)
         shares = [(dense / ranks, Ring.of(self.node, replicas, max(1, self.node.gpus // split.tensor)))]
         if experts:
             per_node = max(1, self.node.gpus // (split.tensor * among))
             shares.append((experts / (ranks * among), Ring.of(self.node, max(1, replicas // among), per_node)))
-        scatter = sum(ring.gather_s(self.rules.gradient_bytes * share) for share, ring in shares)
-        return scatter, sum(ring.gather_s(GATHERED_BYTES * share) for share, ring in shares)
+        scattered = self.rules.gradient_bytes if method is None else method.gradient_bits / 8
+        gathered = GATHERED_BYTES if method is None else method.weight_bits / 8
+        scatter = sum(ring.gather_s(scattered * share) for share, ring in shares)
+        gather = again = sum(ring.gather_s(gathered * share) for share, ring in shares)
+        packing = 0.0
+        if method is not None:
+            packing = self.rates.streaming_s(method.passes_bytes * sum(share for share, _ in shares))
+            if method.gathers_backward_inside:
+                again = sum(ring.inside(self.node).gather_s(GATHERED_BYTES * share) for share, ring in shares)
+        return Exchange(scatter, gather, again, packing)
 
     def replica_bytes(self, layout: Layout, micro_batches: int) -> tuple[float, float]:
         """What a GPU sends in a step to those that hold the same weights: (dense layers, experts).

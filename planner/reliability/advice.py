@@ -1,0 +1,142 @@
+"""What a reviewer should know of where checkpoints go, and which storage would do better."""
+
+from collections.abc import Callable, Sequence
+from math import floor, inf
+
+from planner.errors import SpecError
+from planner.plan import SharedStorage
+from planner.reliability.checkpoints import KEPT_CHECKPOINTS, Store
+from planner.reliability.failures import SHARED_PREFERRED_WITHIN, Course, FailureModel
+from planner.reliability.surroundings import file_system_store
+from planner.spec import ClusterSpec
+from provider_catalog.catalog import Catalog
+from provider_catalog.facts import CatalogError
+from provider_catalog.storage import SharedFileSystem
+
+MOST_TIB = 10_000
+"""Largest file system that a spec may ask for."""
+
+
+def checkpoint_notes(
+    spec: ClusterSpec,
+    catalog: Catalog,
+    failures: FailureModel,
+    gpus: int,
+    spot_nodes: int,
+    nic_gbit_per_s: float,
+    storage: tuple[str, SharedStorage] | None,
+) -> list[str]:
+    """Notes on slow or small storage, with the tiers that would do, and on hosts too small for a copy.
+
+    Args:
+        spec: What is wanted.
+        catalog: What is on sale.
+        failures: Of the run.
+        gpus: Of the run.
+        spot_nodes: Of its nodes.
+        nic_gbit_per_s: Of a node.
+        storage: Provider of the shared file system, and that on order.
+    """
+    course = failures.course(gpus, spot_nodes)
+    size, nodes = failures.checkpoint_bytes, max(1, gpus // failures.gpus_per_node)
+    notes = []
+    tolerance = failures.tolerance
+    if tolerance.checkpoint == "async" and course.mode == "sync":
+        notes.append(
+            f"a node's part of a checkpoint, {size / nodes / 2**30:,.0f} GiB, leaves its host too little memory:"
+            " checkpoints are planned to be synchronous"
+        )
+    shared = next((store for store in failures.surroundings.stores if store.target == "shared_file_system"), None)
+    if shared is None or storage is None or tolerance.storage_gb_per_s is not None:
+        return notes
+    on_shared = failures.on_store(shared, gpus, course.mtbf_s)
+    costs = _cost_of_storage(failures, on_shared, gpus)
+    roomy = shared.holds(size)
+    if costs <= SHARED_PREFERRED_WITHIN and roomy:
+        return notes
+    why = [] if roomy else [f"does not hold {KEPT_CHECKPOINTS} checkpoints of {size / 1e9:,.0f} GB"]
+    if costs > SHARED_PREFERRED_WITHIN:
+        share = on_shared.write_s / (on_shared.pace.interval_s + on_shared.pace.stall_s)
+        why.append(
+            f"takes {_duration(on_shared.write_s)} to write a checkpoint of {size / 1e9:,.0f} GB, {share:.0%} of the"
+            f" interval, which costs {costs:.1%} of the time"
+        )
+    where = "" if course.store.target == "shared_file_system" else f"; checkpoints go to {course.store.name} instead"
+    provider, ordered = storage
+    tiers = _better(spec, catalog, failures, gpus, course, nic_gbit_per_s, provider, ordered)
+    remedy = f"; it would do with {' or '.join(tiers)}" if tiers else ""
+    notes.append(f"the shared file system of {ordered.size_gib:,} GiB {' and '.join(why)}{where}{remedy}")
+    return notes
+
+
+def _cost_of_storage(failures: FailureModel, course: Course, gpus: int) -> float:
+    ideal = Store(course.store.target, "ideal", inf, inf, inf)
+    return failures.on_store(ideal, gpus, course.mtbf_s).shares.useful - course.shares.useful
+
+
+def _better(
+    spec: ClusterSpec,
+    catalog: Catalog,
+    failures: FailureModel,
+    gpus: int,
+    course: Course,
+    nic_gbit_per_s: float,
+    provider: str,
+    ordered: SharedStorage,
+) -> list[str]:
+    """More of the same tier, and the slowest faster tier of the same line that does with less."""
+
+    def enough(system: SharedFileSystem, size_gib: int) -> bool:
+        store = file_system_store(system, size_gib, nic_gbit_per_s, spec.storage.lustre.efa)
+        found = failures.on_store(store, gpus, course.mtbf_s)
+        fast = _cost_of_storage(failures, found, gpus) <= SHARED_PREFERRED_WITHIN
+        return fast and store.holds(failures.checkpoint_bytes)
+
+    tiers = []
+    same = catalog.shared_file_system(provider, ordered.sku)
+    larger = _smallest(same, ordered.requested_gib, enough, spec.storage.lustre.efa)
+    if larger is not None:
+        tiers.append(f"storage.shared_tib {_tib(larger)}")
+    others: Sequence[SharedFileSystem] = sorted(
+        (system for system in catalog.shared_file_systems[provider] if _line(system.sku) == _line(same.sku)),
+        key=lambda system: system.throughput_mb_per_s_per_tib,
+    )
+    for system in others:
+        size = _smallest(system, ordered.requested_gib, enough, spec.storage.lustre.efa)
+        faster = system.throughput_mb_per_s_per_tib > same.throughput_mb_per_s_per_tib
+        if faster and size is not None and (larger is None or size < larger):
+            tiers.append(f"storage.shared_sku {system.sku} and shared_tib {_tib(size)}")
+            break
+    return tiers
+
+
+def _line(sku: str) -> str:
+    """Name of a SKU without its throughput."""
+    return sku.rpartition("-")[0]
+
+
+def _smallest(
+    system: SharedFileSystem, requested_gib: float, enough: Callable[[SharedFileSystem, int], bool], efa: bool
+) -> int | None:
+    """Smallest size on sale, no smaller than asked for, that is enough; None where none is."""
+    low, high = requested_gib, float(min(MOST_TIB * 1024, system.max_gib or MOST_TIB * 1024))
+    try:
+        if not enough(system, system.legal_size_gib(high, efa=efa)):
+            return None
+        while high - low > 1:
+            middle = (low + high) / 2
+            low, high = (low, middle) if enough(system, system.legal_size_gib(middle, efa=efa)) else (middle, high)
+        return system.legal_size_gib(high, efa=efa)
+    except CatalogError as error:
+        raise SpecError(f"storage.shared_tib: {error}") from error
+
+
+def _tib(size_gib: int) -> str:
+    """Rounded down, so that the next size on sale is the one that is meant."""
+    return f"{floor(size_gib / 1024 * 100) / 100:g}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
