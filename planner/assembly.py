@@ -131,7 +131,7 @@ def assemble(
         memory_per_gpu=best.candidate.memory,
         performance=best.candidate.performance,
         cost=with_totals(best.cost, spec, best.machine, best.mix, best.candidate, catalog.prices),
-        alternatives=tuple(_alternative(option, best, (best, *others)) for option in others),
+        alternatives=tuple(alternative(option, best, (best, *others)) for option in others),
         rejected=rejected,
         notes=(
             *_notes(spec, architecture, catalog, best, choice),
@@ -195,7 +195,8 @@ def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
     )
 
 
-def _alternative(option: Priced, best: Priced, every: Sequence[Priced]) -> Alternative:
+def alternative(option: Priced, best: Priced, every: Sequence[Priced] = ()) -> Alternative:
+    """Another cluster beside the best, and why it was not taken."""
     machine, candidate = option.machine, option.candidate
     per_million = option.cost.usd_per_million_output_tokens
     return Alternative(
@@ -212,7 +213,7 @@ def _alternative(option: Priced, best: Priced, every: Sequence[Priced]) -> Alter
         reason=_why_not(option, best),
         weights=candidate.weights,
         tokens_per_usd=1e6 / per_million if per_million else None,
-        on_pareto_front=not any(_outdoes(other, option) for other in every),
+        on_pareto_front=not any(_outdoes(other, option) for other in every or (best,)),
     )
 
 

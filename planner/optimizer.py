@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import chain
 from math import inf
 
-from planner.assembly import Priced, assemble, pareto_front, shared_storage
+from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage
 from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
 from planner.cost import Bill, ServiceLine, cluster_cost
@@ -19,7 +19,7 @@ from planner.refinement import is_wanted, refine
 from planner.serving.software import refusal
 from planner.sizing.formats import with_formats
 from planner.sizing.profile import ModelProfile
-from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from planner.spec import ClusterSpec, InferenceWorkload, Pin, TrainingWorkload
 from planner.training import TrainingEngine
 from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
@@ -94,7 +94,30 @@ def plan(
         notes = (*notes, *engine.notes(best.candidate, best.machine.node))
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
     rejected = tuple(rejection for _, rejection in misses)
-    return assemble(spec, architecture, catalog, best, others, rejected, notes, pareto_front(everything))
+    decided = assemble(spec, architecture, catalog, best, others, rejected, notes, pareto_front(everything))
+    if spec.workload.kind != "finetuning" or spec.pin != Pin():
+        return decided
+    smallest = _smallest(spec, architecture, catalog, engine, budget, best)
+    return decided.model_copy(update={"smallest": None if smallest is None else alternative(smallest, best)})
+
+
+def _smallest(
+    spec: ClusterSpec,
+    architecture: ModelArchitecture,
+    catalog: Catalog,
+    engine: Engine,
+    budget: float | None,
+    best: Priced,
+) -> Priced | None:
+    """The run on the one node with the least GPU memory that carries it; None where the choice is no larger."""
+    ours = best.candidate.nodes * best.machine.gpu_memory_bytes
+    smaller = [m for m in machines(spec, catalog) if m.gpu_memory_bytes < ours and m.no_offer is None]
+    for machine in sorted(smaller, key=lambda m: (m.gpu_memory_bytes, m.hourly_usd, m.label)):
+        one_node = replace(machine, max_nodes=1)
+        priced, _ = _search_machine(spec, architecture, catalog, one_node, engine, budget)
+        if priced:
+            return priced[0]
+    return None
 
 
 def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[tuple[float, int, Machine]]:

@@ -322,6 +322,8 @@ class Plan(PlanModel):
     cost: Cost
     alternatives: tuple[Alternative, ...]
     rejected: tuple[Rejection, ...]
+    smallest: Alternative | None = None
+    """Fine-tuning: the least GPU memory that does it within the deadline on one node, where that is not the choice."""
     pareto: tuple[ParetoPoint, ...] = ()
     """Training: cost against time, cheapest first, as far as within a few percent of the least GPU time."""
     notes: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from planner.spec.cluster import (
     State,
     Storage,
 )
+from planner.spec.dataset import Dataset
 from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
 from planner.spec.observability import Observability
@@ -40,6 +41,7 @@ __all__ = [
     "CapacityBlock",
     "ClusterSpec",
     "DataRepository",
+    "Dataset",
     "Headroom",
     "InferenceWorkload",
     "Kubernetes",

@@ -42,7 +42,7 @@ class TrainingEngine:
     @cached_property
     def rules(self) -> StateRules:
         """How the workload keeps its training state."""
-        return StateRules.of(self.workload)
+        return StateRules.of(self.workload, self.profile.architecture)
 
     @cached_property
     def passes(self) -> int:
@@ -225,11 +225,11 @@ class TrainingEngine:
         if self.precision not in node.gpu.peak_tflops:
             return 0.0
         search = self._search(node, node.gpus, node.gpus, lambda per_replica, micro_batch: [])
-        return search.least_gpu_s_per_token() * self.workload.tokens / (node.gpus * 3600)
+        return search.least_gpu_s_per_token() * self.workload.computed_tokens / (node.gpus * 3600)
 
     def _fewest_nodes_by_compute(self, node: NodeTopology) -> int:
         rate = best_flops_per_s(node.gpu, self.precision, self.headroom.compute_fraction)
-        needed = self._model_flops_per_token() * self.workload.tokens / (self.workload.deadline_days * 86400)
+        needed = self._model_flops_per_token() * self.workload.computed_tokens / (self.workload.deadline_days * 86400)
         return max(1, ceil(needed / (rate * node.gpus)))
 
     def _model_flops_per_token(self) -> float:
@@ -283,7 +283,7 @@ class TrainingEngine:
     @cached_property
     def steps(self) -> int:
         """Optimizer steps of the run."""
-        return max(1, ceil(self.workload.tokens / self.step_tokens))
+        return max(1, ceil(self.workload.computed_tokens / self.step_tokens))
 
     def days(self, gpus: int, step_s: float) -> float:
         """Length of the run, lost time included."""
