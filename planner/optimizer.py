@@ -7,8 +7,8 @@ from math import inf
 from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage
 from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
-from planner.cost import Bill, ServiceLine, cluster_cost
-from planner.errors import InfeasibleError, NearestMiss, SpecError
+from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, cluster_cost
+from planner.errors import InfeasibleError, Lack, NearestMiss, SpecError
 from planner.goodput import training_goodput
 from planner.inference import InferenceEngine
 from planner.lustre_lines import lustre_lines
@@ -57,9 +57,21 @@ def plan(
     everything: list[Priced] = []
     misses: list[tuple[Miss, Rejection]] = []
     places: dict[str, int] = {}
+    least_over = inf
     for least_usd, place, machine in _cheapest_first(spec, catalog, engine):
         places[machine.label] = place
         best_usd = min((priced.objective_usd for priced in found), default=inf)
+        least_monthly = least_usd / _longest_months(engine)
+        if budget is not None and least_monthly > max(budget, FAR_DEARER * least_over):
+            # Over budget whatever the layout, and not the nearest to it.
+            miss = Miss(
+                f"costs {least_monthly:,.0f} USD a month at least, the budget is {budget:,.0f}",
+                least_monthly / budget,
+                fits_memory=True,
+                bound=True,
+            )
+            misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
+            continue
         if least_usd > FAR_DEARER * best_usd:
             miss = Miss(
                 f"costs {least_usd:,.0f} USD a run at least, the cheapest {best_usd:,.0f}", inf, fits_memory=True
@@ -77,8 +89,10 @@ def plan(
             runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
         else:
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
+            if miss.serves and budget is not None:
+                least_over = min(least_over, miss.shortfall * budget)
     if not found:
-        raise _infeasible(spec, misses)
+        raise _infeasible(spec, misses, budget)
     misses.sort(key=lambda miss: places[miss[1].candidate])
     found.sort(key=lambda priced: priced.rank)
     notes: tuple[str, ...] = ()
@@ -87,7 +101,7 @@ def plan(
         refined = refine(every, engine, lambda machine, candidate: _price(spec, catalog, machine, candidate))
         misses += [(miss, Rejection(candidate=p.machine.label, reason=miss.reason)) for p, miss in refined.missed]
         if not refined.served:
-            raise _infeasible(spec, misses)
+            raise _infeasible(spec, misses, budget)
         found, runners_up, notes = refined.served, {}, refined.notes
     best = found[0]
     if isinstance(engine, InferenceEngine):
@@ -130,6 +144,13 @@ def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list
         least = min((price.usd_per_hour for price in prices if price is not None), default=0.0)
         bounded.append((least * hours, place, machine))
     return sorted(bounded, key=lambda bound: bound[:2])
+
+
+def _longest_months(engine: Engine) -> float:
+    """Months over which the cost of a run can be spread: the deadline's. Infinite where the work has no end."""
+    if not isinstance(engine, TrainingEngine):
+        return inf
+    return engine.workload.deadline_days * 24 / HOURS_PER_MONTH
 
 
 def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> None:
@@ -293,12 +314,37 @@ def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> Training
     )
 
 
-def _infeasible(spec: ClusterSpec, misses: list[tuple[Miss, Rejection]]) -> InfeasibleError:
+def _infeasible(spec: ClusterSpec, misses: list[tuple[Miss, Rejection]], budget: float | None) -> InfeasibleError:
     nearest = sorted(misses, key=lambda miss: (miss[0].distance, miss[1].candidate))[:NEAREST_SHOWN]
-    what = f"none of the {len(misses)} machines looked at will do"
-    if nearest and nearest[0][0].serves:
-        what = "what carries it costs more than the budget; raise budget.usd_per_month, or ask for less"
+    first = nearest[0][0]
     return InfeasibleError(
-        f"no cluster carries {spec.name!r}: {what}",
+        f"no cluster carries {spec.name!r}: {_by_how_much(spec, first, len(misses), budget)}",
         tuple(NearestMiss(rejection.candidate, rejection.reason) for _, rejection in nearest),
+        lacks=_lacks(first),
     )
+
+
+def _lacks(nearest: Miss) -> Lack:
+    if nearest.serves:
+        return "budget"
+    if nearest.shortfall == inf:
+        return "other"
+    return "time" if nearest.fits_memory else "memory"
+
+
+def _by_how_much(spec: ClusterSpec, nearest: Miss, looked_at: int, budget: float | None) -> str:
+    """What the nearest of the misses lacks."""
+    among = "the one machine looked at" if looked_at == 1 else f"the {looked_at} machines looked at"
+    lacks, times = _lacks(nearest), f"{nearest.shortfall:.2g} times"
+    if lacks == "budget" and budget is not None:
+        usd = nearest.shortfall * budget
+        return (
+            f"the cheapest that does it costs {usd:,.0f} USD a month, {usd - budget:,.0f} more than the budget of"
+            f" {budget:,.0f} ({times})"
+        )
+    if isinstance(spec.workload, TrainingWorkload) and lacks == "time":
+        at_least = "at least " if nearest.bound else ""
+        return f"of {among} the nearest is {at_least}{times} too slow, on as many nodes as it may have"
+    if isinstance(spec.workload, TrainingWorkload) and lacks == "memory":
+        return f"it does not fit: of {among} the nearest needs {times} the memory that may be used"
+    return f"none of {among} will do"

@@ -79,6 +79,7 @@ class TrainingEngine:
                 f" {self.workload.deadline_days:g} days takes {floor_nodes} nodes; {max_nodes} may be used",
                 floor_nodes / max_nodes,
                 fits_memory=True,
+                bound=True,
             )
             return
         yield from self._pinned(node) if pinned else self._free(node, max_nodes)
@@ -205,15 +206,17 @@ class TrainingEngine:
         if nearest.late is not None:
             layout, _, _ = nearest.late
             late = nearest.days - self.workload.deadline_days
+            nodes = layout.gpus // node.gpus
             return Miss(
-                f"{_split_name(layout)} on {layout.gpus // node.gpus} nodes takes {nearest.days:.1f} days,"
-                f" {late:.1f} more than the deadline",
+                f"{_split_name(layout)} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days,"
+                f" {late:.3g} more than the deadline",
                 nearest.days / self.workload.deadline_days,
                 fits_memory=True,
             )
-        if nearest.memory is not None:
-            layout, micro_batches = nearest.memory
-            return Miss(_memory_reason(layout, self.memory(node, layout, micro_batches)), nearest.memory_ratio)
+        unfit = nearest.memory or nearest.below_floor
+        if unfit is not None:
+            memory = self.memory(node, *unfit)
+            return Miss(_memory_reason(unfit[0], memory), memory.total_bytes / memory.capacity_bytes)
         return Miss(
             f"no layout divides the {self.batch_sequences} sequences of a batch into whole micro-batches and fills"
             f" whole nodes of {node.gpus} GPUs, {max_nodes} at most; change workload.global_batch_tokens",
@@ -348,6 +351,6 @@ def _split_name(layout: Layout) -> str:
 def _memory_reason(layout: Layout, memory: MemoryPerGpu) -> str:
     gib = 2**30
     return (
-        f"{_split_name(layout)} needs {memory.total_bytes / gib:.1f} GiB a GPU ({memory.rank}),"
-        f" {memory.capacity_bytes / gib:.1f} GiB may be used"
+        f"{_split_name(layout)} ZeRO {layout.zero_stage} on {layout.gpus} GPU{'' if layout.gpus == 1 else 's'} needs"
+        f" {memory.total_bytes / gib:.1f} GiB a GPU ({memory.rank}), {memory.capacity_bytes / gib:.1f} GiB may be used"
     )
