@@ -68,7 +68,7 @@ def test_what_would_help_does(workload: dict[str, Any], placement: dict[str, Any
     document = changed(workload=workload, placement=placement)
     for found in refused(document).plans:
         part, field = found.field.split(".")
-        needed = found.needed if found.needed is not None else []
+        needed: Any = found.needed if found.needed is not None else []
         relaxed = {**document, part: {**document.get(part, {}), field: needed}}
         decided = plan(read_spec(relaxed, "spec"), load_model(MODEL, None), Catalog.load())
         assert isinstance(decided.performance, TrainingPerformance)
@@ -100,9 +100,10 @@ def test_a_budget_bound_spares_no_machine_that_would_have_served() -> None:
     document = changed(workload={"deadline_days": 10}, placement={"instance_types": "any"})
     architecture, catalog = load_model(MODEL, None), Catalog.load()
     free = plan(read_spec(document, "spec"), architecture, catalog)
-    months = [option.usd_per_month for option in (free.cost, *free.alternatives) if option.usd_per_month is not None]
-    bounded = read_spec({**document, "budget": {"usd_per_month": min(months) + 1}}, "spec")
-    assert plan(bounded, architecture, catalog).cost.usd_per_month == pytest.approx(min(months), rel=1e-6)
+    months = [free.cost.usd_per_month, *(option.usd_per_month for option in free.alternatives)]
+    least = min(usd for usd in months if usd is not None)
+    bounded = read_spec({**document, "budget": {"usd_per_month": least + 1}}, "spec")
+    assert plan(bounded, architecture, catalog).cost.usd_per_month == pytest.approx(least, rel=1e-6)
 
 
 def test_a_model_that_does_not_fit() -> None:

@@ -130,7 +130,7 @@ def _budget(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     if decided is None:
         return
     # The cheapest run is not always the cheapest month.
-    monthly = [option.usd_per_month for option in (decided.cost, *decided.alternatives)]
+    monthly = [decided.cost.usd_per_month, *(option.usd_per_month for option in decided.alternatives)]
     least = min(usd for usd in monthly if usd is not None)
     cheapest = trial.planned(decided, budget={"usd_per_month": least * (1 + 1e-9)}) or decided
     usd = cheapest.cost.usd_per_month
