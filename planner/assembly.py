@@ -25,11 +25,13 @@ from planner.plan import (
     Rejection,
     SharedStorage,
     TrainingPerformance,
+    UpdateCosts,
 )
 from planner.serving.fleet import autoscaling, serving_notes
 from planner.serving.slo import SloLine, slo_lines
 from planner.serving.software import requirement
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from planner.training.updates import Bought, update_costs, update_notes
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
@@ -116,6 +118,7 @@ def assemble(
     """The Plan of a finished search."""
     choice = _choice(spec, catalog, best)
     scaling = autoscaling(spec, best.candidate)
+    updates = updates_of(spec, architecture, catalog, best)
     return Plan(
         name=spec.name,
         spec=spec,
@@ -136,6 +139,7 @@ def assemble(
         notes=(
             *_notes(spec, architecture, catalog, best, choice),
             *notes,
+            *(() if updates is None else update_notes(spec.name, updates, best.cost)),
             *serving_notes(spec, best.candidate, scaling),
         ),
         software=requirement(
@@ -148,7 +152,17 @@ def assemble(
         ),
         autoscaling=scaling,
         pareto=pareto,
+        updates=updates,
     )
+
+
+def updates_of(
+    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, option: Priced
+) -> UpdateCosts | None:
+    """What a priced run costs when it is repeated; None where it is not."""
+    storage = shared_storage(spec, catalog, option.machine)
+    bought = Bought(option.machine, option.candidate, option.mix, option.cost)
+    return update_costs(spec, architecture, bought, storage)
 
 
 def pareto_front(options: Sequence[Priced]) -> tuple[ParetoPoint, ...]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Final
 
-from planner.capacity import BLOCK_SIZES, Offers, mean_demand, serving_demand, serving_rates
+from planner.capacity import BLOCK_DAYS, BLOCK_SIZES, Offers, mean_demand, serving_demand, serving_rates
 from planner.errors import SpecError
 from planner.goodput import INTERRUPTIONS_PER_GPU_HOUR, training_goodput
 from planner.machines import OWN, offers_of
@@ -20,8 +20,6 @@ from provider_catalog.prices import InstancePrice, PurchaseOption
 FLAT_DISCOUNT: Final = 0.40
 """The hardware guide's one figure for everything reserved: 40 % less than on-demand. Compared with, never used."""
 TERMS: Final[tuple[tuple[str, PurchaseOption, int], ...]] = (("1-year", "reserved-1y", 1), ("3-year", "reserved-3y", 3))
-BLOCK_DAYS: Final = (*range(1, 15), *range(21, 183, 7))
-"""Days of an EC2 Capacity Block: 1 to 14, then whole weeks up to 182 (EC2 user guide, "Capacity Blocks for ML")."""
 
 
 class ReservedTerm(PlanModel):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import chain
 from math import inf
 
-from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage
+from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, updates_of
 from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
 from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, cluster_cost
@@ -21,6 +21,7 @@ from planner.sizing.formats import with_formats
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload, Pin, TrainingWorkload
 from planner.training import TrainingEngine
+from planner.training.updates import days_left_to_train, overrun
 from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
@@ -147,10 +148,10 @@ def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list
 
 
 def _longest_months(engine: Engine) -> float:
-    """Months over which the cost of a run can be spread: the deadline's. Infinite where the work has no end."""
+    """Months over which the cost of a run can be spread: to its deadline, or to the next. Infinite without an end."""
     if not isinstance(engine, TrainingEngine):
         return inf
-    return engine.workload.deadline_days * 24 / HOURS_PER_MONTH
+    return (engine.workload.every_days or engine.workload.deadline_days) * 24 / HOURS_PER_MONTH
 
 
 def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> None:
@@ -187,8 +188,9 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
         )
     precision: Precision = "bf16" if weights == "auto" else weights
     workload, block = spec.workload, spec.capacity.block
-    if block is not None:
-        workload = workload.model_copy(update={"deadline_days": min(workload.deadline_days, block.days)})
+    deadline_days = min(days_left_to_train(workload), inf if block is None else block.days)
+    if deadline_days != workload.deadline_days:
+        workload = workload.model_copy(update={"deadline_days": deadline_days})
     return TrainingEngine(profile, workload, spec.headroom, spec.pin, precision)
 
 
@@ -213,6 +215,12 @@ def _search_machine(
             continue
         bought = _price(spec, catalog, machine, found)
         monthly = bought.cost.usd_per_month
+        updates = updates_of(spec, architecture, catalog, bought)
+        if updates is not None:
+            monthly, late = updates.usd_per_month, overrun(updates)
+            if late is not None:
+                nearest = _nearer(nearest, Miss(late, updates.hours / 24 / updates.every_days, fits_memory=True))
+                continue
         if budget is not None and monthly is not None and monthly > budget:
             over = Miss(
                 f"{_promise(found)} on {found.nodes} node{'' if found.nodes == 1 else 's'} for {monthly:,.0f} USD a"
@@ -231,7 +239,7 @@ def _search_machine(
 def _promise(candidate: Candidate) -> str:
     performance = candidate.performance
     if isinstance(performance, TrainingPerformance):
-        return f"done in {performance.days:.1f} days"
+        return f"done in {performance.days:.3g} days"
     return f"{performance.requests_per_s:.3g} requests/s"
 
 

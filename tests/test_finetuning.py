@@ -171,7 +171,7 @@ def test_adapters_that_the_model_has_no_place_for(workload: dict[str, Any], told
         ({"tokens": None, "dataset": {"examples": 1, "tokens_per_example": []}}, ["tokens_per_example"]),
         ({"optimizer": "paged-adamw"}, ["paged-adamw", "method is full"]),
         ({"every_days": 7, "deadline_days": 10}, ["deadline_days is 10", "every 7 days", "up to 7"]),
-        ({"every_days": 0}, ["every_days", "greater than 0"]),
+        ({"every_days": 0}, ["every_days", "greater than or equal to 0.1"]),
     ],
 )
 def test_what_does_not_go_together(workload: dict[str, Any], told: list[str]) -> None:

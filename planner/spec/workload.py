@@ -111,7 +111,7 @@ class TrainingWorkload(SpecModel):
     )
     every_days: float | None = Field(
         default=None,
-        gt=0,
+        ge=0.1,
         le=3650,
         exclude_if=lambda given: given is None,
         description="Continued training: the run is an update that starts anew every so many days, and is priced so",

@@ -100,44 +100,52 @@ def too_slow(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:
 
 
 def _deadline(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    field = "deadline_days" if workload.every_days is None else "every_days"
-    given = workload.deadline_days if workload.every_days is None else workload.every_days
-
-    def attempt(days: float, among: Plan | None) -> Plan | None:
-        fields: dict[str, Any] = {field: days}
-        if field == "every_days":
-            fields["deadline_days"] = days
-        return trial.planned(among, workload=fields)
-
-    found = _least(attempt, given, LONGEST_DAYS, _days if field == "deadline_days" else lambda _: LONGEST_DAYS)
-    if found is not None:
-        needed, decided = found
-        yield _nearest(
-            decided,
-            f"workload.{field}",
-            given,
-            needed,
-            f"{needed:g} instead of {given:g} ({needed - given:.3g} days more, {needed / given:.2g} times)",
+    own = "deadline_days" in workload.model_fields_set
+    if workload.every_days is not None:
+        # Whoever named no deadline wants an update to end before the next, however long that is.
+        found = _least(
+            lambda days, among: trial.planned(
+                among, workload={"every_days": days, **({} if own else {"deadline_days": days})}
+            ),
+            workload.every_days,
+            LONGEST_DAYS,
+            lambda _: LONGEST_DAYS,
         )
+        yield from _later("workload.every_days", workload.every_days, found)
+    if workload.every_days is None or own:
+        longest = workload.every_days or LONGEST_DAYS
+        found = _least(
+            lambda days, among: trial.planned(among, workload={"deadline_days": days}),
+            workload.deadline_days,
+            longest,
+            _days,
+        )
+        yield from _later("workload.deadline_days", workload.deadline_days, found)
+
+
+def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
+    if found is not None and found[0] > given:
+        needed, decided = found
+        change = f"{needed:g} instead of {given:g} ({needed - given:.3g} days more, {needed / given:.2g} times)"
+        yield _nearest(decided, field, given, needed, change)
 
 
 def _budget(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
     budget = trial.spec.budget.usd_per_month
-    if budget is None:
-        return
-    decided = trial.planned(budget=None)
-    if decided is None:
+    decided = None if budget is None else trial.planned(budget=None)
+    if decided is None or budget is None:
         return
     # The cheapest run is not always the cheapest month.
-    monthly = [decided.cost.usd_per_month, *(option.usd_per_month for option in decided.alternatives)]
-    least = min(usd for usd in monthly if usd is not None)
+    monthly = [_monthly(decided)]
+    if decided.updates is None:
+        monthly += [option.usd_per_month for option in decided.alternatives]
+    least = min((usd for usd in monthly if usd is not None), default=0.0)
     cheapest = trial.planned(decided, budget={"usd_per_month": least * (1 + 1e-9)}) or decided
-    usd = cheapest.cost.usd_per_month
+    usd = _monthly(cheapest)
     if usd is not None:
-        decided = cheapest
-        change = f"{usd:,.0f} instead of {budget:,.0f} ({usd - budget:,.0f} USD more, {usd / budget:.2g} times)"
-        yield _nearest(decided, "budget.usd_per_month", budget, round(usd, 2), change)
+        change = f"{usd:,.0f} instead of {budget:,.0f} ({usd - budget:,.0f} USD more, {usd / budget:.3g} times)"
+        yield _nearest(cheapest, "budget.usd_per_month", budget, round(usd, 2), change)
 
 
 def _nodes(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
@@ -335,6 +343,11 @@ def _days(decided: Plan) -> float:
     return _three_digits(performance.days, ROUND_CEILING) if isinstance(performance, TrainingPerformance) else 0.0
 
 
+def _monthly(decided: Plan) -> float | None:
+    """What a budget of the month is held against."""
+    return decided.cost.usd_per_month if decided.updates is None else decided.updates.usd_per_month
+
+
 def _three_digits(value: float, rounding: str) -> float:
     return float(Context(prec=3, rounding=rounding).create_decimal(Decimal(value)))
 
@@ -356,6 +369,6 @@ def _nearest(
         instance_type=choice.instance_type,
         nodes=choice.nodes,
         days=days,
-        usd_per_month=cost.usd_per_month,
+        usd_per_month=_monthly(decided),
         usd_per_run=cost.usd_per_run,
     )
