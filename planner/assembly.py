@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.burn_in import pass_thresholds
 from planner.candidate import Candidate
@@ -31,11 +31,14 @@ from planner.serving.fleet import autoscaling, serving_notes
 from planner.serving.slo import SloLine, slo_lines
 from planner.serving.software import requirement
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
-from planner.training.updates import Bought, update_costs, update_notes
+from planner.training.updates import START_H, Bought, update_costs, update_notes
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.precision import BITS_PER_VALUE
+
+SHORT_RUN_H = 5.0
+"""Runs for which the start of the nodes is worth a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,14 @@ class Priced:
     candidate: Candidate
     mix: Mix
     cost: Cost
+    updates: UpdateCosts | None = None
 
     @property
     def objective_usd(self) -> float:
-        """What the search minimises: the run when training, the hour when serving; unknown prices come last."""
+        """What the search minimises: run or update when training, the hour when serving; unknown prices come last."""
         amount = self.cost.usd_per_run if self.cost.usd_per_run is not None else self.cost.usd_per_hour
+        if self.updates is not None:
+            amount = self.updates.usd_per_update
         return float("inf") if amount is None else amount
 
     @property
@@ -118,7 +124,6 @@ def assemble(
     """The Plan of a finished search."""
     choice = _choice(spec, catalog, best)
     scaling = autoscaling(spec, best.candidate)
-    updates = updates_of(spec, architecture, catalog, best)
     return Plan(
         name=spec.name,
         spec=spec,
@@ -139,7 +144,7 @@ def assemble(
         notes=(
             *_notes(spec, architecture, catalog, best, choice),
             *notes,
-            *(() if updates is None else update_notes(spec.name, updates, best.cost)),
+            *(() if best.updates is None else update_notes(spec.name, best.updates, best.cost)),
             *serving_notes(spec, best.candidate, scaling),
         ),
         software=requirement(
@@ -152,17 +157,15 @@ def assemble(
         ),
         autoscaling=scaling,
         pareto=pareto,
-        updates=updates,
+        updates=best.updates,
     )
 
 
-def updates_of(
-    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, option: Priced
-) -> UpdateCosts | None:
-    """What a priced run costs when it is repeated; None where it is not."""
+def with_updates(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, option: Priced) -> Priced:
+    """A priced run with what it costs when it is repeated, where the spec does."""
     storage = shared_storage(spec, catalog, option.machine)
     bought = Bought(option.machine, option.candidate, option.mix, option.cost)
-    return update_costs(spec, architecture, bought, storage)
+    return replace(option, updates=update_costs(spec, architecture, bought, storage))
 
 
 def pareto_front(options: Sequence[Priced]) -> tuple[ParetoPoint, ...]:
@@ -286,6 +289,34 @@ def _rounded_batch(spec: ClusterSpec) -> list[str]:
     ]
 
 
+def _data_notes(spec: ClusterSpec, best: Priced) -> list[str]:
+    """What a data set loses to sequences, and what starting the nodes adds to a short fine-tuning run."""
+    workload, performance = spec.workload, best.candidate.performance
+    if not isinstance(workload, TrainingWorkload) or not isinstance(performance, TrainingPerformance):
+        return []
+    notes = []
+    if workload.dataset is not None:
+        data, length = workload.dataset, workload.sequence_length
+        useful, computed = data.useful_tokens(length), data.computed_tokens(length)
+        given = data.epochs * data.examples * sum(data.lengths) / len(data.lengths)
+        cut = (
+            ""
+            if useful >= given
+            else f"; {1 - useful / given:.0%} of the tokens are beyond sequence_length and cut off"
+        )
+        notes.append(
+            f"workload.dataset is {useful:,.0f} tokens in all epochs; {computed:,.0f} pass through the model,"
+            f" {1 - useful / computed:.0%} of them padding ({data.packing}){cut}"
+        )
+    hours, hourly = performance.days * 24, best.cost.usd_per_hour
+    if workload.kind == "finetuning" and best.updates is None and hours < SHORT_RUN_H and hourly is not None:
+        notes.append(
+            f"starting the nodes takes {START_H * hourly:,.2f} USD beside the run, about {START_H:g} hours (estimate,"
+            " 0.2 to 1)"
+        )
+    return notes
+
+
 def _notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
@@ -305,7 +336,7 @@ def _notes(
             f"the pinned layout does not fit: {memory.total_bytes / 2**30:.1f} GiB on the fullest GPU,"
             f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
         )
-    notes += _missed_targets(spec, best) + _rounded_batch(spec)
+    notes += _missed_targets(spec, best) + _rounded_batch(spec) + _data_notes(spec, best)
     if spec.capacity.block is not None and spec.capacity.block.reservation_id is None:
         notes.append(
             "the Capacity Block is not bought yet: the compute stack looks up what is on offer, and makes nodes once"

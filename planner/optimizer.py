@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import chain
 from math import inf
 
-from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, updates_of
+from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, with_updates
 from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
 from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, cluster_cost
@@ -213,9 +213,8 @@ def _search_machine(
         if refused is not None:
             nearest = _nearer(nearest, Miss(refused, float("inf")))
             continue
-        bought = _price(spec, catalog, machine, found)
-        monthly = bought.cost.usd_per_month
-        updates = updates_of(spec, architecture, catalog, bought)
+        bought = with_updates(spec, architecture, catalog, _price(spec, catalog, machine, found))
+        monthly, updates = bought.cost.usd_per_month, bought.updates
         if updates is not None:
             monthly, late = updates.usd_per_month, overrun(updates)
             if late is not None:

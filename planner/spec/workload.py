@@ -95,7 +95,7 @@ class InferenceWorkload(SpecModel):
 
 Optimizer = Literal["adamw", "adamw-bf16-moments", "adamw-8bit", "adafactor", "muon", "sgd-momentum", "paged-adamw"]
 TrainingMethod = Literal["full", "lora", "qlora"]
-LoraTargets = Literal["attention", "attention-and-mlp"] | tuple[str, ...]
+LoraTargets = Literal["attention", "attention-and-mlp"] | Annotated[tuple[str, ...], Field(min_length=1)]
 """Blocks, or linear layers by the names that Hugging Face gives them."""
 
 

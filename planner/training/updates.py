@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from planner.candidate import Candidate
@@ -126,7 +127,12 @@ def _hours(
 
 def checkpoint_bytes(workload: TrainingWorkload, architecture: ModelArchitecture) -> float:
     """Weights in 16 bits and optimizer state of what is trained: of adapters, theirs alone."""
-    rules = StateRules.of(workload, architecture)
+    return _checkpoint_bytes(architecture, StateRules.of(workload, architecture))
+
+
+@lru_cache(maxsize=8)
+def _checkpoint_bytes(architecture: ModelArchitecture, rules: StateRules) -> float:
+    # Asked for every candidate of a search, and the same for all.
     per = OPTIMIZERS[rules.optimizer]
     return sum(trainable_parameters(ModelProfile.of(architecture), rules)) * (2 + per.matrix + per.paged)
 
