@@ -29,7 +29,7 @@ def cli() -> None:
 @click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
 def plan(spec: Path, as_json: bool, lock: bool, max_usd_per_month: float | None, prices: Path | None) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
-    with exit_codes():
+    with exit_codes(as_json):
         from llmcluster.catalog.staleness import warn_of_age
         from llmcluster.deciding import decide, refuse_scenario
         from provider_catalog.catalog import Catalog

@@ -7,6 +7,8 @@ from planner.optimizer import plan
 from planner.plan import Plan
 from planner.serving.levers import holds, levers
 from planner.spec import Budget, ClusterSpec
+from planner.training.nearest_plans import fits, nearest_plans, too_slow
+from planner.training.nearest_plans import holds as meets_deadline
 from provider_catalog.catalog import Catalog
 from provider_catalog.scenarios import PREFIX
 from stacks.specs import LoadedSpec
@@ -26,10 +28,13 @@ def decide(
         decided = plan(loaded.spec, loaded.architecture, catalog, max_usd_per_month)
     except InfeasibleError as error:
         helps = levers(bounded, loaded.architecture, catalog)
-        raise InfeasibleError(str(error), error.nearest, helps) from error
-    return decided, () if holds(decided) else levers(
-        _within(loaded.spec, max_usd_per_month), loaded.architecture, catalog
-    )
+        plans = nearest_plans(bounded, loaded.architecture, catalog, error.lacks)
+        message = too_slow(bounded, plans) if error.lacks == "time" else None
+        raise InfeasibleError(message or str(error), error.nearest, helps, plans, error.lacks) from error
+    if not meets_deadline(decided):
+        plans = nearest_plans(bounded, loaded.architecture, catalog, "time" if fits(decided) else "memory")
+        return decided, tuple(found.change for found in plans)
+    return decided, () if holds(decided) else levers(bounded, loaded.architecture, catalog)
 
 
 def _within(spec: ClusterSpec, max_usd_per_month: float | None) -> ClusterSpec:

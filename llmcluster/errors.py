@@ -6,9 +6,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Turn expected errors into exit codes (see `planner.errors.failure`); anything else is a bug and stays one."""
-    from planner.errors import EXPECTED, failure
+def exit_codes(as_json: bool = False) -> Iterator[None]:
+    """Turn expected errors into exit codes (see `planner.errors.failure`); anything else is a bug and stays one.
+
+    Args:
+        as_json: Whether whoever reads the output expects JSON, and gets the error as such beside the message.
+    """
+    from planner.errors import EXPECTED, failure, failure_document
 
     try:
         yield
@@ -19,4 +23,8 @@ def exit_codes() -> Iterator[None]:
     except EXPECTED as error:
         code, message = failure(error)
         print(message, file=sys.stderr)
+        if as_json:
+            import json
+
+            print(json.dumps(failure_document(error), indent=2))
         sys.exit(code)

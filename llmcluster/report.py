@@ -41,7 +41,7 @@ def print_plan(plan: Plan, levers: tuple[str, ...] = ()) -> None:
     slo = slo_table(plan)
     if slo is not None:
         screen.print(slo)
-    for label, text in (*_facts(plan), *topology_facts(plan), *serving_facts(plan)):
+    for label, text in (*_facts(plan), *topology_facts(plan), *_updates(plan), *_smallest(plan), *serving_facts(plan)):
         screen.print(f"[bold]{label:<12}[/] {text}", highlight=False)
     _print_bill(screen, plan)
     if plan.alternatives:
@@ -124,7 +124,49 @@ def _promise(plan: Plan) -> str:
             f"{performance.requests_per_s:.2f} requests/s at TTFT {performance.ttft_ms:.0f} ms,"
             f" TPOT {performance.tpot_ms:.1f} ms"
         )
-    return f"done in {performance.days:.1f} days at {performance.mfu:.0%} MFU"
+    return f"done in {duration(performance.days)} at {performance.mfu:.0%} MFU"
+
+
+def duration(days: float) -> str:
+    """Days, or hours of what takes less than one."""
+    return (
+        f"{days:.1f} days"
+        if days >= 1
+        else f"{days * 24:.1f} hours"
+        if days * 24 >= 1
+        else f"{days * 1440:.0f} minutes"
+    )
+
+
+def _updates(plan: Plan) -> Iterable[tuple[str, str]]:
+    updates = plan.updates
+    if updates is None:
+        return
+    parts = ", ".join(f"{name.replace('_', ' ')} {hours:.2g}" for name, hours in updates.hours_by_part.items())
+    yield "updates", f"every {updates.every_days:g} days, {updates.hours:.3g} hours each: {parts}"
+    if updates.usd_per_update is None or updates.standing_usd_per_month is None:
+        return
+    yield (
+        "",
+        f"{updates.usd_per_update:,.0f} USD an update; {updates.usd_per_month:,.0f} USD a month with"
+        f" {updates.standing_usd_per_month:,.0f} for network and storage, which stay; {updates.usd_per_year:,.0f} USD a"
+        " year",
+    )
+    for option in updates.options:
+        usd = "unknown" if option.usd_per_update is None else f"{option.usd_per_update:,.0f}"
+        yield "", f"{'*' if option.chosen else ' '} {option.name}: {usd} USD an update for the nodes, {option.note}"
+
+
+def _smallest(plan: Plan) -> Iterable[tuple[str, str]]:
+    option = plan.smallest
+    if option is None or option.performance.kind != "training":
+        return
+    money = "price unknown" if option.usd_per_run is None else f"{option.usd_per_run:,.0f} USD the run"
+    yield (
+        "smallest",
+        f"{option.instance_type} ({option.region}, {option.gpus} GPU{'' if option.gpus == 1 else 's'}) holds it too:"
+        f" {duration(option.performance.days)}, {money}",
+    )
 
 
 def _memory_table(plan: Plan) -> Table:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.burn_in import pass_thresholds
 from planner.candidate import Candidate
@@ -26,6 +26,7 @@ from planner.plan import (
     Rejection,
     SharedStorage,
     TrainingPerformance,
+    UpdateCosts,
 )
 from planner.purchase_terms import reserved_terms
 from planner.reliability.advice import checkpoint_notes
@@ -34,10 +35,14 @@ from planner.serving.slo import SloLine, slo_lines
 from planner.serving.software import requirement
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from planner.topology.model import Topology
+from planner.training.updates import START_H, Bought, update_costs, update_notes
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.precision import BITS_PER_VALUE
+
+SHORT_RUN_H = 5.0
+"""Runs for which the start of the nodes is worth a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,14 @@ class Priced:
     candidate: Candidate
     mix: Mix
     cost: Cost
+    updates: UpdateCosts | None = None
 
     @property
     def objective_usd(self) -> float:
-        """What the search minimises: the run when training, the hour when serving; unknown prices come last."""
+        """What the search minimises: run or update when training, the hour when serving; unknown prices come last."""
         amount = self.cost.usd_per_run if self.cost.usd_per_run is not None else self.cost.usd_per_hour
+        if self.updates is not None:
+            amount = self.updates.usd_per_update
         return float("inf") if amount is None else amount
 
     @property
@@ -137,11 +145,12 @@ def assemble(
         memory_per_gpu=best.candidate.memory,
         performance=best.candidate.performance,
         cost=with_totals(best.cost, spec, best.machine, best.mix, best.candidate, catalog.prices),
-        alternatives=tuple(_alternative(option, best, (best, *others)) for option in others),
+        alternatives=tuple(alternative(option, best, (best, *others)) for option in others),
         rejected=rejected,
         notes=(
             *_notes(spec, architecture, catalog, best, choice),
             *notes,
+            *(() if best.updates is None else update_notes(spec.name, best.updates, best.cost)),
             *serving_notes(spec, best.candidate, scaling),
         ),
         software=requirement(
@@ -156,7 +165,15 @@ def assemble(
         pareto=pareto,
         topology=topology,
         compression=proposals,
+        updates=best.updates,
     )
+
+
+def with_updates(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, option: Priced) -> Priced:
+    """A priced run with what it costs when it is repeated, where the spec does."""
+    storage = shared_storage(spec, catalog, option.machine)
+    bought = Bought(option.machine, option.candidate, option.mix, option.cost)
+    return replace(option, updates=update_costs(spec, architecture, bought, storage))
 
 
 def pareto_front(options: Sequence[Priced]) -> tuple[ParetoPoint, ...]:
@@ -203,7 +220,8 @@ def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
     )
 
 
-def _alternative(option: Priced, best: Priced, every: Sequence[Priced]) -> Alternative:
+def alternative(option: Priced, best: Priced, every: Sequence[Priced] = ()) -> Alternative:
+    """Another cluster beside the best, and why it was not taken."""
     machine, candidate = option.machine, option.candidate
     per_million = option.cost.usd_per_million_output_tokens
     return Alternative(
@@ -220,7 +238,7 @@ def _alternative(option: Priced, best: Priced, every: Sequence[Priced]) -> Alter
         reason=_why_not(option, best),
         weights=candidate.weights,
         tokens_per_usd=1e6 / per_million if per_million else None,
-        on_pareto_front=not any(_outdoes(other, option) for other in every),
+        on_pareto_front=not any(_outdoes(other, option) for other in every or (best,)),
     )
 
 
@@ -309,6 +327,34 @@ def _checkpoint_notes(spec: ClusterSpec, catalog: Catalog, best: Priced, choice:
     )
 
 
+def _data_notes(spec: ClusterSpec, best: Priced) -> list[str]:
+    """What a data set loses to sequences, and what starting the nodes adds to a short fine-tuning run."""
+    workload, performance = spec.workload, best.candidate.performance
+    if not isinstance(workload, TrainingWorkload) or not isinstance(performance, TrainingPerformance):
+        return []
+    notes = []
+    if workload.dataset is not None:
+        data, length = workload.dataset, workload.sequence_length
+        useful, computed = data.useful_tokens(length), data.computed_tokens(length)
+        given = data.epochs * data.examples * sum(data.lengths) / len(data.lengths)
+        cut = (
+            ""
+            if useful >= given
+            else f"; {1 - useful / given:.0%} of the tokens are beyond sequence_length and cut off"
+        )
+        notes.append(
+            f"workload.dataset is {useful:,.0f} tokens in all epochs; {computed:,.0f} pass through the model,"
+            f" {1 - useful / computed:.0%} of them padding ({data.packing}){cut}"
+        )
+    hours, hourly = performance.days * 24, best.cost.usd_per_hour
+    if workload.kind == "finetuning" and best.updates is None and hours < SHORT_RUN_H and hourly is not None:
+        notes.append(
+            f"starting the nodes takes {START_H * hourly:,.2f} USD beside the run, about {START_H:g} hours (estimate,"
+            " 0.2 to 1)"
+        )
+    return notes
+
+
 def _notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
@@ -328,7 +374,8 @@ def _notes(
             f"the pinned layout does not fit: {memory.total_bytes / 2**30:.1f} GiB on the fullest GPU,"
             f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
         )
-    notes += _missed_targets(spec, best) + _rounded_batch(spec) + _checkpoint_notes(spec, catalog, best, choice)
+    notes += _missed_targets(spec, best) + _rounded_batch(spec) + _data_notes(spec, best)
+    notes += _checkpoint_notes(spec, catalog, best, choice)
     if spec.capacity.block is not None and spec.capacity.block.reservation_id is None:
         notes.append(
             "the Capacity Block is not bought yet: the compute stack looks up what is on offer, and makes nodes once"

@@ -43,6 +43,8 @@ class Miss:
     """Whether the model at least fits: then time, SLO, node count or budget is what it misses."""
     serves: bool = False
     """Whether it does the work, and the budget is all that it misses."""
+    bound: bool = False
+    """Whether it falls short by more than `shortfall`, which is all that is known at once."""
 
     @property
     def distance(self) -> tuple[bool, bool, float]:

@@ -17,6 +17,9 @@ BUSINESS_HOURS: Final[tuple[float, ...]] = tuple(
 BLOCK_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
 """Instances of a Capacity Block (EC2 user guide, "Capacity Blocks for ML", reservation instance quantities)."""
 
+BLOCK_DAYS: Final = (*range(1, 15), *range(21, 183, 7))
+"""Days of a Capacity Block: 1 to 14, then whole weeks up to 182 (the same guide)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Offers:

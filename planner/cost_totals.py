@@ -40,7 +40,7 @@ def with_totals(
         by_stack[item.stack] += item.usd_per_hour or 0.0
     per_training_token = None
     if isinstance(spec.workload, TrainingWorkload) and cost.usd_per_run is not None:
-        per_training_token = cost.usd_per_run / spec.workload.tokens * 1e6
+        per_training_token = cost.usd_per_run / spec.workload.computed_tokens * 1e6
     return cost.model_copy(
         update={
             "usd_per_million_training_tokens": per_training_token,

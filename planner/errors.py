@@ -1,6 +1,7 @@
 """The two ways in which planning says no. The command line turns them into exit codes 2 and 3."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 from provider_catalog.errors import CatalogError
 
@@ -17,19 +18,71 @@ class NearestMiss:
     reason: str
 
 
+Lack = Literal["budget", "time", "memory", "other"]
+
+
+@dataclass(frozen=True)
+class NearestPlan:
+    """A plan that exists once one constraint is relaxed, the others kept."""
+
+    field: str
+    """Of the spec: the constraint that is relaxed."""
+    given: str | float | None
+    needed: str | float | None
+    """What suffices; None: leave the field out."""
+    change: str
+    """The same in words."""
+    provider: str
+    region: str
+    instance_type: str
+    nodes: int
+    days: float | None
+    """Of the run; None when serving."""
+    usd_per_month: float | None
+    usd_per_run: float | None
+
+
 class InfeasibleError(Exception):
     """No candidate satisfies the spec."""
 
-    def __init__(self, message: str, nearest: tuple[NearestMiss, ...] = (), levers: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        nearest: tuple[NearestMiss, ...] = (),
+        levers: tuple[str, ...] = (),
+        plans: tuple[NearestPlan, ...] = (),
+        lacks: Lack = "other",
+    ) -> None:
         super().__init__(message)
         self.nearest = nearest
-        self.levers = levers
+        self.levers = (*levers, *(plan.change for plan in plans))
         """Changes that would suffice, each alone."""
+        self.plans = plans
+        """Where the change leads to, as far as it is known as data."""
+        self.lacks: Lack = lacks
+        """What the nearest candidate falls short of."""
 
 
 WRONG_INPUT, INFEASIBLE, OUTSIDE_FAILED = 2, 3, 4
+KINDS = {WRONG_INPUT: "wrong input", INFEASIBLE: "infeasible", OUTSIDE_FAILED: "outside failed"}
 EXPECTED = (SpecError, CatalogError, InfeasibleError, OSError)
 """What may go wrong without being a bug."""
+
+
+def failure_document(error: Exception) -> dict[str, object]:
+    """An expected error as data, for output in JSON.
+
+    Raises:
+        Exception: `error` itself, when it is not one of `EXPECTED`.
+    """
+    code, _ = failure(error)
+    document: dict[str, object] = {"exit_code": code, "kind": KINDS[code], "message": str(error)}
+    if isinstance(error, InfeasibleError):
+        document["lacks"] = error.lacks
+        document["nearest_misses"] = [asdict(miss) for miss in error.nearest]
+        document["would_help"] = list(error.levers)
+        document["nearest_plans"] = [asdict(plan) for plan in error.plans]
+    return {"error": document}
 
 
 def failure(error: Exception) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from planner.capacity import Offers
@@ -52,6 +53,16 @@ class Machine:
     def label(self) -> str:
         """How reports name it."""
         return f"{self.provider}/{self.region}/{self.name}"
+
+    @property
+    def gpu_memory_bytes(self) -> int:
+        """Of all GPUs of a node."""
+        return self.node.gpus * self.node.gpu_memory_bytes
+
+    @property
+    def hourly_usd(self) -> float:
+        """A node on demand; infinite where that has no price."""
+        return inf if self.offers.on_demand is None else self.offers.on_demand.usd_per_hour
 
 
 def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 from math import ceil
-from typing import Final
 
-from planner.capacity import BLOCK_SIZES, mean_demand, serving_demand, serving_rates
+from planner.capacity import BLOCK_DAYS, BLOCK_SIZES, mean_demand, serving_demand, serving_rates
 from planner.errors import SpecError
 from planner.machines import OWN, offers_of
 from planner.plan import Plan, TrainingPerformance
@@ -17,9 +16,6 @@ from planner.reliability.young_daly import time_shares
 from planner.spec import Capacity
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import InstancePrice
-
-BLOCK_DAYS: Final = (*range(1, 15), *range(21, 183, 7))
-"""Days of an EC2 Capacity Block: 1 to 14, then whole weeks up to 182 (EC2 user guide, "Capacity Blocks for ML")."""
 
 
 class PolicyYear(PlanModel):

@@ -4,11 +4,11 @@ from dataclasses import replace
 from itertools import chain
 from math import inf
 
-from planner.assembly import Priced, assemble, pareto_front, shared_storage
+from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, with_updates
 from planner.candidate import Candidate, Engine, Miss
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
-from planner.cost import Bill, ServiceLine, cluster_cost
-from planner.errors import InfeasibleError, NearestMiss, SpecError
+from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, cluster_cost
+from planner.errors import InfeasibleError, Lack, NearestMiss, SpecError
 from planner.inference import InferenceEngine
 from planner.lustre_lines import lustre_lines
 from planner.machines import OWN, Machine, machines
@@ -19,11 +19,12 @@ from planner.reliability.surroundings import surroundings
 from planner.serving.software import refusal
 from planner.sizing.formats import with_formats
 from planner.sizing.profile import ModelProfile
-from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from planner.spec import ClusterSpec, InferenceWorkload, Pin, TrainingWorkload
 from planner.topology.of_plan import topology_of
 from planner.training import TrainingEngine
 from planner.training.compression import constrained_pin
 from planner.training.proposals import compression_proposals
+from planner.training.updates import days_left_to_train, overrun
 from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
@@ -60,9 +61,21 @@ def plan(
     everything: list[Priced] = []
     misses: list[tuple[Miss, Rejection]] = []
     places: dict[str, int] = {}
+    least_over = inf
     for least_usd, place, machine in _cheapest_first(spec, catalog, engine):
         places[machine.label] = place
         best_usd = min((priced.objective_usd for priced in found), default=inf)
+        least_monthly = least_usd / _longest_months(engine)
+        if budget is not None and least_monthly > max(budget, FAR_DEARER * least_over):
+            # Over budget whatever the layout, and not the nearest to it.
+            miss = Miss(
+                f"costs {least_monthly:,.0f} USD a month at least, the budget is {budget:,.0f}",
+                least_monthly / budget,
+                fits_memory=True,
+                bound=True,
+            )
+            misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
+            continue
         if least_usd > FAR_DEARER * best_usd:
             miss = Miss(
                 f"costs {least_usd:,.0f} USD a run at least, the cheapest {best_usd:,.0f}", inf, fits_memory=True
@@ -80,8 +93,10 @@ def plan(
             runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
         else:
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
+            if miss.serves and budget is not None:
+                least_over = min(least_over, miss.shortfall * budget)
     if not found:
-        raise _infeasible(spec, misses)
+        raise _infeasible(spec, misses, budget)
     misses.sort(key=lambda miss: places[miss[1].candidate])
     found.sort(key=lambda priced: priced.rank)
     notes: tuple[str, ...] = ()
@@ -90,7 +105,7 @@ def plan(
         refined = refine(every, engine, lambda machine, candidate: _price(spec, catalog, machine, candidate))
         misses += [(miss, Rejection(candidate=p.machine.label, reason=miss.reason)) for p, miss in refined.missed]
         if not refined.served:
-            raise _infeasible(spec, misses)
+            raise _infeasible(spec, misses, budget)
         found, runners_up, notes = refined.served, {}, refined.notes
     best = found[0]
     if isinstance(engine, InferenceEngine):
@@ -102,9 +117,32 @@ def plan(
         proposals = compression_proposals(engine, best.candidate, best.machine.node, best.cost.usd_per_hour)
     front = pareto_front(everything)
     topology = topology_of(engine, best.machine, best.candidate, catalog)
-    return assemble(
+    decided = assemble(
         spec, architecture, catalog, best, others, rejected, notes, front, topology=topology, proposals=proposals
     )
+    if spec.workload.kind != "finetuning" or spec.pin != Pin():
+        return decided
+    smallest = _smallest(spec, architecture, catalog, engine, budget, best)
+    return decided.model_copy(update={"smallest": None if smallest is None else alternative(smallest, best)})
+
+
+def _smallest(
+    spec: ClusterSpec,
+    architecture: ModelArchitecture,
+    catalog: Catalog,
+    engine: Engine,
+    budget: float | None,
+    best: Priced,
+) -> Priced | None:
+    """The run on the one node with the least GPU memory that carries it; None where the choice is no larger."""
+    ours = best.candidate.nodes * best.machine.gpu_memory_bytes
+    smaller = [m for m in machines(spec, catalog) if m.gpu_memory_bytes < ours and m.no_offer is None]
+    for machine in sorted(smaller, key=lambda m: (m.gpu_memory_bytes, m.hourly_usd, m.label)):
+        one_node = replace(machine, max_nodes=1)
+        priced, _ = _search_machine(spec, architecture, catalog, one_node, engine, budget)
+        if priced:
+            return priced[0]
+    return None
 
 
 def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[tuple[float, int, Machine]]:
@@ -117,6 +155,13 @@ def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list
         least = min((price.usd_per_hour for price in prices if price is not None), default=0.0)
         bounded.append((least * hours, place, machine))
     return sorted(bounded, key=lambda bound: bound[:2])
+
+
+def _longest_months(engine: Engine) -> float:
+    """Months over which the cost of a run can be spread: to its deadline, or to the next. Infinite without an end."""
+    if not isinstance(engine, TrainingEngine):
+        return inf
+    return (engine.workload.every_days or engine.workload.deadline_days) * 24 / HOURS_PER_MONTH
 
 
 def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> None:
@@ -153,8 +198,9 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
         )
     precision: Precision = "bf16" if weights == "auto" else weights
     workload, block = spec.workload, spec.capacity.block
-    if block is not None:
-        workload = workload.model_copy(update={"deadline_days": min(workload.deadline_days, block.days)})
+    deadline_days = min(days_left_to_train(workload), inf if block is None else block.days)
+    if deadline_days != workload.deadline_days:
+        workload = workload.model_copy(update={"deadline_days": deadline_days})
     return TrainingEngine(profile, workload, spec.headroom, constrained_pin(spec.pin, workload), precision)
 
 
@@ -178,8 +224,13 @@ def _search_machine(
         if refused is not None:
             nearest = _nearer(nearest, Miss(refused, float("inf")))
             continue
-        bought = _price(spec, catalog, machine, found)
-        monthly = bought.cost.usd_per_month
+        bought = with_updates(spec, architecture, catalog, _price(spec, catalog, machine, found))
+        monthly, updates = bought.cost.usd_per_month, bought.updates
+        if updates is not None:
+            monthly, late = updates.usd_per_month, overrun(updates)
+            if late is not None:
+                nearest = _nearer(nearest, Miss(late, updates.hours / 24 / updates.every_days, fits_memory=True))
+                continue
         if budget is not None and monthly is not None and monthly > budget:
             over = Miss(
                 f"{_promise(found)} on {found.nodes} node{'' if found.nodes == 1 else 's'} for {monthly:,.0f} USD a"
@@ -198,7 +249,7 @@ def _search_machine(
 def _promise(candidate: Candidate) -> str:
     performance = candidate.performance
     if isinstance(performance, TrainingPerformance):
-        return f"done in {performance.days:.1f} days"
+        return f"done in {performance.days:.3g} days"
     return f"{performance.requests_per_s:.3g} requests/s"
 
 
@@ -289,12 +340,37 @@ def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> Training
     )
 
 
-def _infeasible(spec: ClusterSpec, misses: list[tuple[Miss, Rejection]]) -> InfeasibleError:
+def _infeasible(spec: ClusterSpec, misses: list[tuple[Miss, Rejection]], budget: float | None) -> InfeasibleError:
     nearest = sorted(misses, key=lambda miss: (miss[0].distance, miss[1].candidate))[:NEAREST_SHOWN]
-    what = f"none of the {len(misses)} machines looked at will do"
-    if nearest and nearest[0][0].serves:
-        what = "what carries it costs more than the budget; raise budget.usd_per_month, or ask for less"
+    first = nearest[0][0]
     return InfeasibleError(
-        f"no cluster carries {spec.name!r}: {what}",
+        f"no cluster carries {spec.name!r}: {_by_how_much(spec, first, len(misses), budget)}",
         tuple(NearestMiss(rejection.candidate, rejection.reason) for _, rejection in nearest),
+        lacks=_lacks(first),
     )
+
+
+def _lacks(nearest: Miss) -> Lack:
+    if nearest.serves:
+        return "budget"
+    if nearest.shortfall == inf:
+        return "other"
+    return "time" if nearest.fits_memory else "memory"
+
+
+def _by_how_much(spec: ClusterSpec, nearest: Miss, looked_at: int, budget: float | None) -> str:
+    """What the nearest of the misses lacks."""
+    among = "the one machine looked at" if looked_at == 1 else f"the {looked_at} machines looked at"
+    lacks, times = _lacks(nearest), f"{nearest.shortfall:.2g} times"
+    if lacks == "budget" and budget is not None:
+        usd = nearest.shortfall * budget
+        return (
+            f"the cheapest that does it costs {usd:,.0f} USD a month, {usd - budget:,.0f} more than the budget of"
+            f" {budget:,.0f} ({times})"
+        )
+    if isinstance(spec.workload, TrainingWorkload) and lacks == "time":
+        at_least = "at least " if nearest.bound else ""
+        return f"of {among} the nearest is {at_least}{times} too slow, on as many nodes as it may have"
+    if isinstance(spec.workload, TrainingWorkload) and lacks == "memory":
+        return f"it does not fit: of {among} the nearest needs {times} the memory that may be used"
+    return f"none of {among} will do"

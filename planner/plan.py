@@ -284,6 +284,33 @@ class CompressionProposal(PlanModel):
     caveat: str
 
 
+class UpdateOption(PlanModel):
+    """One way to buy the nodes of an update; nodes alone."""
+
+    name: str
+    usd_per_update: float | None
+    usd_per_year: float | None
+    note: str
+    chosen: bool = False
+
+
+class UpdateCosts(PlanModel):
+    """Continued training: one update and a year of them. None where a price is not known."""
+
+    every_days: float
+    per_year: float
+    hours: float
+    """From the start of the nodes to the last byte of the checkpoint."""
+    hours_by_part: dict[str, float]
+    usd_per_update: float | None = None
+    """The compute stack for those hours."""
+    standing_usd_per_month: float | None = None
+    """Network and storage, which stay between updates."""
+    usd_per_month: float | None = None
+    usd_per_year: float | None = None
+    options: tuple[UpdateOption, ...] = ()
+
+
 class Rejection(PlanModel):
     """A candidate that cannot serve."""
 
@@ -349,6 +376,10 @@ class Plan(PlanModel):
     cost: Cost
     alternatives: tuple[Alternative, ...]
     rejected: tuple[Rejection, ...]
+    smallest: Alternative | None = None
+    """Fine-tuning: the least GPU memory that does it within the deadline on one node, where that is not the choice."""
+    updates: UpdateCosts | None = None
+    """Continued training (workload.every_days); `cost` is what an hour costs while the nodes stand."""
     pareto: tuple[ParetoPoint, ...] = ()
     """Training: cost against time, cheapest first, as far as within a few percent of the least GPU time."""
     compression: tuple[CompressionProposal, ...] = ()

@@ -61,6 +61,7 @@ _BRANCHES = frozenset({"inference", "training", "finetuning", "str", "constraine
     "tuple[constrained-float, ...]",
     "tuple[str, ...]",
     "literal['any']",
+    "literal['attention','attention-and-mlp']",
 }
 """Parts of pydantic's locations that name a branch of a union, not a key of the file."""
 

@@ -31,7 +31,9 @@ def offers(draw: st.DrawFn) -> Offers:
 
     def price(option: PurchaseOption, usd: float | None) -> InstancePrice | None:
         origin = Provenance(source="drawn", as_of="2026-11-24", kind="list")
-        return usd and InstancePrice(
+        if usd is None:
+            return None
+        return InstancePrice(
             provider="aws", region="r", zone=None, instance_type="t", option=option, usd_per_hour=usd, provenance=origin
         )
 
@@ -99,8 +101,8 @@ def test_a_gang_in_training_is_bought_in_one_way_and_spot_pays_for_what_it_loses
     bought = (mix.purchase.reserved_nodes, mix.purchase.spot_nodes, mix.purchase.on_demand_nodes)
     assert sorted(bought) == [0, 0, nodes]
     useful_hour = None if on_sale.spot is None else on_sale.spot.usd_per_hour / goodput
-    allowed = capacity.interruption == "tolerate" and useful_hour is not None
-    assert (mix.purchase.spot_nodes == nodes) == (allowed and useful_hour < on_sale.on_demand.usd_per_hour)
+    cheaper = useful_hour is not None and useful_hour < on_sale.on_demand.usd_per_hour
+    assert (mix.purchase.spot_nodes == nodes) == (capacity.interruption == "tolerate" and cheaper)
     # A run is bought for its window: what is reserved is paid at the on-demand rate, whatever a year would cost
     assert mix.reserved_price in (None, on_sale.on_demand)
 

@@ -11,6 +11,7 @@ from planner.optimizer import plan
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import TrainingPerformance
 from planner.sizing.activations import activation_bytes, in_flight_micro_batches
+from planner.sizing.adapters import BLOCKS
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import rank_parameters, training_memory
@@ -228,12 +229,18 @@ def test_smaller_state_takes_less(case: Case) -> None:
     def total(**rules: Any) -> int:
         return size(name, layout, rest | {"rules": StateRules(**rules)}).total_bytes
 
+    def state(**rules: Any) -> int:
+        memory = size(name, layout, rest | {"rules": StateRules(**rules)})
+        return memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
+
     assert total(optimizer="adamw-8bit") < total(optimizer="adamw-bf16-moments") < total(optimizer="adamw")
     assert total(optimizer="adafactor") < total(optimizer="adamw")
     assert total(optimizer="muon") < total(optimizer="adamw")
     assert total(gradient_bytes=2) < total(gradient_bytes=4)
-    assert total(method="lora") < total(method="full")
-    assert total(method="lora", lora_targets="attention") <= total(method="lora") < total(method="lora", lora_rank=32)
+    assert state(method="lora") < state(method="full")
+    assert (
+        total(method="lora", adapters=BLOCKS["attention"]) <= total(method="lora") < total(method="lora", lora_rank=32)
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -359,18 +366,23 @@ def finetune(**workload: Any) -> Any:
 
 
 def test_adapters_belong_to_finetuning() -> None:
-    assert StateRules.of(finetune(kind="finetuning", method="qlora", lora_rank=64)).lora_rank == 64
+    adapted = StateRules.of(
+        finetune(kind="finetuning", method="qlora", lora_rank=64), load_model("huggyllama/llama-7b", None)
+    )
+    assert adapted.lora_rank == 64
     with pytest.raises(Exception, match=r"method is lora, but kind is training.*kind: finetuning"):
         finetune(kind="training", method="lora")
     with pytest.raises(Exception, match="lora_rank given, but method is full"):
         finetune(kind="finetuning", lora_rank=8)
 
 
-def test_adapters_take_two_thirds_of_the_time() -> None:
+def test_adapters_take_two_thirds_of_the_time_and_their_own() -> None:
     # Frozen weights need no weight gradient: 4 instead of 6 FLOPs a parameter and token, so a third of the work goes.
+    # Measured: 0.68 to 0.70 with fused kernels (NeMo 24.12, Llama 2 7B to 70B, LoRA over SFT); with PEFT, Qwen 1.8B at
+    # 8,192 tokens took 6.8 s with recompute against 5.6 s in full without (Qwen README.md), which is 0.87 without.
     architecture = load_model("huggyllama/llama-7b", None)
 
-    def gpu_hours(method: str) -> float:
+    def performance(method: str) -> TrainingPerformance:
         document = {
             "name": "run",
             "model": "huggyllama/llama-7b",
@@ -381,11 +393,20 @@ def test_adapters_take_two_thirds_of_the_time() -> None:
                 "layout": {"tensor": 1, "pipeline": 1, "micro_batch": 1, "zero_stage": 1, "recompute": "none"},
             },
         }
-        performance = plan(read_spec(document, "spec"), architecture, Catalog.load()).performance
-        assert isinstance(performance, TrainingPerformance)
-        return performance.gpu_hours
+        found = plan(read_spec(document, "spec"), architecture, Catalog.load()).performance
+        assert isinstance(found, TrainingPerformance)
+        return found
 
-    assert gpu_hours("lora") / gpu_hours("full") == pytest.approx(2 / 3, rel=0.1)
+    full, lora, qlora = (performance(method) for method in ("full", "lora", "qlora"))
+    assert 0.68 < lora.gpu_hours / full.gpu_hours < 0.87
+    frozen = {"adapters", "stragglers"}
+    without = sum(seconds for part, seconds in lora.breakdown_s.items() if part not in frozen)
+    assert without / sum(s for part, s in full.breakdown_s.items() if part not in frozen) == pytest.approx(
+        2 / 3, rel=0.1
+    )
+    assert qlora.breakdown_s["dequantization"] > 0
+    assert "dequantization" not in lora.breakdown_s
+    assert "adapters" not in full.breakdown_s
 
 
 def test_eager_attention_keeps_the_scores_of_the_whole_sequence_in_windows_too() -> None:

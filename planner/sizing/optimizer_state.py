@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from planner.sizing.adapters import EVERYWHERE, AdapterShares, adapter_shares
+
 if TYPE_CHECKING:
-    from planner.spec import LoraTargets, Optimizer, TrainingMethod, TrainingWorkload
+    from planner.spec import Optimizer, TrainingMethod, TrainingWorkload
+    from provider_catalog.architecture import ModelArchitecture
 
 WEIGHT_BYTES: Final = 2
 """bf16 weights."""
@@ -31,6 +34,8 @@ class OptimizerBytes:
     """Per norm weight, bias and other one-dimensional parameter."""
     edge: float = 0.0
     """Per row and per column of a matrix."""
+    paged: float = 0.0
+    """Per parameter in pageable memory, which the GPU needs in the optimizer step alone."""
 
 
 def _uniform(bytes_per_parameter: float) -> OptimizerBytes:
@@ -50,6 +55,9 @@ OPTIMIZERS: Final[dict[Optimizer, OptimizerBytes]] = {
     # One momentum for matrices, AdamW for the rest: Jordan et al. 2024 (kellerjordan.github.io/posts/muon); Liu et al.
     # 2025, arXiv 2502.16982, section 2.3
     "muon": OptimizerBytes(matrix=8, embedding=12, vector=12),
+    # Two fp32 moments in unified memory, evicted to the host between steps, no master weight: QLoRA, arXiv 2305.14314,
+    # section 3, with bitsandbytes' paged_adamw_32bit
+    "paged-adamw": OptimizerBytes(matrix=0, embedding=0, vector=0, paged=4 + 4),
     # One fp32 momentum: PyTorch, torch.optim.SGD
     "sgd-momentum": _uniform(4 + 4),
 }
@@ -63,17 +71,22 @@ class StateRules:
     gradient_bytes: int = GRADIENT_BYTES["fp32"]
     method: TrainingMethod = "full"
     lora_rank: int = 16
-    lora_targets: LoraTargets = "attention-and-mlp"
+    adapters: AdapterShares = EVERYWHERE
+    """What carries an adapter."""
 
     @classmethod
-    def of(cls, workload: TrainingWorkload) -> StateRules:
-        """The rules that a workload asks for."""
+    def of(cls, workload: TrainingWorkload, architecture: ModelArchitecture) -> StateRules:
+        """The rules that a workload asks for.
+
+        Raises:
+            SpecError: its adapters do not go with the model.
+        """
         return cls(
             optimizer=workload.optimizer,
             gradient_bytes=GRADIENT_BYTES[workload.gradient_precision],
             method=workload.method,
             lora_rank=workload.lora_rank,
-            lora_targets=workload.lora_targets,
+            adapters=EVERYWHERE if workload.method == "full" else adapter_shares(workload, architecture),
         )
 
 
@@ -110,9 +123,9 @@ def adapter_parameters(held: RankParameters, rules: StateRules) -> tuple[float, 
 
     LoRA, arXiv 2106.09685, section 4.1.
     """
-    if rules.lora_targets == "attention":
-        return rules.lora_rank * held.attention_edges, 0.0
-    return rules.lora_rank * (held.attention_edges + held.feed_forward_edges), rules.lora_rank * held.expert_edges
+    shares = rules.adapters
+    dense = shares.attention * held.attention_edges + shares.feed_forward * held.feed_forward_edges
+    return rules.lora_rank * dense, rules.lora_rank * shares.experts * held.expert_edges
 
 
 def state_bytes(held: RankParameters, rules: StateRules) -> StateBytes:

@@ -18,7 +18,10 @@ from planner.sizing.profile import ModelProfile, Stage
 
 LOGIT_BYTES = 6
 """Per vocabulary entry and token: bf16 logits, or their gradient, and the fp32 softmax, which Megatron-LM's
-vocab-parallel cross entropy overwrites with its gradient. Eager PyTorch, which writes neither in place, takes 10."""
+vocab-parallel cross entropy overwrites with its gradient."""
+EAGER_LOGIT_BYTES = 10
+"""The same in eager PyTorch, which writes nothing in place, as the libraries of adapters do (PEFT on transformers): the
+logits in 16 bits and in fp32, and fp32 probabilities."""
 PREFETCHED_LAYERS = 2
 """Layers that ZeRO-3 holds whole: the one at work and the next (FSDP, arXiv 2304.11277, section 3.3.2)."""
 
@@ -62,6 +65,8 @@ def training_memory(
     for held in ranks:
         kept = _zero_state(held, layout)
         passing, buffers = _passing(profile, held.rank, layout, sequence_length, micro_batches, flash_attention)
+        if rules.method != "full" and "logits" in buffers:
+            buffers["logits"] *= EAGER_LOGIT_BYTES / LOGIT_BYTES
         buffers["fragmentation"] = FRAGMENTATION_FRACTION * (passing + sum(buffers.values()))
         if layout.zero_stage >= 2:
             buffers.update(_zero_buffers(held, layout, kept))

@@ -14,6 +14,7 @@ from planner.spec.cluster import (
     State,
     Storage,
 )
+from planner.spec.dataset import Dataset
 from planner.spec.fault_tolerance import FaultTolerance
 from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
@@ -42,6 +43,7 @@ __all__ = [
     "CapacityBlock",
     "ClusterSpec",
     "DataRepository",
+    "Dataset",
     "FaultTolerance",
     "GradientCompression",
     "Headroom",

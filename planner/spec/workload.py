@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from planner.sizing.formats import KEEP_PATTERN
 from planner.spec.base import SpecModel
+from planner.spec.dataset import Dataset
 from planner.spec.fault_tolerance import FaultTolerance
 from provider_catalog.precision import Precision
 
@@ -93,9 +94,10 @@ class InferenceWorkload(SpecModel):
         return self
 
 
-Optimizer = Literal["adamw", "adamw-bf16-moments", "adamw-8bit", "adafactor", "muon", "sgd-momentum"]
+Optimizer = Literal["adamw", "adamw-bf16-moments", "adamw-8bit", "adafactor", "muon", "sgd-momentum", "paged-adamw"]
 TrainingMethod = Literal["full", "lora", "qlora"]
-LoraTargets = Literal["attention", "attention-and-mlp"]
+LoraTargets = Literal["attention", "attention-and-mlp"] | Annotated[tuple[str, ...], Field(min_length=1)]
+"""Blocks, or linear layers by the names that Hugging Face gives them."""
 DEFAULT_POWERSGD_RANK = 4
 """Of the ranks 1, 2 and 4 of the paper (arXiv 1905.13727, Table 3) the one that keeps its accuracy everywhere."""
 GradientCompression = Literal["none", "one_bit_adam", "zero_one_adam", "zero_pp_int8", "zero_pp_int4", "powersgd"]
@@ -105,11 +107,26 @@ class TrainingWorkload(SpecModel):
     """Pass `tokens` through the model, forward and backward, within a deadline."""
 
     kind: Literal["training", "finetuning"]
-    tokens: float = Field(gt=0, le=1e16, description="Training tokens in all")
+    tokens: float | None = Field(
+        default=None, gt=0, le=1e16, description="Training tokens in all, of one update where every_days repeats it"
+    )
+    dataset: Dataset | None = Field(
+        default=None, exclude_if=lambda given: given is None, description="Examples and epochs, instead of tokens"
+    )
+    every_days: float | None = Field(
+        default=None,
+        ge=0.1,
+        le=3650,
+        exclude_if=lambda given: given is None,
+        description="Continued training: the run is an update that starts anew every so many days, and is priced so",
+    )
     sequence_length: int = Field(default=4096, gt=0, le=10_000_000)
     global_batch_tokens: float = Field(default=4_194_304, gt=0, le=1e12, description="Tokens of one optimizer step")
     deadline_days: float = Field(default=30, gt=0, le=3650)
-    optimizer: Optimizer = Field(default="adamw", description="adamw keeps fp32 master weights and fp32 moments")
+    optimizer: Optimizer = Field(
+        default="adamw",
+        description="adamw keeps fp32 master weights and fp32 moments; paged-adamw moves them to the host (adapters)",
+    )
     gradient_precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="Format in which gradients are accumulated"
     )
@@ -118,7 +135,8 @@ class TrainingWorkload(SpecModel):
     )
     lora_rank: int = Field(default=16, gt=0, le=4096, description="Rank of every adapter of lora and qlora")
     lora_targets: LoraTargets = Field(
-        default="attention-and-mlp", description="Linear layers that get an adapter; mlp includes routed experts"
+        default="attention-and-mlp",
+        description="What gets an adapter: a block, or names such as [q_proj, v_proj]; mlp includes routed experts",
     )
     recompute: Literal["auto", "none", "selective", "full"] = "auto"
     flash_attention: bool = Field(default=True, description="False keeps the attention scores in memory")
@@ -139,6 +157,42 @@ class TrainingWorkload(SpecModel):
         exclude_if=lambda given: given == FaultTolerance(),
         description="Checkpoints and restarts",
     )
+
+    @property
+    def computed_tokens(self) -> float:
+        """Tokens that pass through the model, padding included."""
+        if self.dataset is not None:
+            return self.dataset.computed_tokens(self.sequence_length)
+        return self.tokens or 0.0
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> "TrainingWorkload":
+        if (self.tokens is None) == (self.dataset is None):
+            given = "neither" if self.tokens is None else "both"
+            raise ValueError(f"give tokens, or dataset with examples and tokens_per_example; {given} is given")
+        return self
+
+    @model_validator(mode="after")
+    def _updates_end_before_the_next(self) -> "TrainingWorkload":
+        if (
+            self.every_days is not None
+            and "deadline_days" in self.model_fields_set
+            and self.deadline_days > self.every_days
+        ):
+            raise ValueError(
+                f"deadline_days is {self.deadline_days:g}, and an update starts every {self.every_days:g} days"
+                f" (every_days): it must be done before the next; allowed is up to {self.every_days:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _paging_is_for_adapters(self) -> "TrainingWorkload":
+        if self.optimizer == "paged-adamw" and self.method == "full":
+            raise ValueError(
+                "optimizer is paged-adamw, but method is full: all of its states would cross PCIe in every step; use"
+                " adamw-8bit, or set method: lora or qlora"
+            )
+        return self
 
     @model_validator(mode="after")
     def _adapters_are_for_finetuning(self) -> "TrainingWorkload":

@@ -48,7 +48,7 @@ class TrainingEngine:
     @cached_property
     def rules(self) -> StateRules:
         """How the workload keeps its training state."""
-        return StateRules.of(self.workload)
+        return StateRules.of(self.workload, self.profile.architecture)
 
     @cached_property
     def passes(self) -> int:
@@ -87,6 +87,7 @@ class TrainingEngine:
                 f" {self.workload.deadline_days:g} days takes {floor_nodes} nodes; {max_nodes} may be used",
                 floor_nodes / max_nodes,
                 fits_memory=True,
+                bound=True,
             )
             return
         failures = self.failure_model(node, surroundings or Surroundings())
@@ -222,17 +223,19 @@ class TrainingEngine:
         if nearest.late is not None:
             layout, _, _ = nearest.late
             late = nearest.days - self.workload.deadline_days
+            nodes = layout.gpus // node.gpus
             lost = 1 - failures.goodput(layout.gpus)
             of_which = f" ({lost:.0%} of them lost to failures and checkpoints)" if lost >= LOSS_TOLD else ""
             return Miss(
-                f"{_split_name(layout)} on {layout.gpus // node.gpus} nodes takes {nearest.days:.1f} days{of_which},"
-                f" {late:.1f} more than the deadline",
+                f"{_split_name(layout)} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days"
+                f"{of_which}, {late:.3g} more than the deadline",
                 nearest.days / self.workload.deadline_days,
                 fits_memory=True,
             )
-        if nearest.memory is not None:
-            layout, micro_batches = nearest.memory
-            return Miss(_memory_reason(layout, self.memory(node, layout, micro_batches)), nearest.memory_ratio)
+        unfit = nearest.memory or nearest.below_floor
+        if unfit is not None:
+            memory = self.memory(node, *unfit)
+            return Miss(_memory_reason(unfit[0], memory), memory.total_bytes / memory.capacity_bytes)
         return Miss(
             f"no layout divides the {self.batch_sequences} sequences of a batch into whole micro-batches and fills"
             f" whole nodes of {node.gpus} GPUs, {max_nodes} at most; change workload.global_batch_tokens",
@@ -245,11 +248,11 @@ class TrainingEngine:
             return 0.0
         failures = self.failure_model(node, Surroundings())
         search = self._search(node, failures, node.gpus, node.gpus, lambda per_replica, micro_batch: [])
-        return search.least_gpu_s_per_token() * self.workload.tokens / (node.gpus * 3600)
+        return search.least_gpu_s_per_token() * self.workload.computed_tokens / (node.gpus * 3600)
 
     def _fewest_nodes_by_compute(self, node: NodeTopology) -> int:
         rate = best_flops_per_s(node.gpu, self.precision, self.headroom.compute_fraction)
-        needed = self._model_flops_per_token() * self.workload.tokens / (self.workload.deadline_days * 86400)
+        needed = self._model_flops_per_token() * self.workload.computed_tokens / (self.workload.deadline_days * 86400)
         return max(1, ceil(needed / (rate * node.gpus)))
 
     def _model_flops_per_token(self) -> float:
@@ -312,7 +315,7 @@ class TrainingEngine:
     @cached_property
     def steps(self) -> int:
         """Optimizer steps of the run."""
-        return max(1, ceil(self.workload.tokens / self.step_tokens))
+        return max(1, ceil(self.workload.computed_tokens / self.step_tokens))
 
     def failure_model(self, node: NodeTopology, surroundings: Surroundings) -> FailureModel:
         """Failures of the workload on one kind of node in its place."""
@@ -391,6 +394,6 @@ def _split_name(layout: Layout) -> str:
 def _memory_reason(layout: Layout, memory: MemoryPerGpu) -> str:
     gib = 2**30
     return (
-        f"{_split_name(layout)} needs {memory.total_bytes / gib:.1f} GiB a GPU ({memory.rank}),"
-        f" {memory.capacity_bytes / gib:.1f} GiB may be used"
+        f"{_split_name(layout)} ZeRO {layout.zero_stage} on {layout.gpus} GPU{'' if layout.gpus == 1 else 's'} needs"
+        f" {memory.total_bytes / gib:.1f} GiB a GPU ({memory.rank}), {memory.capacity_bytes / gib:.1f} GiB may be used"
     )

@@ -1,11 +1,12 @@
 """Seconds that one micro-batch keeps a GPU busy in one layer: matrix products, attention, and what moves data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 from planner.sizing.efficiency import KernelRates
 from planner.sizing.layer_profile import attention_flops_per_context_token, layer_profile
+from planner.training.adapter_time import AdapterTime, AdapterTimer, Side
 from provider_catalog.architecture import Attention, FeedForward, LayerGroup
 
 Recompute = Literal["none", "selective", "full"]
@@ -64,16 +65,10 @@ class LayerTime:
     elementwise_forward: float = 0.0
     elementwise_backward: float = 0.0
     recompute: float = 0.0
-
-    @property
-    def forward(self) -> float:
-        """All of the forward pass."""
-        return self.matmul_forward + self.attention_forward + self.elementwise_forward
-
-    @property
-    def backward(self) -> float:
-        """All of the backward pass but the gradients of weights, recompute included."""
-        return self.matmul_input + self.attention_backward + self.elementwise_backward + self.recompute
+    adapters_forward: float = 0.0
+    adapters_backward: float = 0.0
+    dequantize_forward: float = 0.0
+    dequantize_backward: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +79,21 @@ class LayerTimer:
     hidden: int
     sequence_length: int
     flash_attention: bool
-    trains_weights: bool
+    adapters: AdapterTimer | None = None
+    """Of weights that are frozen; None: they are trained."""
 
     def time(self, group: LayerGroup, split: Split) -> LayerTime:
         """One layer of a group; the products of a backward pass are those of the forward pass, turned."""
         tokens = split.micro_batch * self.sequence_length / split.context
         rates = self.rates
         forward = inputs = weights = again = 0.0
+        beside = AdapterTime() if self.adapters is None else self.adapters.time(self._sides(group, split, tokens))
         for product in self._products(group, split, tokens):
             rows, inner, outer, times, recomputed = product
             once = times * rates.product_s(rows, inner, outer)
             forward += once
             inputs += times * rates.product_s(rows, outer, inner)
-            if self.trains_weights:
+            if self.adapters is None:
                 weights += times * rates.product_s(inner, rows, outer, GRADIENT_BYTES)
             if recomputed:
                 again += once
@@ -104,9 +101,9 @@ class LayerTimer:
         kept, cheap = self._stored_bytes(group, split)
         casts = CAST_PASSES / 2 if rates.value_bytes == 1 else 0
         elementwise_forward = rates.streaming_s(tokens * kept * (FORWARD_PASSES + casts))
-        recompute = 0.0
+        recompute, expansions = 0.0, 1
         if split.recompute == "full":
-            recompute = forward + attention_forward + elementwise_forward
+            recompute, expansions = forward + attention_forward + elementwise_forward + beside.forward, 2
         elif split.recompute == "selective":
             recompute = (
                 again + rates.streaming_s(tokens * cheap * FORWARD_PASSES)
@@ -122,6 +119,10 @@ class LayerTimer:
             elementwise_forward=elementwise_forward,
             elementwise_backward=rates.streaming_s(tokens * kept * (BACKWARD_PASSES + casts)),
             recompute=recompute,
+            adapters_forward=beside.forward,
+            adapters_backward=beside.backward,
+            dequantize_forward=beside.dequantize,
+            dequantize_backward=expansions * beside.dequantize,
         )
 
     def head(self, vocabulary: int, split: Split) -> LayerTime:
@@ -132,7 +133,7 @@ class LayerTimer:
         return LayerTime(
             matmul_forward=once,
             matmul_input=once,
-            matmul_weight=once if self.trains_weights else 0.0,
+            matmul_weight=once if self.adapters is None else 0.0,
             elementwise_forward=logits,
             elementwise_backward=logits,
         )
@@ -140,6 +141,18 @@ class LayerTimer:
     def _products(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[Product]:
         yield from _attention_products(group.attention, self.hidden, split.tensor, tokens)
         yield from _feed_forward_products(group.feed_forward, self.hidden, split, tokens)
+
+    def _sides(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[Side]:
+        for product in _attention_products(group.attention, self.hidden, split.tensor, tokens):
+            yield Side(*product[:4], part="attention")
+        block = group.feed_forward
+        dense = replace(block, experts=0, experts_per_token=0)
+        for product in _feed_forward_products(dense, self.hidden, split, tokens):
+            yield Side(*product[:4], part="feed_forward")
+        # The router comes first, and carries none.
+        routed = replace(block, intermediate_size=0)
+        for product in list(_feed_forward_products(routed, self.hidden, split, tokens))[1:]:
+            yield Side(*product[:4], part="experts")
 
     def _attention(self, attention: Attention, split: Split, tokens: float) -> tuple[float, float]:
         """(forward, backward): context parallelism shares the work evenly (zigzag order of blocks)."""

@@ -71,6 +71,9 @@ class Nearest:
 
     memory_ratio: float = inf
     memory: tuple[Layout, int] | None = None
+    floor: float = inf
+    below_floor: tuple[Layout, int] | None = None
+    """What the bound on memory ruled out at once, and by how much."""
     days: float = inf
     late: tuple[Layout, int, float] | None = None
 
@@ -78,6 +81,11 @@ class Nearest:
         """A layout that does not fit."""
         if ratio < self.memory_ratio:
             self.memory_ratio, self.memory = ratio, (layout, micro_batches)
+
+    def note_floor(self, ratio: float, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> None:
+        """A layout whose bound on memory is above what may be used."""
+        if ratio < self.floor:
+            self.floor, self.below_floor = ratio, (shape.layout(data, zero_stage), micro_batches)
 
     def note_days(self, days: float, layout: Layout, micro_batches: int, step_s: float) -> None:
         """A layout that fits and is late."""
@@ -293,7 +301,9 @@ class LayoutSearch:
         # More replicas never take more memory.
         key = (shape, zero_stage)
         unfit, fit = self._known.get(key, NOT_ASKED)
-        if unfit < data < fit and self.judge.memory_floor(shape, data, zero_stage, micro_batches) > self.capacity:
+        floor = self.judge.memory_floor(shape, data, zero_stage, micro_batches) if unfit < data < fit else 0.0
+        if floor > self.capacity:
+            self.nearest.note_floor(floor, shape, data, zero_stage, micro_batches)
             unfit = data
             self._known[key] = (unfit, fit)
         elif unfit < data < fit:

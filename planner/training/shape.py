@@ -1,11 +1,14 @@
 """What a step is computed from: the parts of a stage, and a layout without its replicas."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from planner.layout import Schedule, ZeroStage
 from planner.parallelism import Layout
 from planner.training.layer_time import Split
 from planner.training.schedule import StageTime
+
+COMPUTING_PARTS: Final = 12
+"""Leading fields of `StageParts` that are no communication."""
 
 
 class StageParts(NamedTuple):
@@ -19,6 +22,10 @@ class StageParts(NamedTuple):
     elementwise_forward: float
     elementwise_backward: float
     recompute: float
+    adapters_forward: float
+    adapters_backward: float
+    dequantize_forward: float
+    dequantize_backward: float
     tensor_forward: float
     tensor_backward: float
     context_forward: float
@@ -29,13 +36,15 @@ class StageParts(NamedTuple):
     @property
     def computing(self) -> float:
         """Without communication."""
-        return sum(self[:8])
+        return sum(self[:COMPUTING_PARTS])
 
     @property
     def time(self) -> StageTime:
         """By direction, communication that computation waits for included."""
         forward = self.matmul_forward + self.attention_forward + self.elementwise_forward
+        forward += self.adapters_forward + self.dequantize_forward
         backward = self.matmul_input + self.attention_backward + self.elementwise_backward + self.recompute
+        backward += self.adapters_backward + self.dequantize_backward
         return StageTime(
             forward=forward + self.tensor_forward + self.context_forward + self.expert_forward,
             backward=backward + self.tensor_backward + self.context_backward + self.expert_backward,

@@ -10,14 +10,15 @@ from typing import Final, NamedTuple
 from planner.parallelism import Layout
 from planner.sizing.communication import Ring
 from planner.sizing.efficiency import KernelRates
-from planner.sizing.optimizer_state import OPTIMIZERS, StateRules
+from planner.sizing.optimizer_state import NF4_BYTES, OPTIMIZERS, StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.stages import pipeline_stages
 from planner.sizing.training_memory import trainable_parameters
+from planner.training.adapter_time import AdapterTimer
 from planner.training.compression import Compression
 from planner.training.layer_time import LayerTime, LayerTimer, Split
 from planner.training.schedule import StageTime, bubble_s, transfers_overlap
-from planner.training.shape import Pace, Shape, StageParts
+from planner.training.shape import COMPUTING_PARTS, Pace, Shape, StageParts
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
 from provider_catalog.hardware import NodeTopology
 
@@ -33,6 +34,8 @@ GATHERED_BYTES: Final = 2
 """Weights are gathered in 16 bits."""
 TOKEN_BYTES: Final = 4
 """Of one token id as the loader reads it, 32 bits."""
+HOST_BYTES_PER_S: Final = 12e9
+"""Between a GPU and its host, by page faults in unified memory. Estimate, 3e9 to 25e9; PCIe 4.0 x16 carries 32e9."""
 LOADER_BYTES_PER_S: Final = 100e6
 """Of tokens that one node reads ahead from a shared file system. Estimate, 50e6 to 1e9; hidden unless a step is
 shorter than its tokens take."""
@@ -70,8 +73,15 @@ class StepModel:
             hidden=self.profile.architecture.hidden_size,
             sequence_length=self.sequence_length,
             flash_attention=self.flash_attention,
-            trains_weights=self.rules.method == "full",
+            adapters=self._adapters,
         )
+
+    @property
+    def _adapters(self) -> AdapterTimer | None:
+        rules = self.rules
+        if rules.method == "full":
+            return None
+        return AdapterTimer(self.rates, rules.lora_rank, rules.adapters, rules.method == "qlora")
 
     @cached_property
     def traffic(self) -> ReplicaTraffic:
@@ -168,6 +178,7 @@ class StepModel:
             "attention": m * (parts.attention_forward + parts.attention_backward),
             "elementwise": m * (parts.elementwise_forward + parts.elementwise_backward),
             "recompute": m * parts.recompute,
+            **self._frozen_parts(parts, m),
             "tensor_parallel": m * (parts.tensor_forward + parts.tensor_backward),
             "context_parallel": m * (parts.context_forward + parts.context_backward),
             "expert_parallel": m * (parts.expert_forward + parts.expert_backward),
@@ -185,6 +196,14 @@ class StepModel:
         shape = Shape.of(layout)
         each = self._exchange(shape, layout.data, self.compression).packing
         return each * (micro_batches if layout.zero_stage >= 2 else 1)
+
+    def _frozen_parts(self, parts: StageParts, micro_batches: int) -> dict[str, float]:
+        if self.rules.method == "full":
+            return {}
+        adapters = {"adapters": micro_batches * (parts.adapters_forward + parts.adapters_backward)}
+        if self.rules.method == "lora":
+            return adapters
+        return {**adapters, "dequantization": micro_batches * (parts.dequantize_forward + parts.dequantize_backward)}
 
     def _layer(self, index: int, split: Split) -> StageParts:
         key = (index, split)
@@ -232,7 +251,9 @@ class StepModel:
         parts = StageParts._make(mean)
         if split.expert > 1:
             slower = 1 / (1 - DUALPIPE_COMMUNICATION_SHARE)
-            parts = StageParts._make([*(seconds * slower for seconds in parts[:8]), *parts[8:]])
+            parts = StageParts._make(
+                [*(seconds * slower for seconds in parts[:COMPUTING_PARTS]), *parts[COMPUTING_PARTS:]]
+            )
             exposed = max(0.0, parts.expert_forward + parts.expert_backward - parts.computing)
             parts = parts._replace(expert_forward=exposed / 2, expert_backward=exposed / 2)
         return parts
@@ -272,7 +293,8 @@ class StepModel:
             held = (dense + experts) / (ranks * replicas)
         else:
             held = (dense + experts / min(split.expert, replicas)) / ranks * (2 if shape.two_way else 1)
-        return self.rates.streaming_s(held * state)
+        paged = 2 * OPTIMIZERS[self.rules.optimizer].paged
+        return self.rates.streaming_s(held * (state + paged)) + held * paged / HOST_BYTES_PER_S
 
     def _data_parallel_s(self, shape: Shape, data: int, zero_stage: int, time: StageTime, micro_batches: int) -> float:
         """What the exchange between replicas adds to a step on average, compressed where the workload asks for it."""
@@ -308,7 +330,9 @@ class StepModel:
             return 0.0
         if self.rules.method != "full" and zero_stage == 3:
             ring = Ring.of(self.node, data * split.context, max(1, self.node.gpus // split.tensor))
-            frozen_s = ring.gather_s(GATHERED_BYTES * self._frozen_parameters() / (split.tensor * shape.pipeline))
+            # Frozen 4-bit weights travel as they are stored.
+            frozen_bytes = NF4_BYTES if self.rules.method == "qlora" else GATHERED_BYTES
+            frozen_s = ring.gather_s(frozen_bytes * self._frozen_parameters() / (split.tensor * shape.pipeline))
             gather, again = gather + frozen_s, again + frozen_s
         # One bucket or layer at each end of a pass has nothing to hide behind.
         edge = 1 / max(1, -(-len(self.profile.layers) // shape.pipeline))
@@ -398,6 +422,10 @@ def _parts(time: LayerTime, traffic: LayerTraffic) -> StageParts:
         time.elementwise_forward,
         time.elementwise_backward,
         time.recompute,
+        time.adapters_forward,
+        time.adapters_backward,
+        time.dequantize_forward,
+        time.dequantize_backward,
         *traffic.tensor,
         *traffic.context,
         *traffic.expert,

@@ -1,0 +1,65 @@
+"""Seconds that frozen weights and their adapters cost beside the products of a layer: LoRA and QLoRA."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from planner.sizing.adapters import AdapterShares, Part
+from planner.sizing.efficiency import KernelRates
+
+DEQUANTIZED_BYTES: Final = 15
+"""Memory traffic that expanding one 4-bit weight to 16 bits is worth. Reading and writing alone are 2.5; the lookup of
+the value and of its doubly quantized scale bounds the kernels. From what Q-LoRA adds to LoRA in one micro-batch of
+Qwen 7B and 14B on an A100 (Qwen README.md, "Profiling of Memory and Speed": 0.19 and 0.40 s, weights expanded three
+times): 15 to 16. Range 3 (compiled kernels: torchtune's 405B of docs/training.md) to 20."""
+ADDED_BYTES: Final = 6
+"""A value of the adapter's output is added to the frozen one's: two reads and a write of 16 bits."""
+
+
+class Side(NamedTuple):
+    """What a frozen matrix multiplies on one rank."""
+
+    tokens: float
+    inner: float
+    outer: float
+    times: float
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterTime:
+    """Seconds of one micro-batch in one layer of one rank."""
+
+    forward: float = 0.0
+    backward: float = 0.0
+    dequantize: float = 0.0
+    """Of one pass over the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterTimer:
+    """Times the adapters of one model on one kind of GPU."""
+
+    rates: KernelRates
+    rank: int
+    shares: AdapterShares
+    quantized: bool
+
+    def time(self, sides: Iterable[Side]) -> AdapterTime:
+        """Adapters and expansion of one layer.
+
+        An adapter multiplies its input by A and then by B, and its output is added (LoRA, arXiv 2106.09685, section
+        4.1). Going back each of both products is run twice, for the gradient of its input and of its weight. Frozen
+        4-bit weights are expanded before every product with them (QLoRA, arXiv 2305.14314, section 3, equation 5).
+        """
+        forward = backward = dequantize = 0.0
+        for side in sides:
+            tokens, inner, outer, times, part = side
+            if self.quantized:
+                dequantize += self.rates.streaming_s(times * inner * outer * DEQUANTIZED_BYTES)
+            times *= getattr(self.shares, part)
+            products = ((tokens, inner, self.rank), (tokens, self.rank, outer))
+            once = times * sum(self.rates.product_s(*product) for product in products)
+            forward += once + times * self.rates.streaming_s(ADDED_BYTES * tokens * outer)
+            backward += 2 * once + times * self.rates.streaming_s(ADDED_BYTES * tokens * inner)
+        return AdapterTime(forward, backward, dequantize)

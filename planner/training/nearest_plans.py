@@ -1,0 +1,374 @@
+"""What to change when a training run is infeasible: each constraint relaxed alone, by planning again."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from math import sqrt
+from typing import Any, Final
+
+from planner.errors import InfeasibleError, Lack, NearestPlan, SpecError
+from planner.machines import OWN
+from planner.optimizer import plan
+from planner.plan import Plan, TrainingPerformance
+from planner.spec import ClusterSpec, Pin, TrainingWorkload
+from planner.spec_reader import read_spec
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import Catalog
+from provider_catalog.facts import CatalogError
+
+LONGEST_DAYS: Final = 3650.0
+MOST_NODES: Final = 16384
+PRECISION: Final = 1.08
+"""Bounds are found to 8 %, and a plan's own days within them are a bound as well."""
+OTHERS_TRIED: Final = 4
+DEADLINES: Final = ("workload.deadline_days", "workload.every_days")
+LEAST_TOKENS: Final = 1 / 64
+"""Of what was asked; a run of fewer is another one."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Plans variations of one spec."""
+
+    spec: ClusterSpec
+    architecture: ModelArchitecture
+    catalog: Catalog
+
+    def planned(self, among: Plan | None = None, **changes: Any) -> Plan | None:
+        """The plan when some fields are changed; None when it still does not hold.
+
+        Args:
+            among: Only the instance types of this plan and its first alternatives are tried: what holds under stricter
+                terms held under looser ones.
+            changes: Fields by part of the spec; a part given as None is left out.
+        """
+        document = self.spec.model_dump(mode="json", exclude_unset=True)
+        if among is not None and among.choice.provider != OWN:
+            others = (other.instance_type for other in among.alternatives[:OTHERS_TRIED])
+            types = {among.choice.instance_type, *others}
+            document["placement"] = {**document.get("placement", {}), "instance_types": sorted(types)}
+        for part, fields in changes.items():
+            document[part] = {} if fields is None else {**document.get(part, {}), **fields}
+        try:
+            decided = plan(read_spec(document, "nearest"), self.architecture, self.catalog)
+        except (InfeasibleError, SpecError, CatalogError):
+            return None
+        return decided if holds(decided) else None
+
+
+def fits(decided: Plan) -> bool:
+    """Whether a plan fits its memory; a pinned one need not."""
+    return decided.memory_per_gpu.total_bytes <= decided.memory_per_gpu.capacity_bytes
+
+
+def holds(decided: Plan) -> bool:
+    """Whether a training plan fits its memory and meets its deadline; pins can make it miss either."""
+    performance, workload = decided.performance, decided.spec.workload
+    if not isinstance(performance, TrainingPerformance) or not isinstance(workload, TrainingWorkload):
+        return True
+    return fits(decided) and performance.days <= workload.deadline_days
+
+
+def nearest_plans(
+    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, lacks: Lack
+) -> tuple[NearestPlan, ...]:
+    """Plans that exist when one constraint of a training spec is relaxed; empty for serving.
+
+    Args:
+        spec: Which no plan keeps.
+        architecture: Of its model.
+        catalog: What is on sale.
+        lacks: What the nearest candidate falls short of; only what may help with that is tried.
+    """
+    workload = spec.workload
+    if not isinstance(workload, TrainingWorkload):
+        return ()
+    trial = _Trial(spec, architecture, catalog)
+    return tuple(found for relax in RELAXATIONS[lacks] for found in relax(trial, workload))
+
+
+def too_slow(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:
+    """By how much the fastest plan misses the deadline; None where none is known."""
+    fastest = next((found for found in plans if found.field in DEADLINES), None)
+    if fastest is None or not isinstance(fastest.given, float) or fastest.days is None:
+        return None
+    return (
+        f"no cluster carries {spec.name!r}: the fastest takes {fastest.days:.3g} days ({fastest.nodes:,} x"
+        f" {fastest.instance_type}), {fastest.days / fastest.given:.2g} times what {fastest.field} allows,"
+        f" {fastest.given:g}"
+    )
+
+
+def _deadline(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    own = "deadline_days" in workload.model_fields_set
+    if workload.every_days is not None:
+        # Whoever named no deadline wants an update to end before the next, however long that is.
+        found = _least(
+            lambda days, among: trial.planned(
+                among, workload={"every_days": days, **({} if own else {"deadline_days": days})}
+            ),
+            workload.every_days,
+            LONGEST_DAYS,
+            lambda _: LONGEST_DAYS,
+        )
+        yield from _later("workload.every_days", workload.every_days, found)
+    if workload.every_days is None or own:
+        longest = workload.every_days or LONGEST_DAYS
+        found = _least(
+            lambda days, among: trial.planned(among, workload={"deadline_days": days}),
+            workload.deadline_days,
+            longest,
+            _days,
+        )
+        yield from _later("workload.deadline_days", workload.deadline_days, found)
+
+
+def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
+    if found is not None and found[0] > given:
+        needed, decided = found
+        change = f"{needed:g} instead of {given:g} ({needed - given:.3g} days more, {needed / given:.2g} times)"
+        yield _nearest(decided, field, given, needed, change)
+
+
+def _budget(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    budget = trial.spec.budget.usd_per_month
+    decided = None if budget is None else trial.planned(budget=None)
+    if decided is None or budget is None:
+        return
+    # The cheapest run is not always the cheapest month.
+    monthly = [_monthly(decided)]
+    if decided.updates is None:
+        monthly += [option.usd_per_month for option in decided.alternatives]
+    least = min((usd for usd in monthly if usd is not None), default=0.0)
+    cheapest = trial.planned(decided, budget={"usd_per_month": least * (1 + 1e-9)}) or decided
+    usd = _monthly(cheapest)
+    if usd is not None:
+        change = f"{usd:,.0f} instead of {budget:,.0f} ({usd - budget:,.0f} USD more, {usd / budget:.3g} times)"
+        yield _nearest(cheapest, "budget.usd_per_month", budget, round(usd, 2), change)
+
+
+def _nodes(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    given = trial.spec.placement.max_nodes
+    if given >= MOST_NODES or trial.spec.pin.nodes is not None:
+        return
+    decided = trial.planned(placement={"max_nodes": MOST_NODES})
+    if decided is not None:
+        needed = decided.choice.nodes
+        change = f"{needed:,} instead of {given:,} ({needed - given:,} more)"
+        yield _nearest(decided, "placement.max_nodes", given, needed, change)
+
+
+def _machines(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    placement, pin = trial.spec.placement, trial.spec.pin
+    if pin.instance_type is not None:
+        decided = trial.planned(pin=_without(pin, "instance_type"))
+        if decided is not None:
+            yield _nearest(decided, "pin.instance_type", pin.instance_type, decided.choice.instance_type, "left out")
+        return
+    if pin.node is not None:
+        return
+    if placement.instance_types != "any":
+        given = ", ".join(placement.instance_types)
+        decided = trial.planned(placement={"instance_types": "any"})
+        if decided is not None:
+            yield _nearest(decided, "placement.instance_types", given, "any", "any")
+    if placement.providers or placement.regions:
+        given = ", ".join((*placement.providers, *placement.regions))
+        decided = trial.planned(placement={"providers": [], "regions": [], "zone": None})
+        if decided is not None:
+            yield _nearest(decided, "placement.regions", given, None, "any provider in its default region")
+
+
+def _spot(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    if trial.spec.capacity.interruption == "tolerate" or trial.spec.capacity.block is not None:
+        return
+    decided = trial.planned(capacity={"interruption": "tolerate"})
+    if decided is not None and decided.choice.purchase.spot_nodes:
+        yield _nearest(decided, "capacity.interruption", "never", "tolerate", "tolerate, on Spot nodes")
+
+
+def _block(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    block = trial.spec.capacity.block
+    if block is None:
+        return
+    decided = trial.planned(capacity={"block": None})
+    if decided is not None:
+        yield _nearest(decided, "capacity.block", f"{block.days} days", None, "left out, nodes bought for the run")
+
+
+def _tokens(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """The largest share of the tokens that holds, within the precision."""
+    if workload.dataset is None:
+        field, given = "workload.tokens", float(workload.tokens or 0.0)
+    else:
+        field, given = "workload.dataset.examples", float(workload.dataset.examples)
+
+    def attempt(share: float, among: Plan | None) -> Plan | None:
+        amount = _three_digits(share * given, ROUND_FLOOR)
+        if workload.dataset is None:
+            return trial.planned(among, workload={"tokens": amount})
+        data = workload.dataset.model_dump(mode="json", exclude_unset=True)
+        return trial.planned(among, workload={"dataset": {**data, "examples": max(1, int(amount))}})
+
+    # Halve until it holds, then close in.
+    high, low, decided = 1.0, 0.5, None
+    while low >= LEAST_TOKENS and (decided := attempt(low, None)) is None:
+        high, low = low, low / 2
+    if decided is None:
+        return
+    while high > low * PRECISION:
+        middle = sqrt(low * high)
+        found = attempt(middle, decided)
+        if found is None:
+            high = middle
+        else:
+            low, decided = middle, found
+    needed = _three_digits(low * given, ROUND_FLOOR)
+    yield _nearest(decided, field, given, needed, f"{needed:,g} instead of {given:,g} ({low:.0%})")
+
+
+def _method(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    if workload.kind != "finetuning" or workload.method == "qlora":
+        return
+    for method in ("lora", "qlora"):
+        if method == workload.method:
+            continue
+        decided = trial.planned(workload={"method": method})
+        if decided is not None:
+            yield _nearest(
+                decided, "workload.method", workload.method, method, f"{method} instead of {workload.method}"
+            )
+            return
+
+
+def _optimizer(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    smaller = "adamw-8bit" if workload.method == "full" else "paged-adamw"
+    if workload.optimizer == smaller:
+        return
+    decided = trial.planned(workload={"optimizer": smaller, "gradient_precision": "bf16"})
+    if decided is not None:
+        change = f"{smaller} instead of {workload.optimizer}, with gradient_precision bf16"
+        yield _nearest(decided, "workload.optimizer", workload.optimizer, smaller, change)
+
+
+def _sequence(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """The longest of the halves of the sequence that holds; what is trained on fewer tokens at a time learns less."""
+    length = workload.sequence_length // 2
+    while length >= 512:
+        decided = trial.planned(workload={"sequence_length": length})
+        if decided is not None:
+            change = f"{length:,} instead of {workload.sequence_length:,}"
+            yield _nearest(decided, "workload.sequence_length", workload.sequence_length, length, change)
+            return
+        length //= 2
+
+
+def _batch(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """A larger batch lets more replicas work; what it does to convergence is not known here."""
+    given = workload.global_batch_tokens
+    for factor in (2, 4, 16, 64):
+        decided = trial.planned(workload={"global_batch_tokens": factor * given})
+        if decided is not None:
+            change = f"{factor * given:,g} instead of {given:,g}, if training converges as well with it"
+            yield _nearest(decided, "workload.global_batch_tokens", given, factor * given, change)
+            return
+
+
+def _scratch(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    given = trial.spec.storage.scratch_gb
+    if not given:
+        return
+    largest = max(kind.nvme_total_gb for kind in trial.catalog.instance_types.values())
+    decided = trial.planned(storage={"scratch_gb": min(given, largest)}) or trial.planned(storage={"scratch_gb": 0})
+    if decided is not None:
+        choice = decided.choice
+        has = trial.catalog.instance_type(choice.provider, choice.instance_type).nvme_total_gb
+        yield _nearest(decided, "storage.scratch_gb", given, has, f"{has:,} instead of {given:,g}")
+
+
+def _pins(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    pin = trial.spec.pin
+    if pin.nodes is not None:
+        decided = trial.planned(pin=_without(pin, "nodes"))
+        if decided is not None:
+            nodes = decided.choice.nodes
+            yield _nearest(decided, "pin.nodes", pin.nodes, nodes, f"{nodes:,} instead of {pin.nodes:,}")
+    if pin.layout != Pin().layout:
+        decided = trial.planned(pin=_without(pin, "layout"))
+        if decided is not None:
+            yield _nearest(decided, "pin.layout", str(pin.layout.model_dump(exclude_none=True)), None, "left out")
+
+
+RELAXATIONS: Final[dict[Lack, tuple[Callable[[_Trial, TrainingWorkload], Iterator[NearestPlan]], ...]]] = {
+    "budget": (_deadline, _budget, _spot, _machines, _tokens, _method),
+    "time": (_deadline, _nodes, _machines, _tokens, _batch, _method, _block, _pins),
+    "memory": (_nodes, _machines, _method, _optimizer, _sequence, _pins),
+    "other": (_machines, _spot, _block, _scratch, _pins),
+}
+"""What may help with what is lacking."""
+
+
+def _without(pin: Pin, field: str) -> dict[str, Any]:
+    empty = Pin().model_dump(mode="json")
+    return {**pin.model_dump(mode="json"), field: empty[field]}
+
+
+def _least(
+    attempt: Callable[[float, Plan | None], Plan | None], low: float, high: float, bound: Callable[[Plan], float]
+) -> tuple[float, Plan] | None:
+    """The least value above `low` that holds, to three digits and never below; None where not even `high` does."""
+    decided = attempt(high, None)
+    if decided is None:
+        return None
+    high = min(high, bound(decided))
+    while high > low * PRECISION:
+        middle = _three_digits(sqrt(low * high), ROUND_CEILING)
+        found = attempt(middle, decided) if middle < high else None
+        if found is None:
+            low = middle
+        else:
+            high, decided = min(middle, bound(found)), found
+    return high, decided
+
+
+def _days(decided: Plan) -> float:
+    performance = decided.performance
+    return _three_digits(performance.days, ROUND_CEILING) if isinstance(performance, TrainingPerformance) else 0.0
+
+
+def _monthly(decided: Plan) -> float | None:
+    """What a budget of the month is held against."""
+    return decided.cost.usd_per_month if decided.updates is None else decided.updates.usd_per_month
+
+
+def _three_digits(value: float, rounding: str) -> float:
+    return float(Context(prec=3, rounding=rounding).create_decimal(Decimal(value)))
+
+
+def _nearest(
+    decided: Plan, field: str, given: str | float | None, needed: str | float | None, change: str
+) -> NearestPlan:
+    choice, cost, performance = decided.choice, decided.cost, decided.performance
+    days = performance.days if isinstance(performance, TrainingPerformance) else None
+    money = "" if cost.usd_per_run is None else f", {cost.usd_per_run:,.0f} USD the run"
+    where = f"{choice.nodes:,} x {choice.instance_type} in {choice.region}"
+    return NearestPlan(
+        field=field,
+        given=given,
+        needed=needed,
+        change=f"{field}: {change}; then {where}, {days:.3g} days{money}",
+        provider=choice.provider,
+        region=choice.region,
+        instance_type=choice.instance_type,
+        nodes=choice.nodes,
+        days=days,
+        usd_per_month=_monthly(decided),
+        usd_per_run=cost.usd_per_run,
+    )

@@ -1,0 +1,154 @@
+"""Training that nothing carries: by how much, and the nearest plans with one constraint relaxed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from llmcluster.cli import cli
+from llmcluster.deciding import decide
+from planner.errors import InfeasibleError, NearestPlan
+from planner.optimizer import plan
+from planner.plan import TrainingPerformance
+from planner.spec_reader import read_spec
+from provider_catalog.catalog import Catalog
+from provider_catalog.models import load_model
+from stacks.specs import LoadedSpec
+
+MODEL = "meta-llama/Meta-Llama-3.1-8B"
+RUN: dict[str, Any] = {
+    "name": "run",
+    "model": MODEL,
+    "workload": {"kind": "training", "tokens": 1e11, "sequence_length": 8192, "global_batch_tokens": 1048576},
+    "placement": {"providers": ["aws"], "instance_types": ["p5.48xlarge", "p4d.24xlarge", "g6e.xlarge"]},
+}
+
+
+def changed(**parts: dict[str, Any]) -> dict[str, Any]:
+    return {**RUN, **{part: {**RUN.get(part, {}), **fields} for part, fields in parts.items()}}
+
+
+def refused(document: dict[str, Any]) -> InfeasibleError:
+    spec = read_spec(document, "spec")
+    architecture = load_model(document["model"], None)
+    with pytest.raises(InfeasibleError) as raised:
+        decide(LoadedSpec(spec, architecture, Path("spec.yaml")), Catalog.load())
+    return raised.value
+
+
+def by_field(error: InfeasibleError) -> dict[str, NearestPlan]:
+    return {found.field: found for found in error.plans}
+
+
+def test_a_deadline_that_cannot_be_met() -> None:
+    error = refused(changed(workload={"deadline_days": 1}, placement={"max_nodes": 4}))
+    assert error.lacks == "time"
+    found = by_field(error)
+    later, more, fewer = (
+        found[field] for field in ("workload.deadline_days", "placement.max_nodes", "workload.tokens")
+    )
+    assert later.days is not None
+    assert later.nodes <= 4
+    assert f"the fastest takes {later.days:.3g} days" in str(error)
+    assert f"{later.days:.2g} times what workload.deadline_days allows, 1" in str(error)
+    assert more.nodes > 4
+    assert isinstance(fewer.needed, float)
+    # A run of fewer tokens is shorter in proportion.
+    assert fewer.needed == pytest.approx(1e11 / later.days, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("workload", "placement"),
+    [({"deadline_days": 1}, {"max_nodes": 4}), ({"deadline_days": 0.2}, {"instance_types": ["g6e.xlarge"]})],
+)
+def test_what_would_help_does(workload: dict[str, Any], placement: dict[str, Any]) -> None:
+    document = changed(workload=workload, placement=placement)
+    for found in refused(document).plans:
+        part, field = found.field.split(".")
+        needed: Any = found.needed if found.needed is not None else []
+        relaxed = {**document, part: {**document.get(part, {}), field: needed}}
+        decided = plan(read_spec(relaxed, "spec"), load_model(MODEL, None), Catalog.load())
+        assert isinstance(decided.performance, TrainingPerformance)
+        assert decided.performance.days <= relaxed["workload"]["deadline_days"]
+        assert field in found.change
+
+
+def test_a_budget_that_is_too_small() -> None:
+    error = refused(changed(workload={"deadline_days": 10}, budget={"usd_per_month": 20_000}))
+    assert error.lacks == "budget"
+    found = by_field(error)
+    dearer = found["budget.usd_per_month"]
+    assert dearer.usd_per_month is not None
+    assert isinstance(dearer.needed, float)
+    # Holding the budget at what is said to suffice gives that plan.
+    document = changed(workload={"deadline_days": 10}, budget={"usd_per_month": dearer.needed + 0.01})
+    decided = plan(read_spec(document, "spec"), load_model(MODEL, None), Catalog.load())
+    assert decided.cost.usd_per_month == pytest.approx(dearer.usd_per_month)
+    assert f"costs {dearer.usd_per_month:,.0f} USD a month, {dearer.usd_per_month - 20_000:,.0f} more" in str(error)
+    later = found["workload.deadline_days"]
+    assert later.usd_per_month is not None
+    assert later.usd_per_month <= 20_000
+    assert later.days is not None
+    assert later.days > 10
+
+
+def test_a_budget_bound_spares_no_machine_that_would_have_served() -> None:
+    # What is ruled out by a bound on its month is over the budget when it is priced, too.
+    document = changed(workload={"deadline_days": 10}, placement={"instance_types": "any"})
+    architecture, catalog = load_model(MODEL, None), Catalog.load()
+    free = plan(read_spec(document, "spec"), architecture, catalog)
+    months = [free.cost.usd_per_month, *(option.usd_per_month for option in free.alternatives)]
+    least = min(usd for usd in months if usd is not None)
+    bounded = read_spec({**document, "budget": {"usd_per_month": least + 1}}, "spec")
+    assert plan(bounded, architecture, catalog).cost.usd_per_month == pytest.approx(least, rel=1e-6)
+
+
+def test_a_model_that_does_not_fit() -> None:
+    document = changed(
+        workload={"kind": "finetuning", "tokens": 1e8},
+        placement={"instance_types": ["g6e.xlarge"], "max_nodes": 1},
+    )
+    error = refused(document)
+    assert error.lacks == "memory"
+    assert "it does not fit" in str(error)
+    assert "times the memory that may be used" in str(error)
+    assert "needs" in error.nearest[0].reason
+    assert "GiB" in error.nearest[0].reason
+    found = by_field(error)
+    # 16 GB of bf16 weights and their adapters on 48 GB (torchtune README.md: Llama 3.1 8B LoRA in 30 GiB on one A6000)
+    assert found["workload.method"].needed == "lora"
+    assert found["placement.instance_types"].needed == "any"
+
+
+def test_more_scratch_than_any_machine_has() -> None:
+    error = refused(changed(storage={"scratch_gb": 900_000}, placement={"instance_types": "any"}))
+    assert by_field(error)["storage.scratch_gb"].needed is not None
+
+
+def test_a_pinned_cluster_that_is_late_says_what_would_help() -> None:
+    document = {**RUN, "placement": {}, "pin": {"instance_type": "p5.48xlarge", "nodes": 1}}
+    document["workload"] = {**RUN["workload"], "deadline_days": 2}
+    spec = read_spec(document, "spec")
+    decided, levers = decide(LoadedSpec(spec, load_model(MODEL, None), Path("spec.yaml")), Catalog.load())
+    assert any("workload.deadline_days is 2" in note for note in decided.notes)
+    fields = {lever.split(":")[0] for lever in levers}
+    assert {"workload.deadline_days", "pin.nodes", "workload.tokens"} <= fields
+
+
+def test_the_command_line_gives_the_nearest_plans_as_data(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump(changed(workload={"deadline_days": 1}, placement={"max_nodes": 4})))
+    finished = CliRunner().invoke(cli, ["plan", str(spec), "--json"])
+    assert finished.exit_code == 3
+    error = json.loads(finished.stdout)["error"]
+    assert (error["exit_code"], error["kind"], error["lacks"]) == (3, "infeasible", "time")
+    nearest = {found["field"]: found for found in error["nearest_plans"]}
+    assert nearest["workload.deadline_days"]["needed"] > 1
+    assert nearest["workload.deadline_days"]["change"] in finished.stderr
+    assert finished.stderr.startswith("infeasible: no cluster carries 'run'")
+    spec.write_text("name: run\n")
+    finished = CliRunner().invoke(cli, ["plan", str(spec), "--json"])
+    assert (finished.exit_code, json.loads(finished.stdout)["error"]["exit_code"]) == (2, 2)
