@@ -15,9 +15,8 @@ import yaml
 from planner.launch.commands import Launch
 from planner.launch.of_plan import launch_files
 from planner.launch.training import training_launch
-from tests.support.aws_stacks import cluster_plan, synthesize
+from tests.support.aws_stacks import FEATURES, cluster_plan, synthesize
 from tests.support.azure_stacks import documents
-from tests.support.checkov import CLUSTERS
 from tests.support.plans import example_plan
 from tests.test_bootstrap import files
 from tests.test_cloud_init_rules import NODES
@@ -97,7 +96,7 @@ def test_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> N
 
 def test_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
     plans = {name: cluster_plan(name) for name in ("p4d_gang_spot", "g6_single", "kubernetes_gang", "slurm_gang")}
-    plans |= {name: CLUSTERS[name] for name in ("closed", "watched")}
+    plans |= {name: FEATURES[name] for name in ("closed", "watched")}
     found: dict[str, str] = {}
     for name, plan in plans.items():
         for role, document in synthesize(plan, tmp_path / name).items():
