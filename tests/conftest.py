@@ -37,6 +37,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 os.environ["LLMCLUSTER_PRICES"] = "none"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Terraform's tests first: they take minutes, short ones fill their gaps, and none is left for the end."""
+    items.sort(key=lambda item: "terraform" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """The Terraform binary with providers from TF_PLUGIN_MIRROR or the registry; skips, with the reason, without."""

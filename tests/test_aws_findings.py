@@ -9,23 +9,23 @@ import pytest
 from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
 from stacks.planning import PlannedSpec
-from tests.support.aws_stacks import synthesize
-from tests.support.checkov import CLUSTERS, accepted
+from tests.support.aws_stacks import FEATURES, synthesize
+from tests.support.checkov import accepted
 
 
 def test_every_accepted_finding_has_a_reason(tmp_path: Path) -> None:
-    for cluster, plan in CLUSTERS.items():
+    for cluster, plan in FEATURES.items():
         (tmp_path / cluster).mkdir()
-        reasons = accepted(synthesize(plan, tmp_path / cluster), cluster)
+        reasons = accepted(synthesize(plan, tmp_path / cluster))
         assert reasons
         for (_, resource, check), reason in reasons.items():
             assert re.fullmatch(r"CKV2?_AWS_\d+", check), resource
             assert len(reason.split()) >= 4, (resource, check)
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("cluster", FEATURES)
 def test_hcl_defines_nothing_twice_as_json_cannot_either(cluster: str, tmp_path: Path) -> None:
-    planned = [PlannedSpec(Path("example.yaml"), CLUSTERS[cluster], locked=False)]
+    planned = [PlannedSpec(Path("example.yaml"), FEATURES[cluster], locked=False)]
     write_stacks(planned, Catalog.load(), tmp_path / "cdktf.out", tmp_path / "hcl.out")
     for document in (tmp_path / "hcl.out").glob("stacks/*/cdk.tf"):
         defined = re.findall(r'^(?:resource|data) "\w+" "\w+"', document.read_text(), re.MULTILINE)
@@ -33,7 +33,7 @@ def test_hcl_defines_nothing_twice_as_json_cannot_either(cluster: str, tmp_path:
 
 
 def test_hcl_carries_the_reasons_where_checkov_reads_them(tmp_path: Path) -> None:
-    planned = [PlannedSpec(Path("example.yaml"), CLUSTERS["open"], locked=False)]
+    planned = [PlannedSpec(Path("example.yaml"), FEATURES["open"], locked=False)]
     write_stacks(planned, Catalog.load(), tmp_path / "cdktf.out", tmp_path / "hcl.out")
     hcl = (tmp_path / "hcl.out" / "stacks" / "example-storage" / "cdk.tf").read_text()
     bucket = hcl[hcl.index('resource "aws_s3_bucket" "checkpoints" {') :]
@@ -50,9 +50,9 @@ REMOVED_IN_V6 = {
 }
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("cluster", FEATURES)
 def test_nothing_is_used_that_version_6_of_the_provider_removes(cluster: str, tmp_path: Path) -> None:
-    for document in synthesize(CLUSTERS[cluster], tmp_path).values():
+    for document in synthesize(FEATURES[cluster], tmp_path).values():
         for kind, removed in REMOVED_IN_V6.items():
             for name, resource in document.get("resource", {}).get(kind, {}).items():
                 assert not removed & set(resource), f"{kind}.{name}"

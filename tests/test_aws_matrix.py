@@ -1,8 +1,9 @@
-"""Every instance family under every orchestrator: the specs of tests/support/aws_matrix.py, judged by Terraform."""
+"""Every instance family under every orchestrator, tests/support/aws_matrix.py, judged by Terraform and checkov."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,59 @@ import pytest
 import yaml
 
 from planner.plan import Plan
-from tests.support import aws_moto
-from tests.support.aws_matrix import FAMILIES, ORCHESTRATORS, plans, write_root
+from provider_catalog.catalog import Catalog
+from tests.support import aws_moto, checkov
+from tests.support.aws_matrix import FAMILIES, ORCHESTRATORS, own_network, planned, plans, stack_plans, write_root
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
 KINDS = ("reserved", "spot", "on_demand", "capacity_block")
-# Two workers share the run.
-HALVES = (0, 1)
+# Two workers share the run, and what is asked of one half stays with one of them.
+HALVES = [pytest.param(half, marks=pytest.mark.xdist_group(f"matrix-{half}")) for half in (0, 1)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What Terraform says of half of the matrix: `documents` by stack, `plan` of the root that holds them."""
+
+    plans: Mapping[str, Plan]
+    documents: Mapping[str, dict[str, Any]]
+    diagnostics: list[dict[str, Any]]
+    plan: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def matrix() -> Mapping[str, Plan]:
     return plans()
+
+
+@pytest.fixture(scope="module", params=HALVES, ids=["even", "odd"])
+def half(
+    request: pytest.FixtureRequest,
+    matrix: Mapping[str, Plan],
+    terraform: Terraform,
+    moto_server: MotoServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    aws_moto.install()
+    moto_server.reset()
+    chosen = dict(list(matrix.items())[request.param :: len(HALVES)])
+    if request.param:
+        chosen["own-network"] = planned(own_network(*make_network(moto_server)), Catalog.load())
+    root = write_root(tmp_path_factory.mktemp("matrix"), chosen)
+    tf = terraform.with_env(moto_server.env)
+    tf.init(root)
+    documents = {path.parent.name: json.loads(path.read_text()) for path in root.glob("*/main.tf.json")}
+    return Run(chosen, documents, tf.validate(root), tf.plan(root))
+
+
+def make_network(aws: MotoServer) -> tuple[str, str]:
+    """A VPC with a subnet in it, as the nodes of `own_network` want them."""
+    ec2 = aws.client("ec2")
+    vpc_id: str = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc_id, EnableDnsHostnames={"Value": True})
+    subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.7.1.0/24", AvailabilityZoneId="use1-az6")["Subnet"]
+    return vpc_id, subnet["SubnetId"]
 
 
 def nodes_by_kind(plan: Plan) -> dict[str, int]:
@@ -40,25 +81,24 @@ def test_the_matrix_is_wide(matrix: Mapping[str, Plan]) -> None:
     assert families == {"p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "g5", "g6", "g6e"}
 
 
-@pytest.mark.parametrize("half", HALVES)
-def test_terraform_validates_and_plans_every_spec(
-    half: int, matrix: Mapping[str, Plan], terraform: Terraform, aws: MotoServer, tmp_path: Path
-) -> None:
-    aws_moto.install()
-    chosen = dict(list(matrix.items())[half :: len(HALVES)])
-    root = write_root(tmp_path, chosen)
-    tf = terraform.with_env(aws.env)
-    tf.init(root)
-
-    assert tf.validate(root) == []
-    changes = tf.plan(root)["resource_changes"]
-
+def test_terraform_validates_and_plans_every_spec(half: Run) -> None:
+    assert half.diagnostics == []
+    changes = half.plan["resource_changes"]
     assert {action for change in changes for action in change["change"]["actions"]} <= {"create", "read"}
-    for name, plan in chosen.items():
-        module = f"{name}-compute"
-        compute = [change for change in changes if change.get("module_address") == f"module.{module}"]
-        document = json.loads((root / module / "main.tf.json").read_text())
-        assert nodes_of_stack(plan, compute, document) == nodes_by_kind(plan), name
+    for name, plan in half.plans.items():
+        compute = [change for change in changes if change["module_address"] == f"module.{name}-compute"]
+        assert nodes_of_stack(plan, compute, half.documents[f"{name}-compute"]) == nodes_by_kind(plan), name
+
+
+def test_checkov_finds_what_has_a_reason_and_nothing_else(half: Run, tmp_path: Path) -> None:
+    command = checkov.command()
+    if not command:
+        pytest.skip("checkov is not installed: `make tools` brings it")
+    found = checkov.findings(command, stack_plans(half.plan), tmp_path)
+    reasons = set(checkov.accepted(half.documents))
+    assert sorted(found - reasons) == [], "without a reason beside the resource"
+    assert sorted(reasons - found) == [], "a reason for what is not found"
+    assert len(found) > len(half.plans)
 
 
 def nodes_of_stack(plan: Plan, changes: list[dict[str, Any]], document: dict[str, Any]) -> dict[str, int]:

@@ -1,16 +1,17 @@
-"""Terraform day after day, against a local AWS: states, a killed apply, phases, sizes, take-over, the end."""
+"""Terraform day after day, against a local AWS: states, applies that are stopped, phases, sizes, take-over, the end."""
 
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.ec2.models.subnets import SubnetBackend
+from moto.ec2.models.vpcs import VPCBackend
 
 from planner.plan import Plan, Purchase
 from stacks.imports import take_over
 from stacks.state_bootstrap import bootstrap_state
 from tests.support.aws_stacks import ROLES, stack_folder, synthesize
+from tests.support.interruption import Apply, answered, held
 from tests.support.moto_server import MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform, TerraformError
@@ -71,24 +72,23 @@ def prepare(tf: Terraform, aws: MotoServer, folder: Path) -> None:
     tf.init(folder)
 
 
-def kill_in_the_middle_of_apply(tf: Terraform, folder: Path) -> None:
-    """Starts an apply and kills Terraform once its state holds something, before all of it is there."""
-    state = folder.parents[2] / "state" / f"{folder.name}.tfstate"
-    running = subprocess.Popen(
-        ["terraform", "apply", "-no-color", "-auto-approve", "-parallelism=1"],
-        cwd=folder,
-        env=tf.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and running.poll() is None:
-        if state.exists() and "aws_kms_key" in state.read_text():
-            break
-        time.sleep(0.05)
-    assert running.poll() is None, "terraform ended before it could be killed"
-    running.kill()
-    running.wait()
+def interrupt_and_kill(tf: Terraform, folder: Path) -> None:
+    """An apply is interrupted while its VPC is being made, the next is killed when it asks for a subnet."""
+    with answered(VPCBackend, "create_vpc") as made, answered(VPCBackend, "describe_vpcs") as described:
+        apply = Apply(tf, folder)
+        apply.wait_for(made)
+        described.clear()
+        # Terraform waits for the VPC, and nothing else is on its way: -parallelism=1.
+        apply.wait_for(described)
+        apply.interrupt()
+    assert "aws_vpc.cluster" in tf.state(folder)
+    with held(SubnetBackend, "create_subnet") as asked:
+        apply = Apply(tf, folder)
+        apply.wait_for(asked)
+        apply.kill()
+    state = tf.state(folder)
+    assert "aws_vpc.cluster" in state
+    assert not any(address.startswith("aws_subnet.") for address in state)
 
 
 def desired(aws: MotoServer) -> dict[str, int]:
@@ -108,7 +108,7 @@ def plan_of(nodes: int) -> Plan:
     )
 
 
-def test_a_life_with_a_killed_apply_phases_and_other_sizes_leaves_nothing(
+def test_a_life_with_an_interrupted_and_a_killed_apply_phases_and_other_sizes_leaves_nothing(
     terraform: Terraform, account: MotoServer, tmp_path: Path
 ) -> None:
     tf = terraform.with_env(account.env)
@@ -117,7 +117,7 @@ def test_a_life_with_a_killed_apply_phases_and_other_sizes_leaves_nothing(
     before = remains(account)
 
     prepare(tf, account, network)
-    kill_in_the_middle_of_apply(tf, network)
+    interrupt_and_kill(tf, network)
     tf.apply(network)
     assert tf.changes(network) == {}
 

@@ -242,6 +242,19 @@ def test_a14_array_that_survived_a_reboot_keeps_its_files(tmp_path: Path) -> Non
     assert len(calls(environment, "mount")) == 1
 
 
+@pytest.mark.parametrize("step", ["scratch", "shared"])
+def test_a_second_run_finds_the_mount_and_touches_nothing(step: str, tmp_path: Path) -> None:
+    environment = install(replace(AWS, nvme_disks=2), tmp_path) | disks(tmp_path, *AWS_LINKS)
+    environment |= {"LUSTRE_DIR": str(tmp_path / "shared")}
+
+    for _ in range(2):
+        done = run(tmp_path, f"llmcluster-{step}", environment)
+        assert done.returncode == 0, done.stderr
+
+    ran = Path(environment["STUBS"], "calls").read_text().splitlines()
+    assert {line.split()[0] for line in ran} == {"mountpoint"}
+
+
 def test_a14_disks_that_the_image_put_into_a_volume_group_are_taken_back(tmp_path: Path) -> None:
     environment = install(replace(AWS, nvme_disks=2), tmp_path) | disks(tmp_path, *AWS_LINKS)
     for tool in ("mountpoint", "mdadm"):

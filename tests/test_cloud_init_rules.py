@@ -1,11 +1,14 @@
 """User data against the rules of cloud-init's own schema, for the modules in use.
 
 Source of the rules: canonical/cloud-init, cloudinit/config/schemas/schema-cloud-config-v1.json, cc_write_files and
-cc_runcmd (versions 22 to 25 agree on them).
+cc_runcmd (versions 22 to 25 agree on them). cloud-init is not on PyPI: on a machine that has it (`apt-get install
+cloud-init`) its whole schema is held against the user data too.
 """
 
 import gzip
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import jsonschema
@@ -16,6 +19,8 @@ from cdk.bootstrap import BurnIn, Health, LustreMount, Metrics, NodeBootstrap, c
 from tests.test_bootstrap import AWS, AZURE, BARE
 
 TEXT: Final = {"type": "string"}
+ENCODINGS: Final = ("b64", "base64", "gz", "gzip", "gz+b64", "gz+base64", "gzip+b64", "gzip+base64")
+INSTALLED: Final = Path("/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json")
 SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
@@ -32,7 +37,7 @@ SCHEMA: Final[dict[str, Any]] = {
                     "content": TEXT,
                     "owner": TEXT,
                     "permissions": {"type": "string", "pattern": "^0[0-7]{3}$"},
-                    "encoding": {"enum": ["text/plain", "b64", "base64", "gz", "gzip", "gz+base64", "gzip+base64"]},
+                    "encoding": {"enum": ["text/plain", *ENCODINGS]},
                     "append": {"type": "boolean"},
                     "defer": {"type": "boolean"},
                 },
@@ -59,7 +64,17 @@ NODES = {"aws": AWS, "azure": AZURE, "bare": BARE, "everything": EVERYTHING}
 
 @pytest.mark.parametrize("node", NODES.values(), ids=list(NODES))
 def test_user_data_keeps_the_schema_of_cloud_init(node: NodeBootstrap) -> None:
-    jsonschema.validate(yaml.safe_load(cloud_init(node)), SCHEMA)
+    document = yaml.safe_load(cloud_init(node))
+    jsonschema.validate(document, SCHEMA)
+    if INSTALLED.exists():
+        jsonschema.Draft4Validator(json.loads(INSTALLED.read_text())).validate(document)
+
+
+def test_what_cloud_init_does_not_know_is_seen() -> None:
+    with pytest.raises(jsonschema.ValidationError, match="mode"):
+        jsonschema.validate({"write_files": [{"path": "/x", "mode": "0644"}]}, SCHEMA)
+    with pytest.raises(jsonschema.ValidationError, match="644"):
+        jsonschema.validate({"write_files": [{"path": "/x", "permissions": 644}]}, SCHEMA)
 
 
 @pytest.mark.parametrize("node", NODES.values(), ids=list(NODES))

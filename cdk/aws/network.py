@@ -19,6 +19,7 @@ from cdk.aws.addresses import Subnets
 from cdk.aws.endpoints import EndpointConfig, InterfaceEndpoints
 from cdk.aws.flow_logs import FlowLogConfig, NetworkFlowLog
 from cdk.aws.naming import named
+from cdk.findings import accept
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class ClusterNetwork(Construct):
         )
         self.endpoints = self._endpoints(config) if config.egress == "endpoints-only" else ()
         self.flow_log = self._flow_log(config, config.flow_log_days) if config.flow_log_days else None
+        if not self.flow_log:
+            accept(self.vpc, CKV2_AWS_11="flow logs were left out on purpose")
 
     def _nat(self, config: NetworkConfig, compute_routes: RouteTable) -> Nat:
         name = config.name

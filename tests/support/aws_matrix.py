@@ -1,4 +1,4 @@
-"""Specs of every family, orchestrator, purchase, network and storage, and one Terraform run over all of their stacks.
+"""Specs of every family, orchestrator, purchase, network, storage and watch, and one Terraform run over all stacks.
 
 Each stack becomes a module of one root, so that the provider starts once. What differs from a stack deployed by itself:
 the provider block and the backend stand in the root, and the outputs of other stacks are read from states written by
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from planner.optimizer import plan as make_plan
 from planner.plan import Plan
+from planner.spec.cluster import State
 from planner.spec_reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
@@ -60,6 +61,11 @@ STORAGES: Final[tuple[dict[str, Any], ...]] = (
     {"shared_tib": 1.2, "lustre": {"data_repositories": [{"bucket": "s3://datasets/corpus"}]}},
     {"shared_tib": 38.4, "lustre": {"efa": True, "metadata_iops": 12000}, "keep_on_destroy": False},
 )
+OBSERVABILITIES: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"notify": ["ops@example.com"]},
+    {"notify": ["ops@example.com"], "metrics": True},
+)
 
 
 def documents() -> Iterator[dict[str, Any]]:
@@ -77,6 +83,10 @@ def documents() -> Iterator[dict[str, Any]]:
         # The head node of Slurm installs from the Internet, and file servers are reached over EFA where there is EFA.
         networks = NETWORKS[:-1] if orchestrator == "slurm" else NETWORKS
         storages = STORAGES if kind.rdma_cards else STORAGES[:-1]
+        network = networks[(index // 3 + index % 2) % len(networks)]
+        # Metrics come from containers that cloud-init starts and a public registry serves.
+        measurable = orchestrator == "none" and "egress" not in network
+        observabilities = OBSERVABILITIES if measurable else OBSERVABILITIES[:-1]
         yield {
             "name": f"m{index:02d}-{instance_type.replace('.', '-')}"[:29].rstrip("-"),
             "model": "Qwen/Qwen2.5-1.5B",
@@ -85,24 +95,36 @@ def documents() -> Iterator[dict[str, Any]]:
             "pin": {"instance_type": instance_type, "nodes": nodes},
             "orchestrator": orchestrator,
             "capacity": capacities[index % len(capacities)],
-            "network": networks[(index // 3 + index % 2) % len(networks)],
+            "network": network,
             "storage": storages[(index // 3 + index) % len(storages)],
+            "observability": observabilities[(index // 3) % len(observabilities)],
             **({"rollout": {"validation_nodes": 1}} if orchestrator == "none" and index % 2 else {}),
         }
+
+
+def own_network(vpc_id: str, subnet_id: str) -> dict[str, Any]:
+    """One spec more: nodes in a network that is there already."""
+    return {
+        **next(documents()),
+        "name": "own-network",
+        "network": {"vpc_id": vpc_id, "subnet_id": subnet_id},
+        "storage": STORAGES[1],
+    }
+
+
+def planned(document: dict[str, Any], catalog: Catalog) -> Plan:
+    """The plan of one spec."""
+    return make_plan(read_spec(document, document["name"]), load_model(document["model"], None), catalog)
 
 
 def plans() -> dict[str, Plan]:
     """The plan of every spec, by name."""
     catalog = Catalog.load()
-    found = {}
-    for document in documents():
-        spec = read_spec(document, document["name"])
-        found[spec.name] = make_plan(spec, load_model(document["model"], None), catalog)
-    return found
+    return {document["name"]: planned(document, catalog) for document in documents()}
 
 
 def write_root(folder: Path, plans_by_name: dict[str, Plan]) -> Path:
-    """Synthesizes all stacks and writes the root that has each of them as a module.
+    """Synthesizes all stacks, that of the states too, and writes the root that has each of them as a module.
 
     Returns:
         The folder of the root. Relative paths of local states lead from there to `folder`/state.
@@ -117,6 +139,9 @@ def write_root(folder: Path, plans_by_name: dict[str, Plan]) -> Path:
     app = App(outdir=str(folder / "cdktf.out"))
     catalog = Catalog.load()
     names = [built.stack.node.id for plan in plans_by_name.values() for built in AwsCluster().build(app, plan, catalog)]
+    shared = {"backend": "s3", "bucket": "acme-states", "region": "us-east-1"}
+    spec = next(iter(plans_by_name.values())).spec
+    names.append(AwsCluster().build_state(app, spec.model_copy(update={"state": State.model_validate(shared)})).node.id)
     app.synth()
     root = folder / "cdktf.out" / "stacks" / "root"
     states = folder / "state"
@@ -136,6 +161,34 @@ def write_root(folder: Path, plans_by_name: dict[str, Plan]) -> Path:
         },
     )
     return root
+
+
+def stack_plans(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The plan of the root as one plan for each of its modules, each as if that stack had been planned by itself."""
+    configuration = plan["configuration"]
+    changes: dict[str, list[dict[str, Any]]] = {}
+    for change in plan["resource_changes"]:
+        changes.setdefault(change["module_address"], []).append(_at_the_root(change))
+    found = {}
+    for module in plan["planned_values"]["root_module"]["child_modules"]:
+        name = module["address"].removeprefix("module.")
+        found[name] = {
+            "format_version": plan["format_version"],
+            "terraform_version": plan["terraform_version"],
+            "planned_values": {"root_module": {"resources": [_at_the_root(r) for r in module.get("resources", ())]}},
+            "resource_changes": changes.get(module["address"], []),
+            "configuration": {
+                "provider_config": configuration["provider_config"],
+                "root_module": configuration["root_module"]["module_calls"][name]["module"],
+            },
+        }
+    return found
+
+
+def _at_the_root(resource: dict[str, Any]) -> dict[str, Any]:
+    """A resource, or the change of one, with its address inside its module."""
+    address = resource["address"].split(".", 2)[2]
+    return {key: value for key, value in resource.items() if key != "module_address"} | {"address": address}
 
 
 def _as_module(document: dict[str, Any]) -> dict[str, Any]:

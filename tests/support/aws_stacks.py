@@ -101,6 +101,34 @@ ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
 }
 """Clusters with an orchestrator, or in a Capacity Block: bought, and on offer."""
 
+FEATURES: Final[dict[str, Plan]] = {
+    "open": example_plan(nodes=4, purchase=Purchase(reserved_nodes=2, on_demand_nodes=1, spot_nodes=1)),
+    "closed": example_plan(
+        instance_type="p5.48xlarge",
+        nodes=3,
+        spec={
+            "network": {"egress": "endpoints-only"},
+            "rollout": {"validation_nodes": 2},
+            "observability": {"notify": ["ops@example.com"]},
+            "storage": {"lustre": {"efa": True, "backup_days": 7, "metadata_iops": 12_000}},
+        },
+    ),
+    "watched": example_plan(
+        nodes=2,
+        purchase=Purchase(spot_nodes=2),
+        spec={"observability": {"notify": ["ops@example.com"], "metrics": True}},
+    ),
+    "kubernetes": example_plan(nodes=2, spec={"orchestrator": "kubernetes"}),
+    "slurm": example_plan(nodes=2, spec={"orchestrator": "slurm"}),
+    "own": example_plan(
+        instance_type="g6.xlarge",
+        nodes=1,
+        shared_storage=SCRATCH,
+        spec={"network": {"vpc_id": "vpc-0a1b2c3d", "subnet_id": "subnet-0a1b2c3d"}},
+    ),
+}
+"""Plans that between them have every kind of resource."""
+
 Documents = dict[str, dict[str, Any]]
 
 

@@ -1,0 +1,104 @@
+"""What README.md and docs/ show of our own output, kept at what is written today: `make docs`.
+
+- README.md: what `make demo` prints for its example.
+- docs/aws-compute-stack.md: blocks of HCL. A comment that begins with `…` stands for what is left out there; a block
+  with such a comment is not rewritten but compared.
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from llmcluster.cli import HCL_OUTDIR, OUTDIR
+from llmcluster.report import print_plan, print_where
+from provider_catalog.catalog import Catalog
+from stacks.app import HCL_DOCUMENT, write_stacks
+from stacks.planning import plan_specs
+
+ROOT: Final = Path(__file__).parent.parent.parent
+README: Final = ROOT / "README.md"
+COMPUTE_STACK: Final = ROOT / "docs" / "aws-compute-stack.md"
+
+SHOWN_IN_README: Final = "deepseek-r1-serving"
+SHOWN_STACK: Final = "llama-65b-training"
+
+_BLOCK: Final = re.compile(r'^(\w+(?: "[\w-]+"){1,2}) \{\n.*?^\}$', re.MULTILINE | re.DOTALL)
+_FENCE: Final = re.compile(r"(?<=^```hcl\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+_OUTPUT: Final = re.compile(r"(?<=^```text\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+_LEFT_OUT: Final = re.compile(r"\n*^ *# …[^\n]*\n*", re.MULTILINE)
+
+
+class ShownError(Exception):
+    """A block that leaves something out is not what is written today, and has to be mended by hand."""
+
+
+def readme(text: str) -> str:
+    """README.md with today's output."""
+    return _OUTPUT.sub(lambda _: printed(SHOWN_IN_README), text, count=1)
+
+
+def printed(cluster: str) -> str:
+    """What `llmcluster demo` prints for one cluster where the output is no terminal; no blanks at ends of lines."""
+    shown = io.StringIO()
+    with contextlib.chdir(ROOT), tempfile.TemporaryDirectory() as folder:
+        planned = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
+        stacks = write_stacks(planned, Catalog.load(), Path(folder, OUTDIR), Path(folder, HCL_OUTDIR))
+        with contextlib.redirect_stdout(shown):
+            print_plan(planned[0].plan)
+            print_where(stacks)
+    lines = [line.rstrip() for line in shown.getvalue().replace(f"{folder}/", "").splitlines()]
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def compute_stack(text: str) -> str:
+    """docs/aws-compute-stack.md with today's blocks.
+
+    Raises:
+        ShownError: a block that leaves something out differs, or a block is gone.
+    """
+    written = {found[1]: found[0] for found in _BLOCK.finditer(synthesized(SHOWN_STACK))}
+    return _FENCE.sub(lambda fence: _BLOCK.sub(lambda block: _today(block, written), fence[0]), text)
+
+
+def synthesized(cluster: str) -> str:
+    """The HCL of a cluster's compute stack."""
+    with contextlib.chdir(ROOT), tempfile.TemporaryDirectory() as name:
+        planned = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
+        stacks = write_stacks(planned, Catalog.load(), Path(name, OUTDIR), Path(name, HCL_OUTDIR))
+        (folder,) = (stack.hcl_folder for stack in stacks if stack.role == "compute")
+        return (folder or Path(name)).joinpath(HCL_DOCUMENT).read_text()
+
+
+def _today(block: re.Match[str], written: Mapping[str, str]) -> str:
+    shown, name = block[0], block[1]
+    if name not in written:
+        raise ShownError(f"{name} is shown and no longer written")
+    pieces = [piece.strip("\n") for piece in _LEFT_OUT.split(shown)]
+    if len(pieces) == 1:
+        return written[name]
+    if not re.fullmatch(r"\n(?:.*\n)+?".join(re.escape(piece) for piece in pieces), written[name]):
+        raise ShownError(f"{name}: shown\n{shown}\nand written\n{written[name]}")
+    return shown
+
+
+def main() -> int:
+    """Writes both files anew; 1 when a block has to be mended by hand."""
+    README.write_text(readme(README.read_text()))
+    try:
+        COMPUTE_STACK.write_text(compute_stack(COMPUTE_STACK.read_text()))
+    except ShownError as error:
+        sys.stderr.write(f"{COMPUTE_STACK.relative_to(ROOT)}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    # As in the tests: prices that a developer has refreshed are not those of the repository.
+    os.environ["LLMCLUSTER_PRICES"] = "none"
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Every shell script that we write or generate, read by shellcheck."""
+
+import email
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from planner.launch.commands import Launch
+from planner.launch.of_plan import launch_files
+from planner.launch.training import training_launch
+from tests.support.aws_stacks import FEATURES, cluster_plan, synthesize
+from tests.support.azure_stacks import documents
+from tests.support.plans import example_plan
+from tests.test_bootstrap import files
+from tests.test_cloud_init_rules import NODES
+from tests.test_launch import ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
+
+ROOT = Path(__file__).parent.parent
+SHEBANG = re.compile(r"^[ ]*#!\s*/", re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def shellcheck() -> str:
+    beside_python = Path(sys.executable).with_name("shellcheck")
+    found = str(beside_python) if beside_python.exists() else shutil.which("shellcheck")
+    if not found:
+        pytest.skip("shellcheck is not installed: `make setup` brings it")
+    return found
+
+
+def complaints(shellcheck: str, scripts: Mapping[str, str], folder: Path) -> list[str]:
+    """What shellcheck says of scripts by name, every severity, and disabled checks without a reason."""
+    paths = []
+    for name, text in scripts.items():
+        path = folder / re.sub(r"[^\w.-]+", "-", name).strip("-")
+        assert not path.exists(), name
+        path.write_text(text)
+        paths.append(str(path))
+    done = subprocess.run(
+        [shellcheck, "--norc", "--shell=bash", "--severity=style", "--format=gcc", *paths],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    bare = [
+        f"{name}: no reason beside `{line.strip()}`"
+        for name, text in scripts.items()
+        for line in text.splitlines()
+        if re.fullmatch(r"\s*# shellcheck disable=\S+\s*", line)
+    ]
+    return [*done.stdout.splitlines(), *bare]
+
+
+def embedded(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Scripts in a document by where they stand, in YAML and MIME texts as well; none may stay unread."""
+    if isinstance(value, Mapping) and "path" in value and "content" in value:
+        yield from embedded(value["content"], f"{name}-{Path(value['path']).name}")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from embedded(inner, f"{name}-{key}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from embedded(inner, f"{name}-{index}")
+    elif isinstance(value, str) and value.startswith("#!"):
+        yield name, value
+    elif isinstance(value, str) and SHEBANG.search(value):
+        if value.startswith("MIME-Version:"):
+            parts: list[Any] = [part.get_payload() for part in email.message_from_string(value).walk()]
+            inside = list(embedded([part for part in parts if isinstance(part, str)], name))
+        else:
+            inside = list(embedded(list(yaml.safe_load_all(value)), name))
+        assert len(inside) == len(SHEBANG.findall(value)), f"{name} holds a script that is not read"
+        yield from inside
+
+
+def test_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> None:
+    scripts = {
+        f"{kind}-{Path(path).name}": text
+        for kind, node in NODES.items()
+        for path, text in files(node).items()
+        if text.startswith("#!") or path.endswith(".sh")
+    }
+    assert {name.partition("-llmcluster-")[2] for name in scripts} >= {
+        *("scratch", "lustre-client", "shared", "check", "burn-in", "interruption", "health")
+    }
+    assert complaints(shellcheck, scripts, tmp_path) == []
+
+
+def test_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
+    plans = {name: cluster_plan(name) for name in ("p4d_gang_spot", "g6_single", "kubernetes_gang", "slurm_gang")}
+    plans |= {name: FEATURES[name] for name in ("closed", "watched")}
+    found: dict[str, str] = {}
+    for name, plan in plans.items():
+        for role, document in synthesize(plan, tmp_path / name).items():
+            found |= dict(embedded({**document, "addresses": {}}, f"{name}-{role}"))
+    for role, document in documents(example_plan("azure")).items():
+        found |= dict(embedded(document, f"azure-{role}"))
+    assert {"scratch", "burn-in", "health", "check"} <= {name.rpartition("llmcluster-")[2] for name in found}
+    (tmp_path / "scripts").mkdir()
+    assert complaints(shellcheck, found, tmp_path / "scripts") == []
+
+
+def test_launch_scripts(shellcheck: str, tmp_path: Path) -> None:
+    launches: dict[str, Launch] = {f"{engine}-{name}": serving(name, engine) for engine in ENGINES for name in SPECS}
+    launches["megatron"] = training_launch(planned("training"), architecture(TRAINING["model"]), SOFTWARE)
+    scripts = {
+        f"{name}-{file}": text
+        for name, launch in launches.items()
+        for file, text in launch_files(launch).items()
+        if text.startswith("#!")
+    }
+    assert len(scripts) >= len(launches)
+    assert complaints(shellcheck, scripts, tmp_path) == []
+
+
+def test_the_scripts_of_this_repository(shellcheck: str, tmp_path: Path) -> None:
+    scripts = {path.name: path.read_text() for path in (ROOT / ".ci").iterdir()}
+    assert "run" in scripts
+    assert complaints(shellcheck, scripts, tmp_path) == []
+
+
+def test_a_fault_would_be_seen(shellcheck: str, tmp_path: Path) -> None:
+    text = "#cloud-config\nwrite_files:\n- path: /usr/local/sbin/faulty\n  content: |\n    #!/bin/sh\n    cd $1\n"
+    document = {"resource": {"aws_launch_template": {"nodes": {"user_data": text}}}}
+    scripts = dict(embedded(document, "faulty"))
+    assert any("SC2086" in line for line in complaints(shellcheck, scripts, tmp_path))
