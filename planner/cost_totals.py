@@ -209,7 +209,8 @@ def _load_share(spec: ClusterSpec, candidate: Candidate) -> float:
 
 def _usage(hours: float, cost: Cost) -> Iterator[CostDriver]:
     by_role = {item.role: (item.usd_per_hour or 0.0) * hours for item in cost.items}
-    nat, checkpoints = by_role.get("nat_data", 0.0), by_role.get("checkpoint_storage", 0.0)
+    nat = by_role.get("nat_data", 0.0)
+    checkpoints = by_role.get("checkpoint_storage", 0.0) + by_role.get("private_endpoint_data", 0.0)
     low, high = (amount / NAT_GB_PER_NODE_MONTH for amount in NAT_GB_RANGE)
     yield CostDriver(
         name="usage",

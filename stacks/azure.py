@@ -95,6 +95,7 @@ class AzureCluster:
             "encryption_key": address(storage.key),
             "checkpoint_storage": address(storage.account),
             "private_endpoint": address(storage.endpoint),
+            "private_endpoint_data": address(storage.endpoint),
         }
         if storage.shared:
             _output(
@@ -156,7 +157,14 @@ def _network(app: App, plan: Plan, addresses: AddressPlan, tags: Mapping[str, st
     _output(stack, "nat_public_ip", network.nat_public_ip.ip_address, "Address from which nodes reach the Internet")
     nat = address(network.nat_gateway)
     return BuiltStack(
-        "network", stack, {"nat_gateway": nat, "nat_data": nat, "public_ip": address(network.nat_public_ip)}
+        "network",
+        stack,
+        {
+            "nat_gateway": nat,
+            "nat_data": nat,
+            "public_ip": address(network.nat_public_ip),
+            "private_dns_zone": address(network.blob_dns_zone),
+        },
     )
 
 

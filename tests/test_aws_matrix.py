@@ -12,6 +12,8 @@ import yaml
 from planner.plan import Plan
 from tests.support import aws_moto
 from tests.support.aws_matrix import FAMILIES, ORCHESTRATORS, plans, write_root
+from tests.support.aws_stacks import ROLES
+from tests.support.bills import assert_same_bill, bill_of
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
@@ -41,7 +43,7 @@ def test_the_matrix_is_wide(matrix: Mapping[str, Plan]) -> None:
 
 
 @pytest.mark.parametrize("half", HALVES)
-def test_terraform_validates_and_plans_every_spec(
+def test_terraform_validates_and_plans_every_spec_and_it_costs_what_was_planned(
     half: int, matrix: Mapping[str, Plan], terraform: Terraform, aws: MotoServer, tmp_path: Path
 ) -> None:
     aws_moto.install()
@@ -59,6 +61,7 @@ def test_terraform_validates_and_plans_every_spec(
         compute = [change for change in changes if change.get("module_address") == f"module.{module}"]
         document = json.loads((root / module / "main.tf.json").read_text())
         assert nodes_of_stack(plan, compute, document) == nodes_by_kind(plan), name
+        assert_same_bill(plan, bill_of(plan, [root.parent / f"{name}-{role}" for role in ROLES], tmp_path))
 
 
 def nodes_of_stack(plan: Plan, changes: list[dict[str, Any]], document: dict[str, Any]) -> dict[str, int]:
