@@ -17,10 +17,10 @@ NAT_GB_PER_NODE_MONTH = 50.0
 """Packages and container images that a node pulls through NAT in a month. Estimate, within `NAT_GB_RANGE`."""
 NAT_GB_RANGE = (10.0, 200.0)
 
-CONTROL_PLANE_LOG_GB_PER_MONTH = 5.0
-CONTROL_PLANE_LOG_GB_PER_NODE_MONTH = 0.5
-"""All five kinds of EKS log. Estimate, a fifth to five times: components that elect their leaders and nodes that report
-every 10 seconds each leave an audit record of about 1 kB."""
+CONTROL_PLANE_LOG_GB_PER_MONTH = 20.0
+CONTROL_PLANE_LOG_GB_PER_NODE_MONTH = 1.0
+"""All five kinds of EKS log, most of it audit records. Estimate: bills that teams have published show 7 to 240 GB a
+month (`VendedLog-Bytes` of `/aws/eks/…/cluster`)."""
 
 BY_USE = ("GB-month", "million-samples-month")
 """Units of what stands in no resource."""
@@ -183,7 +183,8 @@ def _orchestrator_rows(
     if orchestrator.control_plane_sku:
         rows.append(("control plane", "control_plane", "compute", orchestrator.control_plane_sku, 1, "hour"))
         logs_gb = CONTROL_PLANE_LOG_GB_PER_MONTH + gpu_nodes * CONTROL_PLANE_LOG_GB_PER_NODE_MONTH
-        rows.append(("control plane logs, an estimate", "log_data", "compute", "log_gb", logs_gb, "GB-month"))
+        # EKS writes vended logs, as a VPC does.
+        rows.append(("control plane logs, an estimate", "log_data", "compute", "flow_log_gb", logs_gb, "GB-month"))
     kind, nodes = orchestrator.service_instance_type, orchestrator.service_nodes
     if kind:
         name = f"{orchestrator.service_role}: {nodes} {kind}"

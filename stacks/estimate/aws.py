@@ -80,7 +80,7 @@ def _log_group(resource: Resource, context: Context) -> Reading:
     writers = [each for each in context.resources.all if each.kind == "aws_flow_log"]
     if any(context.resources.linked(writer, resource.kind) is resource for writer in writers):
         return []  # billed where the flow log is
-    return by_use(context, "log_data", "log data", "log_gb", "GB-month")
+    return by_use(context, "log_data", "log data", "flow_log_gb", "GB-month")
 
 
 def _flow_log(_: Resource, context: Context) -> Reading:
@@ -102,8 +102,9 @@ def _lustre(resource: Resource, _: Context) -> Reading:
     billed = [Meter("shared_storage", f"Lustre {sku}", sku, size_gib, "GiB-month")]
     iops = resource.block_number("iops", "metadata_configuration")
     if resource.block("metadata_configuration").get("mode") == "USER_PROVISIONED" and iops is not None:
-        more = max(0.0, iops - included_metadata_iops(int(size_gib)))
-        billed.append(Meter("shared_metadata", "metadata IOPS", "lustre_metadata_iops_month", more, "IOPS-month"))
+        more = iops - included_metadata_iops(int(size_gib))
+        sku = "lustre_metadata_iops_month"
+        billed += [Meter("shared_metadata", "metadata IOPS", sku, more, "IOPS-month")] if more > 0 else []
     if resource.number("automatic_backup_retention_days"):
         billed.append(Meter("shared_backups", "backups, full size", "lustre_backup_gb_month", size_gib, "GiB-month"))
     return [*billed]

@@ -39,5 +39,6 @@ def assert_same_bill(plan: Plan, found: Estimate) -> None:
         assert found.usd_per_hour is None, plan.name
     else:
         assert found.usd_per_hour == pytest.approx(plan.cost.usd_per_hour, rel=1e-12), plan.name
-    assert len(found.unknown) == len(plan.cost.unknown), plan.name
+    unknown = {item.role for item in plan.cost.items if item.usd_per_hour is None}
+    assert {line.meter.role for line in found.unknown} == unknown, plan.name
     assert [(resource.address, reason) for resource, reason in found.not_priced] == [], plan.name
