@@ -72,7 +72,7 @@ def synth(specs: tuple[Path, ...], out: Path, hcl_out: Path, no_hcl: bool, price
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bootstrap.out"), show_default=True)
 def bootstrap_state(spec: Path, out: Path) -> None:
-    """Write the stack of the bucket that SPEC names for its states; apply it before all other stacks."""
+    """Write the stack of the bucket or storage account that SPEC names for its states; apply it before all others."""
     with exit_codes():
         from stacks.state_bootstrap import bootstrap_state
 

@@ -21,8 +21,10 @@ from cdk.azure.storage import (
 from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
 from planner.errors import SpecError
 from planner.plan import Plan
+from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import InstanceType
+from stacks.azure_states import state_stack
 from stacks.clouds import BuiltStack, StackRole, stack_id
 from stacks.state import name_provider_source, remote_state, set_backend
 
@@ -56,6 +58,10 @@ class AzureCluster:
         except ValueError as error:
             raise SpecError(str(error)) from error
         return network, storage, compute
+
+    def build_state(self, app: App, spec: ClusterSpec) -> TerraformStack:
+        """Adds the storage account of the states to `app`."""
+        return state_stack(app, spec)
 
     def _storage(
         self, app: App, plan: Plan, catalog: Catalog, tags: Mapping[str, str], network_stack: TerraformStack
