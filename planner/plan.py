@@ -217,6 +217,8 @@ class Cost(PlanModel):
     usd_per_hour_by_stack: dict[str, float] = Field(default_factory=dict)
     usd_per_hour_by_phase: dict[str, float] = Field(default_factory=dict)
     """Serving: prefill and decode. Training: the parts of a step, and what failures and checkpoints cost."""
+    usd_per_hour_by_rollout: dict[str, float] = Field(default_factory=dict, exclude_if=lambda phases: not phases)
+    """Where the spec has a phase `validate`: that phase, in which reserved capacity is paid in full, and `full`."""
     range: CostRange | None = None
     items: tuple[CostItem, ...]
     unknown: tuple[str, ...] = ()
