@@ -291,8 +291,9 @@ LOG_GIB_STORED_USD = 0.03
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_what_is_left_out_of_the_bill_is_less_than_1_percent_of_the_compute(path: Path) -> None:
-    """Written down generously: all state of a run every hour, or 16-bit weights to every node once a day; no bucket keys;
-    logs kept for a year."""
+    """Counted generously: all state of a run every hour, or 16-bit weights to every node once a day; no bucket keys;
+    logs kept for a year.
+    """
     loaded = load_spec(path)
     found = plan(loaded.spec, loaded.architecture, Catalog.load())
     compute = sum(item.usd_per_hour or 0 for item in found.cost.items if item.role.startswith("compute"))

@@ -168,7 +168,7 @@ def test_a_cluster_that_comes_or_goes_is_money_too(tmp_path: Path) -> None:
         each["new_name"]: each for each in json.loads(CliRunner().invoke(cli, ["diff", old, new, "--json"]).stdout)
     }
     assert set(found) == {"chat", "goes", "comes"}
-    months = {name: {t["what"]: t for t in each["totals"]}.get("month") for name, each in found.items()}
+    months = {name: {t["what"]: t for t in each["totals"]}["month"] for name, each in found.items()}
     assert (months["comes"]["old_usd"], months["comes"]["new_usd"]) == (None, stays.cost.usd_per_month)
     assert (months["goes"]["old_usd"], months["goes"]["new_usd"]) == (stays.cost.usd_per_month, None)
     assert found["goes"]["causes"] == ["the cluster is gone"]

@@ -220,8 +220,8 @@ def _alarm(resource: Resource, _: Context) -> Reading:
 
 
 def _prometheus(_: Resource, context: Context) -> Reading:
-    sku, unit = "metric_samples_million", "million-samples-month"
-    return by_use(context, "prometheus", "samples of the workspace", sku, unit)
+    role, name, sku = "prometheus", "samples of the workspace", "metric_samples_million"
+    return by_use(context, role, name, sku, "million-samples-month")
 
 
 def _parameter(resource: Resource, _: Context) -> Reading:

@@ -85,7 +85,7 @@ def compute_client(credential: Any, subscription: str, limits: Limits, **options
     )
 
 
-class _Patience(RetryPolicy):
+class _Patience(RetryPolicy[Any, Any]):
     """Honours Retry-After, but not for hours."""
 
     def get_retry_after(self, response: Any) -> float | None:
