@@ -185,3 +185,10 @@ def test_a_run_against_a_service_is_compared_by_the_month(tmp_path: Path) -> Non
     )
     text = CliRunner().invoke(cli, ["diff", str(run), str(spec(tmp_path)), "--markdown"]).stdout
     assert "USD a month" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize("amount", ["nan", "inf", "1e309", "0", "-5", "much"])
+def test_what_is_no_amount_of_money_is_refused(amount: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["plan", str(spec(tmp_path)), "--max-usd-per-month", amount])
+    assert done.exit_code == 2
+    assert "--max-usd-per-month" in done.stderr
