@@ -1,5 +1,6 @@
 """Commands. Each imports what it needs when it runs, so that `--help` is instant."""
 
+import math
 from pathlib import Path
 
 import click
@@ -13,6 +14,16 @@ CLUSTERS = "clusters/*.yaml"
 PRICES_HELP = "Negotiated prices (YAML) over those of the catalog and of the spec."
 
 
+class _Money(click.FloatRange):
+    """An amount above 0; `nan` and `inf` are floats and no amounts."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        amount = float(super().convert(value, param, ctx))
+        if not math.isfinite(amount):
+            self.fail(f"{value} is no amount of money.", param, ctx)
+        return amount
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="llmcluster", prog_name="llmcluster")
 def cli() -> None:
@@ -23,9 +34,7 @@ def cli() -> None:
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.option("--lock", is_flag=True, help="Keep this plan beside the spec; synth then reproduces it byte for byte.")
-@click.option(
-    "--max-usd-per-month", type=click.FloatRange(min=0, min_open=True), help="Exit 3 with the nearest plan above it."
-)
+@click.option("--max-usd-per-month", type=_Money(min=0, min_open=True), help="Exit 3 with the nearest plan above it.")
 @click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
 def plan(spec: Path, as_json: bool, lock: bool, max_usd_per_month: float | None, prices: Path | None) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
@@ -72,7 +81,7 @@ def synth(specs: tuple[Path, ...], out: Path, hcl_out: Path, no_hcl: bool, price
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bootstrap.out"), show_default=True)
 def bootstrap_state(spec: Path, out: Path) -> None:
-    """Write the stack of the bucket that SPEC names for its states; apply it before all other stacks."""
+    """Write the stack of the bucket or storage account that SPEC names for its states; apply it before all others."""
     with exit_codes():
         from stacks.state_bootstrap import bootstrap_state
 

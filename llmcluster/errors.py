@@ -20,6 +20,10 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
         # The reader of our output (a pager, head) has gone: nothing is left to say to it.
         sys.stderr.close()
         sys.exit(0)
+    except KeyboardInterrupt:
+        # Click would leave with 1, which is kept for bugs.
+        print("interrupted; nothing was half-written", file=sys.stderr)
+        sys.exit(130)
     except EXPECTED as error:
         code, message = failure(error)
         print(message, file=sys.stderr)

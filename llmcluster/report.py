@@ -280,6 +280,9 @@ def _cost_parts(cost: Cost) -> Iterable[tuple[str, str]]:
         total = sum(parts.values())
         if total > 0:
             yield label, ", ".join(f"{name.replace('_', ' ')} {usd / total:.1%}" for name, usd in parts.items())
+    if cost.usd_per_hour_by_rollout:
+        phases = (f"{name} {usd:,.2f} USD/h" for name, usd in cost.usd_per_hour_by_rollout.items())
+        yield "by roll-out", ", ".join(phases)
     if cost.tokens is not None:
         yield (
             "tokens",

@@ -12,9 +12,18 @@ from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 
 HOURS_PER_MONTH = 730
 HOURS_PER_YEAR = 8760
+GB_PER_GIB = 2**30 / 1e9
 NAT_GB_PER_NODE_MONTH = 50.0
 """Packages and container images that a node pulls through NAT in a month. Estimate, within `NAT_GB_RANGE`."""
 NAT_GB_RANGE = (10.0, 200.0)
+
+CONTROL_PLANE_LOG_GB_PER_MONTH = 20.0
+CONTROL_PLANE_LOG_GB_PER_NODE_MONTH = 1.0
+"""All five kinds of EKS log, most of it audit records. Estimate: bills that teams have published show 7 to 240 GB a
+month (`VendedLog-Bytes` of `/aws/eks/…/cluster`)."""
+
+BY_USE = ("GB-month", "million-samples-month")
+"""Units of what stands in no resource."""
 
 NAT_NOTE = f"data through NAT is an estimate of {NAT_GB_PER_NODE_MONTH:g} GB a node and month (range 10 to 200)"
 
@@ -94,13 +103,13 @@ def _usage(services: Sequence[CostItem], mix: Mix) -> Usage:
         "reserved": (purchase.reserved_nodes, float(purchase.reserved_nodes)),
         "spot": (purchase.spot_nodes, mix.mean_spot_nodes),
         "on_demand": (purchase.on_demand_nodes, mix.mean_on_demand_nodes),
+        # Blocks are sold in steps: more instances may be paid for than run.
+        "capacity_block": (purchase.capacity_block_nodes, float(purchase.capacity_block_instances)),
     }
     return Usage(
         # Data is billed by the GB, and what a bucket holds stands in no resource.
         quantities={
-            item.role: item.quantity
-            for item in services
-            if item.unit == "GB-month" or item.role == "checkpoint_storage"
+            item.role: item.quantity for item in services if item.unit in BY_USE or item.role == "checkpoint_storage"
         },
         running_share={how: mean / nodes for how, (nodes, mean) in running.items() if nodes},
         reserved_option="on-demand" if mix.reserved_price is None else mix.reserved_price.option,
@@ -144,6 +153,10 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
         ("data through NAT", "nat_data", "network", "nat_gateway_gb", bill.nodes * NAT_GB_PER_NODE_MONTH, "GB-month"),
         ("private endpoint of the object store", "private_endpoint", "storage", "private_endpoint_hour", 1, "hour"),
         ("public address of the NAT gateway", "public_ip", "network", "public_ip_hour", 1, "hour"),
+        ("private DNS zone", "private_dns_zone", "network", "private_dns_zone_month", 1, "zone-month"),
+        # What is kept has gone in once, and what is written every month replaces it. Estimate.
+        ("data through the private endpoint, an estimate", "private_endpoint_data", "storage", "private_endpoint_gb",
+         bill.checkpoints_gib * GB_PER_GIB, "GB-month"),
     ]  # fmt: skip
     if not bill.root_disk_gib:
         rows = [row for row in rows if row[1] != "root_disk"]
@@ -151,7 +164,7 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
         storage = bill.shared_storage
         name = f"shared file system {storage.sku}"
         rows.insert(0, (name, "shared_storage", "storage", storage.sku, storage.size_gib, "GiB-month"))
-    rows += _orchestrator_rows(bill.orchestrator)
+    rows += _orchestrator_rows(bill.orchestrator, bill.nodes)
     rows = [row for row in rows if row[1] not in bill.without]
     rows += [(line.name, line.role, line.stack, line.sku, line.quantity, line.unit) for line in bill.extra]
     return [
@@ -161,12 +174,17 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
     ]
 
 
-def _orchestrator_rows(orchestrator: OrchestratorDefaults | None) -> list[tuple[str, str, Stack, str, float, str]]:
+def _orchestrator_rows(
+    orchestrator: OrchestratorDefaults | None, gpu_nodes: int
+) -> list[tuple[str, str, Stack, str, float, str]]:
     if orchestrator is None:
         return []
     rows: list[tuple[str, str, Stack, str, float, str]] = []
     if orchestrator.control_plane_sku:
         rows.append(("control plane", "control_plane", "compute", orchestrator.control_plane_sku, 1, "hour"))
+        logs_gb = CONTROL_PLANE_LOG_GB_PER_MONTH + gpu_nodes * CONTROL_PLANE_LOG_GB_PER_NODE_MONTH
+        # EKS writes vended logs, as a VPC does.
+        rows.append(("control plane logs, an estimate", "log_data", "compute", "flow_log_gb", logs_gb, "GB-month"))
     kind, nodes = orchestrator.service_instance_type, orchestrator.service_nodes
     if kind:
         name = f"{orchestrator.service_role}: {nodes} {kind}"

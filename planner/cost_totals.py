@@ -1,7 +1,7 @@
 """What a bill comes to by stack, phase and token, and between which bounds: worked out for the chosen cluster only."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import ceil
 from typing import Final
 
@@ -9,7 +9,16 @@ from planner.candidate import Candidate
 from planner.capacity import Mix
 from planner.cost import NAT_GB_PER_NODE_MONTH, NAT_GB_RANGE
 from planner.machines import Machine
-from planner.plan import Cost, CostDriver, CostRange, InferencePerformance, TokenCosts, TrainingPerformance
+from planner.plan import (
+    Cost,
+    CostDriver,
+    CostItem,
+    CostRange,
+    InferencePerformance,
+    Purchase,
+    TokenCosts,
+    TrainingPerformance,
+)
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from provider_catalog.prices import PriceBook
 
@@ -19,6 +28,8 @@ SERVING_ENGINE_ERROR: Final = 0.35
 """Nine of ten kernel-level reference points are met within 35 % (same section)."""
 UTILISATION_ERROR: Final = 0.20
 """Of the mean of a demand profile. Estimate: a forecast of load, not a measurement."""
+PAID_BY_NODE: Final = frozenset({"root_disk", "nat_data", "flow_logs", "interface_endpoint_data", "prometheus"})
+"""Roles of lines whose quantity is so much a node."""
 CHECKPOINT_RANGE: Final = (0.5, 2.0)
 """Kept checkpoints as a multiple of storage.checkpoints_tib. Estimate."""
 
@@ -47,6 +58,7 @@ def with_totals(
             "tokens": _tokens(cost.usd_per_hour, spec, mix, performance),
             "usd_per_hour_by_stack": dict(by_stack),
             "usd_per_hour_by_phase": _by_phase(cost.usd_per_hour, spec, performance),
+            "usd_per_hour_by_rollout": _by_rollout(cost.usd_per_hour, cost.items, spec, mix.purchase),
             "range": _range(cost, spec, machine, mix, candidate, prices),
         }
     )
@@ -62,6 +74,28 @@ def _by_phase(
     step = sum(performance.breakdown_s.values())
     phases = {name: useful * seconds / step for name, seconds in performance.breakdown_s.items() if seconds > 0}
     return {**phases, "failures_and_checkpoints": usd_per_hour - useful}
+
+
+def _by_rollout(
+    usd_per_hour: float, items: Iterable[CostItem], spec: ClusterSpec, purchase: Purchase
+) -> dict[str, float]:
+    """The phases of a roll-out: in the first, what is bought by the hour runs on its nodes alone."""
+    if spec.rollout.validation_nodes is None:
+        return {}
+    left = spec.rollout.validation_nodes
+    running: dict[str, int] = {}
+    # In the order in which the stacks start them.
+    for kind in ("reserved", "on_demand", "spot", "capacity_block"):
+        running[kind] = min(left, getattr(purchase, f"{kind}_nodes"))
+        left -= running[kind]
+    share = sum(running.values()) / sum(getattr(purchase, f"{kind}_nodes") for kind in running)
+    validate = 0.0
+    for item in items:
+        if item.role in ("compute_on_demand", "compute_spot"):
+            validate += running[item.role.removeprefix("compute_")] * (item.unit_price_usd or 0.0)
+        else:
+            validate += (item.usd_per_hour or 0.0) * (share if item.role in PAID_BY_NODE else 1.0)
+    return {"validate": validate, "full": usd_per_hour}
 
 
 def _prefill_share(spec: ClusterSpec, performance: InferencePerformance) -> float:
@@ -209,7 +243,8 @@ def _load_share(spec: ClusterSpec, candidate: Candidate) -> float:
 
 def _usage(hours: float, cost: Cost) -> Iterator[CostDriver]:
     by_role = {item.role: (item.usd_per_hour or 0.0) * hours for item in cost.items}
-    nat, checkpoints = by_role.get("nat_data", 0.0), by_role.get("checkpoint_storage", 0.0)
+    nat = by_role.get("nat_data", 0.0)
+    checkpoints = by_role.get("checkpoint_storage", 0.0) + by_role.get("private_endpoint_data", 0.0)
     low, high = (amount / NAT_GB_PER_NODE_MONTH for amount in NAT_GB_RANGE)
     yield CostDriver(
         name="usage",

@@ -44,14 +44,15 @@ def lustre_lines(lustre: Lustre, storage: SharedStorage | None) -> tuple[Service
     if storage is None:
         return ()
     lines = []
-    if lustre.metadata_iops is not None:
+    more_iops = (lustre.metadata_iops or 0) - included_metadata_iops(storage.size_gib)
+    if more_iops > 0:
         lines.append(
             ServiceLine(
                 "metadata IOPS beyond those of the size",
                 "shared_metadata",
                 "storage",
                 "lustre_metadata_iops_month",
-                max(0, lustre.metadata_iops - included_metadata_iops(storage.size_gib)),
+                more_iops,
                 "IOPS-month",
             )
         )

@@ -150,8 +150,8 @@ class Usage(PlanModel):
     quantities: dict[str, float] = Field(default_factory=dict)
     """What is billed by what passes or is kept, by the role of its line, in its unit: data, logs, checkpoints."""
     running_share: dict[str, float] = Field(default_factory=dict)
-    """Share of the nodes that run, on average, by way of buying: reserved, spot, on_demand. Reserved nodes are billed
-    whether they run or not."""
+    """Share of the nodes that is paid for, on average, by way of buying: reserved, spot, on_demand, capacity_block.
+    Reserved nodes are billed whether they run or not; a block may hold more instances than run."""
     reserved_option: str = "on-demand"
     """The rate at which reserved nodes are billed: a commitment is no resource either."""
 
@@ -222,6 +222,8 @@ class Cost(PlanModel):
     usd_per_hour_by_stack: dict[str, float] = Field(default_factory=dict)
     usd_per_hour_by_phase: dict[str, float] = Field(default_factory=dict)
     """Serving: prefill and decode. Training: the parts of a step, and what failures and checkpoints cost."""
+    usd_per_hour_by_rollout: dict[str, float] = Field(default_factory=dict, exclude_if=lambda phases: not phases)
+    """Where the spec has a phase `validate`: that phase, in which reserved capacity is paid in full, and `full`."""
     range: CostRange | None = None
     items: tuple[CostItem, ...]
     unknown: tuple[str, ...] = ()

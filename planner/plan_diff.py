@@ -81,7 +81,36 @@ def diff_plans(old: Plan, new: Plan) -> PlanDiff:
     )
 
 
-def _totals(old: Cost, new: Cost) -> Iterator[MoneyChange]:
+def cluster_added(plan: Plan) -> PlanDiff:
+    """A cluster that only the new side has: all of its bill is new."""
+    return _one_sided(plan, None, plan.cost, "the cluster is new")
+
+
+def cluster_removed(plan: Plan) -> PlanDiff:
+    """A cluster that only the old side has: all of its bill is gone."""
+    return _one_sided(plan, plan.cost, None, "the cluster is gone")
+
+
+def _one_sided(plan: Plan, old: Cost | None, new: Cost | None, cause: str) -> PlanDiff:
+    sides = ((None, item) if old is None else (item, None) for item in plan.cost.items)
+    items = [change for before, after in sides if (change := _item(before, after, same_thing=True)) is not None]
+    return PlanDiff(
+        old_name=plan.name,
+        new_name=plan.name,
+        totals=tuple(_totals(old, new)),
+        items=tuple(_largest_first(items)),
+        decision=(),
+        spec=(),
+        catalog=(),
+        causes=(cause,),
+    )
+
+
+def _largest_first(items: list[ItemChange]) -> list[ItemChange]:
+    return sorted(items, key=lambda change: -abs((change.new_usd_per_month or 0) - (change.old_usd_per_month or 0)))
+
+
+def _totals(old: Cost | None, new: Cost | None) -> Iterator[MoneyChange]:
     rows = (
         ("hour", "usd_per_hour"),
         ("month", "usd_per_month"),
@@ -91,7 +120,7 @@ def _totals(old: Cost, new: Cost) -> Iterator[MoneyChange]:
         ("million tokens trained", "usd_per_million_training_tokens"),
     )
     for what, field in rows:
-        before, after = getattr(old, field), getattr(new, field)
+        before, after = getattr(old, field, None), getattr(new, field, None)
         if before is not None or after is not None:
             yield MoneyChange(what=what, old_usd=before, new_usd=after)
 
@@ -105,8 +134,7 @@ def _items(old: Plan, new: Plan) -> Iterator[ItemChange]:
         _item(before.get(role), after.get(role), one_type if role.startswith("compute_") else one_place)
         for role in dict.fromkeys([*before, *after])
     ]
-    moved = [change for change in changes if change is not None]
-    yield from sorted(moved, key=lambda change: -abs((change.new_usd_per_month or 0) - (change.old_usd_per_month or 0)))
+    yield from _largest_first([change for change in changes if change is not None])
 
 
 def _item(old: CostItem | None, new: CostItem | None, same_thing: bool) -> ItemChange | None:

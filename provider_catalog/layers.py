@@ -86,10 +86,15 @@ def read_live(folder: Path) -> PriceLayer | None:
     services: list[ServicePrice] = []
     for path in paths:
         provider = path.parent.name
-        if path.name == INSTANCE_PRICES:
-            instances += read_instance_prices(path.parent, provider)
-        else:
-            services += read_service_prices(path.parent, provider)
+        try:
+            if path.name == INSTANCE_PRICES:
+                instances += read_instance_prices(path.parent, provider)
+            else:
+                services += read_service_prices(path.parent, provider)
+        except CatalogError as error:
+            raise CatalogError(
+                f"{error}; this file is of `llmcluster catalog refresh`: remove it and refresh again"
+            ) from error
     contents = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]
     return PriceLayer(folder, _digest(contents), tuple(instances), tuple(services), names_every_zone=True)
 

@@ -70,6 +70,8 @@ def _read(path: Path, provider: str, model: type[PriceT]) -> Iterator[PriceT]:
             raise CatalogError(f"{where}: {', '.join(filter(None, key))} is priced twice; remove one row")
         seen.add(key)
         yield price
+    if not seen:
+        raise CatalogError(f"{path}: holds no price; the file may have been cut off")
 
 
 def _origin(provenance: Provenance) -> tuple[str, str, str]:

@@ -19,7 +19,7 @@ class InstancePrice(Fact):
     """Zone id (AWS) where the price is a zone's own; None where it holds for the region."""
     instance_type: str
     option: PurchaseOption
-    usd_per_hour: float = Field(gt=0)
+    usd_per_hour: float = Field(gt=0, allow_inf_nan=False)
     provenance: Provenance
 
 
@@ -32,7 +32,7 @@ class ServicePrice(Fact):
     """A role of the cluster's own, the same word on every cloud (`nat_gateway_hour`), or a file system's SKU."""
     unit: str
     """What the price buys, read as "USD per …": `hour`, `GB`, `GiB-month`."""
-    unit_price_usd: float | None = Field(ge=0)
+    unit_price_usd: float | None = Field(ge=0, allow_inf_nan=False)
     """None: no source was found."""
     provenance: Provenance
 

@@ -24,22 +24,25 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     """Rows of a CSV file with the line each ends on; an empty cell is None.
 
     Raises:
-        CatalogError: the file is missing, or a row has more or fewer cells than the header.
+        CatalogError: the file is missing or no text, or a row has more or fewer cells than the header.
     """
     with _open(path) as lines:
         reader = csv.reader(lines)
-        header = next(reader, None)
-        if header is None:
-            raise CatalogError(f"{path}: the file is empty; its first line must name the columns")
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise CatalogError(
-                    f"{path}, line {reader.line_num}: {len(cells)} cells, but the header names {len(header)} columns; "
-                    "quote a cell that holds a comma"
-                )
-            yield reader.line_num, {column: cell or None for column, cell in zip(header, cells, strict=True)}
+        try:
+            header = next(reader, None)
+            if header is None:
+                raise CatalogError(f"{path}: the file is empty; its first line must name the columns")
+            for cells in reader:
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise CatalogError(
+                        f"{path}, line {reader.line_num}: {len(cells)} cells, but the header names {len(header)} "
+                        "columns; quote a cell that holds a comma"
+                    )
+                yield reader.line_num, {column: cell or None for column, cell in zip(header, cells, strict=True)}
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise CatalogError(f"{path}, after line {reader.line_num}: not CSV in UTF-8 ({error})") from error
 
 
 def read_yaml(path: Path) -> Any:
@@ -51,7 +54,7 @@ def read_yaml(path: Path) -> Any:
     with _open(path) as text:
         try:
             return yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - both loaders are the safe ones
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             raise CatalogError(f"{path}: not valid YAML: {error}") from error
 
 

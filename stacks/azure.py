@@ -21,9 +21,11 @@ from cdk.azure.storage import (
 from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
 from planner.errors import SpecError
 from planner.plan import Plan
+from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.collectives import Variable, reasons, values
 from provider_catalog.hardware import InstanceType
+from stacks.azure_states import state_stack
 from stacks.clouds import BuiltStack, StackRole, stack_id
 from stacks.state import name_provider_source, remote_state, set_backend
 
@@ -57,6 +59,10 @@ class AzureCluster:
         except ValueError as error:
             raise SpecError(str(error)) from error
         return network, storage, compute
+
+    def build_state(self, app: App, spec: ClusterSpec) -> TerraformStack:
+        """Adds the storage account of the states to `app`."""
+        return state_stack(app, spec)
 
     def _storage(
         self, app: App, plan: Plan, catalog: Catalog, tags: Mapping[str, str], network_stack: TerraformStack
@@ -96,6 +102,7 @@ class AzureCluster:
             "encryption_key": address(storage.key),
             "checkpoint_storage": address(storage.account),
             "private_endpoint": address(storage.endpoint),
+            "private_endpoint_data": address(storage.endpoint),
         }
         if storage.shared:
             _output(
@@ -157,7 +164,14 @@ def _network(app: App, plan: Plan, addresses: AddressPlan, tags: Mapping[str, st
     _output(stack, "nat_public_ip", network.nat_public_ip.ip_address, "Address from which nodes reach the Internet")
     nat = address(network.nat_gateway)
     return BuiltStack(
-        "network", stack, {"nat_gateway": nat, "nat_data": nat, "public_ip": address(network.nat_public_ip)}
+        "network",
+        stack,
+        {
+            "nat_gateway": nat,
+            "nat_data": nat,
+            "public_ip": address(network.nat_public_ip),
+            "private_dns_zone": address(network.blob_dns_zone),
+        },
     )
 
 

@@ -41,6 +41,7 @@ def stack_cost(plan: Plan, built: BuiltStack) -> dict[str, Any]:
         "cluster_usd_per_year": plan.cost.usd_per_year,
         "cluster_usd_per_hour_by_stack": plan.cost.usd_per_hour_by_stack,
         "cluster_usd_per_hour_by_phase": plan.cost.usd_per_hour_by_phase,
+        **({"cluster_usd_per_hour_by_rollout": rollout} if (rollout := plan.cost.usd_per_hour_by_rollout) else {}),
         "cluster_range": None if plan.cost.range is None else plan.cost.range.model_dump(mode="json"),
         "cluster_usd_per_month": plan.cost.usd_per_month,
     }
@@ -68,8 +69,12 @@ def cost_markdown(cost: dict[str, Any]) -> str:
         f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours. "
         f"Newest price of the catalog: {cost['prices_as_of']}."
     )
-    for of, key in (("stack", "cluster_usd_per_hour_by_stack"), ("phase", "cluster_usd_per_hour_by_phase")):
-        if cost[key]:
+    for of, key in (
+        ("stack", "cluster_usd_per_hour_by_stack"),
+        ("phase", "cluster_usd_per_hour_by_phase"),
+        ("phase of the roll-out", "cluster_usd_per_hour_by_rollout"),
+    ):
+        if cost.get(key):
             lines += ["", f"By {of}, USD per hour: {_parts(cost[key])}."]
     if cost["cluster_range"]:
         lines += ["", *_range_lines(cost["cluster_range"])]

@@ -1,4 +1,4 @@
-"""`llmcluster bootstrap-state`: the document of the bucket that holds the states of all other stacks."""
+"""`llmcluster bootstrap-state`: the document of the place that holds the states of all other stacks."""
 
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -35,8 +35,8 @@ def bootstrap_state(spec_path: Path, outdir: Path) -> Path:
     backend = spec.state.backend
     if backend not in OWNERS:
         raise SpecError(
-            f"{spec_path}: state.backend is {backend!r}, which needs no bootstrap; set state.backend, bucket and "
-            "region for a bucket that a team shares"
+            f"{spec_path}: state.backend is {backend!r}, which needs no bootstrap; set state.backend to s3 or azurerm, "
+            "with bucket and region, for states that a team shares"
         )
     cloud = load_cloud(OWNERS[backend])
     if not isinstance(cloud, StateBuilder):

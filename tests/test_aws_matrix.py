@@ -14,6 +14,8 @@ from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from tests.support import aws_moto, checkov
 from tests.support.aws_matrix import FAMILIES, ORCHESTRATORS, own_network, planned, plans, stack_plans, write_root
+from tests.support.aws_stacks import ROLES
+from tests.support.bills import assert_same_bill, bill_of
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
@@ -24,9 +26,13 @@ HALVES = [pytest.param(half, marks=pytest.mark.xdist_group(f"matrix-{half}")) fo
 
 @dataclass(frozen=True)
 class Run:
-    """What Terraform says of half of the matrix: `documents` by stack, `plan` of the root that holds them."""
+    """What Terraform says of half of the matrix: `documents` by stack, `plan` of the root that holds them.
+
+    `stacks` is the folder of the stacks as they are written for a user.
+    """
 
     plans: Mapping[str, Plan]
+    stacks: Path
     documents: Mapping[str, dict[str, Any]]
     diagnostics: list[dict[str, Any]]
     plan: dict[str, Any]
@@ -54,7 +60,7 @@ def half(
     tf = terraform.with_env(moto_server.env)
     tf.init(root)
     documents = {path.parent.name: json.loads(path.read_text()) for path in root.glob("*/main.tf.json")}
-    return Run(chosen, documents, tf.validate(root), tf.plan(root))
+    return Run(chosen, root.parent, documents, tf.validate(root), tf.plan(root))
 
 
 def make_network(aws: MotoServer) -> tuple[str, str]:
@@ -88,6 +94,12 @@ def test_terraform_validates_and_plans_every_spec(half: Run) -> None:
     for name, plan in half.plans.items():
         compute = [change for change in changes if change["module_address"] == f"module.{name}-compute"]
         assert nodes_of_stack(plan, compute, half.documents[f"{name}-compute"]) == nodes_by_kind(plan), name
+
+
+def test_what_is_built_costs_what_was_planned(half: Run, tmp_path: Path) -> None:
+    for name, plan in half.plans.items():
+        stacks = [half.stacks / f"{name}-{role}" for role in ROLES]
+        assert_same_bill(plan, bill_of(plan, [stack for stack in stacks if stack.exists()], tmp_path))
 
 
 def test_checkov_finds_what_has_a_reason_and_nothing_else(half: Run, tmp_path: Path) -> None:

@@ -157,7 +157,8 @@ def test_what_is_watched_is_on_the_bill_and_has_a_resource(watched: Documents) -
     roles = {item.role: item for item in made.cost.items}
     assert roles["alarms"].quantity == 3
     assert roles["prometheus"].usd_per_hour is not None
-    assert "metrics of GPU and fabric errors" in made.cost.unknown
+    # Two metrics at 0.30 USD a month.
+    assert roles["custom_metrics"].usd_per_hour == pytest.approx(2 * 0.30 / 730)
     for role, stack in (("alarms", "compute"), ("alarm_key", "compute"), ("prometheus", "storage")):
         assert role in watched[stack]["addresses"]
 

@@ -211,10 +211,6 @@ def test_a15_the_bucket_of_the_states_is_versioned_encrypted_and_tls_only(tmp_pa
     ("state", "message"),
     [
         ("", "state.backend is 'local', which needs no bootstrap"),
-        (
-            "state: {backend: azurerm, bucket: acmestates, resource_group: states}",
-            "state.backend azurerm has no bootstrap stack",
-        ),
     ],
 )
 def test_states_that_need_no_bucket_are_a_spec_error(state: str, message: str, tmp_path: Path) -> None:

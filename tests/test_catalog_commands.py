@@ -223,6 +223,64 @@ def test_a_full_disk_leaves_the_old_file(server: Server, prices: Path, monkeypat
     assert (prices / "azure" / "instance_prices.csv").read_bytes() == before
 
 
+def test_a_folder_that_cannot_be_written_is_said_before_anybody_is_asked(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    server.play(eastus())
+    result = run(*REFRESH, "--into", str(tmp_path / "file"))
+    assert result.exit_code == 4
+    assert "Not a directory" in result.stderr
+    assert server.seen == []
+
+
+def test_a_full_disk_in_one_source_leaves_the_others(
+    server: Server, prices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr(skus, "_ask_az", _refuse)
+    server.play(eastus())
+    result = run("refresh", "--provider", "azure", "--region", "eastus", "--what", "prices,instance-types", "--json")
+    assert result.exit_code == 4
+    outcomes = {outcome["source"]: outcome for outcome in json.loads(result.stdout)}
+    assert {source: outcome["state"] for source, outcome in outcomes.items()} == {
+        "prices": "failed",
+        "instance-types": "failed",
+    }
+    assert "No space left on device" in outcomes["prices"]["reasons"][0]
+    assert "az login" in outcomes["instance-types"]["reasons"][0]
+
+
+@pytest.mark.parametrize("content", [b"region,zone\n", b"", b"\xff\xfe\x00", b"region,zone\nx\n"])
+def test_a_spoilt_file_of_a_refresh_is_named_with_the_way_out(prices: Path, content: bytes) -> None:
+    (prices / "azure").mkdir(parents=True)
+    (prices / "azure" / "instance_prices.csv").write_bytes(content)
+    result = run("list")
+    assert result.exit_code == 2
+    assert "instance_prices.csv" in result.stderr
+    assert "remove it and refresh again" in result.stderr
+
+
+def test_an_interrupted_refresh_leaves_the_old_file(
+    server: Server, prices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.play(eastus())
+    run(*REFRESH)
+    before = (prices / "azure" / "instance_prices.csv").read_bytes()
+
+    def interrupt(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupt)
+    server.play(eastus(factor=1.1))
+    result = run(*REFRESH)
+    assert result.exit_code == 130
+    assert "interrupted" in result.stderr
+    assert [path.name for path in (prices / "azure").iterdir()] == ["instance_prices.csv"]
+    assert (prices / "azure" / "instance_prices.csv").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -259,9 +259,9 @@ def test_the_clouds_share_their_service_roles() -> None:
         - {row["sku"] for row in rows(PACKAGED_DATA / provider / "service_prices.csv") if is_machine(row["sku"])}
         for provider in CATALOG.providers
     }
-    # Azure keeps the object store private by an endpoint that is billed; an S3 gateway endpoint costs nothing, and
-    # the interface endpoints of AWS are billed per service and zone.
-    assert skus["azure"] - skus["aws"] == {"private_endpoint_hour", "private_endpoint_gb"}
+    # Azure keeps the object store private by an endpoint that is billed, found through a DNS zone that is billed; an S3
+    # gateway endpoint costs nothing, and the interface endpoints of AWS are billed per service and zone.
+    assert skus["azure"] - skus["aws"] == {"private_endpoint_hour", "private_endpoint_gb", "private_dns_zone_month"}
     assert skus["aws"] - skus["azure"] == {
         "custom_metric_month",
         "interface_endpoint_hour",

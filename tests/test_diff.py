@@ -135,3 +135,60 @@ def test_an_upper_bound_on_the_command_line_exits_3_with_the_nearest_plan(tmp_pa
     assert "g6e.xlarge" in short.stderr
     assert f"for {monthly:,.0f} USD a month, the budget is 500" in short.stderr
     assert CliRunner().invoke(cli, ["plan", str(path), "--max-usd-per-month", "0"]).exit_code == 2
+
+
+HOSTILE = "a|b <img src=x> @everyone `code` **bold** [link](x)"
+
+
+def test_what_a_spec_says_is_shown_and_never_read(tmp_path: Path) -> None:
+    """Tags are free text: in a comment on a pull request they may mention nobody, and be no Markdown and no HTML."""
+    first, second = spec(tmp_path), spec(tmp_path, "b")
+    second.write_text(second.read_text() + f"tags: {json.dumps({'owner': HOSTILE, '[/red]': 'x'})}\n")
+    text = CliRunner().invoke(cli, ["diff", str(first), str(second), "--markdown"]).stdout
+    [row] = [line for line in text.splitlines() if line.startswith("| tags.owner")]
+    assert "a\\|b &lt;img src=x&gt; &#64;everyone \\`code\\` \\*\\*bold\\*\\* \\[link\\]" in row
+    assert "@" not in text
+    shown = CliRunner().invoke(cli, ["diff", str(first), str(second)])
+    assert shown.exit_code == 0, shown.output
+    assert "[/red]" in shown.stdout
+
+
+def folder_of(plans: list[Plan], folder: Path) -> str:
+    for plan in plans:
+        (folder / "stacks" / f"{plan.name}-compute").mkdir(parents=True)
+        (folder / "stacks" / f"{plan.name}-compute" / "plan.json").write_text(plan_json(plan))
+    return str(folder)
+
+
+def test_a_cluster_that_comes_or_goes_is_money_too(tmp_path: Path) -> None:
+    stays = planned(spec(tmp_path))
+    goes, comes = (stays.model_copy(update={"name": name}) for name in ("goes", "comes"))
+    old, new = folder_of([stays, goes], tmp_path / "old"), folder_of([stays, comes], tmp_path / "new")
+    found = {
+        each["new_name"]: each for each in json.loads(CliRunner().invoke(cli, ["diff", old, new, "--json"]).stdout)
+    }
+    assert set(found) == {"chat", "goes", "comes"}
+    months = {name: {t["what"]: t for t in each["totals"]}["month"] for name, each in found.items()}
+    assert (months["comes"]["old_usd"], months["comes"]["new_usd"]) == (None, stays.cost.usd_per_month)
+    assert (months["goes"]["old_usd"], months["goes"]["new_usd"]) == (stays.cost.usd_per_month, None)
+    assert found["goes"]["causes"] == ["the cluster is gone"]
+    assert sum(item["by_quantity_usd"] for item in found["comes"]["items"]) == pytest.approx(stays.cost.usd_per_month)
+    text = CliRunner().invoke(cli, ["diff", old, new, "--markdown"]).stdout
+    assert "- the cluster is new" in text
+
+
+def test_a_run_against_a_service_is_compared_by_the_month(tmp_path: Path) -> None:
+    run = tmp_path / "run.yaml"
+    run.write_text(
+        "name: run\nmodel: {parameters: 7B}\nworkload: {kind: training, tokens: 1.0e+10, deadline_days: 30}\n"
+        "placement: {providers: [aws], instance_types: [p4d.24xlarge]}\n"
+    )
+    text = CliRunner().invoke(cli, ["diff", str(run), str(spec(tmp_path)), "--markdown"]).stdout
+    assert "USD a month" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize("amount", ["nan", "inf", "1e309", "0", "-5", "much"])
+def test_what_is_no_amount_of_money_is_refused(amount: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["plan", str(spec(tmp_path)), "--max-usd-per-month", amount])
+    assert done.exit_code == 2
+    assert "--max-usd-per-month" in done.stderr

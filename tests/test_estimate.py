@@ -16,12 +16,17 @@ from stacks.app import SynthesizedStack, write_stacks
 from stacks.estimate.bill import Estimate, estimate
 from stacks.estimate.infracost import breakdown_json
 from stacks.planning import plan_specs
+from tests.support.bills import assert_same_bill
 
 EXAMPLES = tuple(sorted((Path(__file__).parent.parent / "clusters").glob("*.yaml")))
 SERVE = """
 model: Qwen/Qwen2.5-7B
 workload: {kind: inference, request_rate_per_s: 40}
 """
+ON_AWS = "placement: {providers: [aws]}\n"
+TRAIN = "model: Qwen/Qwen2.5-1.5B\nworkload: {kind: training, tokens: 1.0e+9, deadline_days: 10}\n"
+BLOCK = "capacity: {block: {start: 2026-12-10, days: 14, reservation_id: cr-0123456789abcdef0}}\n"
+WATCHED = "observability: {notify: [on-call@example.org]}\n"
 MATRIX = {
     # Every way of buying, a demand that leaves nodes idle, and every file system with a price
     "mixed": SERVE + "placement: {providers: [aws], instance_types: [g6e.xlarge]}\n"
@@ -32,8 +37,29 @@ MATRIX = {
     "ohio": SERVE + "placement: {providers: [aws], regions: [us-east-2], instance_types: [p5.48xlarge]}\n",
     "azure-mixed": SERVE + "placement: {providers: [azure], instance_types: [Standard_NC24ads_A100_v4]}\n"
     "capacity: {demand: business-hours, interruption: tolerate}\n",
+    "azure-tiered": SERVE + "placement: {providers: [azure], instance_types: [Standard_NC24ads_A100_v4]}\n"
+    "capacity: {demand: business-hours, interruption: tolerate, policy: tiered}\nstorage: {checkpoints_tib: 5}\n",
     "azure-steady": SERVE + "placement: {providers: [azure], instance_types: [Standard_NC96ads_A100_v4]}\n"
     "pin: {nodes: 3}\n",
+    "azure-spot-gang": TRAIN + "placement: {providers: [azure], regions: [southcentralus]}\n"
+    "pin: {instance_type: Standard_ND96isr_H100_v5, nodes: 4}\ncapacity: {interruption: tolerate}\n"
+    "storage: {shared_sku: AMLFS-Durable-Premium-500, shared_tib: 5}\n",
+    # What is watched, under every orchestrator
+    "watched": SERVE + "placement: {providers: [aws], instance_types: [g6.2xlarge]}\npin: {nodes: 2}\n"
+    "observability: {notify: [on-call@example.org], metrics: true}\n",
+    "watched-kubernetes": SERVE + ON_AWS + "pin: {instance_type: g6.2xlarge, nodes: 2}\norchestrator: kubernetes\n"
+    "capacity: {demand: business-hours, interruption: tolerate}\n" + WATCHED,
+    "watched-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 2}\norchestrator: slurm\n" + WATCHED,
+    # Three nodes in a block of four, which somebody has bought
+    "block": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\n" + BLOCK,
+    "block-kubernetes": TRAIN
+    + ON_AWS
+    + "pin: {instance_type: p5.48xlarge, nodes: 3}\norchestrator: kubernetes\n"
+    + BLOCK,
+    "block-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\norchestrator: slurm\n" + BLOCK,
+    "own-network": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 2}\n"
+    "network: {vpc_id: vpc-0123456789abcdef0, subnet_id: subnet-0123456789abcdef0}\n"
+    "storage: {shared_tib: 2.4, lustre: {backup_days: 7, metadata_iops: 6000}}\n",
 }
 
 
@@ -71,20 +97,51 @@ def test_the_matrix_covers_every_way_of_buying(written: Written) -> None:
         assert any(purchase.reserved_nodes for purchase in bought)
         assert any(purchase.spot_nodes for purchase in bought)
         assert any(purchase.on_demand_nodes for purchase in bought)
+    assert written.plans["block"].choice.purchase.capacity_block_instances == 4
 
 
 def test_resources_cost_what_the_plan_says_to_the_cent(written: Written, estimates: dict[str, Estimate]) -> None:
     assert set(estimates) == set(written.plans)
     for name, plan in written.plans.items():
-        planned: dict[str, float] = {}
-        for item in plan.cost.items:
-            planned[item.role] = planned.get(item.role, 0.0) + (item.usd_per_hour or 0.0)
-        estimated = estimates[name]
-        assert {role: pytest.approx(usd, abs=1e-9) for role, usd in planned.items()} == (
-            estimated.usd_per_hour_by_role()
-        ), name
-        assert estimated.usd_per_hour == pytest.approx(plan.cost.usd_per_hour, rel=1e-12)
-        assert len(estimated.unknown) == len(plan.cost.unknown)
+        assert_same_bill(plan, estimates[name])
+
+
+def test_a_block_that_nobody_has_bought_is_said_and_not_billed(tmp_path: Path) -> None:
+    spec = tmp_path / "offer.yaml"
+    on_offer = BLOCK.replace(", reservation_id: cr-0123456789abcdef0", "")
+    spec.write_text(f"name: offer\n{TRAIN}{ON_AWS}pin: {{instance_type: p5.48xlarge, nodes: 3}}\n{on_offer}")
+    planned = plan_specs([spec], Catalog.load())
+    write_stacks(planned, Catalog.load(), tmp_path / "out")
+    (found,) = estimate([tmp_path / "out"], Catalog.load())
+    nodes = {"compute_capacity_block", "root_disk"}
+    assert {item.role for item in planned[0].plan.cost.items} - set(found.usd_per_hour_by_role()) == nodes
+    assert [resource.address for resource, _ in found.not_priced] == ["aws_ec2_capacity_block_offering.capacity_block"]
+
+
+def test_a_cluster_configuration_that_is_not_known_yet_is_named(written: Written, tmp_path: Path) -> None:
+    """`terraform show -json` of a plan leaves out outputs whose values come with the apply."""
+    document = {
+        "planned_values": {
+            "outputs": {"cluster_configuration": {"sensitive": False}},
+            "root_module": {"resources": [{"address": "aws_vpc.x", "type": "aws_vpc", "values": {}}]},
+        }
+    }
+    (tmp_path / "plan.json").write_text(json.dumps(document))
+    (found,) = estimate([tmp_path / "plan.json"], Catalog.load(), region="us-east-1")
+    assert [(each.address, reason) for each, reason in found.not_priced] == [
+        ("output.cluster_configuration", "cluster_configuration is not known before apply")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["HeadNode: 3", "a: [", "Scheduling: {SlurmQueues: [{CapacityType: FREE}]}\nHeadNode: {}"]
+)
+def test_a_strange_cluster_configuration_is_named(text: str, written: Written, tmp_path: Path) -> None:
+    document = written.document("watched-slurm", "compute")
+    document["locals"]["parallelcluster"] = text
+    (tmp_path / "cdk.tf.json").write_text(json.dumps(document))
+    (found,) = estimate([tmp_path], Catalog.load(), region="us-east-1")
+    assert any("not a configuration of ParallelCluster" in reason for _, reason in found.not_priced)
 
 
 def test_a_change_in_the_document_alone_shows(written: Written, tmp_path: Path) -> None:
@@ -205,7 +262,9 @@ def test_infracosts_readers_find_every_field_they_need(estimates: dict[str, Esti
                 check("CostComponent", component)
                 assert component["priceNotFound"] == (component["price"] is None)
         hourly += float(project["breakdown"]["totalHourlyCost"] or 0)
-    assert hourly == pytest.approx(sum(each.usd_per_hour or 0 for each in estimates.values()))
+    # Infracost sums what has a price, and marks what has none.
+    known = [line.usd_per_hour or 0 for each in estimates.values() for line in each.lines]
+    assert hourly == pytest.approx(sum(known))
     assert float(root["totalMonthlyCost"]) == pytest.approx(730 * hourly)
     assert root["summary"]["totalDetectedResources"] == sum(
         project["summary"]["totalDetectedResources"] for project in root["projects"]

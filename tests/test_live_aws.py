@@ -9,8 +9,9 @@ import pytest
 
 from provider_catalog.catalog import Catalog
 from provider_catalog.live.aws import commitments, instance_types, price_list, spot
-from provider_catalog.live.source import Fetched, Limits, LiveError, Request
+from provider_catalog.live.source import UNANSWERED, Fetched, Limits, LiveError, Request
 from tests.support import faulty_http
+from tests.support.boto_shapes import strict_requests
 from tests.support.faulty_http import Answer, Server
 from tests.support.moto_server import MotoServer
 
@@ -18,6 +19,11 @@ CATALOG = Catalog.load()
 TODAY = date(2026, 11, 24)
 FAST = Limits(connect_timeout_s=1, read_timeout_s=0.4, attempts=2)
 EC2_NAMESPACE = 'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    strict_requests(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +163,7 @@ def test_service_prices(server: Server) -> None:
         "nat_gateway_hour": 0.045,
         "nat_gateway_gb": 0.046,
         "encryption_key_month": 1.0,
+        "lustre_backup_gb_month": 0.05,
         "m7i.large": 0.1008,
     }
     # What is not found, or found twice, is said and left as it was.
@@ -236,6 +243,20 @@ def test_savings_plans_become_reserved_rates(server: Server) -> None:
     }
 
 
+def test_savings_plans_without_end_are_left(server: Server) -> None:
+    """boto3 has no paginator for this operation, and so no guard of its own."""
+    server.play(Answer({"searchResults": [rate("us-east-1", "Compute", 1, "44.0")], "nextToken": "again"}))
+    with pytest.raises(LiveError, match="does not end"):
+        commitments.fetch_savings_plans(request(), ignore)
+    assert len(server.seen) == 2
+
+
+def test_a_price_list_without_end_is_left(server: Server) -> None:
+    server.play(Answer(products(product("BoxUsage:p5.48xlarge", "55.04"), token="again")))
+    with pytest.raises(LiveError, match="token"):
+        price_list.fetch_on_demand(request(), ignore)
+
+
 def ec2(operation: str, body: str) -> Answer:
     raw = f"<{operation}Response {EC2_NAMESPACE}><requestId>1</requestId>{body}</{operation}Response>"
     return Answer(raw=raw, headers={"Content-Type": "text/xml"})
@@ -287,9 +308,12 @@ def test_placement_scores(server: Server) -> None:
         "<score>3</score></item></spotPlacementScoreSet>"
     )
     server.respond = ec2_only({"GetSpotPlacementScores": ec2("GetSpotPlacementScores", body)})
-    fetched = spot.fetch_scores(request(), ignore)
+    # All regions: a request names ten at most, which the service model says and the fixture above insists on.
+    fetched = spot.fetch_scores(request(*CATALOG.regions("aws")), ignore)
     assert {(s.region, s.zone, s.score) for s in fetched.scores} == {("us-east-1", "use1-az6", 3)}
-    assert "p5.48xlarge" in {s.instance_type for s in fetched.scores}
+    # One type alone, or two, are always scored low (EC2 API reference): asking would mislead.
+    assert {s.instance_type.split(".")[0] for s in fetched.scores} == {"g5", "g6", "g6e"}
+    assert any("p4d" in note and "always low" in note for note in fetched.notes)
     assert not fetched.instances
 
 
@@ -331,7 +355,8 @@ def test_price_list_faults_are_said(server: Server, answer: Answer, message: str
     [
         (xml_error("UnauthorizedOperation"), "allow the action ec2:DescribeSpotPriceHistory"),
         (xml_error("AuthFailure", 401), "does not accept the credentials .*enabled the region"),
-        (xml_error("RequestExpired", 400), "credentials have expired"),
+        (xml_error("RequestExpired", 400), "set the clock of this machine"),
+        (xml_error("ExpiredToken", 400), "credentials have expired"),
         (xml_error("RequestLimitExceeded", 503), "throttled"),
     ],
 )
@@ -398,6 +423,15 @@ def test_no_credentials(
     with pytest.raises(LiveError, match=message):
         price_list.fetch_on_demand(request(), ignore)
     assert server.seen == []
+
+
+def test_without_a_network_not_every_region_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with faulty_http.serve() as gone:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", gone.url)
+    asked: list[int] = []
+    with pytest.raises(LiveError, match="the other regions were not asked"):
+        spot.fetch_prices(request(*CATALOG.regions("aws")), lambda done, total: asked.append(done))
+    assert len(asked) < UNANSWERED
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Azure's live sources against a local server that plays documented answers, and every way in which they go wrong."""
 
+import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,7 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from provider_catalog.catalog import Catalog
 from provider_catalog.live.azure import retail, skus
-from provider_catalog.live.source import Fetched, Limits, LiveError, Request
+from provider_catalog.live.source import UNANSWERED, Fetched, Limits, LiveError, Request
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server
 from tests.support.retail_items import item, page
@@ -109,10 +110,19 @@ def test_spot_at_the_on_demand_price_is_no_market(server: Server) -> None:
 
 
 def test_pages_are_followed_to_the_end(server: Server) -> None:
-    more = f"{server.url}/api/retail/prices?$skip=1000"
-    server.play(Answer(page(next_page=more)), Answer(page(next_page=more)), Answer(page(item(H100, 98.32))))
+    second, third = (f"{server.url}/api/retail/prices?$skip={skip}" for skip in (1000, 2000))
+    server.play(Answer(page(next_page=second)), Answer(page(next_page=third)), Answer(page(item(H100, 98.32))))
     assert prices(retail.fetch_instances(request(), ignore)) == {(H100, "on-demand"): 98.32}
-    assert [seen.query.get("$skip") for seen in server.seen] == [None, ["1000"], ["1000"]]
+    assert [seen.query.get("$skip") for seen in server.seen] == [None, ["1000"], ["2000"]]
+
+
+@pytest.mark.parametrize("following", ["{url}/api/retail/prices?$skip=1000", 7])
+def test_pages_that_go_in_a_circle_are_left(server: Server, following: str | int) -> None:
+    link = following.format(url=server.url) if isinstance(following, str) else following
+    server.play(Answer(page(item(H100, 98.32)) | {"NextPageLink": link}))
+    with pytest.raises(LiveError, match="leads to no new page"):
+        retail.fetch_instances(request(), ignore)
+    assert len(server.seen) <= 2
 
 
 def test_a_next_page_elsewhere_is_not_followed(server: Server) -> None:
@@ -123,7 +133,8 @@ def test_a_next_page_elsewhere_is_not_followed(server: Server) -> None:
 
 def test_a_list_without_end_ends(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("provider_catalog.live.azure.http.MOST_PAGES", 3)
-    server.play(Answer(page(next_page=f"{server.url}/api/retail/prices")))
+    links = (f"{server.url}/api/retail/prices?$skip={skip}" for skip in range(1000))
+    server.respond = lambda seen: Answer(page(next_page=next(links)))
     with pytest.raises(LiveError, match="does not end"):
         retail.fetch_instances(request(), ignore)
 
@@ -149,6 +160,9 @@ def test_a_passing_fault_is_tried_again(server: Server, fault: Answer) -> None:
         (Answer({"Error": "filter"}), "holds no Items"),
         (Answer(page({"retailPrice": 98.32})), "has no currencyCode"),
         (Answer(page(item(H100, 98.32, retailPrice="free"))), "documented shape"),
+        (Answer(raw=json.dumps(page(item(H100, 98.32))).replace("98.32", "NaN")), "finite number, not nan"),
+        (Answer(raw=json.dumps(page(item(H100, 98.32))).replace("98.32", "1e999")), "finite number, not inf"),
+        (Answer({"Items": [None]}), "documented shape"),
         (Answer(page()), "no price for any size"),
     ],
 )
@@ -182,6 +196,42 @@ def test_without_a_network_the_host_is_named(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(retail, "url", f"{gone.url}/api/retail/prices")
     with pytest.raises(LiveError, match=r"127\.0\.0\.1.*no answer.*check the network"):
         retail.fetch_instances(request(), ignore)
+
+
+def test_without_a_network_not_every_region_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.play(Answer(delay_s=0.6))
+    with pytest.raises(LiveError, match="the other regions were not asked"):
+        retail.fetch_instances(request(*CATALOG.regions("azure")), ignore)
+    assert len(server.seen) == UNANSWERED * FAST.attempts
+
+
+def test_a_service_that_asks_for_hours_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", lambda seconds: slept.append(seconds) if seconds > 1 else None)
+    server.play(Answer(status=429, headers={"Retry-After": "7200"}))
+    with pytest.raises(LiveError, match="throttled"):
+        retail.fetch_instances(request(), ignore)
+    assert slept == [30] * (FAST.attempts - 1)
+
+
+def test_savings_plans_stand_in_where_there_is_no_reservation(server: Server) -> None:
+    """Shape of the item of Standard_B16als_v2 in 2023-01-01-preview: USD an hour by term, in the item itself."""
+    plans = [
+        {"unitPrice": 45.0, "retailPrice": 45.0, "term": "3 Years"},
+        {"unitPrice": 70.0, "retailPrice": 70.0, "term": "1 Year"},
+        {"unitPrice": 1.0, "retailPrice": 1.0, "term": "5 Years"},
+    ]
+    reservation = item(H100, 551_880.0, type="Reservation", reservationTerm="1 Year")
+    server.play(Answer(page(item(H100, 98.32, savingsPlan=plans), reservation)))
+    fetched = retail.fetch_instances(request(), ignore)
+    assert prices(fetched) == {
+        (H100, "on-demand"): 98.32,
+        (H100, "reserved-1y"): 63.0,
+        (H100, "reserved-3y"): 45.0,
+    }
+    sources = {price.option: price.provenance.source for price in fetched.instances}
+    assert sources["reserved-3y"] == "Azure Retail Prices API, savings plan for compute"
+    assert sources["reserved-1y"] == "Azure Retail Prices API"
 
 
 def test_services_by_meter(server: Server) -> None:

@@ -74,7 +74,7 @@ class ControlPlane(Construct):
             "secrets",
         )
         # EKS would make the group itself, and keep it for ever.
-        logs = named(
+        self.logs = named(
             CloudwatchLogGroup(
                 self,
                 "logs",
@@ -110,7 +110,7 @@ class ControlPlane(Construct):
                 bootstrap_self_managed_addons=False,
                 # Extended support costs six times as much an hour and begins by itself.
                 upgrade_policy=EksClusterUpgradePolicy(support_type="STANDARD"),
-                depends_on=[*role.attachments, secrets, logs],
+                depends_on=[*role.attachments, secrets, self.logs],
             ),
             "cluster",
         )

@@ -1,21 +1,24 @@
 """What `llmcluster diff` prints: on a terminal, as JSON, and as Markdown for a pull request."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from llmcluster.report import console
 from planner.errors import SpecError
 from planner.plan import Plan
-from planner.plan_diff import Change, MoneyChange, PlanDiff, diff_plans
+from planner.plan_diff import Change, MoneyChange, PlanDiff, cluster_added, cluster_removed, diff_plans
 from provider_catalog.catalog import Catalog
 from stacks.locks import LOCK_SUFFIX, read_plan
 from stacks.planning import plan_specs
 
 PLAN_FILE = "plan.json"
+NAMES_SHOWN = 5
 
 
 def diff_output(old: Path, new: Path, form: str, prices: Path | None) -> None:
@@ -24,7 +27,7 @@ def diff_output(old: Path, new: Path, form: str, prices: Path | None) -> None:
     Raises:
         SpecError: a path holds no plan, or the two sides have no cluster in common.
     """
-    diffs = [diff_plans(*pair) for pair in _pairs(_plans(old, prices), _plans(new, prices), old, new)]
+    diffs = list(_diffs(_plans(old, prices), _plans(new, prices), old, new))
     if form == "json":
         print(json.dumps([each.model_dump(mode="json") for each in diffs], indent=2))
     elif form == "markdown":
@@ -48,14 +51,23 @@ def _plans(path: Path, prices: Path | None) -> dict[str, Plan]:
     return {plan.name: plan for plan in plans}
 
 
-def _pairs(before: dict[str, Plan], after: dict[str, Plan], old: Path, new: Path) -> list[tuple[Plan, Plan]]:
+def _diffs(before: dict[str, Plan], after: dict[str, Plan], old: Path, new: Path) -> Iterator[PlanDiff]:
+    """Clusters of both sides by name, then those of one side alone."""
     if len(before) == len(after) == 1:
         # Two versions of one cluster may bear different names.
-        return [(next(iter(before.values())), next(iter(after.values())))]
-    common = [name for name in before if name in after]
-    if not common:
-        raise SpecError(f"{old} and {new} have no cluster in common: {', '.join(before)} against {', '.join(after)}")
-    return [(before[name], after[name]) for name in common]
+        yield diff_plans(next(iter(before.values())), next(iter(after.values())))
+        return
+    if not before.keys() & after.keys():
+        raise SpecError(f"{old} and {new} have no cluster in common: {_some(before)} against {_some(after)}")
+    yield from (diff_plans(plan, after[name]) for name, plan in before.items() if name in after)
+    yield from (cluster_added(plan) for name, plan in after.items() if name not in before)
+    yield from (cluster_removed(plan) for name, plan in before.items() if name not in after)
+
+
+def _some(plans: dict[str, Plan]) -> str:
+    names = list(plans)
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
 
 
 def markdown(diff: PlanDiff) -> str:
@@ -81,7 +93,7 @@ def markdown(diff: PlanDiff) -> str:
             lines += ["", f"| {heading} | before | after |", "|---|---|---|"]
             lines += [f"| {_cell(each.what)} | {_cell(each.old)} | {_cell(each.new)} |" for each in changes]
     if diff.causes:
-        lines += ["", *(f"- {cause}" for cause in diff.causes)]
+        lines += ["", *(f"- {_cell(cause)}" for cause in diff.causes)]
     return "\n".join([*lines, ""])
 
 
@@ -105,7 +117,7 @@ def _print(diff: PlanDiff) -> None:
         for each in changes:
             screen.print(f"[bold]{heading:<9}[/] {_line(each)}", highlight=False, markup=True)
     for cause in diff.causes:
-        screen.print(f"[bold]why[/]       {cause}", highlight=False)
+        screen.print(f"[bold]why[/]       {escape(cause)}", highlight=False)
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
@@ -118,19 +130,30 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
 
 
 def _line(change: Change) -> str:
-    return f"{change.what}: {change.old} -> {change.new}".replace("[", "\\[")
+    return escape(f"{change.what}: {change.old} -> {change.new}")
 
 
 def _headline(diff: PlanDiff) -> str:
     if diff.same:
         return "nothing changed"
     wanted = {total.what: total for total in diff.totals}
-    total = wanted.get("run") or wanted.get("month")
+    # A run against a service has the month in common.
+    told = [total for what in ("run", "month") if (total := wanted.get(what)) is not None]
+    total = next((each for each in told if each.old_usd is not None and each.new_usd is not None), None)
     if total is None or total.old_usd is None or total.new_usd is None:
-        return "the cost is not known on both sides"
+        return _one_side(told)
     if abs(total.new_usd - total.old_usd) < 0.005:
         return f"costs the same, {_usd(total.new_usd)} USD a {total.what}"
     return f"{_change(total)} USD a {total.what}, {_usd(total.old_usd)} to {_usd(total.new_usd)}"
+
+
+def _one_side(told: Sequence[MoneyChange]) -> str:
+    for total in told:
+        if total.new_usd is not None:
+            return f"{_usd(total.new_usd)} USD a {total.what}, and nothing to compare it with before"
+        if total.old_usd is not None:
+            return f"{_usd(total.old_usd)} USD a {total.what} before, and nothing to compare it with after"
+    return "the cost is not known"
 
 
 def _change(total: MoneyChange) -> str:
@@ -147,5 +170,11 @@ def _usd(amount: float | None) -> str:
     return f"{amount:,.4f}" if 0 < amount < 0.1 else f"{amount:,.2f}"
 
 
+_PLAIN: Final = str.maketrans(
+    {**{sign: f"\\{sign}" for sign in "\\|`*[]~#"}, "<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;", "\n": " "}
+)
+"""What a spec says (tags, names of files) is shown and never read as Markdown or HTML, and mentions nobody."""
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return text.translate(_PLAIN)

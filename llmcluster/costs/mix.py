@@ -5,6 +5,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from llmcluster.catalog.staleness import warn_of_age
 from llmcluster.report import console
 from planner.mix_comparison import MixComparison, compare_mixes
 from planner.purchase_terms import FlatRule, ReservedTerm, TermYear
@@ -20,7 +21,9 @@ def mix_output(spec: Path, seed: int, as_json: bool, prices: Path | None, term: 
         SpecError: see `compare_mixes`.
     """
     catalog = priced_catalog(Catalog.load(), load_spec(spec), prices)
-    comparison = compare_mixes(plan_specs([spec], catalog)[0].plan, catalog, seed, term)
+    decided = plan_specs([spec], catalog)[0].plan
+    warn_of_age(decided)
+    comparison = compare_mixes(decided, catalog, seed, term)
     if as_json:
         print(comparison.model_dump_json(indent=2))
     else:

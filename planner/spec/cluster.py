@@ -163,7 +163,9 @@ class State(SpecModel):
     bucket: str | None = Field(default=None, description="s3: bucket; azurerm: storage account")
     container: str = "tfstate"
     resource_group: str | None = Field(default=None, description="azurerm: of the storage account")
-    region: str | None = Field(default=None, description="s3: region of the bucket")
+    region: str | None = Field(
+        default=None, description="s3: region of the bucket; azurerm: of the account, for bootstrap-state"
+    )
     key_prefix: str = "llmcluster"
 
     @model_validator(mode="after")

@@ -81,10 +81,13 @@ def refresh(
 
     Raises:
         CatalogError: the order names an unknown cloud, region or source, or refreshed files are broken.
-        OSError: the folder cannot be written; what stood there still does.
+        OSError: the folder cannot be written at all, which is found out before anybody is asked.
     """
+    tasks = tuple(_tasks(catalog, order))
+    if not order.dry_run:
+        store.check_writable(folder)
     outcomes: list[Outcome] = []
-    for provider, regions, sources in _tasks(catalog, order):
+    for provider, regions, sources in tasks:
         request = Request(catalog, provider, regions, today, limits)
         for source in sources:
             outcome, request = _run(source, request, folder, order, progress(provider, source))
@@ -115,12 +118,20 @@ def _run(source: Source, request: Request, folder: Path, order: Order, advance: 
     if doubts and not order.accept:
         return Outcome(provider, source, "held back", prices, changes, doubts, notes), request
     if not order.dry_run:
-        if fetched.instances or fetched.services:
-            store.write(folder, provider, store.merged(store.read_stored(folder, provider), source, fetched))
-        if fetched.scores:
-            store.write_scores(folder, provider, fetched.scores)
+        try:
+            _write(folder, provider, source, fetched)
+        except OSError as error:
+            reason = f"{error.filename or folder}: {error.strerror or error}; what stood there still does"
+            return Outcome(provider, source, "failed", 0, reasons=(reason,), notes=notes), request
     kept = Outcome(provider, source, "kept", prices, changes, tuple(fetched.failures), (*doubts, *notes))
     return kept, replace(request, catalog=after)
+
+
+def _write(folder: Path, provider: str, source: Source, fetched: Fetched) -> None:
+    if fetched.instances or fetched.services:
+        store.write(folder, provider, store.merged(store.read_stored(folder, provider), source, fetched))
+    if fetched.scores:
+        store.write_scores(folder, provider, fetched.scores)
 
 
 def _layer(folder: Path, fetched: Fetched) -> PriceLayer:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
+from pydantic import ValidationError
+
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Fact, Provenance
 from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
@@ -19,6 +21,14 @@ NO_MARKET: Final = 0.99
 
 class LiveError(Exception):
     """A source gave nothing. The message says what failed and what to do."""
+
+
+class NoAnswerError(LiveError):
+    """Nobody answered: no network, a proxy that refuses, or a service that is down."""
+
+
+UNANSWERED: Final = 2
+"""Regions in a row that do not answer before any has: the others are then not waited for."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,10 @@ def documented_shape(where: str) -> Iterator[None]:
     """
     try:
         yield
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        what = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}, not {first['input']!r}"
+        raise LiveError(f"{where}: the answer does not have the documented shape ({what})") from error
     except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise LiveError(f"{where}: the answer does not have the documented shape ({error!r})") from error
 
@@ -146,6 +160,7 @@ def by_region(request: Request, advance: Advance, ask: Callable[[str, Fetched], 
     """
     fetched = Fetched()
     reasons: list[str] = []
+    unanswered = 0
     for done, region in enumerate(request.regions, start=1):
         try:
             with documented_shape(region):
@@ -154,6 +169,9 @@ def by_region(request: Request, advance: Advance, ask: Callable[[str, Fetched], 
         except LiveError as error:
             reasons.append(str(error))
             fetched.failures.append(f"{region}: {error}")
+            unanswered += isinstance(error, NoAnswerError)
+            if not fetched.answered and unanswered == UNANSWERED:
+                raise LiveError(f"{reasons[0]} (the other regions were not asked)") from error
         advance(done, len(request.regions))
     if reasons and not fetched.answered:
         raise LiveError(reasons[0] + (f" (and {len(reasons) - 1} more regions)" if len(reasons) > 1 else ""))

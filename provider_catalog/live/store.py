@@ -1,7 +1,10 @@
 """What a refresh writes: price files a cloud in the user's folder, each replaced in one step, never by less."""
 
 import csv
+import errno
 import io
+import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +39,22 @@ class Stored:
 
     instances: tuple[InstancePrice, ...]
     services: tuple[ServicePrice, ...]
+
+
+def check_writable(folder: Path) -> None:
+    """Makes sure that a refresh can leave something in `folder`, which need not exist yet; leaves nothing itself.
+
+    Raises:
+        OSError: it cannot.
+    """
+    standing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not standing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(standing))
+    try:
+        with tempfile.TemporaryFile(dir=standing):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(standing)) from error
 
 
 def read_stored(folder: Path, provider: str) -> Stored:

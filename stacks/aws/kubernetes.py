@@ -152,6 +152,7 @@ def kubernetes_nodes(
             **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
             **({"root_disk": address(next(iter(groups.values())).launch_template)} if groups else {}),
             "control_plane": address(cluster),
+            "log_data": address(control_plane.logs),
             "service_nodes": address(system.group),
             "service_root_disk": address(system.launch_template),
         },

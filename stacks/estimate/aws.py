@@ -3,8 +3,10 @@
 from math import ceil
 from typing import Final
 
+from planner.lustre_lines import included_metadata_iops
 from stacks.estimate.documents import Resource
 from stacks.estimate.meters import (
+    NOT_KNOWN_YET,
     Context,
     Meter,
     NotPriced,
@@ -16,16 +18,23 @@ from stacks.estimate.meters import (
     node_meters,
     public_address,
 )
+from stacks.estimate.parallelcluster import ELSEWHERE, OUTPUTS, RESERVATIONS
+
+__all__ = ["FREE", "OFFERS", "OUTPUTS", "PROVIDER", "READERS"]
 
 PROVIDER: Final = "aws"
 FREE: Final = frozenset(
     {
         "aws_autoscaling_schedule",
+        "aws_budgets_budget",
+        "aws_cloudwatch_event_rule",
+        "aws_cloudwatch_event_target",
         "aws_default_security_group",
         "aws_eks_access_entry",
         "aws_eks_access_policy_association",
         "aws_eks_addon",
         "aws_eks_pod_identity_association",
+        "aws_fsx_data_repository_association",
         "aws_iam_instance_profile",
         "aws_iam_policy",
         "aws_iam_role",
@@ -45,31 +54,33 @@ FREE: Final = frozenset(
         "aws_s3_bucket_server_side_encryption_configuration",
         "aws_s3_bucket_versioning",
         "aws_security_group",
+        "aws_sns_topic",
+        "aws_sns_topic_policy",
+        "aws_sns_topic_subscription",
         "aws_subnet",
         "aws_vpc",
         "aws_vpc_security_group_egress_rule",
         "aws_vpc_security_group_ingress_rule",
     }
 )
-"""Kinds that AWS bills nothing for by themselves; a launch template is billed through what is launched from it."""
+"""Kinds that AWS bills nothing for by themselves: a launch template is billed through what is launched from it, a
+repository of files through the requests to its bucket. Rules for events of AWS itself and budgets without actions are
+free, mails by the thousand nearly so (prices of EventBridge, Budgets and SNS)."""
 
 
 def _key(resource: Resource, context: Context) -> Reading:
-    # A key of its own for logs is another line of the plan's bill.
-    logs = any(context.resources.linked(group, "aws_kms_key") is resource for group in _log_groups(context))
-    role = "log_key" if logs else "encryption_key"
+    # A key of its own for logs or alarms is another line of the plan's bill.
+    own = {"aws_cloudwatch_log_group": "log_key", "aws_sns_topic": "alarm_key"}
+    users = {each.kind for each in context.resources.all if context.resources.linked(each, "aws_kms_key") is resource}
+    role = next((role for kind, role in own.items() if kind in users), "encryption_key")
     return [Meter(role, "KMS key", "encryption_key_month", resource.count, "key-month")]
-
-
-def _log_groups(context: Context) -> list[Resource]:
-    return [resource for resource in context.resources.all if resource.kind == "aws_cloudwatch_log_group"]
 
 
 def _log_group(resource: Resource, context: Context) -> Reading:
     writers = [each for each in context.resources.all if each.kind == "aws_flow_log"]
     if any(context.resources.linked(writer, resource.kind) is resource for writer in writers):
         return []  # billed where the flow log is
-    return by_use(context, "log_data", "log data", "log_gb", "GB-month")
+    return by_use(context, "log_data", "log data", "flow_log_gb", "GB-month")
 
 
 def _flow_log(_: Resource, context: Context) -> Reading:
@@ -84,10 +95,19 @@ def _bucket(_: Resource, context: Context) -> Reading:
 def _lustre(resource: Resource, _: Context) -> Reading:
     size_gib, deployment = resource.number("storage_capacity"), resource.text("deployment_type", "SCRATCH_1")
     if size_gib is None:
-        return [NotPriced("storage_capacity is not known before apply")]
+        return [NotPriced(f"storage_capacity {NOT_KNOWN_YET}")]
     throughput = resource.number("per_unit_storage_throughput")
     sku = deployment if throughput is None else f"{deployment}-{throughput:g}"
-    return [Meter("shared_storage", f"Lustre {sku}", sku, size_gib * resource.count, "GiB-month")]
+    size_gib *= resource.count
+    billed = [Meter("shared_storage", f"Lustre {sku}", sku, size_gib, "GiB-month")]
+    iops = resource.block_number("iops", "metadata_configuration")
+    if resource.block("metadata_configuration").get("mode") == "USER_PROVISIONED" and iops is not None:
+        more = iops - included_metadata_iops(int(size_gib))
+        sku = "lustre_metadata_iops_month"
+        billed += [Meter("shared_metadata", "metadata IOPS", sku, more, "IOPS-month")] if more > 0 else []
+    if resource.number("automatic_backup_retention_days"):
+        billed.append(Meter("shared_backups", "backups, full size", "lustre_backup_gb_month", size_gib, "GiB-month"))
+    return [*billed]
 
 
 def _endpoint(resource: Resource, context: Context) -> Reading:
@@ -107,7 +127,7 @@ def _is_gateway(endpoint: Resource) -> bool:
 def _reservation(resource: Resource, context: Context) -> Reading:
     nodes, instance_type = resource.number("instance_count"), resource.text("instance_type")
     if nodes is None or not instance_type:
-        return [NotPriced("instance_count or instance_type is not known before apply")]
+        return [NotPriced(f"instance_count or instance_type {NOT_KNOWN_YET}")]
     return node_meters(context, "reserved", instance_type, nodes * resource.count)
 
 
@@ -121,13 +141,21 @@ def _block(resource: Resource, context: Context) -> Reading:
 
 def _group(resource: Resource, context: Context) -> Reading:
     # A group that a variable holds back until its block begins is billed at its full size.
-    nodes = resource.number("desired_capacity", resource.number("max_size"))
+    most = resource.number("max_size")
+    nodes = most if _of_block(resource, context) else resource.number("desired_capacity", most)
     return _launched(resource, context, nodes, _on_demand(resource, nodes or 0))
 
 
 def _node_group(resource: Resource, context: Context) -> Reading:
-    nodes = resource.block_number("desired_size", "scaling_config")
+    most = resource.block_number("max_size", "scaling_config")
+    nodes = most if _of_block(resource, context) else resource.block_number("desired_size", "scaling_config")
     return _launched(resource, context, nodes, 0.0 if resource.text("capacity_type") == "SPOT" else nodes or 0)
+
+
+def _of_block(resource: Resource, context: Context) -> bool:
+    """Whether the nodes run in a Capacity Block, which is paid for whether they run or not."""
+    template = context.resources.linked(resource, "aws_launch_template")
+    return template is not None and template.block("instance_market_options").get("market_type") == "capacity-block"
 
 
 def _launched(resource: Resource, context: Context, nodes: float | None, on_demand: float) -> Reading:
@@ -141,17 +169,16 @@ def _launched(resource: Resource, context: Context, nodes: float | None, on_dema
     target = template.block("capacity_reservation_specification", "capacity_reservation_target")
     held = any(context.resources.linked(template, kind) is not None for kind in RESERVATIONS)
     bought: Reading = []
-    if not held and target.get("capacity_reservation_id"):
-        bought = [NotPriced("its nodes run in capacity that was bought elsewhere")]
+    if not held and _of_block(resource, context):
+        bought = node_meters(context, "capacity_block", instance_type, nodes * resource.count)
+    elif not held and target.get("capacity_reservation_id"):
+        bought = [ELSEWHERE]
     elif not held:
         bought = [
             *node_meters(context, "on_demand", instance_type, on_demand * resource.count),
             *node_meters(context, "spot", instance_type, (nodes - on_demand) * resource.count),
         ]
     return [*bought, *_root_disks(template, context, instance_type, nodes * resource.count)]
-
-
-RESERVATIONS: Final = ("aws_ec2_capacity_reservation", "aws_ec2_capacity_block_reservation")
 
 
 def _on_demand(group: Resource, nodes: float) -> float:
@@ -181,9 +208,33 @@ def _control_plane(resource: Resource, _: Context) -> Reading:
     return [Meter("control_plane", "EKS control plane", "kubernetes_control_plane_hour", resource.count, "hour")]
 
 
+def _alarm(resource: Resource, _: Context) -> Reading:
+    """An alarm on one metric; metrics beside those of AWS itself are billed where they are watched."""
+    if (resource.number("period") or 60) < 60:
+        return [NotPriced("alarms of less than a minute have no price in the catalog")]
+    watched = [Meter("alarms", "alarm on a metric", "alarm_month", resource.count, "alarm-month")]
+    if not resource.text("namespace", "AWS/").startswith("AWS/"):
+        name = resource.text("metric_name", "custom metric")
+        watched.append(Meter("custom_metrics", f"metric {name}", "custom_metric_month", resource.count, "metric-month"))
+    return [*watched]
+
+
+def _prometheus(_: Resource, context: Context) -> Reading:
+    role, name, sku = "prometheus", "samples of the workspace", "metric_samples_million"
+    return by_use(context, role, name, sku, "million-samples-month")
+
+
+def _parameter(resource: Resource, _: Context) -> Reading:
+    # Standard parameters cost nothing (AWS Systems Manager pricing, "Parameter Store").
+    return [] if resource.text("tier", "Standard") == "Standard" else [NotPriced("of a tier without a price here")]
+
+
+OFFERS: Final = {"aws_ec2_capacity_block_offering": "aws_ec2_capacity_block_reservation"}
+"""Kind of data that can be bought, and kind of the resource that buys it."""
 READERS: Final[dict[str, Reader]] = {
     "aws_autoscaling_group": _group,
     "aws_cloudwatch_log_group": _log_group,
+    "aws_cloudwatch_metric_alarm": _alarm,
     "aws_ec2_capacity_block_reservation": _block,
     "aws_ec2_capacity_reservation": _reservation,
     "aws_eip": public_address,
@@ -193,6 +244,8 @@ READERS: Final[dict[str, Reader]] = {
     "aws_fsx_lustre_file_system": _lustre,
     "aws_kms_key": _key,
     "aws_nat_gateway": nat_gateway,
+    "aws_prometheus_workspace": _prometheus,
     "aws_s3_bucket": _bucket,
+    "aws_ssm_parameter": _parameter,
     "aws_vpc_endpoint": _endpoint,
 }

@@ -61,8 +61,14 @@ def _lustre(resource: Resource, _: Context) -> Reading:
     return [Meter("shared_storage", f"Lustre {sku}", sku, size_tib * GIB_PER_TIB * resource.count, "GiB-month")]
 
 
-def _endpoint(resource: Resource, _: Context) -> Reading:
-    return [Meter("private_endpoint", "private endpoint", "private_endpoint_hour", resource.count, "hour")]
+def _endpoint(resource: Resource, context: Context) -> Reading:
+    hourly = Meter("private_endpoint", "private endpoint", "private_endpoint_hour", resource.count, "hour")
+    role, name = "private_endpoint_data", "data through the endpoint"
+    return [hourly, *by_use(context, role, name, "private_endpoint_gb", "GB-month")]
+
+
+def _dns_zone(resource: Resource, _: Context) -> Reading:
+    return [Meter("private_dns_zone", "private DNS zone", "private_dns_zone_month", resource.count, "zone-month")]
 
 
 def _reservation(resource: Resource, context: Context) -> Reading:
@@ -95,12 +101,17 @@ def _root_disks(resource: Resource, context: Context, instance_type: str, nodes:
     return disk_meters(context, instance_type, nodes * float(disk["disk_size_gb"]))
 
 
+OFFERS: Final[dict[str, str]] = {}
+"""Kind of data that can be bought, and kind of the resource that buys it."""
+OUTPUTS: Final[dict[str, Reader]] = {}
+"""Outputs from which another tool builds what is billed."""
 READERS: Final[dict[str, Reader]] = {
     "azurerm_capacity_reservation": _reservation,
     "azurerm_key_vault_key": _key,
     "azurerm_linux_virtual_machine_scale_set": _scale_set,
     "azurerm_managed_lustre_file_system": _lustre,
     "azurerm_nat_gateway": nat_gateway,
+    "azurerm_private_dns_zone": _dns_zone,
     "azurerm_private_endpoint": _endpoint,
     "azurerm_public_ip": public_address,
     "azurerm_storage_account": _account,

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -22,6 +22,8 @@ from provider_catalog.facts import Provenance
 from provider_catalog.prices import PriceBook
 from stacks.estimate.documents import Resource, Resources, clusters, read_resources
 from stacks.estimate.meters import Context, Meter, NotPriced
+
+ON_OFFER = "on offer; nothing in the documents buys it, so that its nodes are neither built nor billed"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Estimate:
 
     @property
     def usd_per_hour(self) -> float | None:
-        """Sum of the lines with a known price; None where no line has one."""
+        """Sum of the lines with a known price; None where no line has one, or nobody knows the price of the nodes."""
+        if any(line.unit_price_usd is None and line.meter.option is not None for line in self.lines):
+            return None
         known = [line.usd_per_hour for line in self.lines if line.usd_per_hour is not None]
         return fsum(known) if known else None
 
@@ -138,9 +142,8 @@ def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | 
     lines: list[Line] = []
     free: list[Resource] = []
     not_priced: list[tuple[Resource, str]] = []
-    for resource in resources.all:
-        cloud = _cloud(resource.kind)
-        reader = None if cloud is None else cloud.READERS.get(resource.kind)
+    for resource, cloud in _billable(resources):
+        reader = None if cloud is None else (cloud.READERS | cloud.OUTPUTS).get(resource.kind)
         if cloud is None or reader is None:
             if cloud is not None and resource.kind in cloud.FREE:
                 free.append(resource)
@@ -157,6 +160,7 @@ def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | 
         else:
             place = (cloud.PROVIDER, resources.region or "", resources.zone)
             lines += [_line(resource, meter, catalog.prices, place) for meter in meters]
+    not_priced += [(data, ON_OFFER) for data in resources.data if _is_on_offer(data, resources)]
     return Estimate(
         name=name,
         region=resources.region,
@@ -167,6 +171,28 @@ def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | 
         usage=usage,
         usage_source=usage_source,
     )
+
+
+def _is_on_offer(data: Resource, resources: Resources) -> bool:
+    """Whether it can be bought, and nothing in the documents does."""
+    cloud = _cloud(data.kind)
+    buyers = [] if cloud is None else [each for each in resources.all if each.kind == cloud.OFFERS.get(data.kind)]
+    return (
+        cloud is not None
+        and data.kind in cloud.OFFERS
+        and not any(resources.linked(buyer, data.kind) is data for buyer in buyers)
+    )
+
+
+def _billable(resources: Resources) -> Iterator[tuple[Resource, ModuleType | None]]:
+    """Every resource, and the outputs from which another tool builds; with the cloud that bills them."""
+    clouds = {resource.kind: _cloud(resource.kind) for resource in resources.all}
+    for resource in resources.all:
+        yield resource, clouds[resource.kind]
+    for cloud in dict.fromkeys(filter(None, clouds.values())):
+        for output in resources.outputs:
+            if output.kind in cloud.OUTPUTS:
+                yield output, cloud
 
 
 def _line(resource: Resource, meter: Meter, prices: PriceBook, place: tuple[str, str, str | None]) -> Line:

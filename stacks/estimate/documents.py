@@ -17,6 +17,8 @@ _REFERENCE: Final = re.compile(r"\b([a-z][a-z0-9]*_[a-z0-9_]+\.[A-Za-z_][\w-]*)"
 """A resource address within an expression."""
 _WHOLE: Final = re.compile(r"\$\{(?:(var)\.([\w-]+)|([a-z0-9_]+\.[\w-]+)\.([a-z0-9_]+))\}")
 """An argument that is nothing but a variable, or an attribute of another resource."""
+_LOCAL: Final = re.compile(r"\$\{local\.([\w-]+)\}")
+"""A value that is nothing but a local value."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class Resources:
     """Of the AWS provider, or the first location named; None where no document says."""
     zone: str | None
     """The one zone that the documents name by id or number."""
+    outputs: tuple[Resource, ...] = ()
+    """Of the root modules, by name in `kind`, with the argument `value` where it is known: what another tool builds
+    from them is on the bill too."""
 
     @cached_property
     def _by_address(self) -> dict[tuple[str, str], Resource]:
@@ -118,17 +123,20 @@ def read_resources(files: Sequence[Path], region: str | None = None) -> Resource
     """
     resources: list[Resource] = []
     data: list[Resource] = []
+    outputs: list[Resource] = []
     regions: list[str] = []
     for file in files:
         document = _read(file)
-        found, read = _of_document(document, _stack(file), file)
+        found, read, told = _of_document(document, _stack(file), file)
         resources += found
         data += read
+        outputs += told
         regions += _provider_regions(document)
     distinct = [region] if region else sorted({*regions, *_locations(resources)})
     if len(distinct) > 1:
         raise SpecError(f"the documents name several regions ({', '.join(distinct)}); give --region, or each apart")
-    return Resources(tuple(resources), tuple(data), distinct[0] if distinct else None, _zone(resources))
+    place = distinct[0] if distinct else None
+    return Resources(tuple(resources), tuple(data), place, _zone(resources), tuple(outputs))
 
 
 def _stack(file: Path) -> str:
@@ -174,11 +182,15 @@ def _json(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def _of_document(document: Mapping[str, Any], stack: str, path: Path) -> tuple[list[Resource], list[Resource]]:
+def _of_document(
+    document: Mapping[str, Any], stack: str, path: Path
+) -> tuple[list[Resource], list[Resource], list[Resource]]:
+    """Resources, data and outputs."""
     try:
+        outputs = list(_outputs(document, stack))
         if "planned_values" in document or "values" in document:
-            return list(_shown(document, stack, "managed")), list(_shown(document, stack, "data"))
-        return list(_synthesized(document, stack, "resource")), list(_synthesized(document, stack, "data"))
+            return list(_shown(document, stack, "managed")), list(_shown(document, stack, "data")), outputs
+        return list(_synthesized(document, stack, "resource")), list(_synthesized(document, stack, "data")), outputs
     except (AttributeError, TypeError, KeyError) as error:
         raise SpecError(f"{path}: not a Terraform document of a known shape ({error!r})") from error
 
@@ -197,6 +209,17 @@ def _synthesized(document: Mapping[str, Any], stack: str, section: str) -> Itera
             references=frozenset(reference for text in _strings(given) for reference in _REFERENCE.findall(text)),
             count=1 if count is None else int(count),
         )
+
+
+def _outputs(document: Mapping[str, Any], stack: str) -> Iterator[Resource]:
+    values = document.get("planned_values") or document.get("values") or {}
+    local_values = document.get("locals", {})
+    for name, given in {**document.get("output", {}), **values.get("outputs", {})}.items():
+        value = given.get("value")
+        whole = _LOCAL.fullmatch(value) if isinstance(value, str) else None
+        value = local_values.get(whole.group(1)) if whole else value
+        references = frozenset(reference for text in _strings(value) for reference in _REFERENCE.findall(text))
+        yield Resource(f"output.{name}", name, stack, {"value": value}, references)
 
 
 def _shown(document: Mapping[str, Any], stack: str, mode: str) -> Iterator[Resource]:

@@ -15,14 +15,20 @@ from typing import Any, Final
 from planner.cost import HOURS_PER_MONTH
 from stacks.estimate.bill import Estimate, Line, lines_by_resource
 from stacks.estimate.documents import Resource
+from stacks.estimate.meters import Unit
 
 VERSION: Final = "0.2"
-_UNITS: Final = {
+_UNITS: Final[dict[Unit, str]] = {
     "instance-hour": "hours",
     "hour": "hours",
     "key-month": "months",
+    "zone-month": "months",
     "GiB-month": "GiB",
     "GB-month": "GB",
+    "IOPS-month": "IOPS",
+    "alarm-month": "alarms",
+    "metric-month": "metrics",
+    "million-samples-month": "1M samples",
 }
 """A quantity a month of something is that something: its price is a month's."""
 

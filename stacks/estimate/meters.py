@@ -8,7 +8,10 @@ from planner.plan import Usage
 from provider_catalog.prices import PurchaseOption
 from stacks.estimate.documents import Resource, Resources
 
-Unit = Literal["instance-hour", "GiB-month", "GB-month", "hour", "key-month"]
+Unit = Literal[
+    "instance-hour", "GiB-month", "GB-month", "hour", "key-month", "IOPS-month", "alarm-month", "metric-month",
+    "zone-month", "million-samples-month",
+]  # fmt: skip
 Bought = Literal["reserved", "spot", "on_demand", "capacity_block"]
 
 
@@ -51,6 +54,7 @@ Reading = list[Meter | NotPriced]
 Reader = Callable[[Resource, Context], Reading]
 """Reads one kind of resource."""
 
+NOT_KNOWN_YET = "is not known before apply"
 NO_USAGE = "billed by use, and no usage is known; give --usage with a cost.json, or with a file of its own"
 
 

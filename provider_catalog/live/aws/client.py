@@ -12,13 +12,23 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
-from provider_catalog.live.source import Advance, Fetched, Limits, LiveError, Request, by_region, documented_shape
+from provider_catalog.live.source import (
+    Advance,
+    Fetched,
+    Limits,
+    LiveError,
+    NoAnswerError,
+    Request,
+    by_region,
+    documented_shape,
+)
 
 PRICING_REGION = "us-east-1"
 """The Price List API answers in three regions and knows all of them (docs.aws.amazon.com, Price List Query API
 endpoints); Savings Plans has one endpoint for all."""
 
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
+_SKEWED = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
 _INVALID = frozenset(
     {"AuthFailure", "InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch"}
     | {"UnrecognizedClientException"}
@@ -108,7 +118,7 @@ def said(where: str, permission: str) -> Iterator[None]:
     except boto_errors.ClientError as error:
         raise LiveError(_client_error(error, where, permission)) from error
     except (boto_errors.HTTPClientError, boto_errors.ConnectionError) as error:
-        raise LiveError(f"{where}: no answer ({error}); check the network, proxy and region") from error
+        raise NoAnswerError(f"{where}: no answer ({error}); check the network, proxy and region") from error
     except boto_errors.BotoCoreError as error:
         raise LiveError(f"{where}: {error}") from error
 
@@ -116,6 +126,8 @@ def said(where: str, permission: str) -> Iterator[None]:
 def _client_error(error: boto_errors.ClientError, where: str, permission: str) -> str:
     code = error.response.get("Error", {}).get("Code", "unknown")
     message = error.response.get("Error", {}).get("Message", "")
+    if code in _SKEWED:
+        return f"{where}: AWS refuses the signature as too old ({code}); set the clock of this machine"
     if code in _EXPIRED:
         return f"{where}: the AWS credentials have expired; sign in again (`aws sso login`) or renew the session"
     if code in _INVALID:

@@ -102,6 +102,8 @@ def _rates(savings: Any, instance_type: str, regions: tuple[str, ...]) -> Any:
                 **({"nextToken": token} if token else {}),
             )
             yield from page["searchResults"]
-        token = page.get("nextToken")
+        before, token = token, page.get("nextToken")
         if not token:
             return
+        if token == before:
+            raise LiveError(f"{RATES_PERMISSION}: the same page comes again and again; the list does not end")

@@ -1,6 +1,7 @@
 """Spot prices by zone, and Spot placement scores."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any, Final
 
 from provider_catalog.live.aws.client import PRICING_REGION, by_enabled_region, client, pages
@@ -17,6 +18,11 @@ from provider_catalog.live.source import (
 PRICE_PERMISSION: Final = "ec2:DescribeSpotPriceHistory"
 SCORE_PERMISSION: Final = "ec2:GetSpotPlacementScores"
 LINUX: Final = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
+SCORED_REGIONS: Final = 10
+"""Most regions of one request (model of the EC2 API, GetSpotPlacementScoresRequest.RegionNames)."""
+SCORED_TYPES: Final = 3
+"""Least instance types of one request: with one or two, and with variants of one, the score is always low (EC2 API
+reference, GetSpotPlacementScores, InstanceType.N)."""
 SCORED_NODES: Final = 8
 """Nodes that a score is asked for. AWS limits how many different requests it answers in 24 hours, so the request is the
 same each time, and one a family (EC2 user guide, Spot placement score, limitations)."""
@@ -62,7 +68,7 @@ def fetch_prices(request: Request, advance: Advance) -> Fetched:
 
 
 def fetch_scores(request: Request, advance: Advance) -> Fetched:
-    """Placement scores by zone for each family of instance types.
+    """Placement scores by zone for each family of instance types that is large enough to be scored.
 
     Raises:
         LiveError: the scores did not come.
@@ -73,7 +79,15 @@ def fetch_scores(request: Request, advance: Advance) -> Fetched:
             families.setdefault(name.partition(".")[0], []).append(name)
     ec2 = client("ec2", PRICING_REGION, request.limits)
     fetched = Fetched(answered=set(request.regions))
-    for done, names in enumerate(families.values(), start=1):
+    scored = [names for names in families.values() if len(names) >= SCORED_TYPES]
+    small = [family for family, names in families.items() if len(names) < SCORED_TYPES]
+    if small:
+        fetched.notes.append(
+            f"{', '.join(small)}: not asked, as AWS scores fewer than {SCORED_TYPES} instance types always low"
+        )
+    starts = range(0, len(request.regions), SCORED_REGIONS)
+    places = [list(request.regions[start : start + SCORED_REGIONS]) for start in starts]
+    for done, (names, regions) in enumerate(product(scored, places), start=1):
         for score in pages(
             ec2,
             "get_spot_placement_scores",
@@ -83,7 +97,7 @@ def fetch_scores(request: Request, advance: Advance) -> Fetched:
             TargetCapacity=SCORED_NODES,
             TargetCapacityUnitType="units",
             SingleAvailabilityZone=True,
-            RegionNames=list(request.regions),
+            RegionNames=regions,
         ):
             with documented_shape(SCORE_PERMISSION):
                 fetched.scores += [
@@ -98,7 +112,7 @@ def fetch_scores(request: Request, advance: Advance) -> Fetched:
                     )
                     for name in names
                 ]
-        advance(done, len(families))
+        advance(done, len(scored) * len(places))
     if not fetched.scores:
         raise LiveError(f"{SCORE_PERMISSION}: no score for any family; nothing is taken over")
     return fetched

@@ -8,12 +8,13 @@ from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
-from provider_catalog.live.source import Limits, LiveError
+from provider_catalog.live.source import Limits, LiveError, NoAnswerError
 
 MOST_PAGES: Final = 1000
 """A server that never ends its list is faulty: the whole price list of a region has a few hundred pages."""
 _RETRIED: Final = (429, 500, 502, 503, 504)
 _LONGEST_WAIT_S: Final = 30
+"""Also where the server asks for more with Retry-After: the old prices are there, and a later run asks again."""
 
 
 def get_pages(url: str, fields: dict[str, str], limits: Limits) -> Iterator[Any]:
@@ -24,6 +25,7 @@ def get_pages(url: str, fields: dict[str, str], limits: Limits) -> Iterator[Any]
     """
     http = _pool(url, limits)
     target: str | None = url
+    followed: set[str] = set()
     for _ in range(MOST_PAGES):
         page = _get(http, str(target), fields)
         fields = {}
@@ -31,6 +33,9 @@ def get_pages(url: str, fields: dict[str, str], limits: Limits) -> Iterator[Any]
         target = page.get("NextPageLink")
         if not target:
             return
+        if not isinstance(target, str) or target in followed:
+            raise LiveError(f"{_host(url)}: NextPageLink leads to no new page ({target!r}); the list does not end")
+        followed.add(target)
         if _origin(target) != _origin(url):
             raise LiveError(f"{_host(url)}: the next page lies on another host ({_host(target)}); not followed")
     raise LiveError(f"{_host(url)}: more than {MOST_PAGES} pages; the list does not end")
@@ -41,7 +46,7 @@ def _get(http: urllib3.PoolManager, url: str, fields: dict[str, str]) -> Any:
         response = http.request("GET", url, fields=fields or None)
     except urllib3.exceptions.MaxRetryError as error:
         # Without the request's own text: the reason is a sentence, the chain around it is not.
-        raise LiveError(f"{_host(url)}: no answer ({error.reason}); check the network and the proxy") from error
+        raise NoAnswerError(f"{_host(url)}: no answer ({error.reason}); check the network and the proxy") from error
     except urllib3.exceptions.HTTPError as error:
         raise LiveError(f"{_host(url)}: the answer broke off ({error})") from error
     if response.status == 429:
@@ -66,6 +71,7 @@ def _pool(url: str, limits: Limits) -> urllib3.PoolManager:
             backoff_factor=limits.backoff_s,
             backoff_jitter=limits.backoff_s,
             backoff_max=_LONGEST_WAIT_S,
+            retry_after_max=_LONGEST_WAIT_S,
             redirect=0,
             raise_on_status=False,
         ),

@@ -49,29 +49,36 @@ class Meter(Fact):
 
 
 def fetch_instances(request: Request, advance: Advance) -> Fetched:
-    """Pay-as-you-go, Spot and reservation prices of every size of the catalog, Linux.
+    """Pay-as-you-go, Spot and commitment prices of every size of the catalog, Linux.
+
+    A commitment is a reservation, which is bound to size and region, or where there is none a savings plan for compute.
 
     Raises:
         LiveError: no region answered.
     """
-    provenance = request.provenance(SOURCE)
+    provenance, planned = request.provenance(SOURCE), request.provenance(f"{SOURCE}, savings plan for compute")
 
     def ask(region: str, fetched: Fetched) -> None:
         found: dict[tuple[str, PurchaseOption], tuple[str, float]] = {}
+        plans: dict[tuple[str, PurchaseOption], tuple[str, float]] = {}
         names = " or ".join(f"armSkuName eq '{name}'" for name in request.instance_types)
         where = f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}' and ({names})"
         for item in _items(request, where):
             offer = _offer(item, request.today)
             if offer is not None:
                 option, usd_per_hour = offer
-                key, since = (item["armSkuName"], option), item["effectiveStartDate"]
-                if key not in found or found[key][0] < since:
-                    found[key] = (since, usd_per_hour)
+                name, since = item["armSkuName"], item["effectiveStartDate"]
+                _keep_newest(found, (name, option), (since, usd_per_hour))
+                for term, rate in _savings_plans(item) if option == "on-demand" else ():
+                    _keep_newest(plans, (name, term), (since, rate))
         for (name, option), (_, usd_per_hour) in found.items():
             on_demand = found.get((name, "on-demand"))
             if option == "spot" and on_demand is not None and usd_per_hour >= NO_MARKET * on_demand[1]:
                 continue
             fetched.instances.append(request.instance_price((region, None), name, option, usd_per_hour, provenance))
+        for (name, option), (_, usd_per_hour) in plans.items():
+            if (name, option) not in found:
+                fetched.instances.append(request.instance_price((region, None), name, option, usd_per_hour, planned))
 
     fetched = by_region(request, advance, ask)
     if not fetched.instances:
@@ -145,6 +152,22 @@ def _offer(item: Any, today: date) -> tuple[PurchaseOption, float] | None:
     if item["type"] != "Consumption" or item["meterName"].endswith("Low Priority"):
         return None
     return ("spot" if item["meterName"].endswith("Spot") else "on-demand"), price
+
+
+def _savings_plans(item: Any) -> Iterator[tuple[PurchaseOption, float]]:
+    """Term and USD an hour. Rates of savings plans stand within the pay-as-you-go item, in the preview version only."""
+    for plan in item.get("savingsPlan") or ():
+        if plan["term"] in _TERMS:
+            yield _TERMS[plan["term"]][0], float(plan["retailPrice"])
+
+
+def _keep_newest(
+    found: dict[tuple[str, PurchaseOption], tuple[str, float]],
+    key: tuple[str, PurchaseOption],
+    price: tuple[str, float],
+) -> None:
+    if key not in found or found[key][0] < price[0]:
+        found[key] = price
 
 
 def _unit_prices(meter: Meter, region: str, items: Iterable[Any], today: date) -> set[float]:

@@ -10,15 +10,17 @@ from typing import Any, Final
 
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.pipeline.policies import RetryPolicy
 from azure.mgmt.compute import ComputeManagementClient
 
 from provider_catalog.hardware import InstanceType
-from provider_catalog.live.source import Advance, Fetched, Limits, LiveError, Request, by_region
+from provider_catalog.live.source import Advance, Fetched, Limits, LiveError, NoAnswerError, Request, by_region
 
 PERMISSION: Final = "Microsoft.Compute/skus/read"
 _MANAGEMENT: Final = "https://management.azure.com/"
 _SIGN_IN: Final = "run `az login`, and `az account set` for the subscription"
 _CLI_TIMEOUT_S: Final = 30
+_LONGEST_WAIT_S: Final = 30
 
 
 class AzureCliCredential:
@@ -72,16 +74,24 @@ def check(request: Request, advance: Advance) -> Fetched:
 
 
 def compute_client(credential: Any, subscription: str, limits: Limits, **options: Any) -> ComputeManagementClient:
-    """A client with time-outs and back-off; azure-core honours Retry-After."""
+    """A client with time-outs and back-off."""
     return ComputeManagementClient(
         credential,
         subscription,
         connection_timeout=limits.connect_timeout_s,
         read_timeout=limits.read_timeout_s,
-        retry_total=limits.attempts - 1,
-        retry_backoff_factor=limits.backoff_s,
+        retry_policy=_Patience(retry_total=limits.attempts - 1, retry_backoff_factor=limits.backoff_s),
         **options,
     )
+
+
+class _Patience(RetryPolicy[Any, Any]):
+    """Honours Retry-After, but not for hours."""
+
+    def get_retry_after(self, response: Any) -> float | None:
+        """Seconds to wait; None where the service does not say."""
+        wait = super().get_retry_after(response)
+        return None if wait is None else min(wait, _LONGEST_WAIT_S)
 
 
 def _skus(compute: ComputeManagementClient, region: str) -> Iterator[Any]:
@@ -101,7 +111,7 @@ def _skus(compute: ComputeManagementClient, region: str) -> Iterator[Any]:
             raise LiveError(f"{where}: throttled after every attempt; try again later") from error
         raise LiveError(f"{where}: HTTP {error.status_code}: {error.reason}") from error
     except AzureError as error:
-        raise LiveError(f"{where}: no answer ({error}); check the network and the proxy") from error
+        raise NoAnswerError(f"{where}: no answer ({error}); check the network and the proxy") from error
 
 
 def _differences(known: InstanceType, sku: Any, region: str) -> Iterator[str]:

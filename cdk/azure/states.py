@@ -1,0 +1,174 @@
+"""The storage account in which the states of all stacks live."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cdktf import TerraformResourceLifecycle, TerraformVariable
+from cdktf_cdktf_provider_azurerm.data_azurerm_client_config import DataAzurermClientConfig
+from cdktf_cdktf_provider_azurerm.resource_group import ResourceGroup
+from cdktf_cdktf_provider_azurerm.role_assignment import RoleAssignment
+from cdktf_cdktf_provider_azurerm.storage_account import (
+    StorageAccount,
+    StorageAccountBlobProperties,
+    StorageAccountBlobPropertiesContainerDeleteRetentionPolicy,
+    StorageAccountBlobPropertiesDeleteRetentionPolicy,
+    StorageAccountNetworkRules,
+)
+from cdktf_cdktf_provider_azurerm.storage_container import StorageContainer
+from cdktf_cdktf_provider_azurerm.storage_management_policy import (
+    StorageManagementPolicy,
+    StorageManagementPolicyRule,
+    StorageManagementPolicyRuleActions,
+    StorageManagementPolicyRuleActionsVersion,
+    StorageManagementPolicyRuleFilters,
+)
+from constructs import Construct
+
+from cdk.azure.hcl import named
+
+STATE_DAYS: Final = 365
+"""How long an earlier or a deleted state can be brought back; also the most that soft delete keeps."""
+
+# learn.microsoft.com, "Naming rules and restrictions for Azure resources".
+_ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}")
+_CONTAINER: Final = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
+_GROUP: Final = re.compile(r"[\w().-]{0,89}[\w()-]")
+
+
+@dataclass(frozen=True)
+class StatesConfig:
+    """Where the states stand."""
+
+    account: str
+    container: str
+    resource_group: str
+    region: str
+    tags: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Refuses names that Azure refuses.
+
+        Raises:
+            ValueError: names the field of the spec, its value and the rule.
+        """
+        rules = (
+            ("state.bucket", self.account, _ACCOUNT, "3 to 24 lower-case letters and digits"),
+            ("state.container", self.container, _CONTAINER, "3 to 63 lower-case letters, digits and single hyphens"),
+            ("state.resource_group", self.resource_group, _GROUP, "1 to 90 letters, digits and _().- without a last ."),
+        )
+        for field, value, rule, allowed in rules:
+            if not rule.fullmatch(value):
+                raise ValueError(f"{field} is {value!r}, which Azure refuses as a name; allowed are {allowed}")
+
+
+@dataclass(frozen=True)
+class States:
+    """The resources that the stack tells of."""
+
+    account: StorageAccount
+    container: StorageContainer
+
+
+def states(scope: Construct, config: StatesConfig) -> States:
+    """Adds the group, the account without keys, its container, and the right of whoever applies it to write states."""
+    cidrs = TerraformVariable(
+        scope,
+        "client_cidrs",
+        type="list(string)",
+        nullable=False,
+        description=(
+            "Public addresses, or CIDR blocks of /30 and larger, from which Terraform runs, such as "
+            '["203.0.113.7"]. [] when it runs in client_subnet_ids alone'
+        ),
+    )
+    subnets = TerraformVariable(
+        scope,
+        "client_subnet_ids",
+        type="list(string)",
+        default=[],
+        nullable=False,
+        description="Subnets with the service endpoint Microsoft.Storage in which Terraform runs",
+    )
+    kept = TerraformResourceLifecycle(prevent_destroy=True)
+    group = named(
+        ResourceGroup(
+            scope, "group", name=config.resource_group, location=config.region, tags=dict(config.tags), lifecycle=kept
+        ),
+        "states",
+    )
+    account = named(
+        StorageAccount(
+            scope,
+            "account",
+            name=config.account,
+            resource_group_name=group.name,
+            location=group.location,
+            account_kind="StorageV2",
+            account_tier="Standard",
+            # Copies in three zones: a state is small and irreplaceable.
+            account_replication_type="ZRS",
+            min_tls_version="TLS1_2",
+            https_traffic_only_enabled=True,
+            allow_nested_items_to_be_public=False,
+            cross_tenant_replication_enabled=False,
+            # Identities only, as the backend signs in with use_azuread_auth.
+            shared_access_key_enabled=False,
+            default_to_oauth_authentication=True,
+            local_user_enabled=False,
+            network_rules=StorageAccountNetworkRules(
+                default_action="Deny",
+                bypass=["None"],
+                ip_rules=cidrs.list_value,
+                virtual_network_subnet_ids=subnets.list_value,
+            ),
+            blob_properties=StorageAccountBlobProperties(
+                versioning_enabled=True,
+                delete_retention_policy=StorageAccountBlobPropertiesDeleteRetentionPolicy(days=STATE_DAYS),
+                container_delete_retention_policy=StorageAccountBlobPropertiesContainerDeleteRetentionPolicy(
+                    days=STATE_DAYS
+                ),
+            ),
+            tags=dict(config.tags),
+            lifecycle=kept,
+        ),
+        "states",
+    )
+    container = named(
+        StorageContainer(
+            scope,
+            "container",
+            name=config.container,
+            storage_account_id=account.id,
+            container_access_type="private",
+            lifecycle=kept,
+        ),
+        "states",
+    )
+    policy = StorageManagementPolicy(
+        scope,
+        "policy",
+        storage_account_id=account.id,
+        rule=[
+            StorageManagementPolicyRule(
+                name="delete-old-versions",
+                enabled=True,
+                filters=StorageManagementPolicyRuleFilters(blob_types=["blockBlob"]),
+                actions=StorageManagementPolicyRuleActions(
+                    version=StorageManagementPolicyRuleActionsVersion(delete_after_days_since_creation=STATE_DAYS)
+                ),
+            )
+        ],
+    )
+    named(policy, "states")
+    writer = RoleAssignment(
+        scope,
+        "writer",
+        description="Whoever runs Terraform reads and writes states; owning the account gives no right to its blobs",
+        scope=container.id,
+        role_definition_name="Storage Blob Data Contributor",
+        principal_id=DataAzurermClientConfig(scope, "current").object_id,
+    )
+    named(writer, "states")
+    return States(account, container)

@@ -1,0 +1,73 @@
+"""What a configuration of AWS ParallelCluster is billed for: the nodes that it starts are no resources of Terraform.
+
+Fields are those of ParallelCluster 3.16, "Cluster configuration file".
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import yaml
+
+from stacks.estimate.documents import Resource
+from stacks.estimate.meters import (
+    NOT_KNOWN_YET,
+    Bought,
+    Context,
+    Meter,
+    NotPriced,
+    Reader,
+    Reading,
+    disk_meters,
+    node_meters,
+)
+
+RESERVATIONS: Final = ("aws_ec2_capacity_reservation", "aws_ec2_capacity_block_reservation")
+"""Kinds that are billed with or without nodes in them."""
+ELSEWHERE: Final = NotPriced("its nodes run in capacity that was bought elsewhere")
+_BOUGHT: Final[dict[str, Bought]] = {"ONDEMAND": "on_demand", "SPOT": "spot", "CAPACITY_BLOCK": "capacity_block"}
+
+
+def _configuration(output: Resource, context: Context) -> Reading:
+    text = output.text("value")
+    if not text:
+        return [NotPriced(f"{output.kind} {NOT_KNOWN_YET}")]
+    try:
+        document = yaml.safe_load(text)
+        head, queues = document["HeadNode"], document["Scheduling"]["SlurmQueues"]
+        return [*_head_node(head, context), *(line for queue in queues for line in _queue(queue, context))]
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
+        return [NotPriced(f"not a configuration of ParallelCluster with Slurm ({error!r})")]
+
+
+def _head_node(head: Mapping[str, Any], context: Context) -> Iterator[Meter | NotPriced]:
+    yield from node_meters(context, "on_demand", str(head["InstanceType"]), 1)
+    yield from _root_disks(head["LocalStorage"]["RootVolume"], str(head["InstanceType"]), 1, context)
+
+
+def _queue(queue: Mapping[str, Any], context: Context) -> Iterator[Meter | NotPriced]:
+    bought = _BOUGHT[queue.get("CapacityType", "ONDEMAND")]
+    held = (queue.get("CapacityReservationTarget") or {}).get("CapacityReservationId")
+    for machines in queue["ComputeResources"]:
+        kind, nodes = str(machines["InstanceType"]), float(machines["MaxCount"])
+        if held and bought != "capacity_block":
+            if not _stands_here(str(held), context):
+                yield ELSEWHERE
+        else:
+            yield from node_meters(context, bought, kind, nodes)
+        yield from _root_disks(queue["ComputeSettings"]["LocalStorage"]["RootVolume"], kind, nodes, context)
+
+
+def _stands_here(reservation: str, context: Context) -> bool:
+    """Whether the documents hold the reservation, which is then billed by itself."""
+    found = (each for each in context.resources.all if each.kind in RESERVATIONS)
+    return any(reservation in (each.text("id"), f"${{{each.address}.id}}") for each in found)
+
+
+def _root_disks(volume: Mapping[str, Any], instance_type: str, nodes: float, context: Context) -> Reading:
+    if volume.get("VolumeType", "gp3") != "gp3" or volume.get("Iops") or volume.get("Throughput"):
+        return [NotPriced("root disks: only gp3 at its baseline has a price in the catalog")]
+    return disk_meters(context, instance_type, nodes * float(volume["Size"]))
+
+
+OUTPUTS: Final[dict[str, Reader]] = {"cluster_configuration": _configuration}
+"""By the name of the output that holds the file."""
