@@ -4,11 +4,11 @@ They are files beside the stack and outputs of it, not resources: a private API 
 runs, and no provider of Kubernetes is needed to plan.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
-import yaml
+from cdk.aws.kubernetes_objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, daemon_set, kustomization, text_of
 
-NAMESPACE: Final = "llmcluster"
 SERVICE_ACCOUNT: Final = "job"
 VOLUME: Final = "shared"
 NVIDIA_PLUGIN_IMAGE: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
@@ -22,23 +22,24 @@ REGISTRY_ACCOUNTS: Final = {
 """Where EKS images come from, and the regions that have a registry of their own (EKS user guide, "View Amazon container
 image registries for Amazon EKS add-ons")."""
 KUBELET_PLUGINS: Final = "/var/lib/kubelet/device-plugins"
-NO_PRIVILEGES: Final[dict[str, Any]] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-TOLERATIONS: Final = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 
 
-def manifests(region: str, *, efa: bool) -> dict[str, str]:
-    """Files by name, for `kubectl apply -k`."""
+def manifests(region: str, image: Callable[[str], str], *, efa: bool, exporters: str | None = None) -> dict[str, str]:
+    """Files by name, for `kubectl apply -k`.
+
+    Args:
+        region: Whose registry has the images of AWS.
+        image: Says where a public image is pulled from.
+        efa: Whether nodes have EFA interfaces.
+        exporters: The file of the exporters, where metrics are collected.
+    """
     files = {
-        "namespace.yaml": [_namespace(), _service_account()],
-        "nvidia-device-plugin.yaml": [_nvidia_device_plugin()],
-        **({"efa-device-plugin.yaml": [_efa_device_plugin(region)]} if efa else {}),
+        "namespace.yaml": text_of(_namespace(), _service_account()),
+        "nvidia-device-plugin.yaml": text_of(_nvidia_device_plugin(image(NVIDIA_PLUGIN_IMAGE))),
+        **({"efa-device-plugin.yaml": text_of(_efa_device_plugin(region))} if efa else {}),
+        **({"exporters.yaml": exporters} if exporters else {}),
     }
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": sorted(files),
-    }
-    return {name: _text(*documents) for name, documents in {"kustomization.yaml": [kustomization], **files}.items()}
+    return {"kustomization.yaml": kustomization(list(files)), **files}
 
 
 def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib: int) -> str:
@@ -76,17 +77,7 @@ def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib:
             "resources": {"requests": capacity},
         },
     }
-    return _text(volume, claim)
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        """Labels stand in full wherever they are used."""
-        return True
-
-
-def _text(*documents: dict[str, Any]) -> str:
-    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
+    return text_of(volume, claim)
 
 
 def _namespace() -> dict[str, Any]:
@@ -102,10 +93,10 @@ def _service_account() -> dict[str, Any]:
     }
 
 
-def _nvidia_device_plugin() -> dict[str, Any]:
+def _nvidia_device_plugin(image: str) -> dict[str, Any]:
     return _device_plugin(
         "nvidia-device-plugin",
-        NVIDIA_PLUGIN_IMAGE,
+        image,
         {"nvidia.com/gpu.present": "true"},
         environment=[{"name": "FAIL_ON_INIT_ERROR", "value": "true"}],
     )
@@ -150,14 +141,4 @@ def _device_plugin(
         "containers": [container],
         "volumes": [{"name": volume, "hostPath": {"path": path}} for volume, path in paths.items()],
     }
-    labels = {"app.kubernetes.io/name": name}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": name, "namespace": "kube-system", "labels": labels},
-        "spec": {
-            "selector": {"matchLabels": labels},
-            "updateStrategy": {"type": "RollingUpdate"},
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
-    }
+    return daemon_set(name, "kube-system", pod)
