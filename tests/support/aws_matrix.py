@@ -76,7 +76,8 @@ def documents() -> Iterator[dict[str, Any]]:
             *(CAPACITIES if "on-demand" in options else ()),
             *([BLOCK] if "capacity-block" in options else ()),
         ]
-        network = NETWORKS[(index // 3 + index % 2) % len(NETWORKS)]
+        family, position = divmod(index, len(ORCHESTRATORS))
+        network = NETWORKS[(family + position) % len(NETWORKS)]
         closed = "egress" in network
         # What installs a container engine on nodes of Slurm needs the Internet.
         containers = not (closed and orchestrator == "slurm")
@@ -93,7 +94,7 @@ def documents() -> Iterator[dict[str, Any]]:
             "network": network | ({"image_registry": MIRROR} if closed and containers else {}),
             "storage": storages[(index // 3 + index) % len(storages)],
             **({"rollout": {"validation_nodes": 1 + index % 4 // 2}} if containers and index % 2 else {}),
-            **({"observability": {**NOTIFY, "metrics": containers}} if index // 3 % 2 == 0 else {}),
+            **({"observability": {**NOTIFY, "metrics": containers}} if family % 3 != 1 else {}),
         }
 
 
@@ -170,6 +171,7 @@ _STAND_INS: Final = {
     "availability_zone": "us-east-1a",
     "bucket_arn": "arn:aws:s3:::example",
     "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
+    "workspace_arn": "arn:aws:aps:us-east-1:123456789012:workspace/ws-01234567-89ab-cdef-0123-456789abcdef",
     "cidr": "10.42.0.0/16",
 }
 """What the provider takes for an output, by the end of its name."""
