@@ -26,6 +26,7 @@ from planner.plan import (
     SharedStorage,
     TrainingPerformance,
 )
+from planner.quotas import quota_notes
 from planner.serving.fleet import autoscaling, serving_notes
 from planner.serving.slo import SloLine, slo_lines
 from planner.serving.software import requirement
@@ -299,6 +300,10 @@ def _notes(
     if choice.purchase.reserved_nodes and best.machine.provider != OWN:
         commitment = catalog.provider_defaults(best.machine.provider).commitment_note
         notes += [commitment] if commitment else []
+    if best.machine.provider != OWN:
+        instance_type = catalog.instance_type(best.machine.provider, choice.instance_type)
+        defaults = catalog.provider_defaults(best.machine.provider)
+        notes += quota_notes(choice.purchase, instance_type, choice.region, defaults)
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:
         notes.append(f"weights are published in {published}; planned in {choice.weights}")
