@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,7 @@ PRICES_HELP = "Negotiated prices (YAML) over those of the catalog and of the spe
 class _Money(click.FloatRange):
     """An amount above 0; `nan` and `inf` are floats and no amounts."""
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         amount = float(super().convert(value, param, ctx))
         if not math.isfinite(amount):
             self.fail(f"{value} is no amount of money.", param, ctx)

@@ -395,7 +395,7 @@ def test_nodes_and_pods_and_scripts_say_why() -> None:
         reasons=why,
     )
     files = {file["path"]: file["content"] for file in yaml.safe_load(cloud_init(bootstrap))["write_files"]}
-    pods = manifests("us-east-1", efa=True, environment=known)
+    pods = manifests("us-east-1", str, efa=True, environment=known)
     found = trained("p4d.24xlarge", 32, tensor=8, pipeline=8, context=1, micro_batch=1)
     script = launch_files(launch_of(found, load_model("meta-llama/Meta-Llama-3.1-70B"), CATALOG))["launch.sh"]
     texts = [
@@ -409,7 +409,7 @@ def test_nodes_and_pods_and_scripts_say_why() -> None:
             assert variable in text and reason in text
     assert yaml.safe_load(pods[f"{ENVIRONMENT}.yaml"])["data"] == values(known)
     assert f"{ENVIRONMENT}.yaml" in yaml.safe_load(pods["kustomization.yaml"])["resources"]
-    assert f"{ENVIRONMENT}.yaml" not in manifests("us-east-1", efa=False)
+    assert f"{ENVIRONMENT}.yaml" not in manifests("us-east-1", str, efa=False)
 
 
 def test_whoever_runs_the_script_overrides_its_environment() -> None:
