@@ -234,14 +234,19 @@ def _failures(outlook: Reliability) -> str:
     count = outlook.spare_nodes
     spares = "no spare node needed" if count == 0 else f"{count} spare node{'s' if count > 1 else ''} advised"
     return (
-        f"one interruption in {outlook.mtbf_hours:,.3g} h ({outlook.mtbf_hours_low:,.3g} to"
-        f" {outlook.mtbf_hours_high:,.3g}), {outlook.interruptions:,.3g} in the run; checkpoints of"
-        f" {outlook.checkpoint_bytes / 1e9:,.0f} GB every {outlook.interval_s / 60:,.3g} min to {target}"
+        f"one interruption in {_short(outlook.mtbf_hours)} h ({_short(outlook.mtbf_hours_low)} to"
+        f" {_short(outlook.mtbf_hours_high)}), {_short(outlook.interruptions)} in the run; checkpoints of"
+        f" {outlook.checkpoint_bytes / 1e9:,.0f} GB every {_short(outlook.interval_s / 60)} min to {target}"
         f" ({outlook.checkpoint}: {outlook.write_s:,.0f} s to write, training stops for {outlook.stall_s:,.0f} s);"
-        f" restart {outlook.restart_s / 60:,.3g} min; lost: checkpoints {lost['checkpoints']:.1%}, work"
+        f" restart {_short(outlook.restart_s / 60)} min; lost: checkpoints {lost['checkpoints']:.1%}, work"
         f" {lost['lost_work']:.1%}, restarts {lost['restarts']:.1%}, goodput {outlook.goodput_low:.0%} to"
         f" {outlook.goodput_high:.0%}; {spares}"
     )
+
+
+def _short(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.01 else "under 0.01"
 
 
 def _print_bill(screen: Console, plan: Plan) -> None:

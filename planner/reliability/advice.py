@@ -46,6 +46,12 @@ def checkpoint_notes(
             f"a node's part of a checkpoint, {size / nodes / 2**30:,.0f} GiB, leaves its host too little memory:"
             " checkpoints are planned to be synchronous"
         )
+    kept = KEPT_CHECKPOINTS * size
+    if course.store.target == "object_store" and kept > spec.storage.checkpoints_tib * 2**40:
+        notes.append(
+            f"storage.checkpoints_tib {spec.storage.checkpoints_tib:g} bills less than the {KEPT_CHECKPOINTS}"
+            f" checkpoints of {size / 1e9:,.0f} GB that the object store keeps at least: they take {kept / 2**40:.2f}"
+        )
     shared = next((store for store in failures.surroundings.stores if store.target == "shared_file_system"), None)
     if shared is None or storage is None or tolerance.storage_gb_per_s is not None:
         return notes
