@@ -170,11 +170,10 @@ def assemble(
     )
 
 
-def with_updates(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, option: Priced) -> Priced:
+def with_updates(spec: ClusterSpec, architecture: ModelArchitecture, option: Priced) -> Priced:
     """A priced run with what it costs when it is repeated, where the spec does."""
-    storage = shared_storage(spec, catalog, option.machine)
     bought = Bought(option.machine, option.candidate, option.mix, option.cost)
-    return replace(option, updates=update_costs(spec, architecture, bought, storage))
+    return replace(option, updates=update_costs(spec, architecture, bought))
 
 
 def pareto_front(options: Sequence[Priced]) -> tuple[ParetoPoint, ...]:

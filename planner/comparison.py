@@ -8,7 +8,7 @@ from planner.errors import InfeasibleError, SpecError
 from planner.optimizer import plan as make_plan
 from planner.plan import Plan, TrainingPerformance
 from planner.plan_model import PlanModel
-from planner.spec import Budget, ClusterSpec, Pin, PinnedNode, Placement
+from planner.spec import Budget, ClusterSpec, Pin, PinnedNode, Placement, TrainingWorkload
 from planner.tco import (
     HOURS_PER_YEAR,
     OwnCost,
@@ -20,7 +20,7 @@ from planner.tco import (
 )
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.on_prem import OnPrem, OwnServer
+from provider_catalog.on_prem import Estimate, OnPrem, OwnServer
 
 GPU_ONLY: Final = "power of the GPUs alone: no server with them is on file"
 
@@ -65,8 +65,9 @@ def compare(
 ) -> Comparison:
     """The workload on every cloud of the catalog and on every server of `on_prem`.
 
-    A service is compared for a year, a training run for its duration; servers of one's own are then charged for their
-    share of a year, as if other runs filled the rest. Budgets are left out of account.
+    A service and continued training are compared for a year, a training run for its duration; servers of one's own are
+    charged for the share of a year that training takes, as if other runs filled the rest. Budgets are left out of
+    account.
 
     Args:
         spec: The workload; its placement narrows the clouds, its layout, precision and headroom hold everywhere.
@@ -82,6 +83,7 @@ def compare(
         known = ", ".join(sorted(on_prem.grid_kg_co2_per_kwh))
         raise SpecError(f"--co2 is {grid!r}; grids with a sourced intensity: {known}")
     training = spec.workload.kind != "inference"
+    on_prem = _updated(spec, on_prem)
     utilisation = 1.0 if training else mean_demand(spec.capacity)
     clouds = [_cloud(spec, architecture, catalog, on_prem, name, utilisation) for name in catalog.providers]
     cheapest = min((option.usd for option in clouds if option.usd is not None), default=None)
@@ -97,12 +99,32 @@ def compare(
         ]
     return Comparison(
         name=spec.name,
-        period="run" if training else "year",
+        period="run" if training and not _repeated(spec) else "year",
         utilisation=utilisation,
         grid=grid,
         options=tuple(options),
         notes=tuple(_notes(training, grid, on_prem)),
     )
+
+
+def _repeated(spec: ClusterSpec) -> bool:
+    return isinstance(spec.workload, TrainingWorkload) and spec.workload.every_days is not None
+
+
+def _updated(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
+    """The model is taken into service as often as continued training makes a new one."""
+    workload = spec.workload
+    if not isinstance(workload, TrainingWorkload) or workload.every_days is None:
+        return on_prem
+    per_year = 365 / workload.every_days
+    often = Estimate(value=per_year, low=per_year, high=per_year, source="workload.every_days of the spec", as_of="")
+    return on_prem.model_copy(update={"updates_per_year": often})
+
+
+def _staff_usd(decided: Plan, on_prem: OnPrem) -> float:
+    """Of taking new models into service: all updates of a year, or the share of them that falls into a run."""
+    share = 1.0 if decided.updates is not None else _hours(decided) / HOURS_PER_YEAR
+    return model_updates_usd(on_prem) * share
 
 
 def _notes(training: bool, grid: str | None, on_prem: OnPrem) -> Iterator[str]:
@@ -134,10 +156,13 @@ def _cloud(
         return Option(name=provider, own=False, machines=reason, feasible=False)
     choice, cost = decided.choice, decided.cost
     hours = _hours(decided)
-    updates = model_updates_usd(on_prem) * hours / HOURS_PER_YEAR
+    updates = _staff_usd(decided, on_prem)
     usd = None if cost.usd_per_hour is None else cost.usd_per_hour * hours + updates
     bounds = cost.range
     months = hours / 730 if bounds is not None and bounds.period == "month" else 1.0
+    if decided.updates is not None and decided.updates.usd_per_year is not None and bounds is not None:
+        usd = decided.updates.usd_per_year + updates
+        months = decided.updates.usd_per_year / bounds.expected_usd
     kw, note = _power_kw(decided, catalog, on_prem)
     pue = on_prem.cloud_pue.get(provider, on_prem.pue).value
     return Option(
@@ -200,8 +225,11 @@ def _own(
         return Option(name=name, own=True, machines=reason, feasible=False)
     servers, hours = decided.choice.nodes, _hours(decided)
     share = hours / HOURS_PER_YEAR
+    beside = 1.0 - share if decided.updates is not None else 0.0
     years = [own_cost(server, servers, on_prem, utilisation, level) for level in ("low", "expected", "high")]
-    low, expected, high = (None if year is None else year.total_usd * share for year in years)
+    low, expected, high = (
+        None if year is None else year.total_usd * share + year.model_updates_usd * beside for year in years
+    )
     bought = years[1]
     kwh = electricity_kwh(servers * server.max_power_kw.value, on_prem.pue.value, utilisation, hours)
     return Option(
@@ -218,7 +246,7 @@ def _own(
         break_even_months=(
             None
             if bought is None or cloud_usd is None
-            else break_even_months(bought, cloud_usd / share - bought.model_updates_usd)
+            else break_even_months(bought, (cloud_usd - _staff_usd(decided, on_prem)) / share)
         ),
         kwh=kwh,
         notes=() if bought is not None else ("no price of the server is public",),
@@ -238,7 +266,10 @@ def _on_own(spec: ClusterSpec, server: OwnServer, usd_per_year: float | None) ->
 
 
 def _hours(decided: Plan) -> float:
+    """Of the run; of all updates of a year; of a year."""
     performance = decided.performance
+    if decided.updates is not None:
+        return decided.updates.hours * decided.updates.per_year
     return performance.days * 24 if isinstance(performance, TrainingPerformance) else float(HOURS_PER_YEAR)
 
 

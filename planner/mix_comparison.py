@@ -223,10 +223,17 @@ def _run_options(
                 nodes=nodes,
                 days=365 * years,
                 usd=total,
-                note=f"not offered to a run: it is used {steady_days / (365 * years):.0%} of its term",
+                note=f"not offered to a run: it is used {_used(plan, steady_days, years):.0%} of its term",
             )
         )
     return tuple(options)
+
+
+def _used(plan: Plan, run_days: float, years: int) -> float:
+    """Share of a term in which the nodes work: of one run, or of all updates."""
+    if plan.updates is not None:
+        return min(1.0, plan.updates.hours * plan.updates.per_year / HOURS_PER_YEAR)
+    return run_days / (365 * years)
 
 
 def _late(plan: Plan, days: float) -> str:

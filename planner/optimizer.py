@@ -29,7 +29,7 @@ from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.defaults import OrchestratorDefaults
-from provider_catalog.precision import Precision
+from provider_catalog.precision import BITS_PER_VALUE, Precision
 
 NEAREST_SHOWN = 5
 OTHER_LAYOUTS_SHOWN = 2
@@ -197,6 +197,11 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
             also=spec.precision.also,
         )
     precision: Precision = "bf16" if weights == "auto" else weights
+    if spec.workload.method == "qlora" and BITS_PER_VALUE[precision] != 16:
+        raise SpecError(
+            f"precision.weights is {precision}, and workload.method is qlora, which stores weights in 4 bits and"
+            " multiplies in 16; leave precision.weights out, or set method: lora"
+        )
     workload, block = spec.workload, spec.capacity.block
     deadline_days = min(days_left_to_train(workload), inf if block is None else block.days)
     if deadline_days != workload.deadline_days:
@@ -224,7 +229,7 @@ def _search_machine(
         if refused is not None:
             nearest = _nearer(nearest, Miss(refused, float("inf")))
             continue
-        bought = with_updates(spec, architecture, catalog, _price(spec, catalog, machine, found))
+        bought = with_updates(spec, architecture, _price(spec, catalog, machine, found))
         monthly, updates = bought.cost.usd_per_month, bought.updates
         if updates is not None:
             monthly, late = updates.usd_per_month, overrun(updates)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from planner.parallelism import Layout
-from planner.plan import Cost, CostItem, Plan
+from planner.plan import Cost, CostItem, Plan, UpdateCosts
 from planner.plan_model import PlanModel
 
 HOURS_PER_MONTH: Final = 730
@@ -72,7 +72,7 @@ def diff_plans(old: Plan, new: Plan) -> PlanDiff:
     return PlanDiff(
         old_name=old.name,
         new_name=new.name,
-        totals=tuple(_totals(old.cost, new.cost)),
+        totals=(*_totals(old.cost, new.cost), *_updates(old.updates, new.updates)),
         items=items,
         decision=decision,
         spec=spec,
@@ -121,6 +121,13 @@ def _totals(old: Cost | None, new: Cost | None) -> Iterator[MoneyChange]:
     )
     for what, field in rows:
         before, after = getattr(old, field, None), getattr(new, field, None)
+        if before is not None or after is not None:
+            yield MoneyChange(what=what, old_usd=before, new_usd=after)
+
+
+def _updates(old: UpdateCosts | None, new: UpdateCosts | None) -> Iterator[MoneyChange]:
+    for what, field in (("update", "usd_per_update"), ("year of updates", "usd_per_year")):
+        before, after = (None if side is None else getattr(side, field) for side in (old, new))
         if before is not None or after is not None:
             yield MoneyChange(what=what, old_usd=before, new_usd=after)
 

@@ -53,7 +53,10 @@ def _message(detail: ErrorDetails) -> str:
     if detail["type"] == "union_tag_not_found":
         return f"{field}.kind: missing; allowed: inference, training, finetuning"
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{field}: {message}; given: {_shorten(detail['input'])}" if field else message
+    # A rule about several fields names them itself; all that was given beside them would bury them.
+    several = detail["type"] == "value_error" and isinstance(detail["input"], Mapping)
+    given = "" if several else f"; given: {_shorten(detail['input'])}"
+    return f"{field}: {message}{given}" if field else message
 
 
 _BRANCHES = frozenset({"inference", "training", "finetuning", "str", "constrained-str", "NominalModel", "constant"}) | {

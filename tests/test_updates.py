@@ -4,14 +4,19 @@ from typing import Any
 
 import pytest
 
+from planner.comparison import compare
 from planner.errors import InfeasibleError
 from planner.optimizer import plan
 from planner.plan import Plan, TrainingPerformance, UpdateCosts
+from planner.plan_diff import diff_plans
+from planner.reliability.checkpoints import checkpoint_bytes
+from planner.sizing.optimizer_state import StateRules
+from planner.sizing.profile import ModelProfile
 from planner.spec import TrainingWorkload
 from planner.spec_reader import read_spec
-from planner.training.updates import checkpoint_bytes
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
+from provider_catalog.on_prem import load_on_prem
 
 MODEL = "huggyllama/llama-13b"
 
@@ -107,6 +112,28 @@ def test_an_update_that_is_not_done_before_the_next() -> None:
     assert tight.hours <= 12
 
 
+def test_updates_are_compared_for_a_year_with_the_staff_that_takes_them_into_service() -> None:
+    decided = planned()
+    on_prem = load_on_prem(Catalog.load())
+    found = compare(decided.spec, load_model(MODEL, None), Catalog.load(), on_prem)
+    assert found.period == "year"
+    cloud = next(option for option in found.options if option.name == "aws")
+    # BLS counts 2,080 hours of a member of staff a year.
+    hours = 365 / 30 * on_prem.staff_hours_per_update.value
+    staff = hours / 2080 * on_prem.staff_usd_per_year.value
+    assert cloud.usd == pytest.approx((updates_of(decided).usd_per_year or 0) + staff, rel=1e-6)
+    own = next(option for option in found.options if option.own and option.usd is not None)
+    assert own.own_cost is not None
+    assert staff < (own.usd or 0) < own.own_cost.total_usd
+
+
+def test_a_difference_between_plans_names_the_update() -> None:
+    spot = planned({"capacity": {"interruption": "tolerate"}})
+    rows = {row.what: row for row in diff_plans(planned(), spot).totals}
+    assert (rows["update"].new_usd or 0) < (rows["update"].old_usd or 0)
+    assert "update" not in {row.what for row in diff_plans(planned(every_days=None), planned(every_days=None)).totals}
+
+
 @pytest.mark.parametrize(
     ("workload", "size_bytes"),
     [
@@ -117,5 +144,6 @@ def test_an_update_that_is_not_done_before_the_next() -> None:
     ],
 )
 def test_checkpoints_of_adapters_are_small(workload: dict[str, Any], size_bytes: float) -> None:
-    asked = TrainingWorkload(kind="finetuning", tokens=1e8, **workload)
-    assert checkpoint_bytes(asked, load_model("openai/gpt3-175b", None)) == pytest.approx(size_bytes, rel=0.1)
+    architecture = load_model("openai/gpt3-175b", None)
+    rules = StateRules.of(TrainingWorkload(kind="finetuning", tokens=1e8, **workload), architecture)
+    assert checkpoint_bytes(ModelProfile.of(architecture), rules) == pytest.approx(size_bytes, rel=0.1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Literal
 
-from planner.sizing.optimizer_state import WEIGHT_BYTES, StateRules, adapter_parameters, state_bytes
+from planner.sizing.optimizer_state import OPTIMIZERS, WEIGHT_BYTES, StateRules, adapter_parameters, state_bytes
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import rank_parameters
 
@@ -65,7 +65,8 @@ def checkpoint_bytes(profile: ModelProfile, rules: StateRules) -> int:
     held = rank_parameters(profile, profile.stages(1), 1, 1)
     state = state_bytes(held, rules)
     weights = sum(state.weights) if rules.method == "full" else WEIGHT_BYTES * sum(adapter_parameters(held, rules))
-    return round(weights + sum(state.optimizer))
+    paged = OPTIMIZERS[rules.optimizer].paged * sum(adapter_parameters(held, rules))
+    return round(weights + sum(state.optimizer) + paged)
 
 
 def stall_s(size_bytes: float, write_s: float, gpus: int, mode: Mode) -> float:

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from planner.candidate import Candidate
 from planner.capacity import BLOCK_DAYS, BLOCK_SIZES, Mix
 from planner.cost import HOURS_PER_MONTH, HOURS_PER_YEAR
 from planner.machines import OWN, Machine
-from planner.plan import Cost, SharedStorage, TrainingPerformance, UpdateCosts, UpdateOption
-from planner.sizing.optimizer_state import OPTIMIZERS, StateRules
-from planner.sizing.profile import ModelProfile
-from planner.sizing.training_memory import trainable_parameters
+from planner.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
+from planner.reliability.checkpoints import OWN_STORAGE
+from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
 
@@ -23,8 +21,6 @@ EVALUATION_SHARE: Final = 0.05
 """Of the training time. Estimate, 0.01 to 0.2: MLPerf Training 4.0's Llama 2 70B LoRA evaluates 37 s for every 178 s of
 training (NVIDIA, eos_ngc24.04_nemo)."""
 TOKEN_BYTES: Final = 4
-OWN_STORAGE_BYTES_PER_S: Final = 1e9
-"""Of storage of one's own, of which nothing is known. Estimate, 0.2e9 to 10e9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +40,7 @@ def days_left_to_train(workload: TrainingWorkload) -> float:
     return min(workload.deadline_days, max(workload.every_days - START_H / 24, 1e-9) / (1 + EVALUATION_SHARE))
 
 
-def update_costs(
-    spec: ClusterSpec, architecture: ModelArchitecture, priced: Bought, storage: SharedStorage | None
-) -> UpdateCosts | None:
+def update_costs(spec: ClusterSpec, architecture: ModelArchitecture, priced: Bought) -> UpdateCosts | None:
     """An update and a year of them; None where the workload is no continued training.
 
     Network and storage stacks stand all the time; the compute stack stands for each update and is destroyed after it.
@@ -56,7 +50,7 @@ def update_costs(
         return None
     if not isinstance(performance, TrainingPerformance):
         return None
-    parts = _hours(workload, architecture, performance, storage)
+    parts = _hours(workload, architecture, priced, performance.days * 24)
     hours, per_year = sum(parts.values()), 365 / workload.every_days
     standing = _hourly(priced.cost, compute=False)
     if priced.cost.usd_per_hour is None:
@@ -107,34 +101,23 @@ def update_notes(name: str, updates: UpdateCosts, cost: Cost) -> Iterator[str]:
 
 
 def _hours(
-    workload: TrainingWorkload,
-    architecture: ModelArchitecture,
-    performance: TrainingPerformance,
-    storage: SharedStorage | None,
+    workload: TrainingWorkload, architecture: ModelArchitecture, bought: Bought, training_h: float
 ) -> dict[str, float]:
-    """Parts of an update; reading and writing at the throughput of the shared file system."""
-    rate = OWN_STORAGE_BYTES_PER_S if storage is None else storage.throughput_mb_per_s * 1e6
-    training_h = performance.days * 24
+    """Parts of an update; what is read and written goes to the store of the run's checkpoints, by all nodes."""
+    failures, candidate = bought.candidate.failures, bought.candidate
+    store, size_bytes = OWN_STORAGE, 0
+    if failures is not None:
+        store = failures.course(candidate.layout.gpus, bought.mix.purchase.spot_nodes).store
+        size_bytes = failures.checkpoint_bytes
+    nodes = candidate.nodes
     return {
         "start": START_H,
-        "load_weights": 2 * architecture.total_parameters / rate / 3600,
-        "load_data": TOKEN_BYTES * workload.computed_tokens / rate / 3600,
+        "load_weights": store.read_s(WEIGHT_BYTES * architecture.total_parameters, nodes) / 3600,
+        "load_data": store.read_s(TOKEN_BYTES * workload.computed_tokens, nodes) / 3600,
         "train": training_h,
         "evaluate": EVALUATION_SHARE * training_h,
-        "write_checkpoint": checkpoint_bytes(workload, architecture) / rate / 3600,
+        "write_checkpoint": store.write_s(size_bytes, nodes) / 3600,
     }
-
-
-def checkpoint_bytes(workload: TrainingWorkload, architecture: ModelArchitecture) -> float:
-    """Weights in 16 bits and optimizer state of what is trained: of adapters, theirs alone."""
-    return _checkpoint_bytes(architecture, StateRules.of(workload, architecture))
-
-
-@lru_cache(maxsize=8)
-def _checkpoint_bytes(architecture: ModelArchitecture, rules: StateRules) -> float:
-    # Asked for every candidate of a search, and the same for all.
-    per = OPTIMIZERS[rules.optimizer]
-    return sum(trainable_parameters(ModelProfile.of(architecture), rules)) * (2 + per.matrix + per.paged)
 
 
 def _hourly(cost: Cost, *, compute: bool) -> float:
