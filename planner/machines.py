@@ -55,9 +55,9 @@ class Machine:
         return f"{self.provider}/{self.region}/{self.name}"
 
     @property
-    def gpu_memory_bytes(self) -> int:
-        """Of all GPUs of a node."""
-        return self.node.gpus * self.node.gpu_memory_bytes
+    def gpu_memory_gb(self) -> float:
+        """Of all GPUs of a node, as marketed, 10^9 bytes: clouds report some MiB more or less of the same part."""
+        return self.node.gpus * self.node.gpu.memory_gb
 
     @property
     def hourly_usd(self) -> float:

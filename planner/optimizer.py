@@ -135,9 +135,9 @@ def _smallest(
     best: Priced,
 ) -> Priced | None:
     """The run on the one node with the least GPU memory that carries it; None where the choice is no larger."""
-    ours = best.candidate.nodes * best.machine.gpu_memory_bytes
-    smaller = [m for m in machines(spec, catalog) if m.gpu_memory_bytes < ours and m.no_offer is None]
-    for machine in sorted(smaller, key=lambda m: (m.gpu_memory_bytes, m.hourly_usd, m.label)):
+    ours = best.candidate.nodes * best.machine.gpu_memory_gb
+    smaller = [m for m in machines(spec, catalog) if m.gpu_memory_gb < ours and m.no_offer is None]
+    for machine in sorted(smaller, key=lambda m: (m.gpu_memory_gb, m.hourly_usd, m.label)):
         one_node = replace(machine, max_nodes=1)
         priced, _ = _search_machine(spec, architecture, catalog, one_node, engine, budget)
         if priced:

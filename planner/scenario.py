@@ -269,6 +269,9 @@ def _verdict(scenario: Scenario, sides: _Sides, guide: Offer, ours: Offer) -> It
     runs = sides.replay.cost.usd_per_run, sides.ours.cost.usd_per_run
     if runs[0] is not None and runs[1] is not None:
         yield f"the run costs {runs[0]:,.0f} USD on the guide's hardware, {runs[1]:,.0f} USD on ours"
+    years = [side.updates.usd_per_year for side in (sides.replay, sides.ours) if side.updates is not None]
+    if len(years) == 2 and years[0] is not None and years[1] is not None:
+        yield f"a year of updates costs {years[0]:,.0f} USD on the guide's hardware, {years[1]:,.0f} USD on ours"
 
 
 def _speed(sides: _Sides) -> Iterator[str]:

@@ -72,6 +72,10 @@ def test_continued_training_stands_on_the_instance_the_guide_names() -> None:
     assert lustre.replay_holds and lustre.ours_holds
     assert found.replay.cost.usd_per_run is not None
     assert (found.ours.cost.usd_per_run or 0) <= found.replay.cost.usd_per_run
+    # Continued: again and again, so that a year of it is priced too
+    assert found.replay.updates is not None and found.ours.updates is not None
+    assert (found.ours.updates.usd_per_update or 0) <= (found.replay.updates.usd_per_update or 0)
+    assert any(sentence.startswith("a year of updates costs") for sentence in found.verdict)
 
 
 def test_local_nvme_is_a_requirement_of_the_spec() -> None:
