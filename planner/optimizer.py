@@ -158,8 +158,11 @@ def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list
 
 
 def _longest_months(engine: Engine) -> float:
-    """Months over which the cost of a run can be spread: to its deadline, or to the next. Infinite without an end."""
-    if not isinstance(engine, TrainingEngine):
+    """Months over which the cost of a run can be spread: to its deadline, or to the next. Infinite without an end.
+
+    A pinned run may be late.
+    """
+    if not isinstance(engine, TrainingEngine) or engine.pin.nodes is not None or engine.pin.layout.data is not None:
         return inf
     return (engine.workload.every_days or engine.workload.deadline_days) * 24 / HOURS_PER_MONTH
 

@@ -106,6 +106,16 @@ def test_a_budget_bound_spares_no_machine_that_would_have_served() -> None:
     assert plan(bounded, architecture, catalog).cost.usd_per_month == pytest.approx(least, rel=1e-6)
 
 
+def test_a_pinned_run_that_is_late_may_still_be_within_the_budget() -> None:
+    document = {**RUN, "placement": {}, "pin": {"instance_type": "p5.48xlarge", "nodes": 1}}
+    document["workload"] = {**RUN["workload"], "deadline_days": 1}
+    architecture, catalog = load_model(MODEL, None), Catalog.load()
+    month = plan(read_spec(document, "spec"), architecture, catalog).cost.usd_per_month
+    assert month is not None
+    bounded = read_spec({**document, "budget": {"usd_per_month": month + 1}}, "spec")
+    assert plan(bounded, architecture, catalog).cost.usd_per_month == month
+
+
 def test_a_model_that_does_not_fit() -> None:
     document = changed(
         workload={"kind": "finetuning", "tokens": 1e8},
