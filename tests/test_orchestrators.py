@@ -99,8 +99,8 @@ def test_a7_a_capacity_block_is_bought_whole_and_in_advance() -> None:
     assert purchase.capacity_block_nodes == found.choice.nodes
     assert purchase.reserved_nodes == purchase.spot_nodes == purchase.on_demand_nodes == 0
     compute = item(found, "compute_capacity_block")
-    # AWS price page for Capacity Blocks, late 2024: p5.48xlarge 39.33 USD an hour in us-east-1.
-    assert compute.unit_price_usd == pytest.approx(39.33)
+    # AWS price page for Capacity Blocks, 2026-09-25: p5.48xlarge 41.528 USD an hour in us-east-1.
+    assert compute.unit_price_usd == pytest.approx(41.528)
     assert compute.quantity == purchase.capacity_block_instances
     # The run is over before the block is; the block is paid for all the same.
     assert isinstance(found.performance, TrainingPerformance)

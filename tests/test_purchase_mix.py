@@ -249,14 +249,35 @@ def test_a_term_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     assert "no source knows the 3-year rate of Standard_NC24ads_A100_v4 in eastus" in refused.stderr
 
 
+RUN_SPEC = Path(__file__).parent.parent / "clusters" / "llama-65b-training.yaml"
+
+
+def run_options(spec: Path) -> tuple[Any, dict[str, Any]]:
+    mix = json.loads(CliRunner().invoke(cli, ["mix", str(spec), "--json"]).stdout)
+    return mix, {option["option"]: option for option in mix["run"]}
+
+
 def test_a_run_is_bought_for_its_window() -> None:
-    spec = str(Path(__file__).parent.parent / "clusters" / "llama-65b-training.yaml")
-    mix = json.loads(CliRunner().invoke(cli, ["mix", spec, "--json"]).stdout)
-    options = {option["option"]: option for option in mix["run"]}
+    mix, options = run_options(RUN_SPEC)
     run = options["for the run, on-demand rate"]
     assert run["usd"] == pytest.approx(run["nodes"] * run["days"] * 24 * mix["on_demand_usd_per_hour"])
     assert options["1-year commitment"]["days"] == 365
     assert options["Spot"]["days"] > run["days"]
+
+
+def test_stops_on_spot_count_against_the_deadline(tmp_path: Path) -> None:
+    _, before = run_options(RUN_SPEC)
+    between = (before["for the run, on-demand rate"]["days"] + before["Spot"]["days"]) / 2
+    given = RUN_SPEC.read_text().replace("deadline_days: 60", f"deadline_days: {between:.2f}")
+    (tmp_path / "run.yaml").write_text(given)
+    mix, options = run_options(tmp_path / "run.yaml")
+    assert mix["nodes"] == before["Spot"]["nodes"]
+    assert f"past the deadline of {between:.2f} days" in options["Spot"]["note"]
+    # Bought on Spot, the same run needs more nodes to be done in time
+    (tmp_path / "run.yaml").write_text(given + "capacity: {interruption: tolerate}\n")
+    mix, options = run_options(tmp_path / "run.yaml")
+    assert mix["nodes"] > before["Spot"]["nodes"]
+    assert "past the deadline" not in options["Spot"]["note"]
 
 
 def test_the_policy_of_the_spec_is_what_is_planned(tmp_path: Path) -> None:
