@@ -32,24 +32,24 @@ def _asked(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], ...]:
 
 
 def _check_combinations(spec: ClusterSpec) -> None:
-    closed = spec.network.egress == "endpoints-only"
-    if closed and spec.orchestrator == "slurm":
-        raise SpecError(
-            "network.egress: endpoints-only is not built with orchestrator slurm, whose head node installs from the "
-            "Internet; allowed is nat, or choose another orchestrator"
+    if spec.network.egress != "endpoints-only":
+        return
+    asked = [
+        field
+        for field, given in (
+            ("observability.metrics", spec.observability.metrics),
+            ("rollout.validation_nodes", spec.rollout.validation_nodes is not None),
         )
-    if spec.rollout.validation_nodes is not None and spec.orchestrator != "none":
+        if given
+    ]
+    if asked and spec.orchestrator == "slurm":
         raise SpecError(
-            f"rollout.validation_nodes: the burn-in is set up by cloud-init, and orchestrator is {spec.orchestrator}; "
-            "leave it out, or set orchestrator none"
+            f"{asked[0]}: nodes of ParallelCluster install a container engine for it from the Internet, which "
+            "network.egress endpoints-only does not reach; leave one of the two out, or choose another orchestrator"
         )
-    if spec.observability.metrics and spec.orchestrator != "none":
+    public = [field for field in asked if field == "observability.metrics" or spec.orchestrator == "kubernetes"]
+    if public and spec.network.image_registry is None:
         raise SpecError(
-            f"observability.metrics: the exporters are set up by cloud-init, orchestrator {spec.orchestrator} brings "
-            "its own; leave it out"
-        )
-    if spec.observability.metrics and closed:
-        raise SpecError(
-            "observability.metrics: the exporters are images of public registries, which network.egress endpoints-only "
-            "does not reach; leave one of the two out"
+            f"{public[0]}: its images come from public registries, which network.egress endpoints-only does not reach; "
+            "name a registry that holds copies of them in network.image_registry, or leave one of the two out"
         )

@@ -17,7 +17,9 @@ def endpoint_services(spec: ClusterSpec, defaults: ProviderDefaults) -> tuple[st
     """Services that need a private endpoint in this cluster; none where it has another way out."""
     if spec.network.egress != "endpoints-only":
         return ()
-    users = {"nodes", spec.orchestrator}
+    # The collector of Kubernetes has a way of its own.
+    metrics = {"metrics"} if spec.observability.metrics and spec.orchestrator != "kubernetes" else set()
+    users = {"nodes", spec.orchestrator, *metrics}
     return tuple(endpoint.service for endpoint in defaults.private_endpoints if endpoint.used_by in users)
 
 

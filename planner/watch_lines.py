@@ -20,19 +20,14 @@ def watch_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: boo
     """Alarms and their key, the nodes' own metrics, samples of the Prometheus workspace."""
     lines: list[ServiceLine] = []
     if spec.observability.notify:
-        own = ALARMS if spec.orchestrator == "none" else 0
-        if alarms := own + shared_storage:
-            lines.append(ServiceLine("alarms", "alarms", "compute", "alarm_month", alarms, "alarm-month"))
-        if own:
-            lines.append(
-                ServiceLine(
-                    "metrics of GPU and fabric errors", "custom_metrics", "compute", "custom_metric_month", own,
-                    "metric-month",
-                )
-            )  # fmt: skip
-        lines.append(
-            ServiceLine("encryption key of alarms", "alarm_key", "compute", "encryption_key_month", 1, "key-month")
-        )
+        lines += [
+            ServiceLine("alarms", "alarms", "compute", "alarm_month", ALARMS + shared_storage, "alarm-month"),
+            ServiceLine(
+                "metrics of GPU and fabric errors", "custom_metrics", "compute", "custom_metric_month", ALARMS,
+                "metric-month",
+            ),
+            ServiceLine("encryption key of alarms", "alarm_key", "compute", "encryption_key_month", 1, "key-month"),
+        ]  # fmt: skip
     if spec.observability.metrics:
         series = nodes * SERIES_PER_NODE + gpus * SERIES_PER_GPU
         lines.append(

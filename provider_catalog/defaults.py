@@ -31,7 +31,7 @@ class PrivateEndpoint(Fact):
 
     service: str
     """As the provider names it."""
-    used_by: Literal["nodes", "kubernetes", "metrics"]
+    used_by: Literal["nodes", "kubernetes", "slurm", "metrics"]
     """Every cluster's nodes, or what only some clusters have."""
     why: str
 

@@ -83,6 +83,11 @@ def test_the_matrix_is_wide(matrix: Mapping[str, Plan]) -> None:
     assert {orchestrator for orchestrator, _ in seen} == set(ORCHESTRATORS)
     for orchestrator in ORCHESTRATORS:
         assert {kind for found, kind in seen if found == orchestrator} == set(KINDS), orchestrator
+    for orchestrator in ORCHESTRATORS:
+        specs = [plan.spec for plan in matrix.values() if plan.spec.orchestrator == orchestrator]
+        assert any(spec.rollout.validation_nodes for spec in specs), orchestrator
+        assert any(spec.observability.metrics for spec in specs), orchestrator
+        assert any(spec.network.egress == "endpoints-only" for spec in specs), orchestrator
     families = {instance_type.split(".")[0] for instance_type, *_ in FAMILIES}
     assert families == {"p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "g5", "g6", "g6e"}
 
@@ -118,7 +123,8 @@ def nodes_of_stack(plan: Plan, changes: list[dict[str, Any]], document: dict[str
     after = {(change["type"], change["name"]): change["change"]["after"] for change in changes}
     if plan.spec.orchestrator == "slurm":
         queues = yaml.safe_load(document["locals"]["parallelcluster"])["Scheduling"]["SlurmQueues"]
-        groups = {queue["Name"].replace("-", "_"): queue["ComputeResources"][0]["MaxCount"] for queue in queues}
+        counts = {queue["Name"].replace("-", "_"): queue["ComputeResources"][0]["MaxCount"] for queue in queues}
+        groups = {name: _full(count, document) for name, count in counts.items()}
     elif plan.spec.orchestrator == "kubernetes":
         found = {name: group for (kind, name), group in after.items() if kind == "aws_eks_node_group"}
         groups = {name: group["scaling_config"][0]["max_size"] for name, group in found.items() if name != "system"}
@@ -127,3 +133,11 @@ def nodes_of_stack(plan: Plan, changes: list[dict[str, Any]], document: dict[str
     reserved = after.get(("aws_ec2_capacity_reservation", "reserved"))
     assert (reserved["instance_count"] if reserved else 0) == groups.get("reserved", 0)
     return groups
+
+
+def _full(count: int | str, document: dict[str, Any]) -> int:
+    """A number of nodes, in the last phase where it is a reference to a local of the stack."""
+    if isinstance(count, int):
+        return count
+    expression: str = document["locals"][count.removeprefix("${local.").removesuffix("}")]
+    return int(expression.rsplit(" : ", 1)[1].removesuffix("}"))

@@ -115,7 +115,6 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"observability": {"metrics": True}, "orchestrator": "kubernetes"}, r"observability\.metrics: .*kubernetes"),
         (
             {"observability": {"metrics": True}, "network": {"egress": "endpoints-only"}},
             r"observability\.metrics: .*endpoints-only",
@@ -128,8 +127,12 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
             r"security\.permissions_boundary: not built on",
         ),
         (
-            {"rollout": {"validation_nodes": 2}, "orchestrator": "kubernetes"},
-            r"rollout\.validation_nodes: .*kubernetes",
+            {"rollout": {"validation_nodes": 2}, "orchestrator": "kubernetes", "network": {"egress": "endpoints-only"}},
+            r"rollout\.validation_nodes: .*network\.image_registry",
+        ),
+        (
+            {"observability": {"metrics": True}, "orchestrator": "slurm", "network": {"egress": "endpoints-only"}},
+            r"observability\.metrics: .*ParallelCluster install",
         ),
     ],
 )
@@ -232,3 +235,125 @@ def test_the_dashboard_has_panels_that_do_not_overlap_and_ask_for_this_cluster()
             assert 'cluster="example"' in target["expr"] and "SELECT" not in target["expr"]
             assert target["expr"].count("{") == target["expr"].count("}")
             assert target["datasource"] == {"type": "prometheus", "uid": "${source}"}
+
+
+# With an orchestrator
+
+
+def orchestrated(orchestrator: str, folder: Path, **spec: Any) -> Documents:
+    return synthesize(example_plan(spec={**WATCHED, "orchestrator": orchestrator, **spec}), folder)
+
+
+@pytest.fixture(scope="module")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Documents:
+    return orchestrated("kubernetes", tmp_path_factory.mktemp("kubernetes"))
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Documents:
+    return orchestrated("slurm", tmp_path_factory.mktemp("slurm"))
+
+
+def test_the_collector_reaches_the_cluster_from_two_zones(kubernetes: Documents) -> None:
+    (collector,) = compute(kubernetes)["aws_prometheus_scraper"].values()
+    (eks,) = collector["source"][0]["eks"]
+    network, storage = ("${data.terraform_remote_state." + name + ".outputs." for name in ("network", "storage"))
+    # Amazon Managed Service for Prometheus guide: subnets in at least two zones.
+    assert eks["subnet_ids"] == [network + "compute_subnet_id}", network + "control_plane_subnet_id}"]
+    assert eks["cluster_arn"] == "${aws_eks_cluster.cluster.arn}"
+    assert collector["destination"][0]["amp"][0]["workspace_arn"] == storage + "prometheus_workspace_arn}"
+
+
+def test_what_is_scraped_is_what_the_exporters_are_called(kubernetes: Documents) -> None:
+    scraped = yaml.safe_load(kubernetes["compute"]["locals"]["scrape_configuration"])
+    assert scraped["global"]["external_labels"] == {"cluster": "example"}
+    exporters = {
+        document["metadata"]["name"]: document
+        for document in yaml.safe_load_all(kubernetes["compute"]["files"]["kubernetes/exporters.yaml"])
+        if document["kind"] == "DaemonSet"
+    }
+    for job in scraped["scrape_configs"]:
+        keep, node = job["relabel_configs"]
+        labels = exporters[keep["regex"]]["spec"]["template"]["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == keep["regex"]
+        assert job["kubernetes_sd_configs"][0]["namespaces"]["names"] == [
+            exporters[keep["regex"]]["metadata"]["namespace"]
+        ]
+        assert node["target_label"] == "node"
+    assert set(exporters) == {job["relabel_configs"][0]["regex"] for job in scraped["scrape_configs"]}
+    kustomization = yaml.safe_load(kubernetes["compute"]["files"]["kubernetes/kustomization.yaml"])
+    assert "exporters.yaml" in kustomization["resources"]
+
+
+def test_nodes_of_kubernetes_count_their_errors_beside_what_eks_adds(kubernetes: Documents) -> None:
+    user_data = kubernetes["compute"]["locals"]["user_data"]
+    parts = dict(re.findall(r"--//\nContent-Type: (\S+)\n\n(.*?)(?=--//)", user_data, re.DOTALL))
+    assert yaml.safe_load(parts["application/node.eks.aws"])["kind"] == "NodeConfig"
+    cloud_config = yaml.safe_load(parts["text/cloud-config"])
+    paths = {file["path"] for file in cloud_config["write_files"]}
+    assert {"/usr/local/sbin/llmcluster-health", "/usr/local/sbin/llmcluster-fabric-metrics"} <= paths
+    assert "llmcluster-health.timer" in cloud_config["runcmd"][-1]
+    # Exporters are pods there.
+    assert not any("gpu-metrics" in path for path in paths)
+
+
+@pytest.mark.parametrize("orchestrator", ["kubernetes", "slurm"])
+def test_a18_nodes_of_every_orchestrator_publish_in_their_namespace_only(
+    orchestrator: str, request: pytest.FixtureRequest
+) -> None:
+    documents: Documents = request.getfixturevalue(orchestrator)
+    alarms = {(a["namespace"], a["metric_name"]) for a in compute(documents)["aws_cloudwatch_metric_alarm"].values()}
+    assert {("llmcluster/example", "GpuXidErrors"), ("llmcluster/example", "EfaErrors")} <= alarms
+    publish, *write = documents["compute"]["data"]["aws_iam_policy_document"]["metrics"]["statement"]
+    assert publish["condition"][0]["values"] == ["llmcluster/example"]
+    # The collector of Kubernetes writes by a right of its own.
+    assert [statement["actions"] for statement in write] == ([["aps:RemoteWrite"]] if orchestrator == "slurm" else [])
+
+
+def test_nodes_of_slurm_send_their_metrics_themselves(slurm: Documents) -> None:
+    script = slurm["compute"]["locals"]["node_script"]
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    endpoint = "${data.terraform_remote_state.storage.outputs.prometheus_endpoint}api/v1/remote_write"
+    assert f'url: "{endpoint}"' in script
+    for unit in ("llmcluster-metrics.service", "llmcluster-gpu-metrics.service", "llmcluster-health.timer"):
+        assert unit in script.splitlines()[-1]
+    (queue,) = yaml.safe_load(slurm["compute"]["locals"]["parallelcluster"])["Scheduling"]["SlurmQueues"]
+    assert {"Policy": "${aws_iam_policy.metrics.arn}"} in queue["Iam"]["AdditionalIamPolicies"]
+    assert "grafana-dashboard.json" in slurm["compute"]["files"]
+
+
+def test_in_a_closed_network_images_come_from_ones_own_registry(tmp_path: Path) -> None:
+    registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"
+    closed = {"network": {"egress": "endpoints-only", "image_registry": registry}}
+    images = re.findall(
+        r"image: (\S+)", "".join(orchestrated("kubernetes", tmp_path / "k", **closed)["compute"]["files"].values())
+    )
+    assert f"{registry}/nvidia/k8s-device-plugin:v0.17.4" in images
+    assert f"{registry}/prometheus/node-exporter:v1.9.1" in images
+    assert all(".dkr.ecr.us-east-1." in image for image in images)
+
+    bare = orchestrated("none", tmp_path / "n", **closed)
+    endpoints = bare["network"]["resource"]["aws_vpc_endpoint"]
+    assert endpoints["aps_workspaces"]["service_name"] == "com.amazonaws.us-east-1.aps-workspaces"
+    user_data = bare["compute"]["locals"]["user_data"]
+    assert f"{registry}/nvidia/k8s/dcgm-exporter:" in user_data and "nvcr.io" not in user_data
+    assert "docker login --username AWS --password-stdin 123456789012.dkr.ecr.us-east-1.amazonaws.com" in user_data
+    assert "images" in compute(bare)["aws_iam_role_policy_attachment"]
+
+
+def test_counters_of_the_fabric_are_text_for_the_node_exporter(tmp_path: Path) -> None:
+    counters = tmp_path / "class/infiniband/rdmap16s27/ports/1/hw_counters"
+    counters.mkdir(parents=True)
+    for name, value in {"rx_bytes": 4096, "rx_drops": 2, "lifespan": 12}.items():
+        (counters / name).write_text(f"{value}\n")
+    node = replace(AWS, metrics=Metrics("https://aps.example/api", "us-east-1"))
+    script = tmp_path / "fabric-metrics"
+    script.write_text(files(node)["/usr/local/sbin/llmcluster-fabric-metrics"])
+    env = {"PATH": os.environ["PATH"], "SYS_DIR": str(tmp_path), "METRICS_DIR": str(tmp_path / "metrics")}
+    subprocess.run(["bash", str(script)], env=env, check=True, capture_output=True)
+    assert (tmp_path / "metrics/fabric.prom").read_text().splitlines() == [
+        "# TYPE efa_hw_counter_total counter",
+        'efa_hw_counter_total{device="rdmap16s27",counter="rx_bytes"} 4096',
+        'efa_hw_counter_total{device="rdmap16s27",counter="rx_drops"} 2',
+    ]
+    assert "/var/lib/llmcluster/metrics" in files(node)["/etc/systemd/system/llmcluster-node-metrics.service"]

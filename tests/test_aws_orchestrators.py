@@ -167,7 +167,7 @@ def test_a7_nodes_of_a_block_start_when_it_has_started_and_are_let_go_before_it_
     bare = only(clusters["bare_block"], "aws_autoscaling_group")
     assert group["capacity_type"] == "CAPACITY_BLOCK"
     assert group["scaling_config"]["desired_size"] == "${var.capacity_block_active ? 2 : 0}"
-    assert bare["desired_capacity"] == bare["min_size"] == "${var.capacity_block_active ? (3) : 0}"
+    assert bare["desired_capacity"] == bare["min_size"] == "${var.capacity_block_active ? 3 : 0}"
     for name in ("kubernetes_block", "bare_block"):
         assert clusters[name]["compute"]["variable"]["capacity_block_active"]["default"] is False
         end = only(clusters[name], "aws_autoscaling_schedule")

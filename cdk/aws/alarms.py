@@ -45,8 +45,8 @@ class AlarmConfig:
     name: str
     region: str
     emails: tuple[str, ...]
-    namespace: str | None
-    """Of the metrics that nodes publish; None: they publish none."""
+    namespace: str
+    """Of the metrics that nodes publish."""
     file_system_id: str | None
     file_system_gib: int
     spot: bool
@@ -100,12 +100,10 @@ class Alarms(Construct):
 
     def _alarms(self) -> list[CloudwatchMetricAlarm]:
         config = self._config
-        alarms = []
-        if config.namespace is not None:
-            alarms += [
-                self._alarm(metric, description, namespace=config.namespace, metric=metric, threshold=0.0)
-                for metric, description in NODE_METRICS.items()
-            ]
+        alarms = [
+            self._alarm(metric, description, namespace=config.namespace, metric=metric, threshold=0.0)
+            for metric, description in NODE_METRICS.items()
+        ]
         if config.file_system_id is not None:
             alarms.append(
                 self._alarm(

@@ -53,6 +53,8 @@ class BucketConfig:
     protect: bool
     noncurrent_days: int
     """How long what was overwritten or deleted can be brought back."""
+    derived: bool = False
+    """Whether all that is in it comes from Terraform, so that it goes with the bucket."""
 
 
 class PrivateBucket(Construct):
@@ -65,6 +67,7 @@ class PrivateBucket(Construct):
                 self,
                 "bucket",
                 bucket=config.bucket,
+                force_destroy=config.derived or None,
                 lifecycle={"prevent_destroy": True} if config.protect else None,
             ),
             config.role,

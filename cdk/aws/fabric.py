@@ -23,6 +23,8 @@ class ClosedNetwork:
     vpc_cidr: str
     """Of the private endpoints."""
     s3_prefix_list_id: str
+    dynamodb_prefix_list_id: str | None = None
+    """None where nodes do not use DynamoDB."""
 
 
 class NodeSecurityGroup(Construct):
@@ -71,6 +73,9 @@ class NodeSecurityGroup(Construct):
         else:
             self._https("to_endpoints", "HTTPS to the private endpoints", cidr_ipv4=closed.vpc_cidr)
             self._https("to_s3", "HTTPS to S3 through its gateway", prefix_list_id=closed.s3_prefix_list_id)
+            if closed.dynamodb_prefix_list_id:
+                description = "HTTPS to DynamoDB through its gateway"
+                self._https("to_dynamodb", description, prefix_list_id=closed.dynamodb_prefix_list_id)
 
     def _https(
         self, name: str, description: str, *, cidr_ipv4: str | None = None, prefix_list_id: str | None = None

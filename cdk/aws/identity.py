@@ -30,6 +30,10 @@ class IdentityConfig:
     """Where nodes publish counts of errors; None: they publish none."""
     prometheus_workspace_arn: str | None = None
     """Where nodes send metrics; None: they send none."""
+    pulls_images: bool = False
+    """Whether nodes pull images from registries of AWS."""
+    finds_peers: bool = False
+    """Whether nodes look for each other, to measure the bandwidth between them."""
 
 
 def bound_roles(scope: Construct, policy_arn: str) -> None:
@@ -70,7 +74,11 @@ class NodeIdentity(Construct):
             ),
             "checkpoints",
         )
-        if statements := _metric_statements(config):
+        if config.pulls_images:
+            self._pull_images()
+        if config.finds_peers:
+            self._find_peers()
+        if statements := metric_statements(config):
             policy = named(DataAwsIamPolicyDocument(self, "metrics", statement=statements), "metrics")
             named(
                 IamRolePolicy(self, "metrics_policy", name="metrics", role=self.role.id, policy=policy.json), "metrics"
@@ -79,8 +87,36 @@ class NodeIdentity(Construct):
             IamInstanceProfile(self, "profile", name=self.role.name, role=self.role.name), "node"
         )
 
+    def _pull_images(self) -> None:
+        named(
+            IamRolePolicyAttachment(
+                self,
+                "images",
+                role=self.role.name,
+                policy_arn=f"arn:{partition(self)}:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly",
+            ),
+            "images",
+        )
 
-def _metric_statements(config: IdentityConfig) -> list[DataAwsIamPolicyDocumentStatement]:
+    def _find_peers(self) -> None:
+        peers = named(
+            DataAwsIamPolicyDocument(
+                self,
+                "peers",
+                statement=[
+                    # EC2 lists instances by filter, not by resource (Service Authorization Reference).
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="FindPeers", actions=["ec2:DescribeInstances"], resources=["*"]
+                    )
+                ],
+            ),
+            "peers",
+        )
+        named(IamRolePolicy(self, "peers_policy", name="peers", role=self.role.id, policy=peers.json), "peers")
+
+
+def metric_statements(config: IdentityConfig) -> list[DataAwsIamPolicyDocumentStatement]:
+    """What lets a node publish counts of errors and send metrics; empty where it does neither."""
     statements = []
     if config.metric_namespace:
         statements.append(

@@ -5,13 +5,13 @@ runs, and no provider of Kubernetes is needed to plan.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
-import yaml
+from cdk.aws.kubernetes_objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, daemon_set, kustomization, text_of
 
 from provider_catalog.collectives import Variable
 
-NAMESPACE: Final = "llmcluster"
 SERVICE_ACCOUNT: Final = "job"
 VOLUME: Final = "shared"
 ENVIRONMENT: Final = "fabric-environment"
@@ -27,31 +27,34 @@ REGISTRY_ACCOUNTS: Final = {
 """Where EKS images come from, and the regions that have a registry of their own (EKS user guide, "View Amazon container
 image registries for Amazon EKS add-ons")."""
 KUBELET_PLUGINS: Final = "/var/lib/kubelet/device-plugins"
-NO_PRIVILEGES: Final[dict[str, Any]] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-TOLERATIONS: Final = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 
 
-def manifests(region: str, *, efa: bool, environment: tuple[Variable, ...] = ()) -> dict[str, str]:
+def manifests(
+    region: str,
+    image: Callable[[str], str],
+    *,
+    efa: bool,
+    environment: tuple[Variable, ...] = (),
+    exporters: str | None = None,
+) -> dict[str, str]:
     """Files by name, for `kubectl apply -k`.
 
     Args:
-        region: where the images of EKS come from.
-        efa: whether nodes have EFA.
-        environment: of collective communication on the nodes, for the containers of jobs.
+        region: Whose registry has the images of AWS.
+        image: Says where a public image is pulled from.
+        efa: Whether nodes have EFA.
+        environment: Of collective communication on the nodes, for the containers of jobs.
+        exporters: The file of the exporters, where metrics are collected.
     """
     files = {
-        "namespace.yaml": _text(_namespace(), _service_account()),
-        "nvidia-device-plugin.yaml": _text(_nvidia_device_plugin()),
-        **({"efa-device-plugin.yaml": _text(_efa_device_plugin(region))} if efa else {}),
+        "namespace.yaml": text_of(_namespace(), _service_account()),
+        "nvidia-device-plugin.yaml": text_of(_nvidia_device_plugin(image(NVIDIA_PLUGIN_IMAGE))),
+        **({"efa-device-plugin.yaml": text_of(_efa_device_plugin(region))} if efa else {}),
+        **({"exporters.yaml": exporters} if exporters else {}),
     }
     if any(entry.value is not None for entry in environment):
         files[f"{ENVIRONMENT}.yaml"] = _environment(environment)
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": sorted(files),
-    }
-    return {"kustomization.yaml": _text(kustomization), **files}
+    return {"kustomization.yaml": kustomization(list(files)), **files}
 
 
 def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib: int) -> str:
@@ -89,22 +92,12 @@ def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib:
             "resources": {"requests": capacity},
         },
     }
-    return _text(volume, claim)
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        """Labels stand in full wherever they are used."""
-        return True
-
-
-def _text(*documents: dict[str, Any]) -> str:
-    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
+    return text_of(volume, claim)
 
 
 def _environment(environment: tuple[Variable, ...]) -> str:
     """A config map with the reason above each variable, which a YAML writer would drop."""
-    frame = _text({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ENVIRONMENT, "namespace": NAMESPACE}})
+    frame = text_of({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ENVIRONMENT, "namespace": NAMESPACE}})
     lines = ["data:"]
     for entry in environment:
         if entry.value is not None:
@@ -125,10 +118,10 @@ def _service_account() -> dict[str, Any]:
     }
 
 
-def _nvidia_device_plugin() -> dict[str, Any]:
+def _nvidia_device_plugin(image: str) -> dict[str, Any]:
     return _device_plugin(
         "nvidia-device-plugin",
-        NVIDIA_PLUGIN_IMAGE,
+        image,
         {"nvidia.com/gpu.present": "true"},
         environment=[{"name": "FAIL_ON_INIT_ERROR", "value": "true"}],
     )
@@ -173,14 +166,4 @@ def _device_plugin(
         "containers": [container],
         "volumes": [{"name": volume, "hostPath": {"path": path}} for volume, path in paths.items()],
     }
-    labels = {"app.kubernetes.io/name": name}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": name, "namespace": "kube-system", "labels": labels},
-        "spec": {
-            "selector": {"matchLabels": labels},
-            "updateStrategy": {"type": "RollingUpdate"},
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
-    }
+    return daemon_set(name, "kube-system", pod)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cdktf import Fn, ITerraformDependable, TerraformVariable, Token
+from cdktf import ITerraformDependable, TerraformVariable, Token
 from cdktf_cdktf_provider_aws.autoscaling_schedule import AutoscalingSchedule
 from cdktf_cdktf_provider_aws.eks_node_group import (
     EksNodeGroup,
@@ -21,6 +21,7 @@ from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig, launch_template
 from cdk.aws.naming import named
+from cdk.aws.phases import running_nodes
 
 GPU_IMAGE: Final = "AL2023_x86_64_NVIDIA"
 """NVIDIA driver, container toolkit and EFA; the device plugins come with the workload (EKS user guide, "Use
@@ -37,23 +38,33 @@ GPU_TAINT: Final = EksNodeGroupTaint(key="nvidia.com/gpu", value="present", effe
 GPU_LABELS: Final = {"nvidia.com/gpu.present": "true"}
 """What the NVIDIA device plugin looks for."""
 EFA_LABELS: Final = {"llmcluster/efa": "true"}
-NODE_CONFIG: Final = """\
-MIME-Version: 1.0
-Content-Type: multipart/mixed; boundary="//"
-
---//
-Content-Type: application/node.eks.aws
-
+RAID: Final = """\
 apiVersion: node.eks.aws/v1alpha1
 kind: NodeConfig
 spec:
   instance:
     localStorage:
       strategy: RAID0
---//--
 """
 """All local NVMe disks as one RAID 0 that holds containers, pods and emptyDir volumes (nodeadm, API reference,
 LocalStorageOptions). EKS adds its own part for the cluster."""
+
+
+def node_user_data(*, raid: bool, services: str | None) -> str | None:
+    """User data of the GPU nodes in parts, to which EKS adds its own; None where there is nothing to say.
+
+    Args:
+        raid: Whether local NVMe disks become one RAID 0.
+        services: Cloud-config of what runs on the node beside Kubernetes.
+    """
+    parts = {
+        **({"application/node.eks.aws": RAID} if raid else {}),
+        **({"text/cloud-config": services} if services else {}),
+    }
+    if not parts:
+        return None
+    text = "".join(f"--//\nContent-Type: {kind}\n\n{part}" for kind, part in parts.items())
+    return f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="//"\n\n{text}--//--\n'
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,14 @@ class SystemNodes(Construct):
 
 
 class GpuNodes(Construct):
-    """GPU nodes of one kind of purchase, in one subnet and, when they are a gang, in one placement group."""
+    """GPU nodes of one kind of purchase, in one subnet and, when they are a gang, in one placement group.
+
+    Args:
+        held: The reserved capacity that the nodes stand in.
+        block: The Capacity Block, where that is what is held.
+        block_active: Whether the block has started and its nodes may run.
+        validating: Nodes in the phase `validate`; all of them when left out.
+    """
 
     def __init__(
         self,
@@ -134,6 +152,7 @@ class GpuNodes(Construct):
         held: HeldCapacity | None = None,
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
+        validating: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         label = kind.replace("_", "-")
@@ -145,7 +164,7 @@ class GpuNodes(Construct):
             placement_group=placement_group.name if placement_group else None,
         )
         self.launch_template = launch_template(self, template, kind, held=held, block=block is not None)
-        running = Token.as_number(Fn.conditional(block_active.boolean_value, nodes, 0)) if block_active else nodes
+        running = running_nodes(nodes, nodes if validating is None else validating, block_active)
         release = f"var.{config.release_version.friendly_unique_id}"
         efa = any(interface.kind != "interface" for interface in template.interfaces)
         self.group = named(

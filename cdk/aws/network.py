@@ -34,6 +34,8 @@ class NetworkConfig:
     egress: Literal["nat", "endpoints-only"] = "nat"
     endpoint_services: tuple[str, ...] = ()
     """Of `endpoints-only`: names below com.amazonaws.<region>."""
+    dynamodb: bool = False
+    """Whether nodes reach DynamoDB by a gateway endpoint."""
     flow_log_days: int | None = None
     """How long records of the traffic are kept; None: there are none."""
 
@@ -75,22 +77,26 @@ class ClusterNetwork(Construct):
         compute_routes = self._route_table("compute", name, self.compute_subnet)
         self.nat = self._nat(config, compute_routes) if config.egress == "nat" else None
         # Checkpoints and weights take this way, free of charge, instead of the NAT gateway.
-        self.s3_endpoint = named(
-            VpcEndpoint(
-                self,
-                "s3",
-                vpc_id=self.vpc.id,
-                service_name=f"com.amazonaws.{config.region}.s3",
-                vpc_endpoint_type="Gateway",
-                route_table_ids=[compute_routes.id],
-                tags={"Name": f"{name}-s3"},
-            ),
-            "s3",
-        )
+        self.s3_endpoint = self._gateway("s3", config, compute_routes)
+        self.dynamodb_endpoint = self._gateway("dynamodb", config, compute_routes) if config.dynamodb else None
         self.endpoints = self._endpoints(config) if config.egress == "endpoints-only" else ()
         self.flow_log = self._flow_log(config, config.flow_log_days) if config.flow_log_days else None
         if not self.flow_log:
             accept(self.vpc, CKV2_AWS_11="flow logs were left out on purpose")
+
+    def _gateway(self, service: str, config: NetworkConfig, routes: RouteTable) -> VpcEndpoint:
+        return named(
+            VpcEndpoint(
+                self,
+                service,
+                vpc_id=self.vpc.id,
+                service_name=f"com.amazonaws.{config.region}.{service}",
+                vpc_endpoint_type="Gateway",
+                route_table_ids=[routes.id],
+                tags={"Name": f"{config.name}-{service}"},
+            ),
+            service,
+        )
 
     def _nat(self, config: NetworkConfig, compute_routes: RouteTable) -> Nat:
         name = config.name

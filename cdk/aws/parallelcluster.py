@@ -23,6 +23,9 @@ SCRATCH_DIR: Final = "/scratch"
 """ParallelCluster joins all instance store volumes of a node and mounts them here."""
 SHARED_DIR: Final = "/shared"
 LOG_RETENTION_DAYS: Final = 90
+NO_ROUTE_53: Final = {"Dns": {"DisableManagedDns": True, "UseEc2Hostnames": True}}
+"""Route 53 has no private endpoint (ParallelCluster guide, "AWS ParallelCluster in a single subnet with no internet
+access")."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,20 @@ class Queue:
     """Nodes that are bought one way, as a Slurm partition."""
 
     kind: PurchaseKind
-    nodes: int
+    nodes: int | str
+    """At most; a string is a Terraform reference to a number."""
+    held_nodes: int | str
+    """That always run, because they are paid for."""
     placement_group: str | None
     reservation_id: str | None
+
+
+@dataclass(frozen=True)
+class NodeScript:
+    """What every node runs once it has been set up."""
+
+    bucket: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,11 @@ class SlurmConfig:
     file_system_id: str | None
     queues: Sequence[Queue]
     tags: Mapping[str, str]
+    queue_policy_arns: Sequence[str] = ()
+    """Rights of the nodes of queues beside `policy_arns`."""
+    node_script: NodeScript | None = None
+    closed: bool = False
+    """Whether the subnet has no way to the Internet."""
 
 
 def configuration(config: SlurmConfig) -> str:
@@ -65,7 +84,7 @@ def configuration(config: SlurmConfig) -> str:
         "HeadNode": _head_node(config),
         "Scheduling": {
             "Scheduler": "slurm",
-            "SlurmSettings": {"QueueUpdateStrategy": "DRAIN"},
+            "SlurmSettings": {"QueueUpdateStrategy": "DRAIN", **(NO_ROUTE_53 if config.closed else {})},
             "SlurmQueues": [_queue(config, queue) for queue in config.queues],
         },
         **({"SharedStorage": [_shared_storage(config.file_system_id)]} if config.file_system_id else {}),
@@ -85,13 +104,11 @@ def _head_node(config: SlurmConfig) -> dict[str, Any]:
         "LocalStorage": {"RootVolume": _root_volume(config.head_node_disk_gib)},
         # Only root and the administrator of the cluster reach the credentials of the head node.
         "Imds": {"Secured": True},
-        "Iam": _iam(config),
+        "Iam": _iam(config.policy_arns),
     }
 
 
 def _queue(config: SlurmConfig, queue: Queue) -> dict[str, Any]:
-    # A gang that is paid for runs; nodes of the market come with the job and go with it.
-    held = queue.kind in ("reserved", "capacity_block")
     scratch = {"EphemeralVolume": {"MountDir": SCRATCH_DIR}} if config.scratch else {}
     placement = {"Enabled": True, "Name": queue.placement_group} if queue.placement_group else {"Enabled": False}
     return {
@@ -112,17 +129,35 @@ def _queue(config: SlurmConfig, queue: Queue) -> dict[str, Any]:
             "PlacementGroup": placement,
         },
         "ComputeSettings": {"LocalStorage": {**scratch, "RootVolume": _root_volume(config.root_disk_gib)}},
+        **_on_node_configured(config.node_script),
         "ComputeResources": [
             {
                 "Name": "gpu",
                 "InstanceType": config.instance_type,
-                "MinCount": queue.nodes if held else 0,
-                "MaxCount": queue.nodes,
+                "MinCount": _number(queue.held_nodes),
+                "MaxCount": _number(queue.nodes),
                 "Efa": {"Enabled": config.efa},
             }
         ],
-        "Iam": _iam(config),
+        "Iam": {
+            **_iam([*config.policy_arns, *config.queue_policy_arns]),
+            **_script_access(config.node_script),
+        },
     }
+
+
+def _number(value: int | str) -> int | str:
+    return _Reference(value) if isinstance(value, str) else value
+
+
+def _on_node_configured(script: NodeScript | None) -> dict[str, Any]:
+    if script is None:
+        return {}
+    return {"CustomActions": {"OnNodeConfigured": {"Script": f"s3://{script.bucket}/{script.key}"}}}
+
+
+def _script_access(script: NodeScript | None) -> dict[str, Any]:
+    return {"S3Access": [{"BucketName": script.bucket, "KeyName": script.key}]} if script else {}
 
 
 def _root_volume(size_gib: int) -> dict[str, Any]:
@@ -130,8 +165,8 @@ def _root_volume(size_gib: int) -> dict[str, Any]:
     return {"Size": size_gib, "VolumeType": "gp3", "Encrypted": True}
 
 
-def _iam(config: SlurmConfig) -> dict[str, Any]:
-    return {"AdditionalIamPolicies": [{"Policy": arn} for arn in config.policy_arns]}
+def _iam(policy_arns: Sequence[str]) -> dict[str, Any]:
+    return {"AdditionalIamPolicies": [{"Policy": arn} for arn in policy_arns]}
 
 
 def _shared_storage(file_system_id: str) -> dict[str, Any]:
@@ -143,7 +178,16 @@ def _shared_storage(file_system_id: str) -> dict[str, Any]:
     }
 
 
+class _Reference(str):
+    """A reference that stands for a number, and so without quotes."""
+
+
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         """Lists that repeat stand in full."""
         return True
+
+
+_Dumper.add_representer(
+    _Reference, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style="")
+)

@@ -21,19 +21,21 @@ def phase_parameter(cluster: str) -> str:
     return f"/llmcluster/{cluster}/phase"
 
 
-def phase(scope: Construct, cluster: str, validation_nodes: int) -> TerraformVariable:
-    """Adds `var.phase`, and the parameter from which nodes read it at every boot.
+def phase(scope: Construct, validation_nodes: int, what: str) -> TerraformVariable:
+    """Adds `var.phase`.
 
-    In the user data it would be part of the launch template, and a new phase would mean new nodes.
+    Args:
+        scope: Where it is added.
+        validation_nodes: Nodes of the phase `validate`, at most.
+        what: They do, as the description of the variable ends.
     """
-    variable = TerraformVariable(
+    return TerraformVariable(
         scope,
         "phase",
         type="string",
         default=FULL,
         description=(
-            f"{VALIDATE}: at most {validation_nodes} nodes, which run the burn-in before they are ready; "
-            f"{FULL}: all of them, without burn-in."
+            f"{VALIDATE}: at most {validation_nodes} nodes, which {what}; {FULL}: all of them, without burn-in."
         ),
         validation=[
             TerraformVariableValidationConfig(
@@ -42,6 +44,13 @@ def phase(scope: Construct, cluster: str, validation_nodes: int) -> TerraformVar
             )
         ],
     )
+
+
+def publish_phase(scope: Construct, cluster: str, variable: TerraformVariable) -> None:
+    """Adds the parameter from which nodes read the phase at every boot.
+
+    In the user data it would be part of the launch template, and a new phase would mean new nodes.
+    """
     parameter = named(
         SsmParameter(
             scope,
@@ -54,7 +63,6 @@ def phase(scope: Construct, cluster: str, validation_nodes: int) -> TerraformVar
         "phase",
     )
     accept(parameter, CKV2_AWS_34="the name of a phase is no secret")
-    return variable
 
 
 def nodes_to_validate(groups: Mapping[_GroupT, int], validation_nodes: int) -> dict[_GroupT, int]:
@@ -77,5 +85,6 @@ def running_nodes(nodes: int, validating: int, block_active: TerraformVariable |
     """
     expression = str(nodes) if validating == nodes else f'var.phase == "{VALIDATE}" ? {validating} : {nodes}'
     if block_active is not None:
-        return Token.as_number(f"${{var.{block_active.friendly_unique_id} ? ({expression}) : 0}}")
+        inner = expression if validating == nodes else f"({expression})"
+        return Token.as_number(f"${{var.{block_active.friendly_unique_id} ? {inner} : 0}}")
     return nodes if validating == nodes else Token.as_number(f"${{{expression}}}")

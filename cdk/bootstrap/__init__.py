@@ -1,6 +1,39 @@
 """What a node does at its first boot and at every later one, as cloud-init user data."""
 
-from cdk.bootstrap.metrics import Metrics
-from cdk.bootstrap.render import READY_MARKER, BurnIn, Health, LustreMount, NodeBootstrap, cloud_init
+from cdk.bootstrap.metrics import GPU_EXPORTER_IMAGE, METRICS_DIR, NODE_EXPORTER_IMAGE, Metrics, mirrored
+from cdk.bootstrap.render import (
+    READY_MARKER,
+    BatchBurnIn,
+    BetweenNodes,
+    BurnIn,
+    Health,
+    LustreMount,
+    NodeBootstrap,
+    NodeServices,
+    all_reduce,
+    burn_in_job,
+    cloud_init,
+    services_cloud_init,
+    services_script,
+)
 
-__all__ = ["READY_MARKER", "BurnIn", "Health", "LustreMount", "Metrics", "NodeBootstrap", "cloud_init"]
+__all__ = [
+    "GPU_EXPORTER_IMAGE",
+    "METRICS_DIR",
+    "NODE_EXPORTER_IMAGE",
+    "READY_MARKER",
+    "BatchBurnIn",
+    "BetweenNodes",
+    "BurnIn",
+    "Health",
+    "LustreMount",
+    "Metrics",
+    "NodeBootstrap",
+    "NodeServices",
+    "all_reduce",
+    "burn_in_job",
+    "cloud_init",
+    "mirrored",
+    "services_cloud_init",
+    "services_script",
+]

@@ -3,6 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
+METRICS_DIR: Final = "/var/lib/llmcluster/metrics"
+"""Of a node: counters that the node exporter does not read by itself, as text."""
+
+
+def mirrored(image: str, registry: str | None) -> str:
+    """Where `image` is pulled from: its public registry, or below `registry`, which has it under the same path."""
+    return image if registry is None else f"{registry}/{image.partition('/')[2]}"
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -12,6 +20,10 @@ class Metrics:
     """May hold Terraform tokens."""
     region: str
     """Of the request's signature."""
+    image_registry: str | None = None
+    """Has copies of the public images."""
+    login_command: str | None = None
+    """Shell command that lets Docker pull from there; None where anybody may."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +37,24 @@ class Container:
     arguments: str
 
 
+GPU_EXPORTER_IMAGE: Final = "nvcr.io/nvidia/k8s/dcgm-exporter:4.4.2-4.7.0-ubuntu22.04"
+NODE_EXPORTER_IMAGE: Final = "quay.io/prometheus/node-exporter:v1.9.1"
 CONTAINERS: Final = (
     Container(
         name="gpu-metrics",
         what="Metrics of the GPUs (DCGM exporter)",
-        image="nvcr.io/nvidia/k8s/dcgm-exporter:4.4.2-4.7.0-ubuntu22.04",
+        image=GPU_EXPORTER_IMAGE,
         options="--gpus all --cap-add SYS_ADMIN",
         arguments="--address 127.0.0.1:9400",
     ),
     Container(
         name="node-metrics",
         what="Metrics of the host (node exporter)",
-        image="quay.io/prometheus/node-exporter:v1.9.1",
+        image=NODE_EXPORTER_IMAGE,
         options="--pid host --volume /:/host:ro,rslave",
-        arguments="--path.rootfs=/host --web.listen-address=127.0.0.1:9100",
+        arguments=(
+            f"--path.rootfs=/host --web.listen-address=127.0.0.1:9100 --collector.textfile.directory=/host{METRICS_DIR}"
+        ),
     ),
     Container(
         name="metrics",

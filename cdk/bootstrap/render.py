@@ -10,7 +10,7 @@ from typing import Final, Literal
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cdk.bootstrap.metrics import CONTAINERS, Metrics
+from cdk.bootstrap.metrics import CONTAINERS, METRICS_DIR, Metrics, mirrored
 
 READY_MARKER: Final = "/run/llmcluster/ready"
 """Exists only while every step of the bootstrap has succeeded since the last boot."""
@@ -46,6 +46,21 @@ class LustreMount:
 
 
 @dataclass(frozen=True)
+class BetweenNodes:
+    """The all-reduce over all nodes of the phase `validate`, which each of them starts by itself."""
+
+    nodes: int
+    bus_gb_per_s: float
+    """That passes."""
+    image: str
+    """PyTorch with NCCL and the plugin of the fabric."""
+    login_command: str
+    """Shell command that lets Docker pull the image."""
+    peers_command: str
+    """Shell command that prints the addresses of the nodes that run."""
+
+
+@dataclass(frozen=True)
 class BurnIn:
     """What a node does in the phase `validate` before it is ready."""
 
@@ -53,6 +68,8 @@ class BurnIn:
     """Shell command that prints the phase."""
     bus_gb_per_s: float | None
     """Bus bandwidth of an all-reduce over the node's GPUs that passes; None: it is not measured."""
+    between: BetweenNodes | None = None
+    """None: nodes work apart, or there is one."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +78,41 @@ class Health:
 
     publish_command: str
     """Shell command that takes `--metric-data` as the AWS command line does."""
+
+
+@dataclass(frozen=True)
+class BatchBurnIn:
+    """What a node does in a burn-in that is a job of Slurm."""
+
+    gpus: int
+    rdma_cards: int
+    inside_gb_per_s: float | None
+    """Bus bandwidth of an all-reduce over the node's GPUs that passes; None: it is not measured."""
+    between_gb_per_s: float | None
+    """The same over all nodes of the job."""
+    image: str
+    """PyTorch with NCCL and the plugin of the fabric."""
+    login_command: str
+    """Shell command that lets Docker pull the image."""
+    environment: Mapping[str, str]
+    """NCCL and libfabric variables."""
+
+
+@dataclass(frozen=True)
+class NodeServices:
+    """What is added to a node that somebody else sets up: EKS or ParallelCluster."""
+
+    cluster: str
+    health: Health | None = None
+    metrics: Metrics | None = None
+    containers: bool = False
+    """Whether exporters and agent run as containers of the node itself; Kubernetes brings its own."""
+    burn_in: BatchBurnIn | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is something to add."""
+        return bool(self.health or self.metrics or self.burn_in)
 
 
 @dataclass(frozen=True)
@@ -121,7 +173,42 @@ def cloud_init(config: NodeBootstrap) -> str:
         ValueError: the configuration contradicts itself, or a value holds text that Terraform would interpret.
     """
     _check(config)
-    files = list(_files(config))
+    return _cloud_config(list(_files(config)))
+
+
+def services_cloud_init(services: NodeServices) -> str:
+    """Cloud-config for a node that somebody else sets up.
+
+    Raises:
+        ValueError: a value holds text that Terraform would interpret.
+    """
+    return _cloud_config(list(_service_files(services)))
+
+
+def services_script(services: NodeServices) -> str:
+    """A script that does once, as root, what `services_cloud_init` has cloud-init do.
+
+    Raises:
+        ValueError: a value holds text that Terraform would interpret.
+    """
+    files = list(_service_files(services))
+    units = " ".join(sorted(_unit_names(files)))
+    text = _environment().get_template("services.sh.j2").render(node=services, files=files, units=units)
+    return _without_templates(text)
+
+
+def burn_in_job(partition: str, nodes: int, *, between: bool) -> str:
+    """The job of Slurm that runs the burn-in on `nodes` nodes of a partition."""
+    template = _environment().get_template("burn-in.sbatch.j2")
+    return template.render(partition=partition, nodes=nodes, between=between)
+
+
+def all_reduce() -> str:
+    """The Python program that measures the bus bandwidth of an all-reduce over the GPUs of a torchrun job."""
+    return _environment().get_template("all-reduce.py.j2").render()
+
+
+def _cloud_config(files: list["_File"]) -> str:
     document = {
         "write_files": [
             {"path": file.path, "permissions": file.mode, "owner": "root:root", "content": _Literal(file.content)}
@@ -134,7 +221,10 @@ def cloud_init(config: NodeBootstrap) -> str:
             ["systemctl", "start", "--no-block", *sorted(_unit_names(files))],
         ],
     }
-    text = "#cloud-config\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000)
+    return _without_templates("#cloud-config\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000))
+
+
+def _without_templates(text: str) -> str:
     if found := _TERRAFORM_TEMPLATE.search(_TERRAFORM_TOKEN.sub("", text)):
         around = text[max(0, found.start() - 30) : found.start() + 30]
         raise ValueError(f"user data holds text that Terraform would interpret: ...{around!r}...; write it differently")
@@ -161,17 +251,32 @@ def _files(config: NodeBootstrap) -> Iterator[_File]:
     if config.interruptible:
         yield _File(f"{_BIN}/llmcluster-interruption", _render("interruption.sh.j2", config), "0755")
         yield _File(f"{_UNITS}/{INTERRUPTION_UNIT}", _render("interruption.service.j2", config))
-    if config.health:
-        yield _File(f"{_BIN}/llmcluster-health", _render("health.sh.j2", config), "0755")
-        yield _File(f"{_UNITS}/llmcluster-health.service", _render("health.service.j2", config))
-        yield _File(f"{_UNITS}/llmcluster-health.timer", _render("health.timer.j2", config))
-    if config.metrics:
-        yield _File("/etc/llmcluster/prometheus.yml", _render("prometheus.yml.j2", config))
-        for container in CONTAINERS:
-            unit = _environment().get_template("container.service.j2").render(node=config, container=container)
-            yield _File(f"{_UNITS}/llmcluster-{container.name}.service", unit)
+    if config.burn_in and config.burn_in.between:
+        yield _File(f"{_BIN}/llmcluster-burn-in-between", _render("burn-in-between.sh.j2", config), "0755")
+        yield _File("/usr/local/lib/llmcluster/all-reduce.py", all_reduce())
+    yield from _service_files(NodeServices(config.cluster, config.health, config.metrics, containers=True))
     yield _File(f"{_UNITS}/llmcluster-ready.service", _render("ready.service.j2", config))
     yield _File(f"{_UNITS}/llmcluster-ready.target", _render("ready.target.j2", config))
+
+
+def _service_files(services: NodeServices) -> Iterator[_File]:
+    def render(template: str, **values: object) -> str:
+        return _environment().get_template(template).render(node=services, metrics_dir=METRICS_DIR, **values)
+
+    periodic = (*(("health",) if services.health else ()), *(("fabric-metrics",) if services.metrics else ()))
+    for name in periodic:
+        yield _File(f"{_BIN}/llmcluster-{name}", render(f"{name}.sh.j2"), "0755")
+        yield _File(f"{_UNITS}/llmcluster-{name}.service", render(f"{name}.service.j2"))
+        yield _File(f"{_UNITS}/llmcluster-{name}.timer", render(f"{name}.timer.j2"))
+    if services.burn_in:
+        yield _File(f"{_BIN}/llmcluster-burn-in", render("burn-in-batch.sh.j2"), "0755")
+        yield _File("/usr/local/lib/llmcluster/all-reduce.py", all_reduce())
+    if services.metrics and services.containers:
+        yield _File("/etc/llmcluster/prometheus.yml", render("prometheus.yml.j2"))
+        for container in CONTAINERS:
+            image = mirrored(container.image, services.metrics.image_registry)
+            unit = render("container.service.j2", container=container, image=image)
+            yield _File(f"{_UNITS}/llmcluster-{container.name}.service", unit)
 
 
 def _unit_names(files: list[_File]) -> Iterator[str]:

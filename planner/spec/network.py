@@ -61,6 +61,15 @@ class Network(SpecModel):
     egress: Literal["nat", "endpoints-only"] = Field(
         default="nat", description="endpoints-only: no way to the Internet, private endpoints of the services in use"
     )
+    image_registry: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9.-]*\.[a-z0-9.-]+(:\d+)?(/[a-z0-9._/-]+)?$",
+        exclude_if=lambda registry: registry is None,
+        description=(
+            "AWS: registry that holds copies of the public images below their own paths "
+            "(123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror), where nodes cannot reach the public ones"
+        ),
+    )
     flow_logs: bool = Field(default=True, description="AWS: records of the network's traffic, kept for flow_log_days")
     flow_log_days: int = Field(default=365, description="Days that flow logs are kept")
 

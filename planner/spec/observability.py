@@ -22,7 +22,5 @@ class Observability(SpecModel):
     )
     metrics: bool = Field(
         default=False,
-        description=(
-            "orchestrator none: exporters on the nodes, a Prometheus workspace, a Grafana dashboard beside the stack"
-        ),
+        description=("Exporters on the nodes, a managed Prometheus workspace, a Grafana dashboard beside the stack"),
     )

@@ -12,7 +12,5 @@ class Rollout(SpecModel):
         default=None,
         gt=0,
         le=64,
-        description=(
-            "AWS, orchestrator none: nodes of the phase validate, which run the burn-in; without it there is one phase"
-        ),
+        description=("AWS: nodes of the phase validate, on which the burn-in is run; without it there is one phase"),
     )

@@ -6,16 +6,17 @@ from cdktf import TerraformStack, TerraformVariable
 
 from cdk.aws.alarms import metric_namespace
 from cdk.aws.identity import IdentityConfig, NodeIdentity
+from cdk.aws.images import burn_in_image, docker_login
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig
 from cdk.aws.naming import address
 from cdk.aws.nodes import NodeConfig, NodeGroup, encoded_user_data
-from cdk.aws.phases import nodes_to_validate, phase, phase_parameter
-from cdk.bootstrap import BurnIn, LustreMount, NodeBootstrap, cloud_init
+from cdk.aws.phases import phase, phase_parameter, publish_phase
+from cdk.bootstrap import BetweenNodes, BurnIn, LustreMount, NodeBootstrap, cloud_init
 from planner.plan import Plan
 from provider_catalog.collectives import reasons, values
 from provider_catalog.hardware import InstanceType
-from stacks.aws.base import add_outputs, tags
+from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.dashboard import grafana_dashboard
 from stacks.aws.groundwork import Groundwork, Nodes, block_switch
 from stacks.aws.watch import health, metrics
@@ -65,6 +66,7 @@ def bare_nodes(
         metrics=metrics(plan, ground),
         interruptible="spot" in ground.nodes,
     )
+    between = bool(bootstrap.burn_in and bootstrap.burn_in.between)
     identity = NodeIdentity(
         stack,
         "identity",
@@ -75,6 +77,8 @@ def bare_nodes(
             kms_key_arn=storage.get_string("kms_key_arn"),
             metric_namespace=metric_namespace(plan.name) if bootstrap.health else None,
             prometheus_workspace_arn=storage.get_string("prometheus_workspace_arn") if bootstrap.metrics else None,
+            pulls_images=between or bool(bootstrap.metrics and bootstrap.metrics.login_command),
+            finds_peers=between,
         ),
     )
     config = NodeConfig(
@@ -96,7 +100,7 @@ def bare_nodes(
         subnet_id=ground.network.get_string("compute_subnet_id"),
         gang=choice.multi_node,
     )
-    validating = nodes_to_validate(ground.nodes, plan.spec.rollout.validation_nodes or choice.nodes)
+    validating = ground.validating(plan)
     switch = block_switch(stack) if "capacity_block" in ground.nodes else None
     groups = {
         kind: NodeGroup(
@@ -135,23 +139,32 @@ def bare_nodes(
 
 def _burn_in(stack: TerraformStack, plan: Plan, instance_type: InstanceType) -> BurnIn | None:
     """The phases of the roll-out, where the spec asks for them, and what a node does in the first one."""
-    if plan.spec.rollout.validation_nodes is None:
+    nodes = plan.spec.rollout.validation_nodes
+    if nodes is None:
         return None
-    phase(stack, plan.name, plan.spec.rollout.validation_nodes)
-    thresholds = plan.choice.pass_thresholds
-    add_outputs(
-        stack,
-        {
-            "pass_thresholds": (
-                thresholds.model_dump(exclude_none=True),
-                "Bus bandwidths of an all-reduce that the nodes have to reach, GB/s",
-            )
-        },
-    )
+    publish_phase(stack, plan.name, phase(stack, nodes, "run the burn-in before they are ready"))
+    add_thresholds(stack, plan)
+    thresholds, region = plan.choice.pass_thresholds, plan.choice.region
+    nodes = min(nodes, plan.choice.nodes)
     return BurnIn(
         phase_command=(
-            f"aws ssm get-parameter --region {plan.choice.region} --name {phase_parameter(plan.name)}"
+            f"aws ssm get-parameter --region {region} --name {phase_parameter(plan.name)}"
             " --query Parameter.Value --output text"
         ),
         bus_gb_per_s=thresholds.inside_gb_per_s if instance_type.gpus > 1 else None,
+        between=(
+            BetweenNodes(
+                nodes=nodes,
+                bus_gb_per_s=thresholds.between_gb_per_s,
+                image=burn_in_image(region),
+                login_command=docker_login(region),
+                peers_command=(
+                    f"aws ec2 describe-instances --region {region} --filters Name=tag:cluster,Values={plan.name}"
+                    " Name=instance-state-name,Values=running"
+                    " --query 'Reservations[].Instances[].PrivateIpAddress' --output text"
+                ),
+            )
+            if thresholds.between_gb_per_s and nodes > 1
+            else None
+        ),
     )

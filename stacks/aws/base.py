@@ -26,6 +26,13 @@ def add_outputs(stack: TerraformStack, outputs: Mapping[str, tuple[object, str]]
         TerraformOutput(stack, name, value=value, description=description)
 
 
+def add_thresholds(stack: TerraformStack, plan: Plan) -> None:
+    """Adds what a burn-in has to reach as an output."""
+    thresholds = plan.choice.pass_thresholds.model_dump(exclude_none=True)
+    description = "Bus bandwidths of an all-reduce that the nodes have to reach, GB/s"
+    add_outputs(stack, {"pass_thresholds": (thresholds, description)})
+
+
 def tags(plan: Plan) -> dict[str, str]:
     """Tags of everything: the user's, and two of ours.
 

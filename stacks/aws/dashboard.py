@@ -17,7 +17,20 @@ PANELS: Final = (
         "{{node}} GPU {{gpu}}",
     ),
     (
-        "EFA and Ethernet, received",
+        "EFA, received",
+        "Bps",
+        'rate(efa_hw_counter_total{SELECT,counter="rx_bytes"}[5m])',
+        "{{node}} {{device}}",
+    ),
+    (
+        "EFA, packets dropped and peers lost",
+        "none",
+        "sum by (node, counter) (increase(efa_hw_counter_total{SELECT,"
+        'counter=~"rx_drops|unresponsive_remote_events|impaired_remote_conn_events"}[5m]))',
+        "{{node}} {{counter}}",
+    ),
+    (
+        "Ethernet, received",
         "Bps",
         'rate(node_network_receive_bytes_total{SELECT,device!="lo"}[5m])',
         "{{node}} {{device}}",
@@ -30,7 +43,8 @@ PANELS: Final = (
     ),
     ("Memory available", "bytes", "node_memory_MemAvailable_bytes", "{{node}}"),
 )
-"""Title, unit of Grafana, metric of the DCGM or node exporter, legend. SELECT stands for the cluster."""
+"""Title, unit of Grafana, metric of the DCGM or node exporter (EFA: EC2 user guide, "Monitor an Elastic Fabric Adapter"
+for names of counters), legend. SELECT stands for the cluster."""
 
 WIDTH, HEIGHT, COLUMNS = 12, 8, 2
 SCHEMA_VERSION: Final = 39

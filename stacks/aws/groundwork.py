@@ -8,6 +8,7 @@ from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 
 from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind, capacity_block_offering, purchase_command, reserve
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
+from cdk.aws.phases import nodes_to_validate
 from planner.plan import Plan
 from provider_catalog.collectives import Variable
 from provider_catalog.defaults import OrchestratorDefaults
@@ -50,6 +51,10 @@ class Groundwork:
     def billed(self, kind: PurchaseKind) -> str | None:
         """Terraform address of the held capacity that is on the bill for these nodes."""
         return self.held[kind].billed if kind in self.held else None
+
+    def validating(self, plan: Plan) -> dict[PurchaseKind, int]:
+        """Nodes by kind of purchase in the phase `validate`; all of them where there are no phases."""
+        return nodes_to_validate(self.nodes, plan.spec.rollout.validation_nodes or plan.choice.nodes)
 
     def placement_of(self, kind: PurchaseKind) -> PlacementGroup | None:
         """The placement group of nodes bought that way; a Capacity Block stands close together by itself."""

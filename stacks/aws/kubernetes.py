@@ -1,24 +1,36 @@
 """Nodes for Kubernetes: EKS with managed node groups."""
 
 from cdktf import TerraformLocal, TerraformStack, TerraformVariable
+from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import DataAwsIamPolicyDocument
 from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 
-from cdk.aws.identity import IdentityConfig, checkpoint_access
+from cdk.aws.alarms import metric_namespace
+from cdk.aws.identity import IdentityConfig, checkpoint_access, metric_statements
+from cdk.aws.images import burn_in_image
 from cdk.aws.interfaces import Interface
 from cdk.aws.kubernetes import ControlPlane, ControlPlaneConfig
 from cdk.aws.kubernetes_addons import AddonsConfig, NetworkAddons, ServiceAddons
-from cdk.aws.kubernetes_manifests import NAMESPACE, SERVICE_ACCOUNT, manifests, shared_volume
-from cdk.aws.kubernetes_nodes import NODE_CONFIG, GpuNodes, NodeGroupsConfig, SystemNodes
+from cdk.aws.kubernetes_burn_in import BurnInConfig, burn_in_manifests
+from cdk.aws.kubernetes_manifests import SERVICE_ACCOUNT, manifests, shared_volume
+from cdk.aws.kubernetes_metrics import exporters, scrape_configuration
+from cdk.aws.kubernetes_nodes import GpuNodes, NodeGroupsConfig, SystemNodes, node_user_data
+from cdk.aws.kubernetes_objects import NAMESPACE
 from cdk.aws.launch_template import TemplateConfig
+from cdk.aws.metrics import metrics_collector
 from cdk.aws.naming import address, named
 from cdk.aws.nodes import encoded_user_data
+from cdk.aws.phases import phase
 from cdk.aws.roles import pod_role, service_role
+from cdk.bootstrap import NodeServices, mirrored, services_cloud_init
 from planner.errors import SpecError
 from planner.plan import Plan
+from provider_catalog.collectives import values
 from provider_catalog.hardware import InstanceType
-from stacks.aws.base import add_outputs, tags
+from stacks.aws.base import add_outputs, add_thresholds, tags
+from stacks.aws.dashboard import grafana_dashboard
 from stacks.aws.groundwork import Groundwork, Nodes, block_switch
+from stacks.aws.watch import health, metrics
 
 MANIFESTS = "kubernetes"
 """Folder beside the document of the stack."""
@@ -71,6 +83,8 @@ def kubernetes_nodes(
             "session_manager": "AmazonSSMManagedInstanceCore",
         },
     )
+    services = _services(stack, plan, node_role.role.id, ground)
+    user_data = node_user_data(raid=choice.scratch == "raid0", services=services)
     release_version = TerraformVariable(
         stack,
         "release_version",
@@ -96,7 +110,7 @@ def kubernetes_nodes(
             kms_key_arn=kms_key_arn,
             root_disk_gib=choice.root_disk_gib,
             tags=tags(plan),
-            user_data=encoded_user_data(stack, NODE_CONFIG) if choice.scratch == "raid0" else None,
+            user_data=encoded_user_data(stack, user_data) if user_data else None,
         ),
         release_version=release_version,
         depends_on=[*node_role.attachments, *network_addons.addons],
@@ -114,6 +128,10 @@ def kubernetes_nodes(
     )
     ServiceAddons(stack, "service_addons", addons, system.group)
     switch = block_switch(stack) if "capacity_block" in ground.nodes else None
+    if plan.spec.rollout.validation_nodes is not None:
+        phase(stack, plan.spec.rollout.validation_nodes, "wait for the burn-in below kubernetes/burn-in")
+        add_thresholds(stack, plan)
+    validating = ground.validating(plan)
     groups = {
         kind: GpuNodes(
             stack,
@@ -125,10 +143,23 @@ def kubernetes_nodes(
             held=ground.held.get(kind),
             block=ground.block if kind == "capacity_block" else None,
             block_active=switch if kind == "capacity_block" else None,
+            validating=validating[kind],
         )
         for kind, nodes in ground.nodes.items()
     }
     _job_identity(stack, plan, ground, cluster.name, partition)
+    watched: dict[str, str] = {}
+    if plan.spec.observability.metrics:
+        collector = metrics_collector(
+            stack,
+            plan.name,
+            cluster_arn=cluster.arn,
+            subnet_ids=[compute_subnet_id, ground.network.get_string("control_plane_subnet_id")],
+            security_group_id=control_plane.security_group_id,
+            workspace_arn=storage.get_string("prometheus_workspace_arn"),
+            configuration=TerraformLocal(stack, "scrape_configuration", scrape_configuration(plan.name)).as_string,
+        )
+        watched = {"metrics_collector": address(collector)}
     add_outputs(
         stack,
         {
@@ -155,14 +186,57 @@ def kubernetes_nodes(
             "log_data": address(control_plane.logs),
             "service_nodes": address(system.group),
             "service_root_disk": address(system.launch_template),
+            **watched,
         },
-        {
-            f"{MANIFESTS}/{name}": text
-            for name, text in manifests(
-                choice.region, efa=instance_type.rdma_cards > 0, environment=ground.environment
-            ).items()
-        },
+        _files(plan, instance_type, ground),
     )
+
+
+def _files(plan: Plan, instance_type: InstanceType, ground: Groundwork) -> dict[str, str]:
+    """What goes beside the document: Kubernetes objects, and the dashboard of the metrics."""
+    choice, watched = plan.choice, plan.spec.observability.metrics
+
+    def image(public: str) -> str:
+        return mirrored(public, plan.spec.network.image_registry)
+
+    written = manifests(
+        choice.region,
+        image,
+        efa=instance_type.rdma_cards > 0,
+        environment=ground.environment,
+        exporters=exporters(image) if watched else None,
+    )
+    if plan.spec.rollout.validation_nodes is not None:
+        thresholds = choice.pass_thresholds
+        nodes = min(plan.spec.rollout.validation_nodes, choice.nodes)
+        burn_in = BurnInConfig(
+            nodes=nodes,
+            gpus=instance_type.gpus,
+            efa_cards=instance_type.rdma_cards,
+            inside_gb_per_s=thresholds.inside_gb_per_s if instance_type.gpus > 1 else None,
+            between_gb_per_s=thresholds.between_gb_per_s if nodes > 1 else None,
+            image=burn_in_image(choice.region),
+            environment=values(ground.environment),
+        )
+        written |= {f"burn-in/{name}": text for name, text in burn_in_manifests(burn_in, image).items()}
+    dashboard = {"grafana-dashboard.json": grafana_dashboard(plan.name)} if watched else {}
+    return {f"{MANIFESTS}/{name}": text for name, text in written.items()} | dashboard
+
+
+def _services(stack: TerraformStack, plan: Plan, node_role_id: str, ground: Groundwork) -> str | None:
+    """Cloud-config of what GPU nodes publish by themselves, with the right to do so; None where that is nothing."""
+    services = NodeServices(plan.name, health(plan), metrics(plan, ground))
+    if services.health:
+        config = IdentityConfig(
+            name=plan.name,
+            region=plan.choice.region,
+            checkpoint_bucket_arn=ground.storage.get_string("checkpoint_bucket_arn"),
+            kms_key_arn=ground.storage.get_string("kms_key_arn"),
+            metric_namespace=metric_namespace(plan.name),
+        )
+        policy = named(DataAwsIamPolicyDocument(stack, "metrics", statement=metric_statements(config)), "metrics")
+        named(IamRolePolicy(stack, "metrics_policy", name="metrics", role=node_role_id, policy=policy.json), "metrics")
+    return services_cloud_init(services) if services.any else None
 
 
 def _job_identity(stack: TerraformStack, plan: Plan, ground: Groundwork, cluster_name: str, partition: str) -> None:

@@ -56,6 +56,7 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
             subnets=subnets,
             egress=spec.egress,
             endpoint_services=endpoints,
+            dynamodb=_uses_dynamodb(plan),
             flow_log_days=spec.flow_log_days if spec.flow_logs else None,
         ),
     )
@@ -89,6 +90,9 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
             "vpc_cidr": (network.vpc.cidr_block, "Range of the network, in which the private endpoints are"),
             "s3_prefix_list_id": (network.s3_endpoint.prefix_list_id, "Addresses of S3, behind its gateway endpoint"),
         }
+        if network.dynamodb_endpoint:
+            prefixes = network.dynamodb_endpoint.prefix_list_id
+            outputs["dynamodb_prefix_list_id"] = (prefixes, "Addresses of DynamoDB, behind its gateway endpoint")
     if network.flow_log:
         addresses |= {"flow_logs": address(network.flow_log.flow_log), "log_key": address(network.flow_log.key)}
     add_outputs(stack, outputs)
@@ -100,8 +104,15 @@ def closed_network(plan: Plan, network: TerraformRemoteState) -> ClosedNetwork |
     if plan.spec.network.egress != "endpoints-only":
         return None
     return ClosedNetwork(
-        vpc_cidr=network.get_string("vpc_cidr"), s3_prefix_list_id=network.get_string("s3_prefix_list_id")
+        vpc_cidr=network.get_string("vpc_cidr"),
+        s3_prefix_list_id=network.get_string("s3_prefix_list_id"),
+        dynamodb_prefix_list_id=network.get_string("dynamodb_prefix_list_id") if _uses_dynamodb(plan) else None,
     )
+
+
+def _uses_dynamodb(plan: Plan) -> bool:
+    """Whether nodes need a private way there: ParallelCluster keeps in it what its nodes are."""
+    return plan.spec.network.egress == "endpoints-only" and plan.spec.orchestrator == "slurm"
 
 
 def _zone_id(plan: Plan, catalog: Catalog) -> str:

@@ -3,22 +3,36 @@
 from typing import Final
 
 from cdktf import DefaultTokenResolver, StringConcat, TerraformLocal, TerraformStack, Tokenization
+from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import DataAwsIamPolicyDocument
 from cdktf_cdktf_provider_aws.iam_policy import IamPolicy
+from cdktf_cdktf_provider_aws.s3_object import S3Object
 
-from cdk.aws.account import partition
-from cdk.aws.identity import IdentityConfig, checkpoint_access
+from cdk.aws.account import account_id, partition
+from cdk.aws.alarms import metric_namespace
+from cdk.aws.buckets import BucketConfig, PrivateBucket
+from cdk.aws.capacity import PurchaseKind
+from cdk.aws.identity import IdentityConfig, checkpoint_access, metric_statements
+from cdk.aws.images import burn_in_image, docker_login
 from cdk.aws.interfaces import Interface
 from cdk.aws.naming import named
-from cdk.aws.parallelcluster import Queue, SlurmConfig, configuration
+from cdk.aws.parallelcluster import NodeScript, Queue, SlurmConfig, configuration
+from cdk.aws.phases import VALIDATE, phase
+from cdk.bootstrap import BatchBurnIn, NodeServices, burn_in_job, services_script
 from cdk.findings import accept
 from planner.errors import SpecError
 from planner.plan import Plan
+from provider_catalog.collectives import values
 from provider_catalog.hardware import InstanceType
-from stacks.aws.base import add_outputs, tags
+from stacks.aws.base import add_outputs, add_thresholds, tags
+from stacks.aws.dashboard import grafana_dashboard
 from stacks.aws.groundwork import Groundwork, Nodes
+from stacks.aws.watch import health, metrics
 
 CONFIGURATION: Final = "parallelcluster.yaml"
 """Beside the document of the stack, with references where the output has values."""
+NODE_SCRIPT: Final = "on-node-configured.sh"
+SCRIPT_DAYS: Final = 30
+"""How long an earlier script can be brought back."""
 
 
 def slurm_nodes(
@@ -37,27 +51,22 @@ def slurm_nodes(
     choice, storage, service = plan.choice, ground.storage, ground.orchestrator
     if service.service_instance_type is None:
         raise SpecError("orchestrator: the catalog names no instance type for the head node of slurm")
-    access = checkpoint_access(
-        stack,
-        IdentityConfig(
-            name=plan.name,
-            region=choice.region,
-            checkpoint_bucket_arn=storage.get_string("checkpoint_bucket_arn"),
-            kms_key_arn=storage.get_string("kms_key_arn"),
-        ),
+    services = NodeServices(
+        plan.name, health(plan), metrics(plan, ground), containers=True, burn_in=_burn_in(plan, instance_type, ground)
     )
-    policy = named(
-        IamPolicy(
-            stack,
-            "checkpoint_policy",
-            name=f"{plan.name}-checkpoints-{choice.region}",
-            description=f"Checkpoints of cluster {plan.name}",
-            policy=access.json,
-        ),
-        "checkpoints",
+    identity = IdentityConfig(
+        name=plan.name,
+        region=choice.region,
+        checkpoint_bucket_arn=storage.get_string("checkpoint_bucket_arn"),
+        kms_key_arn=storage.get_string("kms_key_arn"),
+        metric_namespace=metric_namespace(plan.name) if services.health else None,
+        prometheus_workspace_arn=storage.get_string("prometheus_workspace_arn") if services.metrics else None,
+        pulls_images=bool(services.burn_in or (services.metrics and services.metrics.login_command)),
     )
+    policy = _policy(stack, plan, "checkpoints", "Checkpoints", checkpoint_access(stack, identity))
     if not ground.nodes:
         return Nodes({})
+    managed = f"arn:{partition(stack)}:iam::aws:policy"
     text = configuration(
         SlurmConfig(
             region=choice.region,
@@ -70,18 +79,25 @@ def slurm_nodes(
             subnet_id=ground.network.get_string("compute_subnet_id"),
             node_security_group_ids=[ground.security.group.id, *ground.client_security_group_ids],
             head_node_security_group_ids=[ground.security.group.id, *ground.client_security_group_ids],
-            policy_arns=[f"arn:{partition(stack)}:iam::aws:policy/AmazonSSMManagedInstanceCore", policy.arn],
+            policy_arns=[f"{managed}/AmazonSSMManagedInstanceCore", policy.arn],
             file_system_id=storage.get_string("shared_file_system_id") if choice.shared_storage else None,
             queues=[
                 Queue(
                     kind=kind,
                     nodes=nodes,
+                    held_nodes=held_nodes,
                     placement_group=group.name if (group := ground.placement_of(kind)) else None,
                     reservation_id=ground.held[kind].reservation_id if kind in ground.held else None,
                 )
-                for kind, nodes in ground.nodes.items()
+                for kind, (nodes, held_nodes) in _counts(stack, plan, ground).items()
             ],
             tags=tags(plan),
+            queue_policy_arns=[
+                *([f"{managed}/AmazonEC2ContainerRegistryPullOnly"] if identity.pulls_images else []),
+                *_metric_policy(stack, plan, identity),
+            ],
+            node_script=_node_script(stack, plan, services, identity.kms_key_arn) if services.any else None,
+            closed=plan.spec.network.egress == "endpoints-only",
         )
     )
     local = TerraformLocal(stack, "parallelcluster", text)
@@ -95,7 +111,109 @@ def slurm_nodes(
         },
     )
     billed = {f"compute_{kind}": found for kind in ground.nodes if (found := ground.billed(kind))}
-    return Nodes(billed, {CONFIGURATION: _resolved(stack, text)})
+    return Nodes(billed, {CONFIGURATION: _resolved(stack, text), **_files(plan, ground)})
+
+
+def _counts(stack: TerraformStack, plan: Plan, ground: Groundwork) -> dict[PurchaseKind, tuple[int | str, int | str]]:
+    """Nodes by kind of purchase, at most and always: numbers, or references to what the phase makes of them."""
+    # A gang that is paid for runs; nodes of the market come with the job and go with it.
+    held = {kind: nodes if kind in ("reserved", "capacity_block") else 0 for kind, nodes in ground.nodes.items()}
+    if plan.spec.rollout.validation_nodes is None:
+        return {kind: (nodes, held[kind]) for kind, nodes in ground.nodes.items()}
+    phase(stack, plan.spec.rollout.validation_nodes, "take the job burn-in.sbatch")
+    add_thresholds(stack, plan)
+    counts: dict[PurchaseKind, tuple[int | str, int | str]] = {}
+    for kind, validating in ground.validating(plan).items():
+        # A partition of ParallelCluster has room for one node at least.
+        most = _by_phase(stack, f"{kind}_nodes", max(validating, 1), ground.nodes[kind])
+        if not held[kind] or validating:
+            counts[kind] = (most, most if held[kind] else 0)
+        else:
+            counts[kind] = (most, _by_phase(stack, f"{kind}_held_nodes", validating, held[kind]))
+    return counts
+
+
+def _by_phase(stack: TerraformStack, name: str, validating: int, full: int) -> int | str:
+    if validating == full:
+        return full
+    return TerraformLocal(stack, name, f'${{var.phase == "{VALIDATE}" ? {validating} : {full}}}').as_string
+
+
+def _policy(
+    stack: TerraformStack, plan: Plan, role: str, description: str, document: DataAwsIamPolicyDocument
+) -> IamPolicy:
+    return named(
+        IamPolicy(
+            stack,
+            f"{role}_policy",
+            name=f"{plan.name}-{role}-{plan.choice.region}",
+            description=f"{description} of cluster {plan.name}",
+            policy=document.json,
+        ),
+        role,
+    )
+
+
+def _metric_policy(stack: TerraformStack, plan: Plan, identity: IdentityConfig) -> list[str]:
+    statements = metric_statements(identity)
+    if not statements:
+        return []
+    document = named(DataAwsIamPolicyDocument(stack, "metrics", statement=statements), "metrics")
+    return [_policy(stack, plan, "metrics", "Metrics", document).arn]
+
+
+def _node_script(stack: TerraformStack, plan: Plan, services: NodeServices, kms_key_arn: str) -> NodeScript:
+    """The script that nodes run, in a bucket that no node may write to: it is run as root."""
+    scripts = PrivateBucket(
+        stack,
+        "scripts",
+        BucketConfig(
+            role="scripts",
+            # 29 + 6 + 12 + 1 + 14 characters at most: names of buckets end at 63.
+            bucket=f"{plan.name}-boot-{account_id(stack)}-{plan.choice.region}",
+            kms_key_arn=kms_key_arn,
+            protect=False,
+            noncurrent_days=SCRIPT_DAYS,
+            derived=True,
+        ),
+    )
+    text = TerraformLocal(stack, "node_script", services_script(services))
+    script = named(
+        S3Object(
+            stack,
+            "node_script_object",
+            bucket=scripts.bucket.bucket,
+            key=NODE_SCRIPT,
+            content=text.as_string,
+            kms_key_id=kms_key_arn,
+        ),
+        "node_script",
+    )
+    return NodeScript(scripts.bucket.bucket, script.key)
+
+
+def _burn_in(plan: Plan, instance_type: InstanceType, ground: Groundwork) -> BatchBurnIn | None:
+    if plan.spec.rollout.validation_nodes is None:
+        return None
+    thresholds, region = plan.choice.pass_thresholds, plan.choice.region
+    return BatchBurnIn(
+        gpus=instance_type.gpus,
+        rdma_cards=instance_type.rdma_cards,
+        inside_gb_per_s=thresholds.inside_gb_per_s if instance_type.gpus > 1 else None,
+        between_gb_per_s=thresholds.between_gb_per_s,
+        image=burn_in_image(region),
+        login_command=docker_login(region),
+        environment=values(ground.environment),
+    )
+
+
+def _files(plan: Plan, ground: Groundwork) -> dict[str, str]:
+    files = {"grafana-dashboard.json": grafana_dashboard(plan.name)} if plan.spec.observability.metrics else {}
+    if plan.spec.rollout.validation_nodes is not None:
+        kind, nodes = next(iter(ground.validating(plan).items()))
+        between = plan.choice.pass_thresholds.between_gb_per_s is not None and nodes > 1
+        files["burn-in.sbatch"] = burn_in_job(kind.replace("_", "-"), nodes, between=between)
+    return files
 
 
 def _resolved(stack: TerraformStack, text: str) -> str:

@@ -3,6 +3,7 @@
 from cdktf import TerraformStack
 
 from cdk.aws.alarms import AlarmConfig, Alarms, metric_namespace
+from cdk.aws.images import mirror_login
 from cdk.aws.naming import address
 from cdk.bootstrap import Health, Metrics
 from planner.plan import Plan
@@ -22,7 +23,7 @@ def watch(stack: TerraformStack, plan: Plan, ground: Groundwork) -> dict[str, st
             name=plan.name,
             region=choice.region,
             emails=emails,
-            namespace=metric_namespace(plan.name) if plan.spec.orchestrator == "none" else None,
+            namespace=metric_namespace(plan.name),
             file_system_id=ground.storage.get_string("shared_file_system_id") if storage else None,
             file_system_gib=storage.size_gib if storage else 0,
             spot=bool(choice.purchase.spot_nodes),
@@ -50,4 +51,10 @@ def metrics(plan: Plan, ground: Groundwork) -> Metrics | None:
     if not plan.spec.observability.metrics:
         return None
     endpoint = ground.storage.get_string("prometheus_endpoint")
-    return Metrics(remote_write_url=f"{endpoint}api/v1/remote_write", region=plan.choice.region)
+    registry = plan.spec.network.image_registry
+    return Metrics(
+        remote_write_url=f"{endpoint}api/v1/remote_write",
+        region=plan.choice.region,
+        image_registry=registry,
+        login_command=mirror_login(registry),
+    )

@@ -54,6 +54,7 @@ NETWORKS: Final[tuple[dict[str, Any], ...]] = (
     {"cidr": "172.16.0.0/16", "flow_log_days": 30},
     {"egress": "endpoints-only"},
 )
+MIRROR: Final = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"
 STORAGES: Final[tuple[dict[str, Any], ...]] = (
     {"shared_tib": 2.4, "lustre": {"backup_days": 7, "metadata_iops": 6000}},
     {"shared_tib": 1.2, "shared_sku": "SCRATCH_2", "scratch": "none"},
@@ -80,13 +81,14 @@ def documents() -> Iterator[dict[str, Any]]:
             *(CAPACITIES if "on-demand" in options else ()),
             *([BLOCK] if "capacity-block" in options else ()),
         ]
-        # The head node of Slurm installs from the Internet, and file servers are reached over EFA where there is EFA.
-        networks = NETWORKS[:-1] if orchestrator == "slurm" else NETWORKS
+        family, position = divmod(index, len(ORCHESTRATORS))
+        network = NETWORKS[(family + position) % len(NETWORKS)]
+        closed = "egress" in network
+        # What installs a container engine on nodes of Slurm needs the Internet.
+        containers = not (closed and orchestrator == "slurm")
+        # File servers are reached over EFA where there is EFA.
         storages = STORAGES if kind.rdma_cards else STORAGES[:-1]
-        network = networks[(index // 3 + index % 2) % len(networks)]
-        # Metrics come from containers that cloud-init starts and a public registry serves.
-        measurable = orchestrator == "none" and "egress" not in network
-        observabilities = OBSERVABILITIES if measurable else OBSERVABILITIES[:-1]
+        observabilities = OBSERVABILITIES if containers else OBSERVABILITIES[:-1]
         yield {
             "name": f"m{index:02d}-{instance_type.replace('.', '-')}"[:29].rstrip("-"),
             "model": "Qwen/Qwen2.5-1.5B",
@@ -95,10 +97,10 @@ def documents() -> Iterator[dict[str, Any]]:
             "pin": {"instance_type": instance_type, "nodes": nodes},
             "orchestrator": orchestrator,
             "capacity": capacities[index % len(capacities)],
-            "network": network,
+            "network": network | ({"image_registry": MIRROR} if closed and containers else {}),
             "storage": storages[(index // 3 + index) % len(storages)],
-            "observability": observabilities[(index // 3) % len(observabilities)],
-            **({"rollout": {"validation_nodes": 1}} if orchestrator == "none" and index % 2 else {}),
+            "observability": observabilities[family % len(observabilities)],
+            **({"rollout": {"validation_nodes": 1 + index % 4 // 2}} if containers and index % 2 else {}),
         }
 
 

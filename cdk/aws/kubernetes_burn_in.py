@@ -1,0 +1,223 @@
+"""The burn-in of the phase `validate` under Kubernetes, as files for `kubectl apply -k`.
+
+An Indexed Job with a pod on every node, and torchrun in it: no operator, no keys with which one pod logs into another,
+and the image that AWS keeps in the registry of the region, with the NCCL and the plugin that a training job has.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cdk.aws.kubernetes_objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, kustomization, text_of
+from cdk.bootstrap import all_reduce
+
+NAME: Final = "burn-in"
+LABEL: Final = "llmcluster/burn-in"
+DCGM_IMAGE: Final = "nvcr.io/nvidia/cloud-native/dcgm:4.4.2-1-ubuntu22.04"
+HUGEPAGES: Final = "5120Mi"
+"""For libfabric (EKS user guide, "Run machine learning training on Amazon EKS with Elastic Fabric Adapter")."""
+MASTER_PORT: Final = 29500
+
+DIAGNOSE: Final = """\
+# Level 3 is DCGM's long hardware diagnostic. What it finds is reported by the container after this one.
+nv-hostengine
+if dcgmi diag --run 3; then
+  touch /result/healthy
+fi
+"""
+BURN_IN: Final = """\
+#!/usr/bin/env bash
+# What a node has to show; the verdict becomes a label, and a taint when it is a bad one.
+set -euo pipefail
+
+fail() {
+  echo "burn-in: $NODE_NAME failed: $1" >&2
+  python3 /burn-in/report.py "failed-$1"
+  exit 1
+}
+
+[ -e /result/healthy ] || fail dcgm
+if [ -n "$INSIDE_GB_PER_S" ]; then
+  torchrun --standalone --nproc-per-node "$GPUS" /burn-in/all-reduce.py "$INSIDE_GB_PER_S" || fail inside
+fi
+if [ -n "$BETWEEN_GB_PER_S" ]; then
+  torchrun --nnodes "$NODES" --node-rank "$JOB_COMPLETION_INDEX" --nproc-per-node "$GPUS" \\
+    --master-addr "$MASTER" --master-port "$MASTER_PORT" /burn-in/all-reduce.py "$BETWEEN_GB_PER_S" || fail between
+fi
+python3 /burn-in/report.py passed
+"""
+REPORT: Final = '''\
+"""Writes the verdict of a burn-in onto the node of this pod: a label, and a taint unless it passed."""
+
+import json
+import os
+import ssl
+import sys
+import urllib.request
+
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+KEY = "llmcluster/burn-in"
+
+
+def patch(verdict):
+    taint = {"key": KEY, "effect": "NoSchedule", "value": "failed"}
+    return {
+        "metadata": {"labels": {KEY: verdict}},
+        "spec": {"taints": [taint if verdict != "passed" else {"$patch": "delete", "key": KEY}]},
+    }
+
+
+def main(verdict):
+    with open(f"{ACCOUNT}/token") as token:
+        headers = {
+            "Authorization": f"Bearer {token.read()}",
+            "Content-Type": "application/strategic-merge-patch+json",
+        }
+    request = urllib.request.Request(
+        f"https://kubernetes.default.svc/api/v1/nodes/{os.environ['NODE_NAME']}",
+        method="PATCH",
+        headers=headers,
+        data=json.dumps(patch(verdict)).encode(),
+    )
+    urllib.request.urlopen(request, context=ssl.create_default_context(cafile=f"{ACCOUNT}/ca.crt"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+'''
+
+
+@dataclass(frozen=True)
+class BurnInConfig:
+    """What a burn-in needs to know."""
+
+    nodes: int
+    gpus: int
+    """Of a node."""
+    efa_cards: int
+    inside_gb_per_s: float | None
+    """Bus bandwidth of an all-reduce over the GPUs of a node that passes; None: it is not measured."""
+    between_gb_per_s: float | None
+    """The same over all nodes together."""
+    image: str
+    environment: Mapping[str, str]
+    """NCCL and libfabric variables."""
+
+
+def burn_in_manifests(config: BurnInConfig, image: Callable[[str], str]) -> dict[str, str]:
+    """Files by name; `image` says where a public image is pulled from."""
+    objects = [_account(), *_rights(), _scripts(), _service(), _job(config, image(DCGM_IMAGE))]
+    return {"kustomization.yaml": kustomization(["burn-in.yaml"]), "burn-in.yaml": text_of(*objects)}
+
+
+def _metadata(kind: str, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"name": NAME, "namespace": NAMESPACE, **more}}
+
+
+def _account() -> dict[str, Any]:
+    return {"apiVersion": "v1", **_metadata("ServiceAccount")}
+
+
+def _rights() -> list[dict[str, Any]]:
+    # Kubernetes bounds no right to one's own node; the account goes with `kubectl delete -k`.
+    api = "rbac.authorization.k8s.io"
+    role = {"name": f"llmcluster-{NAME}"}
+    return [
+        {
+            "apiVersion": f"{api}/v1",
+            "kind": "ClusterRole",
+            "metadata": role,
+            "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "patch"]}],
+        },
+        {
+            "apiVersion": f"{api}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": role,
+            "roleRef": {"apiGroup": api, "kind": "ClusterRole", **role},
+            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
+        },
+    ]
+
+
+def _scripts() -> dict[str, Any]:
+    scripts = {"burn-in.sh": BURN_IN, "report.py": REPORT, "all-reduce.py": all_reduce()}
+    return {"apiVersion": "v1", **_metadata("ConfigMap"), "data": scripts}
+
+
+def _service() -> dict[str, Any]:
+    # Gives the first pod the name at which the others meet, before it is ready.
+    spec = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": {"batch.kubernetes.io/job-name": NAME}}
+    return {"apiVersion": "v1", **_metadata("Service"), "spec": spec}
+
+
+def _job(config: BurnInConfig, dcgm_image: str) -> dict[str, Any]:
+    efa = {"vpc.amazonaws.com/efa": config.efa_cards, "hugepages-2Mi": HUGEPAGES} if config.efa_cards else {}
+    devices = {"nvidia.com/gpu": config.gpus}
+    environment = {
+        "GPUS": str(config.gpus),
+        "NODES": str(config.nodes),
+        "MASTER": f"{NAME}-0.{NAME}",
+        "MASTER_PORT": str(MASTER_PORT),
+        "INSIDE_GB_PER_S": _threshold(config.inside_gb_per_s),
+        "BETWEEN_GB_PER_S": _threshold(config.between_gb_per_s),
+        **config.environment,
+    }
+    result = {"name": "result", "mountPath": "/result"}
+    pod = {
+        "serviceAccountName": NAME,
+        "subdomain": NAME,
+        "restartPolicy": "Never",
+        "nodeSelector": {"nvidia.com/gpu.present": "true"},
+        # Also the nodes that failed before: they are tried again.
+        "tolerations": [*TOLERATIONS, {"key": LABEL, "operator": "Exists", "effect": "NoSchedule"}],
+        "initContainers": [
+            {
+                "name": "dcgm",
+                "image": dcgm_image,
+                "command": ["bash", "-c", DIAGNOSE],
+                # Profiling and stress counters of the GPUs belong to the administrator.
+                "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}},
+                "resources": {"limits": devices},
+                "volumeMounts": [result],
+            }
+        ],
+        "containers": [
+            {
+                "name": NAME,
+                "image": config.image,
+                "command": ["bash", "/burn-in/burn-in.sh"],
+                "env": [
+                    {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                    *({"name": name, "value": value} for name, value in environment.items()),
+                ],
+                "securityContext": {**NO_PRIVILEGES, "capabilities": {"drop": ["ALL"], "add": ["IPC_LOCK"]}},
+                "resources": {"limits": {**devices, **efa}, "requests": {"cpu": "4", "memory": "16Gi"}},
+                "volumeMounts": [
+                    result,
+                    {"name": "scripts", "mountPath": "/burn-in"},
+                    {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - what NCCL shares between processes
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "result", "emptyDir": {}},
+            {"name": "scripts", "configMap": {"name": NAME}},
+            {"name": "shm", "emptyDir": {"medium": "Memory"}},
+        ],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        **_metadata("Job"),
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": config.nodes,
+            "parallelism": config.nodes,
+            # A node that fails does not end the others; every one of them is judged once.
+            "backoffLimitPerIndex": 0,
+            "template": {"spec": pod},
+        },
+    }
+
+
+def _threshold(gb_per_s: float | None) -> str:
+    return "" if gb_per_s is None else str(gb_per_s)

@@ -1,0 +1,93 @@
+"""Exporters on the nodes of Kubernetes, and what the managed collector of Prometheus reads from them."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from cdk.aws.kubernetes_objects import TOLERATIONS, daemon_set, text_of
+from cdk.bootstrap import GPU_EXPORTER_IMAGE, METRICS_DIR, NODE_EXPORTER_IMAGE
+
+NAMESPACE: Final = "monitoring"
+GPU_EXPORTER: Final = "gpu-exporter"
+NODE_EXPORTER: Final = "node-exporter"
+POD_RESOURCES: Final = "/var/lib/kubelet/pod-resources"
+"""Where kubelet says which pod has which GPU."""
+
+
+def exporters(image: Callable[[str], str]) -> str:
+    """The exporters as one file; `image` says where a public image is pulled from."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    return text_of(namespace, _gpu_exporter(image(GPU_EXPORTER_IMAGE)), _node_exporter(image(NODE_EXPORTER_IMAGE)))
+
+
+def scrape_configuration(cluster: str) -> str:
+    """What the collector reads, every 30 s; series carry the cluster and the node as they do without Kubernetes."""
+    jobs = [_job("gpu", GPU_EXPORTER), _job("node", NODE_EXPORTER)]
+    return text_of(
+        {"global": {"scrape_interval": "30s", "external_labels": {"cluster": cluster}}, "scrape_configs": jobs}
+    )
+
+
+def _job(name: str, exporter: str) -> dict[str, Any]:
+    return {
+        "job_name": name,
+        "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": [NAMESPACE]}}],
+        "relabel_configs": [
+            {
+                "source_labels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"],
+                "regex": exporter,
+                "action": "keep",
+            },
+            {"source_labels": ["__meta_kubernetes_pod_node_name"], "target_label": "node"},
+        ],
+    }
+
+
+def _gpu_exporter(image: str) -> dict[str, Any]:
+    container = {
+        "name": GPU_EXPORTER,
+        "image": image,
+        "env": [{"name": "DCGM_EXPORTER_KUBERNETES", "value": "true"}],
+        "ports": [{"name": "metrics", "containerPort": 9400}],
+        # Profiling counters of the GPUs belong to the administrator.
+        "securityContext": {"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}},
+        "resources": {"requests": {"cpu": "50m", "memory": "512Mi"}},
+        "volumeMounts": [{"name": "pod-resources", "mountPath": POD_RESOURCES, "readOnly": True}],
+    }
+    pod = {
+        "automountServiceAccountToken": False,
+        "nodeSelector": {"nvidia.com/gpu.present": "true"},
+        "tolerations": TOLERATIONS,
+        "containers": [container],
+        "volumes": [{"name": "pod-resources", "hostPath": {"path": POD_RESOURCES}}],
+    }
+    return daemon_set(GPU_EXPORTER, NAMESPACE, pod)
+
+
+def _node_exporter(image: str) -> dict[str, Any]:
+    container = {
+        "name": NODE_EXPORTER,
+        "image": image,
+        "args": ["--path.rootfs=/host", f"--collector.textfile.directory=/host{METRICS_DIR}"],
+        "ports": [{"name": "metrics", "containerPort": 9100}],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "runAsUser": 65534,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "volumeMounts": [
+            {"name": "host", "mountPath": "/host", "mountPropagation": "HostToContainer", "readOnly": True}
+        ],
+    }
+    pod = {
+        "automountServiceAccountToken": False,
+        # Interfaces and processes of the node, not of the pod.
+        "hostNetwork": True,
+        "hostPID": True,
+        "tolerations": [{"operator": "Exists"}],
+        "containers": [container],
+        "volumes": [{"name": "host", "hostPath": {"path": "/"}}],
+    }
+    return daemon_set(NODE_EXPORTER, NAMESPACE, pod)
