@@ -219,6 +219,7 @@ _STAND_INS: Final = {
     "availability_zone": "us-east-1a",
     "bucket_arn": "arn:aws:s3:::example",
     "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
+    "workspace_arn": "arn:aws:aps:us-east-1:123456789012:workspace/ws-01234567-89ab-cdef-0123-456789abcdef",
     "cidr": "10.42.0.0/16",
 }
 """What the provider takes for an output, by the end of its name."""
