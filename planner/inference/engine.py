@@ -194,7 +194,7 @@ class InferenceEngine:
             served = pools.requests_per_s(most)
             prefills = max(range(1, replicas), key=lambda count: min(count * prefill_rate, (replicas - count) * served))
         decodes = replicas - prefills
-        nodes = ceil(replicas * layout.gpus_per_replica / node.gpus)
+        nodes = self.pin.nodes or ceil(replicas * layout.gpus_per_replica / node.gpus)
         if nodes > max_nodes and self.pin.nodes is None:
             return Miss(
                 f"{split_name(layout)} with prefill apart carries the load on {nodes} nodes; {max_nodes} may be used",
@@ -258,8 +258,9 @@ class InferenceEngine:
                 within = gpus <= node.gpus and node.gpus % gpus == 0
                 across = multi_node and ranks % node.gpus == 0
                 pinned = bool(fixed.tensor and fixed.pipeline)
-                too_large = self.pin.nodes is not None and gpus > self.pin.nodes * node.gpus
-                if not pinned and (too_large or not (within or across)):
+                # Replicas over several nodes take all that are pinned: what is left over would be paid for and idle.
+                uneven = self.pin.nodes is not None and gpus > node.gpus and self.pin.nodes * node.gpus % gpus != 0
+                if not pinned and (uneven or not (within or across)):
                     continue
                 expert = fixed.expert or (tensor if experts and experts % tensor == 0 else 1)
                 if expert > tensor:
@@ -297,7 +298,7 @@ class InferenceEngine:
                 return replace(enough, reason=f"{split_name(layout)}: {enough.reason}")
             needed = enough
         replicas = self._replicas(node, layout, needed + self.workload.spare_replicas)
-        nodes = ceil(replicas * layout.gpus_per_replica / node.gpus)
+        nodes = self.pin.nodes or ceil(replicas * layout.gpus_per_replica / node.gpus)
         if nodes > max_nodes and self.pin.nodes is None:
             return Miss(
                 f"{split_name(layout)} carries the load on {nodes} nodes; {max_nodes} may be used",
