@@ -29,6 +29,7 @@ from planner.plan import (
     UpdateCosts,
 )
 from planner.purchase_terms import reserved_terms
+from planner.quotas import quota_notes
 from planner.reliability.advice import checkpoint_notes
 from planner.serving.fleet import autoscaling, serving_notes
 from planner.serving.slo import SloLine, slo_lines
@@ -385,6 +386,10 @@ def _notes(
         commitment = catalog.provider_defaults(best.machine.provider).commitment_note
         notes += [commitment] if commitment else []
         notes += _terms_on_offer(spec, catalog, choice)
+    if best.machine.provider != OWN:
+        instance_type = catalog.instance_type(best.machine.provider, choice.instance_type)
+        defaults = catalog.provider_defaults(best.machine.provider)
+        notes += quota_notes(choice.purchase, instance_type, choice.region, defaults)
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:
         notes.append(f"weights are published in {published}; planned in {choice.weights}")

@@ -36,6 +36,18 @@ class PrivateEndpoint(Fact):
     why: str
 
 
+class VcpuQuota(Fact):
+    """A quota of an account and region that is counted in virtual CPUs."""
+
+    name: str
+    """As the vendor writes it."""
+    code: str
+    market: Literal["on-demand", "spot"]
+    """Reservations count as on-demand."""
+    families: tuple[str, ...]
+    """Parts of instance type names before the dot."""
+
+
 class ProviderDefaults(Fact):
     """Defaults of one cloud; a spec overrides any of them."""
 
@@ -57,6 +69,7 @@ class ProviderDefaults(Fact):
     """Orchestrators for which this cloud has stacks, by the name that specs use."""
     unsupported_instance_families: dict[str, str] = Field(default_factory=dict)
     """Accelerator families on sale that cannot be planned, with the reason; the part of the name before the dot."""
+    vcpu_quotas: tuple[VcpuQuota, ...] = ()
     commitment_note: str | None = None
     """How reserved and on-demand nodes get cheaper by a commitment that no resource expresses."""
     reserved_mechanism: str

@@ -1,5 +1,6 @@
 """Orchestrators, Capacity Blocks and accelerators of another kind, as planning sees them."""
 
+import re
 from typing import Any
 
 import pytest
@@ -210,3 +211,25 @@ def test_trainium_and_inferentia_are_refused_with_the_reason(name: str, field: s
         plan(**spec)
     assert str(raised.value).startswith(f"{field} is '{name}'")
     assert "Neuron SDK, not CUDA" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "region", "capacity", "counted"),
+    [
+        # AWS General Reference, "Amazon EC2 endpoints and quotas".
+        ("p4d.24xlarge", "us-east-1", {}, r'2 x p4d\.24xlarge count 192 vCPUs .*"Running On-Demand P.*L-417A185B'),
+        ("p5.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x p5\.48xlarge count 384 vCPUs .*L-417A185B"),
+        ("p4d.24xlarge", "us-east-1", {"interruption": "tolerate", "reservation": "none"}, r"vCPUs .*L-7212CCBC"),
+        ("g6.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x g6\.48xlarge count 384 vCPUs .*L-DB2E81BA"),
+    ],
+)
+def test_a10_quotas_are_counted_in_vcpus_and_named(
+    instance_type: str, region: str, capacity: dict[str, Any], counted: str
+) -> None:
+    decided = plan(
+        workload={"kind": "training", "tokens": 1e9, "deadline_days": 30},
+        placement={"providers": ["aws"], "regions": [region]},
+        pin={"instance_type": instance_type, "nodes": 2},
+        capacity=capacity,
+    )
+    assert [note for note in decided.notes if re.search(counted, note)], decided.notes

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cdk.aws.kubernetes_objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, daemon_set, kustomization, text_of
-
 from provider_catalog.collectives import Variable
 
 SERVICE_ACCOUNT: Final = "job"
@@ -97,7 +96,9 @@ def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib:
 
 def _environment(environment: tuple[Variable, ...]) -> str:
     """A config map with the reason above each variable, which a YAML writer would drop."""
-    frame = text_of({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ENVIRONMENT, "namespace": NAMESPACE}})
+    frame = text_of(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ENVIRONMENT, "namespace": NAMESPACE}}
+    )
     lines = ["data:"]
     for entry in environment:
         if entry.value is not None:
