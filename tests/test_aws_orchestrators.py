@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from planner.errors import SpecError
+from tests.support import parallelcluster
 from tests.support.aws_stacks import ORCHESTRATED, Documents, cluster_plan, synthesize
 from tests.support.plans import example_plan
 from tests.test_aws_stacks import only, resources, statements
@@ -22,6 +23,9 @@ PARALLELCLUSTER: Final = json.loads(
     (Path(__file__).parent / "data" / "parallelcluster_3_16.json").read_text(encoding="utf-8")
 )
 STAND_INS: Final = {
+    "s3_bucket": "example-boot-123456789012-us-east-1",
+    "s3_object": "on-node-configured.sh",
+    "local": "2",
     "subnet_id": "subnet-0123456789abcdef0",
     "security_group": "sg-0123456789abcdef0",
     "file_system_id": "fs-0123456789abcdef0",
@@ -386,12 +390,44 @@ def test_slurm_configuration_is_the_same_in_the_output_and_beside_the_stack(slur
     assert compute["output"]["cluster_configuration"]["value"] == "${local.parallelcluster}"
 
 
-@pytest.mark.parametrize("name", [name for name in ORCHESTRATED if name.startswith("slurm")])
-def test_parallelcluster_takes_the_configuration(name: str, clusters: dict[str, Documents]) -> None:
-    text = clusters[name]["compute"]["locals"]["parallelcluster"]
+def with_stand_ins(documents: Documents) -> str:
+    """The configuration as Terraform would resolve it."""
+    text: str = documents["compute"]["locals"]["parallelcluster"]
     for reference, value in STAND_INS.items():
         text = re.sub(rf"\$\{{[^}}]*{reference}[^}}]*\}}", value, text)
-    jsonschema.validate(yaml.safe_load(text), PARALLELCLUSTER)
+    return text
+
+
+@pytest.mark.parametrize("name", [name for name in ORCHESTRATED if name.startswith("slurm")])
+def test_parallelcluster_takes_the_configuration(name: str, clusters: dict[str, Documents]) -> None:
+    jsonschema.validate(yaml.safe_load(with_stand_ins(clusters[name])), PARALLELCLUSTER)
+
+
+def test_the_package_of_parallelcluster_takes_the_configuration_too(clusters: dict[str, Documents]) -> None:
+    package = parallelcluster.folder()
+    if package is None:
+        pytest.skip("the package of ParallelCluster is not installed: `make tools` brings it")
+    texts = {name: with_stand_ins(documents) for name, documents in clusters.items() if name.startswith("slurm")}
+    wrong = texts["slurm_gang"].replace("ONDEMAND", "RESERVED")
+    found = parallelcluster.problems(package, {**texts, "wrong": wrong})
+    assert list(found) == ["wrong"], found
+    assert "CapacityType" in found["wrong"]
+
+
+def test_slurm_in_a_closed_network_does_without_route_53_and_reaches_dynamodb(clusters: dict[str, Documents]) -> None:
+    # ParallelCluster guide, "AWS ParallelCluster in a single subnet with no internet access".
+    closed = clusters["slurm_closed"]
+    settings = pcluster(closed)["Scheduling"]["SlurmSettings"]
+    assert settings["Dns"] == {"DisableManagedDns": True, "UseEc2Hostnames": True}
+    endpoints = {
+        endpoint["service_name"].removeprefix("com.amazonaws.us-east-1."): endpoint["vpc_endpoint_type"]
+        for endpoint in closed["network"]["resource"]["aws_vpc_endpoint"].values()
+    }
+    assert endpoints["dynamodb"] == endpoints["s3"] == "Gateway"
+    assert {endpoints[service] for service in ("cloudformation", "ec2", "logs")} == {"Interface"}
+    rules = resources(closed, "aws_vpc_security_group_egress_rule")
+    assert "prefix_list_id" in rules["to_dynamodb"] and "0.0.0.0/0" not in json.dumps(rules)
+    assert "Dns" not in pcluster(clusters["slurm_gang"])["Scheduling"]["SlurmSettings"]
 
 
 def test_the_schema_of_parallelcluster_refuses_what_it_does_not_know() -> None:

@@ -110,13 +110,18 @@ def test_a7_nodes_run_once_their_block_has_started(
 def test_parallelcluster_takes_the_configuration_that_terraform_resolves(
     terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
 ) -> None:
-    folder, tf = compute(cluster_plan("slurm_gang"), tmp_path, ground), terraform.with_env(account.env)
+    folder, tf = compute(cluster_plan("slurm_watched"), tmp_path, ground), terraform.with_env(account.env)
     tf.init(folder)
-    tf.apply(folder)
+    nodes = {}
+    for phase in ("validate", "full"):
+        tf.run(["apply", "-no-color", "-auto-approve", f"-var=phase={phase}"], folder)
+        outputs = json.loads(tf.run(["output", "-json"], folder).stdout)
+        configuration = yaml.safe_load(outputs["cluster_configuration"]["value"])
+        jsonschema.validate(configuration, PARALLELCLUSTER)
+        queues = configuration["Scheduling"]["SlurmQueues"]
+        nodes[phase] = [queue["ComputeResources"][0]["MaxCount"] for queue in queues]
+    assert nodes == {"validate": [1, 1], "full": [1, 3]}
     assert tf.changes(folder) == {}
-    outputs = json.loads(tf.run(["output", "-json"], folder).stdout)
-    configuration = yaml.safe_load(outputs["cluster_configuration"]["value"])
-    jsonschema.validate(configuration, PARALLELCLUSTER)
     assert configuration["HeadNode"]["Networking"]["SubnetId"] == ground["compute_subnet_id"]
     tf.destroy(folder)
     assert tf.state(folder) == []

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from planner.plan import Plan, Purchase, SharedStorage
+from planner.plan import PassThresholds, Plan, Purchase, SharedStorage
 from provider_catalog.catalog import Catalog
 from tests.support.plans import example_plan
 
@@ -76,6 +76,24 @@ ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
         "scratch": "none",
         "purchase": Purchase(on_demand_nodes=1, spot_nodes=2),
         "spec": {"orchestrator": "slurm"},
+    },
+    "slurm_watched": {
+        "nodes": 4,
+        "purchase": Purchase(reserved_nodes=1, on_demand_nodes=3),
+        "pass_thresholds": PassThresholds(inside_gb_per_s=204.0, between_gb_per_s=34.0),
+        "spec": {
+            "orchestrator": "slurm",
+            "rollout": {"validation_nodes": 2},
+            "observability": {"notify": ["ops@example.com"], "metrics": True},
+        },
+    },
+    "slurm_closed": {
+        "nodes": 2,
+        "spec": {
+            "orchestrator": "slurm",
+            "network": {"egress": "endpoints-only"},
+            "observability": {"notify": ["ops@example.com"]},
+        },
     },
     "slurm_block": {
         "instance_type": "p6-b300.48xlarge",
