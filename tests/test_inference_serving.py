@@ -206,7 +206,7 @@ def test_pinned_nodes_are_all_planned_and_none_of_them_idles(nodes: int) -> None
         "placement": {"providers": ["aws"], "regions": ["us-east-1"]},
         "pin": {"instance_type": "g6e.24xlarge", "nodes": nodes},
     }
-    choice = plan(read_spec(document, "pinned"), load_model(document["model"], None), Catalog.load()).choice
+    choice = plan(read_spec(document, "pinned"), load_model("Qwen/Qwen2.5-1.5B", None), Catalog.load()).choice
     purchase = choice.purchase
     assert choice.nodes == nodes == purchase.reserved_nodes + purchase.on_demand_nodes + purchase.spot_nodes
     assert choice.layout.gpus == choice.gpus == nodes * 4

@@ -30,7 +30,7 @@ KUBELET_PLUGINS: Final = "/var/lib/kubelet/device-plugins"
 
 def manifests(
     region: str,
-    image: Callable[[str], str],
+    image: Callable[[str], str] = str,
     *,
     efa: bool,
     environment: tuple[Variable, ...] = (),
