@@ -36,4 +36,8 @@ def watch_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: boo
                 series * SAMPLES_PER_MONTH / 1e6, "million-samples-month",
             )
         )  # fmt: skip
+        if spec.orchestrator == "kubernetes":
+            lines.append(
+                ServiceLine("collector of metrics", "metrics_collector", "compute", "metric_collector_hour", 1, "hour")
+            )
     return tuple(lines)

@@ -270,6 +270,7 @@ def test_the_clouds_share_their_service_roles() -> None:
         "load_balancer_capacity_hour",
         "lustre_backup_gb_month",
         "lustre_metadata_iops_month",
+        "metric_collector_hour",
         "metric_query_samples_billion",
         "metric_storage_gb_month",
     }

@@ -27,6 +27,7 @@ ON_AWS = "placement: {providers: [aws]}\n"
 TRAIN = "model: Qwen/Qwen2.5-1.5B\nworkload: {kind: training, tokens: 1.0e+9, deadline_days: 10}\n"
 BLOCK = "capacity: {block: {start: 2026-12-10, days: 14, reservation_id: cr-0123456789abcdef0}}\n"
 WATCHED = "observability: {notify: [on-call@example.org]}\n"
+MEASURED = "observability: {notify: [on-call@example.org], metrics: true}\n"
 MATRIX = {
     # Every way of buying, a demand that leaves nodes idle, and every file system with a price
     "mixed": SERVE + "placement: {providers: [aws], instance_types: [g6e.xlarge]}\n"
@@ -50,6 +51,11 @@ MATRIX = {
     "watched-kubernetes": SERVE + ON_AWS + "pin: {instance_type: g6.2xlarge, nodes: 2}\norchestrator: kubernetes\n"
     "capacity: {demand: business-hours, interruption: tolerate}\n" + WATCHED,
     "watched-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 2}\norchestrator: slurm\n" + WATCHED,
+    # Phases hold back nodes, and not their bill
+    "phased-kubernetes": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\norchestrator: kubernetes\n"
+    "capacity: {reservation: none}\nrollout: {validation_nodes: 1}\n" + MEASURED,
+    "phased-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\norchestrator: slurm\n"
+    "capacity: {reservation: none}\nrollout: {validation_nodes: 1}\n" + MEASURED,
     # Three nodes in a block of four, which somebody has bought
     "block": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\n" + BLOCK,
     "block-kubernetes": TRAIN

@@ -199,15 +199,14 @@ def test_the_search_takes_a_cheaper_format_only_where_the_spec_allows_it() -> No
 
 @pytest.mark.parametrize("nodes", [3, 4])
 def test_pinned_nodes_are_all_planned_and_none_of_them_idles(nodes: int) -> None:
-    model = "Qwen/Qwen2.5-1.5B"
     document = {
         "name": "pinned",
-        "model": model,
+        "model": "Qwen/Qwen2.5-1.5B",
         "workload": {"kind": "inference", "request_rate_per_s": 1, "prompt_tokens": 256, "output_tokens": 64},
         "placement": {"providers": ["aws"], "regions": ["us-east-1"]},
         "pin": {"instance_type": "g6e.24xlarge", "nodes": nodes},
     }
-    choice = plan(read_spec(document, "pinned"), load_model(model), Catalog.load()).choice
+    choice = plan(read_spec(document, "pinned"), load_model("Qwen/Qwen2.5-1.5B", None), Catalog.load()).choice
     purchase = choice.purchase
     assert choice.nodes == nodes == purchase.reserved_nodes + purchase.on_demand_nodes + purchase.spot_nodes
     assert choice.layout.gpus == choice.gpus == nodes * 4

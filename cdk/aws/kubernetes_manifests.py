@@ -30,7 +30,7 @@ KUBELET_PLUGINS: Final = "/var/lib/kubelet/device-plugins"
 
 def manifests(
     region: str,
-    image: Callable[[str], str],
+    image: Callable[[str], str] = str,
     *,
     efa: bool,
     environment: tuple[Variable, ...] = (),
@@ -41,7 +41,7 @@ def manifests(
     Args:
         region: Whose registry has the images of AWS.
         image: Says where a public image is pulled from.
-        efa: Whether nodes have EFA interfaces.
+        efa: Whether nodes have EFA.
         environment: Of collective communication on the nodes, for the containers of jobs.
         exporters: The file of the exporters, where metrics are collected.
     """

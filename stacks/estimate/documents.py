@@ -15,6 +15,7 @@ LARGEST_DOCUMENT_BYTES: Final = 200_000_000
 
 _REFERENCE: Final = re.compile(r"\b([a-z][a-z0-9]*_[a-z0-9_]+\.[A-Za-z_][\w-]*)")
 """A resource address within an expression."""
+_CHOICE: Final = re.compile(r'\$\{var\.([\w-]+) == "([^"]*)" \? (\d+) : (\d+)\}')
 _WHOLE: Final = re.compile(r"\$\{(?:(var)\.([\w-]+)|([a-z0-9_]+\.[\w-]+)\.([a-z0-9_]+))\}")
 """An argument that is nothing but a variable, or an attribute of another resource."""
 _LOCAL: Final = re.compile(r"\$\{local\.([\w-]+)\}")
@@ -213,11 +214,14 @@ def _synthesized(document: Mapping[str, Any], stack: str, section: str) -> Itera
 
 def _outputs(document: Mapping[str, Any], stack: str) -> Iterator[Resource]:
     values = document.get("planned_values") or document.get("values") or {}
-    local_values = document.get("locals", {})
+    variables = {name: given.get("default") for name, given in document.get("variable", {}).items()}
+    local_values = _chosen(document.get("locals", {}), variables)
     for name, given in {**document.get("output", {}), **values.get("outputs", {})}.items():
         value = given.get("value")
         whole = _LOCAL.fullmatch(value) if isinstance(value, str) else None
         value = local_values.get(whole.group(1)) if whole else value
+        if isinstance(value, str):
+            value = _LOCAL.sub(lambda found: str(local_values.get(found.group(1), found.group())), value)
         references = frozenset(reference for text in _strings(value) for reference in _REFERENCE.findall(text))
         yield Resource(f"output.{name}", name, stack, {"value": value}, references)
 
@@ -292,7 +296,21 @@ def _zone(resources: Iterable[Resource]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+def _chosen(value: Any, variables: Mapping[str, Any]) -> Any:
+    """`value` with numbers in place of choices between two by a variable, at the variable's default."""
+    if isinstance(value, Mapping):
+        return {key: _chosen(each, variables) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_chosen(each, variables) for each in value]
+    choice = _CHOICE.fullmatch(value) if isinstance(value, str) else None
+    if choice is None:
+        return value
+    name, wanted, then, otherwise = choice.groups()
+    return int(then if variables.get(name) == wanted else otherwise)
+
+
 def _resolved(value: Any, variables: Mapping[str, Any], arguments: Mapping[str, Mapping[str, Any]]) -> Any:
+    value = _chosen(value, variables)
     whole = _WHOLE.fullmatch(value) if isinstance(value, str) else None
     if whole is None:
         return value

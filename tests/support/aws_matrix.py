@@ -55,7 +55,6 @@ NETWORKS: Final[tuple[dict[str, Any], ...]] = (
     {"egress": "endpoints-only"},
 )
 MIRROR: Final = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"
-NOTIFY: Final = {"notify": ["ops@example.com"]}
 STORAGES: Final[tuple[dict[str, Any], ...]] = (
     {"shared_tib": 2.4, "lustre": {"backup_days": 7, "metadata_iops": 6000}},
     {"shared_tib": 1.2, "shared_sku": "SCRATCH_2", "scratch": "none"},
@@ -84,6 +83,7 @@ def documents() -> Iterator[dict[str, Any]]:
         containers = not (closed and orchestrator == "slurm")
         # File servers are reached over EFA where there is EFA.
         storages = STORAGES if kind.rdma_cards else STORAGES[:-1]
+        observabilities = OBSERVABILITIES if containers else OBSERVABILITIES[:-1]
         yield {
             "name": f"m{index:02d}-{instance_type.replace('.', '-')}"[:29].rstrip("-"),
             "model": "Qwen/Qwen2.5-1.5B",
@@ -94,8 +94,8 @@ def documents() -> Iterator[dict[str, Any]]:
             "capacity": capacities[index % len(capacities)],
             "network": network | ({"image_registry": MIRROR} if closed and containers else {}),
             "storage": storages[(index // 3 + index) % len(storages)],
+            "observability": observabilities[family % len(observabilities)],
             **({"rollout": {"validation_nodes": 1 + index % 4 // 2}} if containers and index % 2 else {}),
-            **({"observability": {**NOTIFY, "metrics": containers}} if family % 3 != 1 else {}),
         }
 
 
