@@ -53,6 +53,7 @@ FREE: Final = frozenset(
         "aws_s3_bucket_public_access_block",
         "aws_s3_bucket_server_side_encryption_configuration",
         "aws_s3_bucket_versioning",
+        "aws_s3_object",
         "aws_security_group",
         "aws_sns_topic",
         "aws_sns_topic_policy",
@@ -87,7 +88,10 @@ def _flow_log(_: Resource, context: Context) -> Reading:
     return by_use(context, "flow_logs", "flow logs", "flow_log_gb", "GB-month")
 
 
-def _bucket(_: Resource, context: Context) -> Reading:
+def _bucket(resource: Resource, context: Context) -> Reading:
+    objects = (each for each in context.resources.all if each.kind == "aws_s3_object")
+    if any(context.resources.linked(each, resource.kind) is resource for each in objects):
+        return []  # it holds what Terraform writes, which is text
     sku = "object_storage_gb_month"
     return by_use(context, "checkpoint_storage", "objects in the bucket", sku, "GiB-month")
 
@@ -224,6 +228,12 @@ def _prometheus(_: Resource, context: Context) -> Reading:
     return by_use(context, role, name, sku, "million-samples-month")
 
 
+def _collector(resource: Resource, context: Context) -> Reading:
+    hourly = Meter("metrics_collector", "collector of metrics", "metric_collector_hour", resource.count, "hour")
+    role, name, sku = "metrics_collected", "samples of the collector", "metric_collector_samples_million"
+    return [hourly, *by_use(context, role, name, sku, "million-samples-month")]
+
+
 def _parameter(resource: Resource, _: Context) -> Reading:
     # Standard parameters cost nothing (AWS Systems Manager pricing, "Parameter Store").
     return [] if resource.text("tier", "Standard") == "Standard" else [NotPriced("of a tier without a price here")]
@@ -244,6 +254,7 @@ READERS: Final[dict[str, Reader]] = {
     "aws_fsx_lustre_file_system": _lustre,
     "aws_kms_key": _key,
     "aws_nat_gateway": nat_gateway,
+    "aws_prometheus_scraper": _collector,
     "aws_prometheus_workspace": _prometheus,
     "aws_s3_bucket": _bucket,
     "aws_ssm_parameter": _parameter,
