@@ -28,7 +28,9 @@ SERVING_ENGINE_ERROR: Final = 0.35
 """Nine of ten kernel-level reference points are met within 35 % (same section)."""
 UTILISATION_ERROR: Final = 0.20
 """Of the mean of a demand profile. Estimate: a forecast of load, not a measurement."""
-PAID_BY_NODE: Final = frozenset({"root_disk", "nat_data", "flow_logs", "interface_endpoint_data", "prometheus"})
+PAID_BY_NODE: Final = frozenset(
+    {"root_disk", "nat_data", "flow_logs", "interface_endpoint_data", "prometheus", "metrics_collected"}
+)
 """Roles of lines whose quantity is so much a node."""
 CHECKPOINT_RANGE: Final = (0.5, 2.0)
 """Kept checkpoints as a multiple of storage.checkpoints_tib. Estimate."""

@@ -37,7 +37,14 @@ def watch_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: boo
             )
         )  # fmt: skip
         if spec.orchestrator == "kubernetes":
-            lines.append(
-                ServiceLine("collector of metrics", "metrics_collector", "compute", "metric_collector_hour", 1, "hour")
-            )
+            # Elsewhere an agent on each node sends them.
+            lines += [
+                ServiceLine(
+                    "collector of metrics", "metrics_collector", "compute", "metric_collector_hour", 1, "hour"
+                ),
+                ServiceLine(
+                    "samples of the collector, an estimate", "metrics_collected", "compute",
+                    "metric_collector_samples_million", series * SAMPLES_PER_MONTH / 1e6, "million-samples-month",
+                ),
+            ]  # fmt: skip
     return tuple(lines)

@@ -264,13 +264,14 @@ def test_the_clouds_share_their_service_roles() -> None:
     assert skus["azure"] - skus["aws"] == {"private_endpoint_hour", "private_endpoint_gb", "private_dns_zone_month"}
     assert skus["aws"] - skus["azure"] == {
         "custom_metric_month",
+        "metric_collector_hour",
+        "metric_collector_samples_million",
         "interface_endpoint_hour",
         "interface_endpoint_gb",
         "flow_log_s3_gb",
         "load_balancer_capacity_hour",
         "lustre_backup_gb_month",
         "lustre_metadata_iops_month",
-        "metric_collector_hour",
         "metric_query_samples_billion",
         "metric_storage_gb_month",
     }

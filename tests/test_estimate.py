@@ -14,9 +14,10 @@ from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks.app import SynthesizedStack, write_stacks
 from stacks.estimate.bill import Estimate, estimate
+from stacks.estimate.expressions import Scope
 from stacks.estimate.infracost import breakdown_json
 from stacks.planning import plan_specs
-from tests.support.bills import assert_same_bill
+from tests.support.bills import assert_same_bill, bill_of
 
 EXAMPLES = tuple(sorted((Path(__file__).parent.parent / "clusters").glob("*.yaml")))
 SERVE = """
@@ -50,6 +51,12 @@ MATRIX = {
     "observability: {notify: [on-call@example.org], metrics: true}\n",
     "watched-kubernetes": SERVE + ON_AWS + "pin: {instance_type: g6.2xlarge, nodes: 2}\norchestrator: kubernetes\n"
     "capacity: {demand: business-hours, interruption: tolerate}\n" + WATCHED,
+    "phases": SERVE + ON_AWS + "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\n"
+    "capacity: {reservation: none}\n",
+    "phases-kubernetes": SERVE + ON_AWS + "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\n"
+    "capacity: {reservation: none}\norchestrator: kubernetes\nobservability: {metrics: true}\n",
+    "phases-slurm": SERVE + ON_AWS + "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\n"
+    "capacity: {reservation: none}\norchestrator: slurm\n",
     "watched-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 2}\norchestrator: slurm\n" + WATCHED,
     # Phases hold back nodes, and not their bill
     "phased-kubernetes": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\norchestrator: kubernetes\n"
@@ -110,6 +117,49 @@ def test_resources_cost_what_the_plan_says_to_the_cent(written: Written, estimat
     assert set(estimates) == set(written.plans)
     for name, plan in written.plans.items():
         assert_same_bill(plan, estimates[name])
+
+
+@pytest.mark.parametrize("cluster", ["phases", "phases-kubernetes", "phases-slurm"])
+def test_the_phase_of_the_variable_decides_what_the_nodes_cost(cluster: str, written: Written, tmp_path: Path) -> None:
+    document = written.document(cluster, "compute")
+    assert document["variable"]["phase"]["default"] == "full"
+    document["variable"]["phase"]["default"] = "validate"
+    (tmp_path / "cdk.tf.json").write_text(json.dumps(document))
+    plan = written.plans[cluster]
+    found = bill_of(plan, [tmp_path], tmp_path)
+    nodes = {line.meter.role: line.meter.quantity for line in found.lines}
+    assert (nodes["compute_on_demand"], nodes["root_disk"]) == (2, 2 * plan.choice.root_disk_gib)
+    phases = plan.cost.usd_per_hour_by_rollout
+    saved = {item.role: item.usd_per_hour or 0 for item in plan.cost.items}["compute_on_demand"]
+    saved -= found.usd_per_hour_by_role()["compute_on_demand"]
+    assert phases["full"] - phases["validate"] == pytest.approx(saved, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("${var.nodes}", 4),
+        ('${var.phase == "validate" ? 1 : 4}', 4),
+        ('${var.phase != "validate" ? 1 : 4}', 1),
+        ('${var.active ? (var.phase == "validate" ? 1 : 4) : 0}', 0),
+        ('${var.active ? 9 : var.phase == "full" ? 7 : 8}', 7),
+        ("${local.nodes}", 4),
+        ("${aws_eip.nat.count}", 3),
+        (["${var.nodes}", {"size": "${local.nodes}"}], [4, {"size": 4}]),
+        ("${var.other}", "${var.other}"),
+        ("${max(var.nodes, 2)}", "${max(var.nodes, 2)}"),
+        ("${var.active ? 9}", "${var.active ? 9}"),
+        ("${aws_eip.nat.id}", "${aws_eip.nat.id}"),
+        ("plain", "plain"),
+    ],
+)
+def test_what_decides_how_much_is_built_is_worked_out(expression: Any, value: Any) -> None:
+    variables = {"phase": "full", "active": False, "nodes": 4}
+    scope = Scope(variables, {"nodes": "${var.active ? 1 : var.nodes}"}, {"aws_eip.nat": {"count": 3}})
+    assert scope.resolved(expression) == value
+    assert scope.filled("MaxCount: ${local.nodes} ${local.gone} ${var.nodes}") == (
+        "MaxCount: 4 ${local.gone} ${var.nodes}"
+    )
 
 
 def test_a_block_that_nobody_has_bought_is_said_and_not_billed(tmp_path: Path) -> None:

@@ -358,6 +358,9 @@ def test_price_list_faults_are_said(server: Server, answer: Answer, message: str
         (xml_error("RequestExpired", 400), "set the clock of this machine"),
         (xml_error("ExpiredToken", 400), "credentials have expired"),
         (xml_error("RequestLimitExceeded", 503), "throttled"),
+        (Answer(raw="<!doctype html><title>500", status=500), "none of AWS"),
+        (Answer(raw="<!doctype html><title>sign in to the network", status=200), "none of AWS"),
+        (Answer(raw="<html><body>sign in</body></html>", status=200), "documented shape|none of AWS"),
     ],
 )
 def test_ec2_refusals_name_the_action(server: Server, answer: Answer, message: str) -> None:

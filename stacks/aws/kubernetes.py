@@ -159,7 +159,7 @@ def kubernetes_nodes(
             workspace_arn=storage.get_string("prometheus_workspace_arn"),
             configuration=TerraformLocal(stack, "scrape_configuration", scrape_configuration(plan.name)).as_string,
         )
-        watched = {"metrics_collector": address(collector)}
+        watched = {"metrics_collector": address(collector), "metrics_collected": address(collector)}
     add_outputs(
         stack,
         {

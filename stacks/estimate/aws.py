@@ -88,10 +88,10 @@ def _flow_log(_: Resource, context: Context) -> Reading:
     return by_use(context, "flow_logs", "flow logs", "flow_log_gb", "GB-month")
 
 
-def _bucket(bucket: Resource, context: Context) -> Reading:
-    objects = [each for each in context.resources.all if each.kind == "aws_s3_object"]
-    if any(context.resources.linked(each, bucket.kind) is bucket for each in objects):
-        return []  # what stands in the documents itself is too small to be billed
+def _bucket(resource: Resource, context: Context) -> Reading:
+    objects = (each for each in context.resources.all if each.kind == "aws_s3_object")
+    if any(context.resources.linked(each, resource.kind) is resource for each in objects):
+        return []  # it holds what Terraform writes, which is text
     sku = "object_storage_gb_month"
     return by_use(context, "checkpoint_storage", "objects in the bucket", sku, "GiB-month")
 
@@ -228,8 +228,10 @@ def _prometheus(_: Resource, context: Context) -> Reading:
     return by_use(context, role, name, sku, "million-samples-month")
 
 
-def _collector(resource: Resource, _: Context) -> Reading:
-    return [Meter("metrics_collector", "collector of metrics", "metric_collector_hour", resource.count, "hour")]
+def _collector(resource: Resource, context: Context) -> Reading:
+    hourly = Meter("metrics_collector", "collector of metrics", "metric_collector_hour", resource.count, "hour")
+    role, name, sku = "metrics_collected", "samples of the collector", "metric_collector_samples_million"
+    return [hourly, *by_use(context, role, name, sku, "million-samples-month")]
 
 
 def _parameter(resource: Resource, _: Context) -> Reading:

@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from planner.errors import SpecError
+from stacks.estimate.expressions import Scope
 
 DOCUMENT: Final = "cdk.tf.json"
 LARGEST_DOCUMENT_BYTES: Final = 200_000_000
 
 _REFERENCE: Final = re.compile(r"\b([a-z][a-z0-9]*_[a-z0-9_]+\.[A-Za-z_][\w-]*)")
 """A resource address within an expression."""
-_CHOICE: Final = re.compile(r'\$\{var\.([\w-]+) == "([^"]*)" \? (\d+) : (\d+)\}')
-_WHOLE: Final = re.compile(r"\$\{(?:(var)\.([\w-]+)|([a-z0-9_]+\.[\w-]+)\.([a-z0-9_]+))\}")
-"""An argument that is nothing but a variable, or an attribute of another resource."""
-_LOCAL: Final = re.compile(r"\$\{local\.([\w-]+)\}")
-"""A value that is nothing but a local value."""
 
 
 @dataclass(frozen=True)
@@ -197,31 +193,34 @@ def _of_document(
 
 
 def _synthesized(document: Mapping[str, Any], stack: str, section: str) -> Iterator[Resource]:
-    kinds: Mapping[str, Mapping[str, Any]] = document.get(section, {})
-    arguments = {f"{kind}.{name}": given for kind, named in kinds.items() for name, given in named.items()}
-    variables = {name: given.get("default") for name, given in document.get("variable", {}).items()}
-    for address, given in arguments.items():
+    scope = _scope(document, section)
+    for address, given in scope.arguments.items():
         count = _number(given.get("count"), 1)
         yield Resource(
             address=address,
             kind=address.split(".")[0],
             stack=stack,
-            arguments={name: _resolved(value, variables, arguments) for name, value in given.items()},
+            arguments=scope.resolved(given),
             references=frozenset(reference for text in _strings(given) for reference in _REFERENCE.findall(text)),
             count=1 if count is None else int(count),
         )
 
 
+def _scope(document: Mapping[str, Any], section: str) -> Scope:
+    kinds: Mapping[str, Mapping[str, Any]] = document.get(section, {})
+    return Scope(
+        {name: given.get("default") for name, given in document.get("variable", {}).items()},
+        document.get("locals", {}),
+        {f"{kind}.{name}": given for kind, named in kinds.items() for name, given in named.items()},
+    )
+
+
 def _outputs(document: Mapping[str, Any], stack: str) -> Iterator[Resource]:
     values = document.get("planned_values") or document.get("values") or {}
-    variables = {name: given.get("default") for name, given in document.get("variable", {}).items()}
-    local_values = _chosen(document.get("locals", {}), variables)
+    scope = _scope(document, "resource")
     for name, given in {**document.get("output", {}), **values.get("outputs", {})}.items():
-        value = given.get("value")
-        whole = _LOCAL.fullmatch(value) if isinstance(value, str) else None
-        value = local_values.get(whole.group(1)) if whole else value
-        if isinstance(value, str):
-            value = _LOCAL.sub(lambda found: str(local_values.get(found.group(1), found.group())), value)
+        value = scope.resolved(given.get("value"))
+        value = scope.filled(value) if isinstance(value, str) else value
         references = frozenset(reference for text in _strings(value) for reference in _REFERENCE.findall(text))
         yield Resource(f"output.{name}", name, stack, {"value": value}, references)
 
@@ -294,29 +293,6 @@ def _zone(resources: Iterable[Resource]) -> str | None:
         zones = resource.arguments.get("zones") or ([zone] if zone else [])
         found |= {text for text in zones if isinstance(text, str) and "${" not in text}
     return found.pop() if len(found) == 1 else None
-
-
-def _chosen(value: Any, variables: Mapping[str, Any]) -> Any:
-    """`value` with numbers in place of choices between two by a variable, at the variable's default."""
-    if isinstance(value, Mapping):
-        return {key: _chosen(each, variables) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_chosen(each, variables) for each in value]
-    choice = _CHOICE.fullmatch(value) if isinstance(value, str) else None
-    if choice is None:
-        return value
-    name, wanted, then, otherwise = choice.groups()
-    return int(then if variables.get(name) == wanted else otherwise)
-
-
-def _resolved(value: Any, variables: Mapping[str, Any], arguments: Mapping[str, Mapping[str, Any]]) -> Any:
-    value = _chosen(value, variables)
-    whole = _WHOLE.fullmatch(value) if isinstance(value, str) else None
-    if whole is None:
-        return value
-    if whole.group(1):
-        return variables.get(whole.group(2), value)
-    return arguments.get(whole.group(3), {}).get(whole.group(4), value)
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -62,6 +62,11 @@ STORAGES: Final[tuple[dict[str, Any], ...]] = (
     {"shared_tib": 1.2, "lustre": {"data_repositories": [{"bucket": "s3://datasets/corpus"}]}},
     {"shared_tib": 38.4, "lustre": {"efa": True, "metadata_iops": 12000}, "keep_on_destroy": False},
 )
+OBSERVABILITIES: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"notify": ["ops@example.com"]},
+    {"notify": ["ops@example.com"], "metrics": True},
+)
 
 
 def documents() -> Iterator[dict[str, Any]]:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import boto3
 import botocore.exceptions as boto_errors
 import botocore.loaders
 import botocore.session
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from provider_catalog.live.source import (
     Advance,
@@ -26,6 +27,9 @@ from provider_catalog.live.source import (
 PRICING_REGION = "us-east-1"
 """The Price List API answers in three regions and knows all of them (docs.aws.amazon.com, Price List Query API
 endpoints); Savings Plans has one endpoint for all."""
+
+LONGEST_REASON: Final = 200
+"""Characters of what a service says."""
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _SKEWED = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
@@ -119,6 +123,9 @@ def said(where: str, permission: str) -> Iterator[None]:
         raise LiveError(_client_error(error, where, permission)) from error
     except (boto_errors.HTTPClientError, boto_errors.ConnectionError) as error:
         raise NoAnswerError(f"{where}: no answer ({error}); check the network, proxy and region") from error
+    except ResponseParserError as error:
+        # Not among botocore's own errors. A proxy or a captive portal answers with a page.
+        raise LiveError(f"{where}: the answer is none of AWS ({_one_line(str(error))})") from error
     except boto_errors.BotoCoreError as error:
         raise LiveError(f"{where}: {error}") from error
 
@@ -136,4 +143,10 @@ def _client_error(error: boto_errors.ClientError, where: str, permission: str) -
         return f"{where}: not permitted; allow the action {permission} for this identity"
     if code in _THROTTLED:
         return f"{where}: throttled ({code}) after every attempt; try again later, or for fewer regions"
-    return f"{where}: {code}: {message}"
+    return f"{where}: {code}: {_one_line(message)}"
+
+
+def _one_line(text: str) -> str:
+    """A page in place of a message is shown by its beginning."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"
