@@ -64,6 +64,8 @@ from types import SimpleNamespace
 
 RANKS = int(os.environ["WORLD_SIZE"])
 ReduceOp = SimpleNamespace(MIN="min")
+clock = 0.0
+time.perf_counter = lambda: clock
 
 
 def init_process_group(backend):
@@ -74,7 +76,8 @@ def all_reduce(tensor, op=None):
     if op is None and tensor.values:
         tensor.values = [value * (RANKS - int(os.environ.get("WRONG", "0"))) for value in tensor.values]
     elif op is None:
-        time.sleep(float(os.environ["SECONDS"]))
+        global clock
+        clock += float(os.environ["SECONDS"])
 
 
 get_world_size = lambda: RANKS
@@ -127,7 +130,7 @@ def test_an_all_reduce_is_judged_by_its_bus_bandwidth_and_its_sums(
     assert done == code, output
     measured = float(re.findall(r"GPUs: ([\d.]+) GB/s", output)[0])
     ideal = 2 * (ranks - 1) / ranks * 2**30 / seconds / 1e9
-    assert 0.8 * ideal < measured <= ideal
+    assert measured == pytest.approx(ideal, abs=0.05)
 
 
 # Without an orchestrator
