@@ -272,7 +272,7 @@ def test_stops_on_spot_count_against_the_deadline(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(given)
     mix, options = run_options(tmp_path / "run.yaml")
     assert mix["nodes"] == before["Spot"]["nodes"]
-    assert f"past the deadline of {between:.2f} days" in options["Spot"]["note"]
+    assert f"past the deadline of {round(between, 2):g} days" in options["Spot"]["note"]
     # Bought on Spot, the same run needs more nodes to be done in time
     (tmp_path / "run.yaml").write_text(given + "capacity: {interruption: tolerate}\n")
     mix, options = run_options(tmp_path / "run.yaml")
