@@ -46,11 +46,11 @@ def test_control_plane_and_system_nodes_are_on_the_bill() -> None:
     nodes = item(kubernetes, "service_nodes")
     assert nodes.quantity == 2
     assert nodes.unit_price_usd == pytest.approx(0.2016)
-    added = sum(item(kubernetes, role).usd_per_hour or 0 for role in ("control_plane", "service_nodes"))
-    disk = item(kubernetes, "service_root_disk").usd_per_hour
-    assert disk is not None
-    assert bare.cost.usd_per_hour is not None
-    assert kubernetes.cost.usd_per_hour == pytest.approx(bare.cost.usd_per_hour + added + disk)
+    # Its nodes' disks and the logs of its control plane are beside them.
+    added = ("control_plane", "service_nodes", "service_root_disk", "log_data")
+    usd = [item(kubernetes, role).usd_per_hour for role in added]
+    assert None not in usd and bare.cost.usd_per_hour is not None
+    assert kubernetes.cost.usd_per_hour == pytest.approx(bare.cost.usd_per_hour + sum(each or 0 for each in usd))
 
 
 def test_the_head_node_of_slurm_is_on_the_bill() -> None:
