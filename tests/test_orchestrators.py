@@ -46,7 +46,7 @@ def test_control_plane_and_system_nodes_are_on_the_bill() -> None:
     nodes = item(kubernetes, "service_nodes")
     assert nodes.quantity == 2
     assert nodes.unit_price_usd == pytest.approx(0.2016)
-    added = sum(item(kubernetes, role).usd_per_hour or 0 for role in ("control_plane", "service_nodes"))
+    added = sum(item(kubernetes, role).usd_per_hour or 0 for role in ("control_plane", "log_data", "service_nodes"))
     disk = item(kubernetes, "service_root_disk").usd_per_hour
     assert disk is not None
     assert bare.cost.usd_per_hour is not None
