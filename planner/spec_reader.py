@@ -53,6 +53,8 @@ def _message(detail: ErrorDetails) -> str:
     if detail["type"] == "union_tag_not_found":
         return f"{field}.kind: missing; allowed: inference, training, finetuning"
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "string_pattern_mismatch" and (meaning := _description(path)):
+        message = f"{meaning}; the pattern is {detail['ctx']['pattern']}"
     # A rule about several fields names them itself; all that was given beside them would bury them.
     several = detail["type"] == "value_error" and isinstance(detail["input"], Mapping)
     given = "" if several else f"; given: {_shorten(detail['input'])}"
@@ -71,6 +73,10 @@ _BRANCHES = frozenset({"inference", "training", "finetuning", "str", "constraine
 
 def _fields_at(path: Sequence[int | str]) -> set[str]:
     """Keys that the models allow at a path, of all branches of a union together."""
+    return {name for model in _models_at(path) for name in model.model_fields}
+
+
+def _models_at(path: Sequence[int | str]) -> set[type[BaseModel]]:
     models: set[type[BaseModel]] = {ClusterSpec}
     for part in path:
         models = {
@@ -79,7 +85,15 @@ def _fields_at(path: Sequence[int | str]) -> set[str]:
             if part in model.model_fields
             for found in _models_in(model.model_fields[str(part)].annotation)
         }
-    return {name for model in models for name in model.model_fields}
+    return models
+
+
+def _description(path: Sequence[int | str]) -> str | None:
+    """What the model says of the field at a path; None where it says nothing."""
+    if not path:
+        return None
+    fields = (model.model_fields.get(str(path[-1])) for model in _models_at(path[:-1]))
+    return next((field.description for field in fields if field is not None and field.description), None)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

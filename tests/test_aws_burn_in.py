@@ -63,9 +63,9 @@ import time
 from types import SimpleNamespace
 
 RANKS = int(os.environ["WORLD_SIZE"])
+clock = [0.0]
+time.perf_counter = lambda: clock[0]
 ReduceOp = SimpleNamespace(MIN="min")
-clock = 0.0
-time.perf_counter = lambda: clock
 
 
 def init_process_group(backend):
@@ -76,8 +76,7 @@ def all_reduce(tensor, op=None):
     if op is None and tensor.values:
         tensor.values = [value * (RANKS - int(os.environ.get("WRONG", "0"))) for value in tensor.values]
     elif op is None:
-        global clock
-        clock += float(os.environ["SECONDS"])
+        clock[0] += float(os.environ["SECONDS"])
 
 
 get_world_size = lambda: RANKS
@@ -124,13 +123,12 @@ def test_an_all_reduce_is_judged_by_its_bus_bandwidth_and_its_sums(
     (tmp_path / "torch/__init__.py").write_text(TORCH)
     (tmp_path / "torch/distributed.py").write_text(DISTRIBUTED)
     program = tmp_path / "all-reduce.py"
-    program.write_text(all_reduce().replace("WARM_UP, ITERATIONS = 5, 50", "WARM_UP, ITERATIONS = 1, 5"))
+    program.write_text(all_reduce())
     env = {"LOCAL_RANK": "0", "WORLD_SIZE": str(ranks), "SECONDS": str(seconds), "WRONG": str(wrong)}
     done, _, output = run([sys.executable, str(program), str(expected)], {**env, "PYTHONPATH": str(tmp_path)}, tmp_path)
     assert done == code, output
     measured = float(re.findall(r"GPUs: ([\d.]+) GB/s", output)[0])
-    ideal = 2 * (ranks - 1) / ranks * 2**30 / seconds / 1e9
-    assert measured == pytest.approx(ideal, abs=0.05)
+    assert measured == pytest.approx(2 * (ranks - 1) / ranks * 2**30 / seconds / 1e9, abs=0.05)
 
 
 # Without an orchestrator

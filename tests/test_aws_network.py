@@ -8,12 +8,14 @@ import pytest
 from planner.errors import SpecError
 from planner.features import check_features
 from planner.network_lines import network_lines, unbuilt_roles
+from planner.plan import Purchase
 from planner.spec import ClusterSpec
 from planner.spec_reader import read_spec
 from provider_catalog.catalog import Catalog
 from tests.support.aws_stacks import Documents, synthesize
 from tests.support.plans import example_plan
 
+BLOCK = {"start": "2026-12-10", "days": 7}
 OWN = {"vpc_id": "vpc-0a1b2c3d", "subnet_id": "subnet-0a1b2c3d"}
 
 
@@ -183,3 +185,20 @@ def test_the_bill_follows_the_network(network: dict[str, Any], dropped: set[str]
 
 def test_azure_has_no_line_for_flow_logs_that_it_does_not_write() -> None:
     assert network_lines(spec(), Catalog.load().provider_defaults("azure"), nodes=4) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"placement": {"providers": ["aws"], "zone": "usw2-az1"}}, r"placement\.zone"),
+        (
+            {"placement": {"providers": ["aws"]}, "capacity": {"block": {**BLOCK, "zone": "usw2-az1"}}},
+            r"capacity\.block\.zone",
+        ),
+    ],
+)
+def test_a5_a_zone_of_another_region_is_refused(spec: dict[str, Any], field: str, tmp_path: Path) -> None:
+    purchase = Purchase(capacity_block_nodes=2) if "capacity" in spec else Purchase(on_demand_nodes=2)
+    plan = example_plan(instance_type="p5.48xlarge", nodes=2, zone="usw2-az1", purchase=purchase, spec=spec)
+    with pytest.raises(SpecError, match=rf"{field}: usw2-az1 is not a zone of region us-east-1.* use1-az6"):
+        synthesize(plan, tmp_path)

@@ -474,7 +474,14 @@ def test_a20_names_stay_within_their_limits(tmp_path: Any) -> None:
     longest = "a" * 29
     for orchestrator in ("kubernetes", "slurm"):
         plan = example_plan(
-            spec={"name": longest, "orchestrator": orchestrator}, region="ap-northeast-1", zone="apne1-az4"
+            spec={
+                "name": longest,
+                "orchestrator": orchestrator,
+                "rollout": {"validation_nodes": 2},
+                "observability": {"notify": ["ops@example.com"], "metrics": True},
+            },
+            region="ap-northeast-1",
+            zone="apne1-az4",
         )
         documents = synthesize(plan.model_copy(update={"name": longest}), tmp_path / orchestrator)
         for kind, limit in (
@@ -483,10 +490,14 @@ def test_a20_names_stay_within_their_limits(tmp_path: Any) -> None:
             ("aws_eks_cluster", 100),
             ("aws_launch_template", 128),
             ("aws_s3_bucket", 63),
+            ("aws_cloudwatch_metric_alarm", 255),
+            ("aws_prometheus_scraper", 100),
+            ("aws_sns_topic", 256),
         ):
             for resource in resources(documents, kind).values():
                 # The account number stands where the reference is.
-                name = (resource.get("name") or resource["bucket"]).replace(
+                given = (resource.get(key) for key in ("name", "bucket", "alarm_name", "alias"))
+                name = next(filter(None, given)).replace(
                     "${data.aws_caller_identity.current.account_id}", "123456789012"
                 )
                 assert 3 <= len(name) <= limit, name

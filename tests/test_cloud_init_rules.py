@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from cdk.bootstrap import BurnIn, Health, LustreMount, Metrics, NodeBootstrap, cloud_init
+from cdk.bootstrap import BetweenNodes, BurnIn, Health, LustreMount, Metrics, NodeBootstrap, cloud_init
 from tests.test_bootstrap import AWS, AZURE, BARE
 
 TEXT: Final = {"type": "string"}
@@ -53,7 +53,11 @@ SCHEMA: Final[dict[str, Any]] = {
 
 EVERYTHING = replace(
     AWS,
-    burn_in=BurnIn("aws ssm get-parameter --name /llmcluster/example/phase", 204.0),
+    burn_in=BurnIn(
+        "aws ssm get-parameter --name /llmcluster/example/phase",
+        204.0,
+        BetweenNodes(2, 34.0, "registry.example/torch:1", "aws ecr get-login | docker login", "aws ec2 describe"),
+    ),
     lustre=LustreMount("aws", "fs-0123@tcp:/abcdefgh", efa=True),
     metrics=Metrics("https://aps.example/workspaces/ws-1/api/v1/remote_write", "us-east-1"),
     health=Health("aws cloudwatch put-metric-data --namespace llmcluster/example"),

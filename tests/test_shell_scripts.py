@@ -23,6 +23,7 @@ from tests.test_cloud_init_rules import NODES
 from tests.test_launch import ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
 
 ROOT = Path(__file__).parent.parent
+HERE_DOCUMENT = re.compile(r"^cat > (\S+) << 'END_OF_FILE'\n(.*?)^END_OF_FILE$", re.MULTILINE | re.DOTALL)
 SHEBANG = re.compile(r"^[ ]*#!\s*/", re.MULTILINE)
 
 
@@ -71,6 +72,8 @@ def embedded(value: Any, name: str) -> Iterator[tuple[str, str]]:
             yield from embedded(inner, f"{name}-{index}")
     elif isinstance(value, str) and value.startswith("#!"):
         yield name, value
+        for path, inner in HERE_DOCUMENT.findall(value):
+            yield from embedded(inner, f"{name}-{Path(path).name}")
     elif isinstance(value, str) and SHEBANG.search(value):
         if value.startswith("MIME-Version:"):
             parts: list[Any] = [part.get_payload() for part in email.message_from_string(value).walk()]
@@ -95,7 +98,9 @@ def test_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> N
 
 
 def test_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
-    plans = {name: cluster_plan(name) for name in ("p4d_gang_spot", "g6_single", "kubernetes_gang", "slurm_gang")}
+    names = ("p4d_gang_spot", "g6_single", "kubernetes_gang", "slurm_gang", "slurm_watched")
+    plans = {name: cluster_plan(name) for name in names}
+    plans["kubernetes_phases"] = example_plan(spec={"orchestrator": "kubernetes", "rollout": {"validation_nodes": 2}})
     plans |= {name: FEATURES[name] for name in ("closed", "watched")}
     found: dict[str, str] = {}
     for name, plan in plans.items():
@@ -104,6 +109,8 @@ def test_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
     for role, document in documents(example_plan("azure")).items():
         found |= dict(embedded(document, f"azure-{role}"))
     assert {"scratch", "burn-in", "health", "check"} <= {name.rpartition("llmcluster-")[2] for name in found}
+    assert {"slurm_watched-compute-files-burn-in.sbatch", "slurm_watched-compute-locals-node_script"} <= set(found)
+    assert any(name.endswith("burn-in.sh") for name in found)
     (tmp_path / "scripts").mkdir()
     assert complaints(shellcheck, found, tmp_path / "scripts") == []
 

@@ -128,6 +128,14 @@ def _zone_id(plan: Plan, catalog: Catalog) -> str:
             f"placement.zone: {zone!r} is not an AWS zone id; ids look like use1-az6. Names such as us-east-1a are not "
             "taken, because they mean different places in different accounts"
         )
+    known = catalog.provider_defaults("aws").default_zones.get(region)
+    if known is not None and zone.split("-")[0] != known.split("-")[0]:
+        block = plan.spec.capacity.block
+        field = "capacity.block.zone" if block is not None and block.zone == zone else "placement.zone"
+        raise SpecError(
+            f"{field}: {zone} is not a zone of region {region}, whose zone ids look like {known}; name one of these, "
+            "or the zone's own region in placement.regions"
+        )
     return zone
 
 
