@@ -29,6 +29,7 @@ TRAIN = "model: Qwen/Qwen2.5-1.5B\nworkload: {kind: training, tokens: 1.0e+9, de
 BLOCK = "capacity: {block: {start: 2026-12-10, days: 14, reservation_id: cr-0123456789abcdef0}}\n"
 WATCHED = "observability: {notify: [on-call@example.org]}\n"
 MEASURED = "observability: {notify: [on-call@example.org], metrics: true}\n"
+PHASES = "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\ncapacity: {reservation: none}\n"
 MATRIX = {
     # Every way of buying, a demand that leaves nodes idle, and every file system with a price
     "mixed": SERVE + "placement: {providers: [aws], instance_types: [g6e.xlarge]}\n"
@@ -51,18 +52,11 @@ MATRIX = {
     "observability: {notify: [on-call@example.org], metrics: true}\n",
     "watched-kubernetes": SERVE + ON_AWS + "pin: {instance_type: g6.2xlarge, nodes: 2}\norchestrator: kubernetes\n"
     "capacity: {demand: business-hours, interruption: tolerate}\n" + WATCHED,
-    "phases": SERVE + ON_AWS + "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\n"
-    "capacity: {reservation: none}\n",
-    "phases-kubernetes": SERVE + ON_AWS + "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\n"
-    "capacity: {reservation: none}\norchestrator: kubernetes\nobservability: {metrics: true}\n",
-    "phases-slurm": SERVE + ON_AWS + "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\n"
-    "capacity: {reservation: none}\norchestrator: slurm\n",
-    "watched-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 2}\norchestrator: slurm\n" + WATCHED,
     # Phases hold back nodes, and not their bill
-    "phased-kubernetes": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\norchestrator: kubernetes\n"
-    "capacity: {reservation: none}\nrollout: {validation_nodes: 1}\n" + MEASURED,
-    "phased-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\norchestrator: slurm\n"
-    "capacity: {reservation: none}\nrollout: {validation_nodes: 1}\n" + MEASURED,
+    "phases": SERVE + ON_AWS + PHASES,
+    "phases-kubernetes": SERVE + ON_AWS + PHASES + "orchestrator: kubernetes\n" + MEASURED,
+    "phases-slurm": SERVE + ON_AWS + PHASES + "orchestrator: slurm\n" + MEASURED,
+    "watched-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 2}\norchestrator: slurm\n" + WATCHED,
     # Three nodes in a block of four, which somebody has bought
     "block": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\n" + BLOCK,
     "block-kubernetes": TRAIN
