@@ -32,8 +32,22 @@ PAID_BY_NODE: Final = frozenset(
     {"root_disk", "nat_data", "flow_logs", "interface_endpoint_data", "prometheus", "metrics_collected"}
 )
 """Roles of lines whose quantity is so much a node."""
-CHECKPOINT_RANGE: Final = (0.5, 2.0)
-"""Kept checkpoints as a multiple of storage.checkpoints_tib. Estimate."""
+_NAT: Final = (
+    NAT_GB_RANGE[0] / NAT_GB_PER_NODE_MONTH,
+    NAT_GB_RANGE[1] / NAT_GB_PER_NODE_MONTH,
+    f"{NAT_GB_RANGE[0]:g} to {NAT_GB_RANGE[1]:g} GB through NAT a node and month",
+)
+_CHECKPOINTS: Final = (0.5, 2.0, "checkpoints half to double of storage.checkpoints_tib")
+_METRICS: Final = (0.5, 2.0, "metrics half to double")
+USAGE_RANGES: Final[dict[str, tuple[float, float, str]]] = {
+    "nat_data": _NAT,
+    "checkpoint_storage": _CHECKPOINTS,
+    "private_endpoint_data": _CHECKPOINTS,
+    "log_data": (0.3, 10.0, "logs of the control plane a third to tenfold"),
+    "prometheus": _METRICS,
+    "metrics_collected": _METRICS,
+}
+"""How far what is billed by use may be from what the bill assumes, as factors, by role. Estimates."""
 
 
 def with_totals(
@@ -245,15 +259,10 @@ def _load_share(spec: ClusterSpec, candidate: Candidate) -> float:
 
 def _usage(hours: float, cost: Cost) -> Iterator[CostDriver]:
     by_role = {item.role: (item.usd_per_hour or 0.0) * hours for item in cost.items}
-    nat = by_role.get("nat_data", 0.0)
-    checkpoints = by_role.get("checkpoint_storage", 0.0) + by_role.get("private_endpoint_data", 0.0)
-    low, high = (amount / NAT_GB_PER_NODE_MONTH for amount in NAT_GB_RANGE)
+    moved = {role: share for role, share in USAGE_RANGES.items() if role in by_role}
     yield CostDriver(
         name="usage",
-        assumption=(
-            f"{NAT_GB_RANGE[0]:g} to {NAT_GB_RANGE[1]:g} GB through NAT a node and month; checkpoints half to double of"
-            " storage.checkpoints_tib (estimates)"
-        ),
-        low_usd=nat * (low - 1) + checkpoints * (CHECKPOINT_RANGE[0] - 1),
-        high_usd=nat * (high - 1) + checkpoints * (CHECKPOINT_RANGE[1] - 1),
+        assumption="; ".join(dict.fromkeys(words for _, _, words in moved.values())) + " (estimates)",
+        low_usd=sum(by_role[role] * (low - 1) for role, (low, _, _) in moved.items()),
+        high_usd=sum(by_role[role] * (high - 1) for role, (_, high, _) in moved.items()),
     )

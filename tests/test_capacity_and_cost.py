@@ -294,3 +294,19 @@ def test_what_is_left_out_of_the_bill_is_less_than_1_percent_of_the_compute(path
         [endpoint] = [item for item in found.cost.items if item.role == "private_endpoint_data"]
         left_out += max(0.0, state_bytes / 1e9 * (endpoint.unit_price_usd or 0) - (endpoint.usd_per_hour or 0))
     assert left_out < 0.01 * compute
+
+
+def test_what_is_billed_by_use_is_in_the_range_with_what_it_is_assumed_to_be() -> None:
+    pinned = {"instance_type": "g6e.xlarge", "nodes": 2}
+    found = serve(pin=pinned, orchestrator="kubernetes", observability={"metrics": True}).cost
+    assert found.range is not None
+    [usage] = [driver for driver in found.range.drivers if driver.name == "usage"]
+    by_role = {item.role: (item.usd_per_hour or 0) * 730 for item in found.items}
+    assert by_role["log_data"] > 0
+    metrics = by_role["prometheus"] + by_role["metrics_collected"]
+    expected = 3 * by_role["nat_data"] + by_role["checkpoint_storage"] + 9 * by_role["log_data"] + metrics
+    assert usage.high_usd == pytest.approx(expected)
+    assert "control plane" in usage.assumption
+    plain = serve(pin=pinned).cost.range
+    assert plain is not None
+    assert not any("control plane" in driver.assumption for driver in plain.drivers)

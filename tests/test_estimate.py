@@ -17,7 +17,7 @@ from stacks.estimate.bill import Estimate, estimate
 from stacks.estimate.expressions import Scope
 from stacks.estimate.infracost import breakdown_json
 from stacks.planning import plan_specs
-from tests.support.bills import assert_same_bill, bill_of
+from tests.support.bills import assert_same_bill, bill_of, usage_file
 
 EXAMPLES = tuple(sorted((Path(__file__).parent.parent / "clusters").glob("*.yaml")))
 SERVE = """
@@ -29,6 +29,7 @@ TRAIN = "model: Qwen/Qwen2.5-1.5B\nworkload: {kind: training, tokens: 1.0e+9, de
 BLOCK = "capacity: {block: {start: 2026-12-10, days: 14, reservation_id: cr-0123456789abcdef0}}\n"
 WATCHED = "observability: {notify: [on-call@example.org]}\n"
 MEASURED = "observability: {notify: [on-call@example.org], metrics: true}\n"
+PHASES = "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\ncapacity: {reservation: none}\n"
 MATRIX = {
     # Every way of buying, a demand that leaves nodes idle, and every file system with a price
     "mixed": SERVE + "placement: {providers: [aws], instance_types: [g6e.xlarge]}\n"
@@ -51,18 +52,11 @@ MATRIX = {
     "observability: {notify: [on-call@example.org], metrics: true}\n",
     "watched-kubernetes": SERVE + ON_AWS + "pin: {instance_type: g6.2xlarge, nodes: 2}\norchestrator: kubernetes\n"
     "capacity: {demand: business-hours, interruption: tolerate}\n" + WATCHED,
-    "phases": SERVE + ON_AWS + "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\n"
-    "capacity: {reservation: none}\n",
-    "phases-kubernetes": SERVE + ON_AWS + "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\n"
-    "capacity: {reservation: none}\norchestrator: kubernetes\nobservability: {metrics: true}\n",
-    "phases-slurm": SERVE + ON_AWS + "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes: 2}\n"
-    "capacity: {reservation: none}\norchestrator: slurm\n",
-    "watched-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 2}\norchestrator: slurm\n" + WATCHED,
     # Phases hold back nodes, and not their bill
-    "phased-kubernetes": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\norchestrator: kubernetes\n"
-    "capacity: {reservation: none}\nrollout: {validation_nodes: 1}\n" + MEASURED,
-    "phased-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\norchestrator: slurm\n"
-    "capacity: {reservation: none}\nrollout: {validation_nodes: 1}\n" + MEASURED,
+    "phases": SERVE + ON_AWS + PHASES,
+    "phases-kubernetes": SERVE + ON_AWS + PHASES + "orchestrator: kubernetes\n" + MEASURED,
+    "phases-slurm": SERVE + ON_AWS + PHASES + "orchestrator: slurm\n" + MEASURED,
+    "watched-slurm": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 2}\norchestrator: slurm\n" + WATCHED,
     # Three nodes in a block of four, which somebody has bought
     "block": TRAIN + ON_AWS + "pin: {instance_type: p5.48xlarge, nodes: 3}\n" + BLOCK,
     "block-kubernetes": TRAIN
@@ -245,6 +239,41 @@ def test_what_is_no_terraform_is_refused(name: str, content: str | None, message
         (tmp_path / name).write_text(content)
     with pytest.raises(SpecError, match=message):
         estimate([tmp_path / name], Catalog.load())
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument", "value"),
+    [
+        ("aws_fsx_lustre_file_system", "storage_capacity", "much"),
+        ("aws_fsx_lustre_file_system", "storage_capacity", -1200),
+        ("aws_fsx_lustre_file_system", "storage_capacity", 1e300),
+        ("aws_fsx_lustre_file_system", "storage_capacity", None),
+        ("aws_ec2_capacity_reservation", "instance_count", [4]),
+        ("aws_autoscaling_group", "launch_template", "none"),
+        ("aws_launch_template", "block_device_mappings", "sda"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_named_and_not_priced(
+    kind: str, argument: str, value: Any, written: Written, tmp_path: Path
+) -> None:
+    for role in ("storage", "compute"):
+        document = written.document("llama-65b-training", role)
+        for resource in document["resource"].get(kind, {}).values():
+            resource[argument] = value
+        (tmp_path / role).mkdir()
+        (tmp_path / role / "cdk.tf.json").write_text(json.dumps(document))
+    (found,) = estimate([tmp_path], Catalog.load(), usage_file(written.plans["llama-65b-training"], tmp_path))
+    assert found.not_priced
+    json.dumps(breakdown_json([found]), allow_nan=False)
+
+
+@pytest.mark.parametrize("part", ["provider", "variable", "locals", "output", "resource"])
+def test_a_document_of_a_strange_shape_is_refused(part: str, written: Written, tmp_path: Path) -> None:
+    document = written.document("watched-slurm", "compute")
+    document[part] = {"aws": 3} if part in ("provider", "resource") else "strange"
+    (tmp_path / "cdk.tf.json").write_text(json.dumps(document))
+    with pytest.raises(SpecError, match="not a Terraform document of a known shape"):
+        estimate([tmp_path], Catalog.load())
 
 
 @pytest.mark.parametrize(

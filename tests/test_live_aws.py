@@ -171,6 +171,37 @@ def test_service_prices(server: Server) -> None:
     assert any(note.startswith("log_gb in us-east-2: no price") for note in fetched.notes)
 
 
+def test_a_service_that_fails_leaves_the_others(server: Server) -> None:
+    def respond(seen: faulty_http.Seen) -> Answer:
+        if json.loads(seen.body)["ServiceCode"] == "awskms":
+            return json_error("ThrottlingException")
+        if asked(seen).get("productFamily") == "NAT Gateway":
+            return Answer(products(product("USE2-NatGateway-Hours", "0.0450000000", "Hrs", "us-east-2")))
+        return Answer(products())
+
+    server.respond = respond
+    fetched = price_list.fetch_services(request("us-east-2"), ignore)
+    assert {price.sku for price in fetched.services} == {"nat_gateway_hour"}
+    [failure] = fetched.failures
+    assert "throttled" in failure
+    # What comes after it was asked for all the same.
+    assert any(note.startswith("PERSISTENT_2-1000") for note in fetched.notes)
+
+
+def test_a_network_that_goes_away_ends_the_source_with_what_it_has(server: Server) -> None:
+    def respond(seen: faulty_http.Seen) -> Answer:
+        if asked(seen).get("productFamily") == "NAT Gateway":
+            return Answer(products(product("USE2-NatGateway-Hours", "0.0450000000", "Hrs", "us-east-2")))
+        gone = any(asked(each).get("productFamily") == "NAT Gateway" for each in server.seen)
+        return Answer(delay_s=0.8) if gone else Answer(products())
+
+    server.respond = respond
+    fetched = price_list.fetch_services(request("us-east-2"), ignore)
+    assert {price.sku for price in fetched.services} == {"nat_gateway_hour"}
+    assert len(fetched.failures) == UNANSWERED
+    assert "look-ups were not made" in fetched.failures[-1]
+
+
 def test_spot_prices_by_zone_from_moto(moto: MotoServer) -> None:
     fetched = spot.fetch_prices(request("us-east-1", limits=Limits()), ignore)
     assert fetched.answered == {"us-east-1"}

@@ -28,7 +28,7 @@ class NoAnswerError(LiveError):
 
 
 UNANSWERED: Final = 2
-"""Regions in a row that do not answer before any has: the others are then not waited for."""
+"""Regions in a row that do not answer before any has, or look-ups in a row that fail: the others are not waited for."""
 
 
 @dataclass(frozen=True)

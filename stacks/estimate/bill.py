@@ -21,8 +21,10 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import PriceBook
 from stacks.estimate.documents import Resource, Resources, clusters, read_resources
-from stacks.estimate.meters import Context, Meter, NotPriced
+from stacks.estimate.meters import Context, Meter, NotPriced, Reader, Reading
 
+LARGEST_QUANTITY = 1e12
+"""More of anything is a slip in the document."""
 ON_OFFER = "on offer; nothing in the documents buys it, so that its nodes are neither built nor billed"
 
 
@@ -150,7 +152,7 @@ def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | 
             else:
                 not_priced.append((resource, "no price of its kind is known to the estimate"))
             continue
-        reading = reader(resource, context)
+        reading = _read(reader, resource, context)
         meters = [meter for meter in reading if isinstance(meter, Meter)]
         not_priced += [(resource, each.reason) for each in reading if isinstance(each, NotPriced)]
         if not reading:
@@ -171,6 +173,15 @@ def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | 
         usage=usage,
         usage_source=usage_source,
     )
+
+
+def _read(reader: Reader, resource: Resource, context: Context) -> Reading:
+    try:
+        reading = reader(resource, context)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        return [NotPriced(f"an argument is not of the type that the provider takes ({error})")]
+    wrong = [each for each in reading if isinstance(each, Meter) and not 0 <= each.quantity < LARGEST_QUANTITY]
+    return [NotPriced(f"{meter.name}: {meter.quantity:g} {meter.unit} cannot be") for meter in wrong] or reading
 
 
 def _is_on_offer(data: Resource, resources: Resources) -> bool:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,11 +125,11 @@ def read_resources(files: Sequence[Path], region: str | None = None) -> Resource
     regions: list[str] = []
     for file in files:
         document = _read(file)
-        found, read, told = _of_document(document, _stack(file), file)
+        found, read, told, named = _of_document(document, _stack(file), file)
         resources += found
         data += read
         outputs += told
-        regions += _provider_regions(document)
+        regions += named
     distinct = [region] if region else sorted({*regions, *_locations(resources)})
     if len(distinct) > 1:
         raise SpecError(f"the documents name several regions ({', '.join(distinct)}); give --region, or each apart")
@@ -181,14 +182,18 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 def _of_document(
     document: Mapping[str, Any], stack: str, path: Path
-) -> tuple[list[Resource], list[Resource], list[Resource]]:
-    """Resources, data and outputs."""
+) -> tuple[list[Resource], list[Resource], list[Resource], list[str]]:
+    """Resources, data, outputs and the regions of its providers."""
+    shown = "planned_values" in document or "values" in document
+    read, managed, data = (_shown, "managed", "data") if shown else (_synthesized, "resource", "data")
     try:
-        outputs = list(_outputs(document, stack))
-        if "planned_values" in document or "values" in document:
-            return list(_shown(document, stack, "managed")), list(_shown(document, stack, "data")), outputs
-        return list(_synthesized(document, stack, "resource")), list(_synthesized(document, stack, "data")), outputs
-    except (AttributeError, TypeError, KeyError) as error:
+        return (
+            list(read(document, stack, managed)),
+            list(read(document, stack, data)),
+            list(_outputs(document, stack)),
+            list(_provider_regions(document)),
+        )
+    except (AttributeError, TypeError, KeyError, RecursionError) as error:
         raise SpecError(f"{path}: not a Terraform document of a known shape ({error!r})") from error
 
 
@@ -210,7 +215,7 @@ def _scope(document: Mapping[str, Any], section: str) -> Scope:
     kinds: Mapping[str, Mapping[str, Any]] = document.get(section, {})
     return Scope(
         {name: given.get("default") for name, given in document.get("variable", {}).items()},
-        document.get("locals", {}),
+        dict(document.get("locals", {}).items()),
         {f"{kind}.{name}": given for kind, named in kinds.items() for name, given in named.items()},
     )
 
@@ -312,6 +317,7 @@ def _bare(address: str) -> str:
 
 def _number(value: Any, default: float | None) -> float | None:
     try:
-        return default if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return default
+        number = None if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    return default if number is None or not isfinite(number) else number

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from provider_catalog.facts import Fact
 from provider_catalog.live.aws.client import PRICING_REGION, client, pages
-from provider_catalog.live.source import Advance, Fetched, LiveError, Request, documented_shape
+from provider_catalog.live.source import UNANSWERED, Advance, Fetched, LiveError, Request, documented_shape
 from provider_catalog.tables import fact, read_yaml
 
 PERMISSION: Final = "pricing:GetProducts"
@@ -64,36 +64,57 @@ def fetch_on_demand(request: Request, advance: Advance) -> Fetched:
 def fetch_services(request: Request, advance: Advance) -> Fetched:
     """Prices of services and of machines without GPUs, for every SKU that the catalog bills.
 
+    A look-up that fails is reported and leaves its price as it was; two in a row end the source with what it has.
+
     Raises:
         LiveError: the Price List did not answer.
     """
     pricing = client("pricing", PRICING_REGION, request.limits)
-    provenance = request.provenance(SOURCE)
+    fetched = Fetched(answered=set(request.regions))
     billed = {price.sku for price in request.catalog.service_prices if price.provider == request.provider}
     machines = sorted(sku for sku in billed if "." in sku)
     meters = [meter for meter in service_meters() if meter.sku in billed]
-    fetched = Fetched(answered=set(request.regions))
-    steps = len(machines) + len(meters) * len(request.regions)
-    done = 0
-
-    for name in machines:
-        for region, usd_per_hour in _on_demand(pricing, name):
-            if region in request.regions:
-                fetched.services.append(request.service_price(region, name, usd_per_hour, provenance))
-        advance(done := done + 1, steps)
-    for meter in meters:
-        for region in request.regions:
-            with documented_shape(PERMISSION):
-                found = _unit_prices(pricing, meter, region)
-            if len(found) == 1:
-                fetched.services.append(request.service_price(region, meter.sku, found.pop(), provenance))
-            else:
-                what = f"{len(found)} prices" if found else "no price"
-                fetched.notes.append(
-                    f"{meter.sku} in {region}: {what} under usage type {meter.usage_type}; left as it was"
-                )
-            advance(done := done + 1, steps)
+    look_ups = [
+        *(partial(_machine_prices, request, pricing, name, fetched) for name in machines),
+        *(
+            partial(_meter_price, request, pricing, meter, region, fetched)
+            for meter in meters
+            for region in request.regions
+        ),
+    ]
+    in_a_row = 0
+    for done, look_up in enumerate(look_ups, start=1):
+        try:
+            look_up()
+            in_a_row = 0
+        except LiveError as error:
+            in_a_row += 1
+            if not fetched.services:
+                raise
+            rest = f"; {len(look_ups) - done} look-ups were not made" if in_a_row == UNANSWERED else ""
+            fetched.failures.append(f"{error}{rest}")
+        if in_a_row == UNANSWERED:
+            break
+        advance(done, len(look_ups))
     return fetched
+
+
+def _machine_prices(request: Request, pricing: Any, name: str, fetched: Fetched) -> None:
+    provenance = request.provenance(SOURCE)
+    for region, usd_per_hour in _on_demand(pricing, name):
+        if region in request.regions:
+            fetched.services.append(request.service_price(region, name, usd_per_hour, provenance))
+
+
+def _meter_price(request: Request, pricing: Any, meter: Meter, region: str, fetched: Fetched) -> None:
+    with documented_shape(PERMISSION):
+        found = _unit_prices(pricing, meter, region)
+    if len(found) == 1:
+        provenance = request.provenance(SOURCE)
+        fetched.services.append(request.service_price(region, meter.sku, found.pop(), provenance))
+    else:
+        what = f"{len(found)} prices" if found else "no price"
+        fetched.notes.append(f"{meter.sku} in {region}: {what} under usage type {meter.usage_type}; left as it was")
 
 
 @cache
