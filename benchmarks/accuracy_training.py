@@ -66,7 +66,7 @@ def architecture(run: dict[str, Any]) -> ModelArchitecture:
     config: dict[str, Any] = {"model_type": "gpt2", "vocab_size": shape["vocab"]}
     if "kv_heads" in shape:
         config |= {
-            "model_type": "nemotron",
+            "model_type": "llama" if shape.get("gated") else "nemotron",
             "hidden_size": shape["hidden"],
             "num_hidden_layers": shape["layers"],
             "num_attention_heads": shape["heads"],
@@ -96,12 +96,14 @@ def spec_of(run: dict[str, Any]) -> dict[str, Any]:
         "name": "replay",
         "model": "replayed",
         "workload": {
-            "kind": "training",
+            "kind": "finetuning" if "method" in run else "training",
+            "method": run.get("method", "full"),
             "tokens": run.get("tokens", 1e11),
             "sequence_length": run["sequence"],
             "global_batch_tokens": batch_tokens(run),
             "deadline_days": 3650,
             "flash_attention": run["flash"],
+            "flash_attention_version": run.get("flash_version"),
             "gradient_precision": run.get("gradients", "fp32"),
         },
         "precision": {"weights": run.get("precision", "bf16")},
@@ -124,7 +126,7 @@ def measured_gpu_s(run: dict[str, Any], model: ModelArchitecture) -> float:
         return float(measured["gpu_hours"] * 3600 / run["tokens"])
     hidden, layers, length = model.hidden_size, model.layer_count, run["sequence"]
     if run["convention"] == "model":
-        flops = 6 * (model.total_parameters - model.embedding_parameters) + 6 * layers * hidden * length
+        flops = 6 * (model.active_parameters - model.embedding_parameters) + 6 * layers * hidden * length
     else:
         # Narayanan et al. 2021 (arXiv 2104.04473), equation 2: 96, or 72 where recomputed work is not counted.
         factor = 96 if run["convention"] == "megatron-full" else 72

@@ -1,8 +1,10 @@
 """What an engine hands to the search: configurations that serve, and misses with their reason."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from math import inf
+from typing import Final, Protocol
 
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import InferencePerformance, TrainingPerformance
@@ -52,6 +54,25 @@ class Miss:
         return (not self.serves, not self.fits_memory, self.shortfall)
 
 
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """Runs on other machines that a new one has to beat in cost or in time."""
+
+    usd_per_node_hour: float = 0.0
+    """Least that an hour of the new run's nodes costs."""
+    runs: tuple[tuple[float, float], ...] = ()
+    """(USD, days) of each, cheapest first and ever faster."""
+
+    def beat(self, node_hours: float, days: float) -> bool:
+        """Whether one of them is no dearer and no slower than a run that takes at least so much."""
+        usd = self.usd_per_node_hour * node_hours
+        place = bisect_right(self.runs, (usd, inf))
+        return place > 0 and self.runs[place - 1][1] <= days
+
+
+NO_RIVALS: Final = Rivals()
+
+
 class Engine(Protocol):
     """Evaluates one workload of one model on nodes of any kind."""
 
@@ -61,9 +82,17 @@ class Engine(Protocol):
         ...
 
     def candidates(
-        self, node: NodeTopology, max_nodes: int, multi_node: bool, surroundings: Surroundings | None = None
+        self,
+        node: NodeTopology,
+        max_nodes: int,
+        multi_node: bool,
+        surroundings: Surroundings | None = None,
+        rivals: Rivals = NO_RIVALS,
     ) -> Iterable[Candidate | Miss]:
-        """Configurations worth pricing on this kind of node in its place, and the nearest misses."""
+        """Configurations worth pricing on this kind of node in its place, and the nearest misses.
+
+        The cheapest is among them, and those that none of the rivals beats.
+        """
         ...
 
     def least_node_hours(self, node: NodeTopology) -> float:

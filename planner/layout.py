@@ -113,12 +113,13 @@ def context_degrees(sequence_length: int, pin: Pin) -> list[int]:
 
 
 def expert_degrees(architecture: ModelArchitecture, node: NodeTopology, tensor: int, pin: Pin) -> list[int]:
-    """Divisors of the routed experts with which tensor x expert ranks fill 1 to 8 whole nodes, and none at all."""
+    """Divisors of the routed experts with which tensor x expert ranks lie in a node or fill 2, 4 or 8 of them."""
     if pin.layout.expert:
         return [pin.layout.expert]
     experts = expert_count(architecture) or 1
-    whole = (count * node.gpus // tensor for count in (1, 2, 4, 8))
-    return sorted({1, *(degree for degree in whole if degree and experts % degree == 0)})
+    inside = divisors(max(node.gpus // tensor, 1))
+    degrees = {*inside, *(count * inside[-1] for count in (2, 4, 8))}
+    return sorted(degree for degree in degrees if experts % degree == 0)
 
 
 def micro_batch_sizes(batch_sequences: int, pin: Pin) -> list[int]:
@@ -180,6 +181,7 @@ def check_pins(architecture: ModelArchitecture, workload: TrainingWorkload, pin:
             f"pin.layout.context is {fixed.context}; the sequence of {workload.sequence_length} tokens must divide into"
             f" twice as many blocks: nearest is {_nearest(legal or [1], fixed.context)}"
         )
+    _check_micro_batch(pin, batch_sequences)
     least = (fixed.data or 1) * (fixed.micro_batch or 1)
     if least > batch_sequences:
         field = "pin.layout.data" if fixed.data else "pin.layout.micro_batch"
@@ -190,11 +192,41 @@ def check_pins(architecture: ModelArchitecture, workload: TrainingWorkload, pin:
         )
 
 
+def _check_micro_batch(pin: Pin, batch_sequences: int) -> None:
+    """A micro-batch divides what each replica has of the batch."""
+    size, data = pin.layout.micro_batch, pin.layout.data or 1
+    if size is None or size * data > batch_sequences:
+        return
+    share = batch_sequences // data if batch_sequences % data == 0 else batch_sequences
+    if share % size:
+        of = f"that each of {data} replicas has of the batch" if share < batch_sequences else "of the batch"
+        raise SpecError(
+            f"pin.layout.micro_batch is {size}; it must divide the {share} sequences {of}"
+            f" (workload.global_batch_tokens): nearest is {_nearest(divisors(share), size)}"
+        )
+
+
 def _check_schedule(architecture: ModelArchitecture, pin: Pin) -> None:
     fixed, layers = pin.layout, architecture.layer_count
+    if fixed.schedule == "dualpipe" and fixed.pipeline and fixed.pipeline % 2:
+        even = [p for p in range(2, layers + 1, 2) if divides_layers(layers, p)]
+        raise SpecError(
+            f"pin.layout.pipeline is {fixed.pipeline}; DualPipe lays stages i and p-1-i on one rank and takes an even"
+            f" number of them: nearest is {_nearest(even or [2], fixed.pipeline)}"
+        )
     chunks = fixed.virtual_stages or 1
+    if fixed.schedule == "interleaved" and fixed.virtual_stages == 1 and fixed.pipeline != 1:
+        raise SpecError(
+            "pin.layout.virtual_stages is 1, but pin.layout.schedule is interleaved, which has several chunks a stage:"
+            " nearest is 2, or schedule 1f1b"
+        )
     if chunks == 1:
         return
+    if fixed.pipeline == 1:
+        raise SpecError(
+            f"pin.layout.virtual_stages is {chunks}, but pin.layout.pipeline is 1: chunks are parts of a pipeline"
+            " stage: nearest is 1, or a pipeline of 2 stages or more"
+        )
     if fixed.schedule not in (None, "interleaved"):
         raise SpecError(
             f"pin.layout.virtual_stages is {chunks}, but pin.layout.schedule is {fixed.schedule}; only interleaved has"

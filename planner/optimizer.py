@@ -5,7 +5,7 @@ from itertools import chain
 from math import inf
 
 from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, with_updates
-from planner.candidate import Candidate, Engine, Miss
+from planner.candidate import NO_RIVALS, Candidate, Engine, Miss, Rivals
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
 from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, cluster_cost
 from planner.errors import InfeasibleError, Lack, NearestMiss, SpecError
@@ -62,7 +62,7 @@ def plan(
     misses: list[tuple[Miss, Rejection]] = []
     places: dict[str, int] = {}
     least_over = inf
-    for least_usd, place, machine in _cheapest_first(spec, catalog, engine):
+    for least_usd, usd_per_node_hour, place, machine in _cheapest_first(spec, catalog, engine):
         places[machine.label] = place
         best_usd = min((priced.objective_usd for priced in found), default=inf)
         least_monthly = least_usd / _longest_months(engine)
@@ -76,7 +76,9 @@ def plan(
             )
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
-        if least_usd > FAR_DEARER * best_usd:
+        front = pareto_front(everything)
+        rivals = Rivals(usd_per_node_hour, tuple((point.usd_per_run, point.days) for point in front))
+        if least_usd > FAR_DEARER * best_usd and _too_slow(engine, machine, rivals):
             miss = Miss(
                 f"costs {least_usd:,.0f} USD a run at least, the cheapest {best_usd:,.0f}", inf, fits_memory=True
             )
@@ -86,7 +88,7 @@ def plan(
             miss = Miss(machine.no_offer, float("inf"))
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
-        priced, miss = _search_machine(spec, architecture, catalog, machine, engine, budget)
+        priced, miss = _search_machine(spec, architecture, catalog, machine, engine, budget, rivals)
         everything += priced
         if priced:
             found.append(priced[0])
@@ -145,16 +147,25 @@ def _smallest(
     return None
 
 
-def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[tuple[float, int, Machine]]:
-    """(least that a run can cost, place in the catalog, machine), cheapest first; 0 where nothing is known at once."""
+def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[tuple[float, float, int, Machine]]:
+    """(least that a run can cost, least for an hour of a node, place in the catalog, machine), cheapest run first.
+
+    0 where nothing is known at once.
+    """
     bounded = []
     for place, machine in enumerate(machines(spec, catalog)):
         hours, offers = engine.least_node_hours(machine.node), machine.offers
         prices = [offers.on_demand, offers.commitment, offers.block]
         prices += [offers.spot] if spec.capacity.interruption == "tolerate" else []
         least = min((price.usd_per_hour for price in prices if price is not None), default=0.0)
-        bounded.append((least * hours, place, machine))
-    return sorted(bounded, key=lambda bound: bound[:2])
+        bounded.append((least * hours, least, place, machine))
+    return sorted(bounded, key=lambda bound: (bound[0], bound[2]))
+
+
+def _too_slow(engine: Engine, machine: Machine, rivals: Rivals) -> bool:
+    """Whether a rival outdoes every run on a machine, even with every GPU of it busy all the time."""
+    hours, nodes = engine.least_node_hours(machine.node), machine.max_nodes if machine.multi_node else 1
+    return rivals.beat(hours, hours / nodes / 24)
 
 
 def _longest_months(engine: Engine) -> float:
@@ -175,8 +186,28 @@ def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> 
         context, field = workload.prompt_tokens + workload.output_tokens, "prompt_tokens + workload.output_tokens"
     else:
         context, field = workload.sequence_length, "sequence_length"
-    if context > limit and not (spec.pin.nodes or spec.pin.batch):
+    measured = isinstance(workload, InferenceWorkload) and (spec.pin.nodes or spec.pin.batch)
+    if context > limit and not measured:
         raise SpecError(f"workload.{field} is {context}; {architecture.name} reaches {limit} tokens at most")
+
+
+def _check_training(spec: ClusterSpec) -> None:
+    """Refuse what only serving knows.
+
+    Raises:
+        SpecError: the field, and what to do.
+    """
+    weights, pin = spec.precision.weights, spec.pin
+    if spec.precision.experts != "auto" or spec.precision.keep:
+        raise SpecError("precision.experts and precision.keep are about serving; leave them out when training")
+    if weights in ("int8", "int4"):
+        raise SpecError(
+            f"precision.weights is {weights}, which is for serving: training multiplies in floating point; allowed are"
+            " auto, fp32, bf16, fp16, fp8, nvfp4 and mxfp4"
+        )
+    for name, given in (("pin.batch", pin.batch), ("pin.layout.attention_data", pin.layout.attention_data)):
+        if given is not None:
+            raise SpecError(f"{name} is {given}; it is about serving: leave it out when training")
 
 
 def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
@@ -185,12 +216,11 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
     if isinstance(spec.workload, InferenceWorkload):
         stored = architecture.published_precision if weights == "auto" else weights
         architecture = with_formats(architecture, stored, None if experts == "auto" else experts, keep)
-    elif experts != "auto" or keep:
-        raise SpecError("precision.experts and precision.keep are about serving; leave them out when training")
-    profile = ModelProfile.of(architecture)
+    else:
+        _check_training(spec)
     if isinstance(spec.workload, InferenceWorkload):
         return InferenceEngine(
-            profile=profile,
+            profile=ModelProfile.of(architecture),
             workload=spec.workload,
             headroom=spec.headroom,
             pin=spec.pin,
@@ -209,6 +239,7 @@ def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
     deadline_days = min(days_left_to_train(workload), inf if block is None else block.days)
     if deadline_days != workload.deadline_days:
         workload = workload.model_copy(update={"deadline_days": deadline_days})
+    profile = ModelProfile.of(architecture, operand_bytes=1 if BITS_PER_VALUE[precision] <= 8 else 2)
     return TrainingEngine(profile, workload, spec.headroom, constrained_pin(spec.pin, workload), precision)
 
 
@@ -219,12 +250,13 @@ def _search_machine(
     machine: Machine,
     engine: Engine,
     budget: float | None,
+    rivals: Rivals = NO_RIVALS,
 ) -> tuple[list[Priced], Miss]:
     """The distinct ways to do the work on one machine, cheapest first, or the nearest miss."""
     nearest: Miss | None = None
     priced: list[Priced] = []
     place = surroundings(spec, catalog, machine, shared_storage(spec, catalog, machine))
-    for found in engine.candidates(machine.node, machine.max_nodes, machine.multi_node, place):
+    for found in engine.candidates(machine.node, machine.max_nodes, machine.multi_node, place, rivals):
         if isinstance(found, Miss):
             nearest = _nearer(nearest, found)
             continue

@@ -15,7 +15,7 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec_reader import read_spec
-from planner.training.memory_floor import MemoryFloor
+from planner.training.fullest_gpu import FullestGpu
 from planner.training.schedule import StageTime, bubble_s
 from planner.training.shape import Shape
 from provider_catalog.architecture import ModelArchitecture
@@ -130,7 +130,8 @@ def test_a_faster_gpu_is_never_slower(tensor: int, pipeline: int, micro_batch: i
         layout = {"tensor": tensor, "pipeline": pipeline, "micro_batch": micro_batch, "context": 1, "schedule": "1f1b"}
         pin = {"node": {"gpu": gpu, "gpus": 8, "nic_gbit_per_s": 1600}, "nodes": 8}
         fixed = {**layout, "recompute": "full", "zero_stage": 1}
-        return performance_of(train(LLAMA_13B, {"tokens": 1e11}, pin={**pin, "layout": fixed})).step_time_s
+        workload = {"tokens": 1e11, "sequence_length": 2048}
+        return performance_of(train(LLAMA_13B, workload, pin={**pin, "layout": fixed})).step_time_s
 
     assert step_s(faster[1]) <= step_s(faster[0])
 
@@ -168,17 +169,21 @@ def test_the_search_is_never_worse_than_a_layout_pinned_by_hand(layout: dict[str
             "data": st.sampled_from([1, 8, 64]),
             "expert": st.sampled_from([1, 8]),
             "micro_batch": st.sampled_from([1, 2]),
-            "zero_stage": st.sampled_from([1, 2, 3]),
+            "zero_stage": st.sampled_from([0, 1, 2, 3]),
             "recompute": st.sampled_from(["none", "selective", "full"]),
             "sequence_parallel": st.booleans(),
+            "context": st.sampled_from([1, 2]),
+            "schedule": st.sampled_from(["1f1b", "interleaved", "zero-bubble", "dualpipe"]),
+            "virtual_stages": st.sampled_from([1, 2]),
         }
     ),
+    method=st.sampled_from(["full", "lora", "qlora"]),
 )
-def test_the_floor_of_memory_is_one(name: str, layout: dict[str, Any]) -> None:
-    profile, whole = ModelProfile.of(load_model(name, None)), Layout(**layout)
-    floor = MemoryFloor(profile, StateRules(), 4096, True)
-    exact = training_memory(profile, whole, 4096, 16, 1).total_bytes
-    assert floor.bytes(Shape.of(whole), whole.data, whole.zero_stage, 16) <= exact
+def test_the_search_sees_the_memory_that_the_plan_shows(name: str, layout: dict[str, Any], method: str) -> None:
+    profile, whole, rules = ModelProfile.of(load_model(name, None)), Layout(**layout), StateRules(method=method)  # type: ignore[arg-type]
+    fullest = FullestGpu(profile, rules, 4096, True)
+    exact = training_memory(profile, whole, 4096, 16, 1, rules=rules).total_bytes
+    assert fullest.bytes(Shape.of(whole), whole.data, whole.zero_stage, 16) == pytest.approx(exact, abs=64)
 
 
 def test_a_gang_is_bought_one_way() -> None:
@@ -206,7 +211,16 @@ def test_an_impossible_deadline_names_the_nearest() -> None:
         ({"expert": 2}, ["pin.layout.expert", "no routed experts"]),
         ({"context": 3}, ["pin.layout.context", "2048 tokens", "nearest is 2"]),
         ({"data": 4096}, ["pin.layout.data", "2048 sequences", "up to 2048"]),
-        ({"tensor": 8, "pipeline": 3}, ["pin.nodes", "32 GPUs", "nearest is 24"]),
+        ({"tensor": 8, "pipeline": 3}, ["pin.nodes", "32 GPUs", "nearest is 3 (24 GPUs)"]),
+        ({"tensor": 8, "pipeline": 2, "data": 3}, ["pin.layout.data", "32 GPUs", "nearest is 2"]),
+        ({"data": 5}, ["pin.layout.data", "32 GPUs", "nearest is 4"]),
+        ({"tensor": 8, "data": 64}, ["pin.layout.data", "32 GPUs", "nearest is 4"]),
+        ({"micro_batch": 3}, ["pin.layout.micro_batch", "2048 sequences", "nearest is 2"]),
+        ({"data": 4, "micro_batch": 1024}, ["pin.layout.data", "up to 2"]),
+        ({"pipeline": 1, "virtual_stages": 4}, ["pin.layout.virtual_stages", "pin.layout.pipeline", "nearest is 1"]),
+        ({"schedule": "interleaved", "virtual_stages": 1}, ["pin.layout.virtual_stages", "nearest is 2"]),
+        ({"schedule": "dualpipe", "pipeline": 5}, ["pin.layout.pipeline", "even", "nearest is 4"]),
+        ({"attention_data": 2}, ["pin.layout.attention_data", "serving"]),
         ({"tensor": 8, "pipeline": 1, "context": 1, "data": 3}, ["pin.layout.data", "make it 4"]),
     ],
 )
@@ -224,9 +238,21 @@ def test_a_batch_smaller_than_the_replicas_is_the_users_error() -> None:
         train(LLAMA_13B, workload, placement=ON_P4D, pin=pin)
 
 
-def test_a_sequence_beyond_the_model_is_the_users_error() -> None:
+@pytest.mark.parametrize("pin", [{}, {"nodes": 4}])
+def test_a_sequence_beyond_the_model_is_the_users_error(pin: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=r"workload\.sequence_length is 4096; .* 2048 tokens at most"):
-        train(LLAMA_13B, {"tokens": 1e11, "sequence_length": 4096}, placement=ON_P4D)
+        train(LLAMA_13B, {"tokens": 1e11, "sequence_length": 4096}, placement=ON_P4D, pin=pin)
+
+
+def test_experts_that_do_not_divide_the_replicas_are_the_users_error() -> None:
+    pin = {"nodes": 32, "layout": {"tensor": 2, "pipeline": 8, "context": 1, "expert": 32}}
+    with pytest.raises(SpecError, match=r"pin\.layout\.expert is 32; .* 16 on 256 GPUs: nearest is 16\. Tensor"):
+        train(load_model("Qwen/Qwen3-30B-A3B", None), {"tokens": 1e11}, placement=ON_P4D, pin=pin)
+
+
+def test_training_in_integers_is_the_users_error() -> None:
+    with pytest.raises(SpecError, match=r"precision\.weights is int4, .* allowed are auto"):
+        p4d(precision={"weights": "int4"})
 
 
 def test_a_rounded_batch_is_read_as_a_power_of_two() -> None:

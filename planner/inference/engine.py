@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 
-from planner.candidate import Candidate, Miss
+from planner.candidate import NO_RIVALS, Candidate, Miss, Rivals
 from planner.errors import SpecError
 from planner.inference.disaggregated import DisaggregatedFleet
 from planner.inference.forward import Forward, arithmetic_precision, peak_flops
@@ -54,7 +54,12 @@ class InferenceEngine:
         return 0.0
 
     def candidates(
-        self, node: NodeTopology, max_nodes: int, multi_node: bool, surroundings: Surroundings | None = None
+        self,
+        node: NodeTopology,
+        max_nodes: int,
+        multi_node: bool,
+        surroundings: Surroundings | None = None,
+        rivals: Rivals = NO_RIVALS,
     ) -> Iterator[Candidate | Miss]:
         """For each split of the model, the fleet that carries the load at the SLO, or why none does.
 

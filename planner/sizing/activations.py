@@ -8,6 +8,11 @@ from planner.sizing.profile import Stage
 
 
 def in_flight_micro_batches(layout: Layout, micro_batches: int, stage_index: int = 0) -> float:
+    """Micro-batches of a layout that a stage holds at once (`in_flight`)."""
+    return in_flight(layout.schedule, layout.pipeline, layout.virtual_stages, micro_batches, stage_index)
+
+
+def in_flight(schedule: str, p: int, v: int, micro_batches: int, stage_index: int) -> float:
     """Micro-batches whose activations a stage holds at once, never more than there are.
 
     - 1F1B: p - i on stage i (Narayanan et al. 2021, arXiv 2104.04473, section 2.2.1).
@@ -19,10 +24,9 @@ def in_flight_micro_batches(layout: Layout, micro_batches: int, stage_index: int
     - DualPipe: a rank holds stages i and p-1-i, of which p-i and i+1 are in flight, p+1 in all; half of the
       micro-batches enter from either end (DeepSeek-V3, arXiv 2412.19437, Table 2 and Figure 5).
     """
-    p, v = layout.pipeline, layout.virtual_stages
-    if p > 1 and layout.schedule == "dualpipe":
+    if p > 1 and schedule == "dualpipe":
         return min(p - stage_index, ceil(micro_batches / 2))
-    if layout.schedule == "zero-bubble":
+    if schedule == "zero-bubble":
         return min(p, micro_batches)
     if p == 1 or v == 1:
         return min(p - stage_index, micro_batches)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from provider_catalog.hardware import Gpu
-from provider_catalog.precision import Precision
+from provider_catalog.precision import BITS_PER_VALUE, Precision
 
 MEMORY_BANDWIDTH_EFFICIENCY = 0.80
 """Of the memory bandwidth, by streaming kernels. Estimate, 0.75 to 0.9."""
@@ -41,28 +41,44 @@ MATRIX_RATES: Final[dict[str, dict[str, MatrixRate]]] = {
     # was 14 to 35 us there, most of it the cast of their input, which is counted with what moves data.
     "Ampere": {"16-bit": MatrixRate(0.845, 51, 6e-6)},
     "Hopper": {"16-bit": MatrixRate(0.774, 45, 4e-6), "8-bit": MatrixRate(0.652, 45, 8e-6)},
-    "Blackwell": {"16-bit": MatrixRate(0.669, 45, 4e-6), "8-bit": MatrixRate(0.568, 45, 8e-6)},
+    # 4 bits: the share of the same tables' nvfp4 products that serving plans with (0.46) times what training reaches
+    # of the 8-bit ones there (0.568 of 0.62). Estimate, 0.35 to 0.5.
+    "Blackwell": {
+        "16-bit": MatrixRate(0.669, 45, 4e-6),
+        "8-bit": MatrixRate(0.568, 45, 8e-6),
+        "4-bit": MatrixRate(0.42, 45, 8e-6),
+    },
     "Ada Lovelace": {"16-bit": MatrixRate(0.568, 45, 4e-6), "8-bit": MatrixRate(0.485, 45, 8e-6)},
     # Not in those tables. About 620 of 1307 TFLOP/s in bf16 and 990 of 2615 in fp8 (SemiAnalysis, MI300X vs H100 vs
     # H200 Benchmark Part 1: Training, December 2024). Estimates, 0.4 to 0.6 and 0.3 to 0.45.
     "CDNA3": {"16-bit": MatrixRate(0.48, 100), "8-bit": MatrixRate(0.38, 100)},
     "CDNA2": {"16-bit": MatrixRate(0.50, 100)},
 }
+GROUPED_RATES: Final[dict[str, dict[str, tuple[float, float]]]] = {
+    # (rate over that of a single product, start in seconds) of the products of several experts in one kernel: grouped
+    # over dense shares of the same tables, as serving plans with them, by generation and width.
+    "Hopper": {"16-bit": (1.0, 32e-6), "8-bit": (0.76, 32e-6)},
+    "Blackwell": {"16-bit": (1.0, 23e-6), "8-bit": (0.77, 28e-6), "4-bit": (1.0, 15e-6)},
+}
+UNKNOWN_GROUPED: Final = (0.8, 30e-6)
+"""Of a generation or format without a measurement. Estimate, 0.6 to 1."""
 LIKE: Final = {"Blackwell Ultra": "Blackwell"}
 """Generations timed as another one."""
 UNKNOWN_RATE: Final = MatrixRate(0.5, 100)
 """Of a generation or format without a measurement. Estimate, 0.4 to 0.8."""
 
-ATTENTION_RATES: Final[dict[str, AttentionRate]] = {
-    # Forward and backward together, causal, heads of 128. Shares: FlashAttention-2 (arXiv 2307.08691, Figure 4: 189
-    # of 312 TFLOP/s at 16k) and FlashAttention-3 (arXiv 2407.08608, Figures 5 and 6). Dependence on length, and
-    # Blackwell and Ada: the prefill kernels of the tables named above.
-    "Ampere": AttentionRate(0.62, 660),
-    "Hopper": AttentionRate(0.61, 740),
-    "Blackwell": AttentionRate(0.55, 1500),
-    "Ada Lovelace": AttentionRate(0.42, 700),
-    "CDNA3": AttentionRate(0.30, 1350),
-    "CDNA2": AttentionRate(0.30, 660),
+ATTENTION_RATES: Final[dict[str, dict[int, AttentionRate]]] = {
+    # By version of FlashAttention, forward and backward together, causal, heads of 128. Shares: FlashAttention-2 (arXiv
+    # 2307.08691, Figure 4: 189 of 312 TFLOP/s at 16k on A100; about 300 on H100) and FlashAttention-3 (arXiv
+    # 2407.08608, Figures 5 and 6). Version 1 and its Triton kernel: read off the same plots and not held against their
+    # data, 0.3 to 0.45 and 0.15 to 0.25. Dependence on length, and Blackwell and Ada: the prefill kernels of the tables
+    # named above.
+    "Ampere": {1: AttentionRate(0.40, 660), 2: AttentionRate(0.62, 660)},
+    "Hopper": {1: AttentionRate(0.20, 740), 2: AttentionRate(0.32, 740), 3: AttentionRate(0.61, 740)},
+    "Blackwell": {4: AttentionRate(0.55, 1500)},
+    "Ada Lovelace": {1: AttentionRate(0.25, 700), 2: AttentionRate(0.42, 700)},
+    "CDNA3": {2: AttentionRate(0.30, 1350)},
+    "CDNA2": {2: AttentionRate(0.30, 660)},
 }
 UNKNOWN_ATTENTION: Final = AttentionRate(0.3, 1000)
 NARROW_HEAD_SHARE: Final = 0.83
@@ -70,7 +86,7 @@ NARROW_HEAD_SHARE: Final = 0.83
 
 SUSTAINED: Final = {
     "Ampere": {"16-bit": 0.90},
-    "Hopper": {"16-bit": 0.82, "8-bit": 1.0},
+    "Hopper": {"16-bit": 0.86, "8-bit": 0.90},
     "Blackwell": {"16-bit": 0.95, "8-bit": 1.0},
 }
 """Rate in a training run over that of the isolated kernel: clocks under the power limit, and what no term names.
@@ -96,28 +112,37 @@ class KernelRates:
     attention_flops_per_s: float
     half_tokens: float
     bytes_per_s: float
+    grouped_share: float
+    """Rate of grouped products over that of single ones."""
+    grouped_start_s: float
     value_bytes: float
-    """Of one operand of a product."""
+    """Of one operand of a product; wider formats than 16 bits are counted as 16."""
 
     @classmethod
-    def of(cls, gpu: Gpu, precision: Precision, headroom: float = REFERENCE_HEADROOM) -> "KernelRates":
+    def of(
+        cls, gpu: Gpu, precision: Precision, headroom: float = REFERENCE_HEADROOM, attention_version: int | None = None
+    ) -> "KernelRates":
         """Rates of a GPU.
 
         Args:
             gpu: the part.
             precision: format of the products inside the layers; attention and output projection take 16 bits.
             headroom: share of the peak that the plan keeps free.
+            attention_version: of FlashAttention; None, or newer than there is for the GPU, is the newest there is.
         """
         generation = LIKE.get(gpu.generation, gpu.generation)
         rates = MATRIX_RATES.get(generation, {})
         wide = rates.get("16-bit", UNKNOWN_RATE)
-        narrow = precision in ("fp8", "int8")
-        rate = rates.get("8-bit", UNKNOWN_RATE) if narrow else wide
-        attention = ATTENTION_RATES.get(generation, UNKNOWN_ATTENTION)
+        bits = BITS_PER_VALUE[precision]
+        narrow = bits < 16
+        width = f"{bits}-bit" if narrow else "16-bit"
+        rate = rates.get(width, UNKNOWN_RATE) if narrow else wide
+        attention = _attention_rate(generation, attention_version)
+        grouped_share, grouped_start_s = GROUPED_RATES.get(generation, {}).get(width, UNKNOWN_GROUPED)
         kept = min(1.0, (1 - headroom) / (1 - REFERENCE_HEADROOM))
         sustained = SUSTAINED.get(generation, {})
         wide_slower = kept * sustained.get("16-bit", 1.0)
-        slower = kept * sustained.get("8-bit", 1.0) if narrow else wide_slower
+        slower = kept * sustained.get(width, 1.0) if narrow else wide_slower
         peak = gpu.peak_tflops[precision] * 1e12
         wide_peak = gpu.peak_tflops.get("bf16", gpu.peak_tflops.get("fp16", peak / 1e12)) * 1e12
         if not narrow:
@@ -130,10 +155,14 @@ class KernelRates:
             attention_flops_per_s=wide_peak * attention.share * wide_slower,
             half_tokens=attention.half_tokens,
             bytes_per_s=memory_bytes_per_s(gpu),
-            value_bytes=1 if narrow else 2,
+            grouped_share=grouped_share,
+            grouped_start_s=grouped_start_s,
+            value_bytes=min(bits, 16) / 8,
         )
 
-    def product_s(self, rows: float, inner: float, columns: float, written_bytes: float = 2) -> float:
+    def product_s(
+        self, rows: float, inner: float, columns: float, written_bytes: float = 2, experts: float = 0
+    ) -> float:
         """A product [rows x inner] x [inner x columns]: the slower of arithmetic and memory, plus its start.
 
         Args:
@@ -141,10 +170,13 @@ class KernelRates:
             inner: dimension summed over.
             columns: of the result.
             written_bytes: of the result, a value: 2, or 8 where fp32 gradients are read and written back.
+            experts: products of this shape in one grouped kernel; 0 is a single product.
         """
         arithmetic_s = 2 * rows * columns * (inner + self.half_depth) / self.flops_per_s
         moved = self.value_bytes * inner * (rows + columns) + written_bytes * rows * columns
-        return max(arithmetic_s, moved / self.bytes_per_s) + self.start_s
+        if not experts:
+            return max(arithmetic_s, moved / self.bytes_per_s) + self.start_s
+        return experts * max(arithmetic_s / self.grouped_share, moved / self.bytes_per_s) + self.grouped_start_s
 
     def head_s(self, flops: float) -> float:
         """The output projection, whose sides are all long."""
@@ -158,6 +190,14 @@ class KernelRates:
     def streaming_s(self, moved_bytes: float) -> float:
         """Kernels that move data and hardly compute."""
         return moved_bytes / self.bytes_per_s
+
+
+def _attention_rate(generation: str, version: int | None) -> AttentionRate:
+    versions = ATTENTION_RATES.get(generation)
+    if not versions:
+        return UNKNOWN_ATTENTION
+    newest = max(versions)
+    return versions[newest if version is None else min(versions, key=lambda v: (v > version, abs(v - version)))]
 
 
 def memory_bytes_per_s(gpu: Gpu) -> float:

@@ -10,7 +10,7 @@ FP32_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class LayerProfile:
-    """One layer in numbers. Activation bytes are per token in 16-bit training without recompute."""
+    """One layer in numbers. Activation bytes are per token, without recompute."""
 
     dense_parameters: int
     """Everything but routed experts."""
@@ -52,8 +52,15 @@ class LayerProfile:
     largest_matrix_parameters: int
 
 
-def layer_profile(group: LayerGroup, hidden: int) -> LayerProfile:
-    """Profile of one layer of a group."""
+def layer_profile(group: LayerGroup, hidden: int, operand_bytes: int = BF16_BYTES) -> LayerProfile:
+    """Profile of one layer of a group.
+
+    Args:
+        group: layers of one shape.
+        hidden: width of the model.
+        operand_bytes: of a value kept as the input of a matrix product: 2, or 1 in 8-bit training, which keeps the
+            cast that the product reads (DeepSeek-V3, arXiv 2412.19437, section 3.3.3; Transformer Engine).
+    """
     attention, feed_forward = group.attention, group.feed_forward
     active = group.parameters - group.norm_parameters - feed_forward.routed_expert_parameters
     if feed_forward.experts:
@@ -81,14 +88,14 @@ def layer_profile(group: LayerGroup, hidden: int) -> LayerProfile:
         forward_matmul_flops=2.0 * active,
         attention_flops_per_context_token=attention_flops_per_context_token(attention),
         window=attention.window,
-        replicated_activation_bytes=_replicated_activation_bytes(group, hidden),
-        sharded_activation_bytes=_attention_activation_bytes(attention, hidden)
-        + _feed_forward_activation_bytes(feed_forward, hidden),
+        replicated_activation_bytes=_replicated_activation_bytes(group, hidden, operand_bytes),
+        sharded_activation_bytes=_attention_activation_bytes(attention, hidden, operand_bytes)
+        + _feed_forward_activation_bytes(feed_forward, hidden, operand_bytes),
         score_activation_bytes_per_context_token=5.0 * attention.heads if _has_scores(attention) else 0.0,
         cheap_replicated_activation_bytes=float(
-            BF16_BYTES * hidden * ((attention.kind != "none") + (feed_forward.kind != "none"))
+            operand_bytes * hidden * ((attention.kind != "none") + (feed_forward.kind != "none"))
         ),
-        cheap_sharded_activation_bytes=_cheap_sharded_activation_bytes(attention, feed_forward),
+        cheap_sharded_activation_bytes=_cheap_sharded_activation_bytes(attention, feed_forward, operand_bytes),
         expert_tokens=feed_forward.experts_per_token,
         largest_matrix_parameters=max(
             (rows * columns for rows, columns in (*attention_matrices, *dense_matrices)), default=0
@@ -141,7 +148,7 @@ def _attention_matrices(attention: Attention, hidden: int) -> list[tuple[int, in
     return [*query, *key_value, (value_width, hidden)]
 
 
-def _replicated_activation_bytes(group: LayerGroup, hidden: int) -> float:
+def _replicated_activation_bytes(group: LayerGroup, hidden: int, operand_bytes: int) -> float:
     """The inputs of every norm and of the first matrix of every block (2 bytes each), and a 1-byte dropout mask each.
 
     The 10 of two blocks in Korthikanti et al. 2022 (arXiv 2205.05198), section 4.2.1. Gated models train without
@@ -157,20 +164,21 @@ def _replicated_activation_bytes(group: LayerGroup, hidden: int) -> float:
     if feed_forward.kind != "none" and feed_forward.gated:
         norms = min(max(group.norm_parameters // hidden, 1), 2 * blocks)
     masks = 0 if feed_forward.gated else blocks
-    kept = float(hidden * (BF16_BYTES * (norms + blocks) + masks))
+    kept = float(hidden * (BF16_BYTES * norms + operand_bytes * blocks + masks))
     latents = attention.q_lora_rank or 0
     if attention.kind == "mla":
         latents += attention.kv_lora_rank
         kept += BF16_BYTES * attention.qk_rope_head_dim
-    return kept + 2 * BF16_BYTES * latents + 2 * FP32_BYTES * feed_forward.experts
+    return kept + (BF16_BYTES + operand_bytes) * latents + 2 * FP32_BYTES * feed_forward.experts
 
 
-def _attention_activation_bytes(attention: Attention, hidden: int) -> float:
+def _attention_activation_bytes(attention: Attention, hidden: int, operand_bytes: int) -> float:
     """What the block keeps beside its input and its scores.
 
     Softmax attention: queries, keys, values and the input of the output projection, the 8 h of Korthikanti et al.
     2022 (arXiv 2205.05198), section 4.1, with the width of each. MLA trains with its latent expanded to full keys
-    and values of every head (DeepSeek-V2, arXiv 2405.04434, section 2.1.2).
+    and values of every head (DeepSeek-V2, arXiv 2405.04434, section 2.1.2). Attention needs its own output in 16
+    bits, so that an 8-bit copy for the projection comes on top.
 
     State space: the projected input and the output of the scan; the fused kernels recompute states, convolution and
     gate (Mamba, arXiv 2312.00752, section 3.3.2; Mamba-2, arXiv 2405.21060). Linear attention runs as separate
@@ -180,30 +188,31 @@ def _attention_activation_bytes(attention: Attention, hidden: int) -> float:
     value_width = _value_width(attention)
     if attention.kind == "none":
         return 0.0
+    copied = 0.0 if operand_bytes == BF16_BYTES else float(operand_bytes * value_width)
     if attention.kind == "ssm":
-        return float(BF16_BYTES * (_recurrent_input_width(attention, hidden) + value_width))
+        return copied + BF16_BYTES * (_recurrent_input_width(attention, hidden) + value_width)
     if attention.kind == "linear":
-        return float(BF16_BYTES * 2 * (_recurrent_input_width(attention, hidden) + value_width))
+        return copied + BF16_BYTES * 2 * (_recurrent_input_width(attention, hidden) + value_width)
     kv_heads = attention.heads if attention.kind == "mla" else attention.kv_heads
     key_value_width = kv_heads * (attention.head_dim + (attention.value_head_dim or attention.head_dim))
-    return float(BF16_BYTES * (attention.heads * attention.head_dim + key_value_width + value_width))
+    return copied + BF16_BYTES * (attention.heads * attention.head_dim + key_value_width + value_width)
 
 
-def _cheap_sharded_activation_bytes(attention: Attention, feed_forward: FeedForward) -> float:
+def _cheap_sharded_activation_bytes(attention: Attention, feed_forward: FeedForward, operand_bytes: int) -> float:
     width = feed_forward.intermediate_size + feed_forward.experts_per_token * feed_forward.expert_intermediate_size
+    expanded = 0
     if attention.kind == "mla":
-        width += attention.heads * (2 * attention.head_dim + (attention.value_head_dim or attention.head_dim))
-    return float(BF16_BYTES * width)
+        expanded = attention.heads * (2 * attention.head_dim + (attention.value_head_dim or attention.head_dim))
+    return float(operand_bytes * width + BF16_BYTES * expanded)
 
 
-def _feed_forward_activation_bytes(feed_forward: FeedForward, hidden: int) -> float:
+def _feed_forward_activation_bytes(feed_forward: FeedForward, hidden: int, operand_bytes: int) -> float:
     """Inner activations per token: up and product (4f), plus gate (2f) when gated; experts also input and output.
 
     Korthikanti et al. 2022 count 16 h for f = 4h ungated (section 4.1): GeLU input and output, 2 bytes each. A
     routed expert keeps the copy of the token sent to it, and its output, which the gradient of the routing weight
     needs. Routing is taken as balanced.
     """
-    matrices = 3 if feed_forward.gated else 2
-    inner = BF16_BYTES * matrices * feed_forward.intermediate_size
-    routed = feed_forward.experts_per_token * BF16_BYTES
-    return float(inner + routed * (matrices * feed_forward.expert_intermediate_size + 2 * hidden))
+    per_width = BF16_BYTES * (2 if feed_forward.gated else 1) + operand_bytes
+    routed = per_width * feed_forward.expert_intermediate_size + (operand_bytes + BF16_BYTES) * hidden
+    return float(per_width * feed_forward.intermediate_size + feed_forward.experts_per_token * routed)

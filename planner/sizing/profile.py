@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from operator import attrgetter, le
 
-from planner.sizing.layer_profile import LayerProfile, layer_profile
+from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, layer_profile
 from planner.sizing.stages import stage_sizes
 from provider_catalog.architecture import FeedForward, ModelArchitecture
 
@@ -68,9 +68,14 @@ class ModelProfile:
     layers: tuple[LayerProfile, ...]
 
     @classmethod
-    def of(cls, architecture: ModelArchitecture) -> "ModelProfile":
-        """Profile of an architecture, layer by layer."""
-        groups = [layer_profile(group, architecture.hidden_size) for group in architecture.layers]
+    def of(cls, architecture: ModelArchitecture, operand_bytes: int = BF16_BYTES) -> "ModelProfile":
+        """Profile of an architecture, layer by layer.
+
+        Args:
+            architecture: the model.
+            operand_bytes: of a value kept as the input of a matrix product (`layer_profile`).
+        """
+        groups = [layer_profile(group, architecture.hidden_size, operand_bytes) for group in architecture.layers]
         return cls(architecture, tuple(groups[index] for index in architecture.layer_sequence))
 
     @cached_property

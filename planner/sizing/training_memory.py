@@ -32,7 +32,7 @@ Rank = tuple[Stage, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class Held:
     """What one rank holds between steps, before ZeRO."""
 
     rank: Rank
@@ -59,24 +59,25 @@ def training_memory(
     degree (ZeRO, arXiv 1910.02054, section 5). Activations of frozen layers are counted in full: an adapter's own
     weight gradient needs the same inputs. Expert load imbalance and multi-token-prediction layers are not counted.
     """
-    ranks = _held(profile, layout.tensor, layout.pipeline, expert_ranks(layout), _two_way(layout), rules)
+    ranks = held_state(profile, layout.tensor, layout.pipeline, expert_ranks(layout), _two_way(layout), rules)
     fullest, most, state, activations = ranks[0].rank, 0.0, (0.0, 0.0, 0.0), 0.0
     temporary: dict[str, float] = {}
+    replicas = layout.data * layout.context
     for held in ranks:
-        kept = _zero_state(held, layout)
+        kept = zero_state(held, replicas, expert_ranks(layout), layout.zero_stage)
         passing, buffers = _passing(profile, held.rank, layout, sequence_length, micro_batches, flash_attention)
         if rules.method != "full" and "logits" in buffers:
             buffers["logits"] *= EAGER_LOGIT_BYTES / LOGIT_BYTES
-        buffers["fragmentation"] = FRAGMENTATION_FRACTION * (passing + sum(buffers.values()))
+        through = passing + sum(buffers.values())
+        buffers["fragmentation"] = fragmented(through) - through
         if layout.zero_stage >= 2:
-            buffers.update(_zero_buffers(held, layout, kept))
+            buffers.update(zero_buffers(held, layout.zero_stage, kept))
         total = sum(kept) + passing + sum(buffers.values())
         if total > most:
             fullest, most, state, activations, temporary = held.rank, total, kept, passing, buffers
     weights, gradients, optimizer = state
     if rules.method == "qlora":
-        # bitsandbytes expands one matrix at a time to 16 bits (QLoRA, arXiv 2305.14314, section 3, eq. 5).
-        temporary["dequantized_matrix"] = WEIGHT_BYTES * profile.largest_matrix_parameters / layout.tensor
+        temporary["dequantized_matrix"] = _dequantized_bytes(profile, layout.tensor)
     overhead = {
         "cuda_context": CUDA_CONTEXT_BYTES,
         "nccl_buffers": NCCL_COMMUNICATOR_BYTES * communicators(layout),
@@ -98,6 +99,22 @@ def training_memory(
         rank=_rank_name(fullest, layout),
         overhead=overhead,
     )
+
+
+def fragmented(passing_bytes: float) -> float:
+    """Memory that what comes and goes in a step takes with what the allocator cannot use."""
+    return (1 + FRAGMENTATION_FRACTION) * passing_bytes
+
+
+def constant_bytes(profile: ModelProfile, rules: StateRules, tensor: int, groups: int) -> float:
+    """Memory of every rank whatever its stage: CUDA context, buffers of `groups` communicators, QLoRA's one matrix."""
+    matrix = _dequantized_bytes(profile, tensor) if rules.method == "qlora" else 0.0
+    return CUDA_CONTEXT_BYTES + NCCL_COMMUNICATOR_BYTES * groups + matrix
+
+
+def _dequantized_bytes(profile: ModelProfile, tensor: int) -> float:
+    """The matrix that bitsandbytes expands to 16 bits at a time (QLoRA, arXiv 2305.14314, section 3, eq. 5)."""
+    return WEIGHT_BYTES * profile.largest_matrix_parameters / tensor
 
 
 def trainable_parameters(profile: ModelProfile, rules: StateRules) -> tuple[float, float]:
@@ -127,11 +144,17 @@ def _ranks(profile: ModelProfile, pipeline: int, two_way: bool) -> tuple[Rank, .
     return tuple((stage,) for stage in profile.extreme_stages(pipeline))
 
 
-def _zero_state(held: _Held, layout: Layout) -> tuple[float, float, float]:
-    """Weights, gradients and optimizer state that ZeRO leaves on a rank, in bytes."""
-    replicas = layout.data * layout.context * len(held.rank)
-    expert_replicas = max(replicas / expert_ranks(layout), 1)
-    stage = layout.zero_stage
+def zero_state(held: Held, replicas: int, experts: int, stage: int) -> tuple[float, float, float]:
+    """Weights, gradients and optimizer state that a ZeRO stage leaves on a rank, in bytes.
+
+    Args:
+        held: of the rank before ZeRO.
+        replicas: data times context parallelism.
+        experts: ranks that share the experts.
+        stage: 0 to 3.
+    """
+    replicas *= len(held.rank)
+    expert_replicas = max(replicas / experts, 1)
     weights, gradients, optimizer = held.state.weights, held.state.gradients, held.state.optimizer
     return (
         weights[0] + weights[1] if stage < 3 else weights[0] / replicas + weights[1] / expert_replicas,
@@ -140,19 +163,19 @@ def _zero_state(held: _Held, layout: Layout) -> tuple[float, float, float]:
     )
 
 
-def _zero_buffers(held: _Held, layout: Layout, state: tuple[float, float, float]) -> dict[str, float]:
+def zero_buffers(held: Held, stage: int, state: tuple[float, float, float]) -> dict[str, float]:
     """Layers gathered by ZeRO-3 and gradients not yet scattered by ZeRO-2 and 3, never more than all of the rank."""
     weights, gradients, _ = state
     buffers = {"gradient_bucket": min(held.gradient_bucket_bytes, sum(held.state.gradients) - gradients)}
-    if layout.zero_stage == 3:
+    if stage == 3:
         buffers["gathered_weights"] = min(held.gathered_bytes, sum(held.state.weights) - weights)
     return buffers
 
 
 @lru_cache(maxsize=2048)
-def _held(
+def held_state(
     profile: ModelProfile, tensor: int, pipeline: int, experts: int, two_way: bool, rules: StateRules
-) -> tuple[_Held, ...]:
+) -> tuple[Held, ...]:
     """State of every rank that can be the fullest; a search asks for the same split again and again."""
     held = []
     for rank in _ranks(profile, pipeline, two_way):
@@ -167,7 +190,7 @@ def _held(
             per_expert = parts[1] / parameters.expert if parameters.expert else 0.0
             in_layers = layers * (per_dense * dense + per_expert * expert)
             units.append(max(in_layers, per_dense * parameters.embedding))
-        held.append(_Held(rank, state, *units))
+        held.append(Held(rank, state, *units))
     return tuple(held)
 
 
@@ -221,31 +244,41 @@ def _passing(
     micro_batches: int,
     flash_attention: bool,
 ) -> tuple[float, dict[str, float]]:
-    """Activations that the layers of one rank keep, and temporary buffers by name, in bytes.
-
-    Outside the layers, Korthikanti et al. 2022 (arXiv 2205.05198), section 4.3: 2·s·b·h each for the inputs of final
-    norm and head, s·b·h·p for the dropout mask of the embedding.
-    """
-    architecture = profile.architecture
-    hidden = architecture.hidden_size
+    """Activations that the layers of one rank keep, and temporary buffers by name, in bytes."""
+    hidden = profile.architecture.hidden_size
     tokens = tokens_per_rank(layout, sequence_length)
     activations = outside = 0.0
     temporary: dict[str, float] = {}
     for stage in rank:
         in_flight = in_flight_micro_batches(layout, micro_batches, stage.index)
         activations += in_flight * activation_bytes(stage, layout, sequence_length, hidden, flash_attention)
-        if stage.holds_head:
-            temporary["logits"] = LOGIT_BYTES * tokens * architecture.vocab_size / layout.tensor
-            outside += 4 * hidden * in_flight
-        if stage.holds_embedding and not architecture.layers[0].feed_forward.gated:
-            outside += hidden * in_flight
+        per_token, logits = outside_bytes_per_token(profile, stage, layout)
+        outside += per_token * in_flight
+        if logits:
+            temporary["logits"] = tokens * logits
     if outside:
-        temporary["outside_layers"] = tokens * outside / (layout.tensor if layout.sequence_parallel else 1)
+        temporary["outside_layers"] = tokens * outside
     if layout.recompute != "none":
         temporary["recomputed_layer"] = max(
             recomputed_bytes(stage, layout, sequence_length, hidden, flash_attention) for stage in rank
         )
     return activations, temporary
+
+
+def outside_bytes_per_token(profile: ModelProfile, stage: Stage, layout: Layout) -> tuple[float, float]:
+    """Bytes a token outside the layers of a stage: (of each micro-batch in flight, logits of the one at work).
+
+    Korthikanti et al. 2022 (arXiv 2205.05198), section 4.3: 2·s·b·h each for the inputs of final norm and head,
+    s·b·h·p for the dropout mask of the embedding.
+    """
+    architecture = profile.architecture
+    hidden, outside, logits = architecture.hidden_size, 0.0, 0.0
+    if stage.holds_head:
+        logits = LOGIT_BYTES * architecture.vocab_size / layout.tensor
+        outside += 4 * hidden
+    if stage.holds_embedding and not architecture.layers[0].feed_forward.gated:
+        outside += hidden
+    return outside / (layout.tensor if layout.sequence_parallel else 1), logits
 
 
 def communicators(layout: Layout) -> int:

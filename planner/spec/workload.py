@@ -140,6 +140,11 @@ class TrainingWorkload(SpecModel):
     )
     recompute: Literal["auto", "none", "selective", "full"] = "auto"
     flash_attention: bool = Field(default=True, description="False keeps the attention scores in memory")
+    flash_attention_version: Literal[1, 2, 3, 4] | None = Field(
+        default=None,
+        exclude_if=lambda given: given is None,
+        description="Generation of its kernels; left out: the newest that runs on the GPU",
+    )
     gradient_compression: GradientCompression = Field(
         default="none",
         exclude_if=lambda given: given == "none",

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, inf
+from math import ceil, inf, lcm
 
-from planner.candidate import Candidate, Miss
+from planner.candidate import NO_RIVALS, Candidate, Miss, Rivals
 from planner.errors import SpecError
-from planner.layout import ZeroStage, batch_sequences, check_pins
+from planner.layout import ZeroStage, batch_sequences, check_pins, divisors, expert_count
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import TrainingPerformance
 from planner.reliability.checkpoints import checkpoint_bytes
@@ -18,7 +18,7 @@ from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
 from planner.training.compression import Compression, compression_of, kept_bytes
-from planner.training.memory_floor import MemoryFloor
+from planner.training.fullest_gpu import FullestGpu
 from planner.training.search import Found, LayoutSearch, whole_node_replicas
 from planner.training.shape import Shape
 from planner.training.step_time import StepModel
@@ -65,9 +65,14 @@ class TrainingEngine:
         return batch_sequences(self.workload)
 
     def candidates(
-        self, node: NodeTopology, max_nodes: int, multi_node: bool, surroundings: Surroundings | None = None
+        self,
+        node: NodeTopology,
+        max_nodes: int,
+        multi_node: bool,
+        surroundings: Surroundings | None = None,
+        rivals: Rivals = NO_RIVALS,
     ) -> Iterator[Candidate | Miss]:
-        """For each number of nodes that may win the fastest layout, or why none serves.
+        """For each number of nodes that is faster than fewer the fastest layout, or why none serves.
 
         Raises:
             SpecError: a pinned layout contradicts the model or the node.
@@ -91,15 +96,20 @@ class TrainingEngine:
             )
             return
         failures = self.failure_model(node, surroundings or Surroundings())
-        yield from self._pinned(node, failures) if pinned else self._free(node, max_nodes, failures)
+        yield from self._pinned(node, failures) if pinned else self._free(node, max_nodes, failures, rivals)
 
-    def _free(self, node: NodeTopology, max_nodes: int, failures: FailureModel) -> Iterator[Candidate | Miss]:
+    def _free(
+        self, node: NodeTopology, max_nodes: int, failures: FailureModel, rivals: Rivals
+    ) -> Iterator[Candidate | Miss]:
         max_gpus = max_nodes * node.gpus
         replicas = whole_node_replicas(self.batch_sequences, node.gpus, max_gpus)
         least_gpus = self._fewest_nodes_by_compute(node) * node.gpus
         deadline_days = self.workload.deadline_days
         search = self._search(node, failures, least_gpus, max_gpus, replicas, deadline_days=deadline_days)
-        found = search.run()
+        if rivals.runs:
+            search.beaten = lambda gpus, days: rivals.beat(gpus / node.gpus * days * 24, days)
+        found = search.run(self._found)
+        self._found.extend(found.values())
         slower = inf
         for gpus in sorted(found):
             if found[gpus].step_s < slower:
@@ -107,6 +117,11 @@ class TrainingEngine:
                 yield self._candidate(node, failures, found[gpus])
         if not found:
             yield self._nearest_miss(node, failures, search, max_nodes)
+
+    @cached_property
+    def _found(self) -> list[Found]:
+        """Layouts that won on machines searched before."""
+        return []
 
     def _pinned(self, node: NodeTopology, failures: FailureModel) -> Iterator[Candidate | Miss]:
         """The cluster is given: its fastest layout, whether it meets the deadline and, at the last, fits or not."""
@@ -140,15 +155,17 @@ class TrainingEngine:
         gpus = self.pin.nodes * node.gpus
         replica = fixed.tensor * fixed.pipeline * (fixed.context or 1)
         if gpus % replica:
-            whole = max(1, round(gpus / replica)) * replica
+            step = lcm(replica, node.gpus) // node.gpus
+            nearest = max(1, round(self.pin.nodes / step)) * step
             raise SpecError(
-                f"pin: {self.pin.nodes} nodes are {gpus} GPUs, not a multiple of tensor x pipeline x context ="
-                f" {replica}: nearest is {whole}; change pin.nodes or pin.layout"
+                f"pin.nodes is {self.pin.nodes}, {gpus} GPUs, not a multiple of tensor x pipeline x context ="
+                f" {replica}: nearest is {nearest} ({nearest * node.gpus} GPUs); change pin.nodes or pin.layout"
             )
-        if fixed.data is not None and fixed.context is not None and fixed.data != gpus // replica:
+        data = fixed.data or gpus // replica
+        if data * replica != gpus and (fixed.context is not None or gpus % (replica * data)):
             raise SpecError(
-                f"pin.layout.data is {fixed.data}, but {gpus} GPUs at {replica} a replica make it {gpus // replica};"
-                " change pin.nodes, or leave data out"
+                f"pin.layout.data is {data}, but {gpus} GPUs (pin.nodes) at {replica} a replica make it"
+                f" {gpus // replica}: nearest is {gpus // replica}; change pin.nodes, or leave data out"
             )
 
     def _no_pinned_layout(self, node: NodeTopology) -> str:
@@ -156,6 +173,12 @@ class TrainingEngine:
         fixed = self.pin.layout
         gpus = self.pin.nodes * node.gpus if self.pin.nodes else None
         replica = (fixed.tensor or 1) * (fixed.pipeline or 1) * (fixed.context or 1)
+        if gpus and fixed.data and gpus % (fixed.data * replica):
+            asked = fixed.data
+            return (
+                f"pin.layout.data is {asked}; times {replica}, the other degrees that are pinned, it must divide the"
+                f" {gpus} GPUs of pin.nodes: nearest is {min(divisors(gpus // replica), key=lambda d: abs(d - asked))}"
+            )
         data = gpus // replica if gpus else fixed.data or 1
         if data * (fixed.micro_batch or 1) > self.batch_sequences and (fixed.tensor or fixed.data):
             least = data * (fixed.micro_batch or 1) * self.workload.sequence_length
@@ -164,6 +187,17 @@ class TrainingEngine:
                 f" sequences, fewer than one micro-batch for each of the {data} replicas: nearest is {least:,}, or more"
                 " tensor, pipeline or context parallelism"
             )
+        if gpus and fixed.expert and fixed.expert > 1:
+            ranks = gpus // ((fixed.tensor or 1) * (fixed.pipeline or 1))
+            legal = [e for e in divisors(expert_count(self.profile.architecture)) if ranks % e == 0]
+            asked = fixed.expert
+            nearest = min(legal or [1], key=lambda e: abs(e - asked))
+            if ranks % asked:
+                return (
+                    f"pin.layout.expert is {asked}; it must divide data x context parallelism, {ranks} on {gpus}"
+                    f" GPUs: nearest is {nearest}. Tensor parallelism is beside it: Megatron's expert-parallel degree"
+                    " with expert tensor parallelism 1 is this times tensor"
+                )
         return (
             f"pin: no layout of {self.profile.architecture.name} fills {gpus or 'the pinned'} GPUs with a whole number"
             f" of replicas and a batch of {self.batch_sequences} sequences; change pin.nodes, pin.layout or"
@@ -202,7 +236,12 @@ class TrainingEngine:
                 profile=self.profile,
                 node=node,
                 rules=self.rules,
-                rates=KernelRates.of(node.gpu, self.precision, self.headroom.compute_fraction),
+                rates=KernelRates.of(
+                    node.gpu,
+                    self.precision,
+                    self.headroom.compute_fraction,
+                    self.workload.flash_attention_version,
+                ),
                 sequence_length=self.workload.sequence_length,
                 flash_attention=self.workload.flash_attention,
                 compression=self.compression,
@@ -232,10 +271,9 @@ class TrainingEngine:
                 nearest.days / self.workload.deadline_days,
                 fits_memory=True,
             )
-        unfit = nearest.memory or nearest.below_floor
-        if unfit is not None:
-            memory = self.memory(node, *unfit)
-            return Miss(_memory_reason(unfit[0], memory), memory.total_bytes / memory.capacity_bytes)
+        if nearest.memory is not None:
+            layout, micro_batches = nearest.memory
+            return Miss(_memory_reason(layout, self.memory(node, layout, micro_batches)), nearest.memory_ratio)
         return Miss(
             f"no layout divides the {self.batch_sequences} sequences of a batch into whole micro-batches and fills"
             f" whole nodes of {node.gpus} GPUs, {max_nodes} at most; change workload.global_batch_tokens",
@@ -294,14 +332,9 @@ class TrainingEngine:
         )
 
     @cached_property
-    def memory_bytes(self) -> dict[tuple[Layout, int], int]:
-        """Memory by layout and micro-batches, which is the same on every kind of node."""
-        return {}
-
-    @cached_property
-    def memory_floor(self) -> MemoryFloor:
-        """Bound on the memory of a layout."""
-        return MemoryFloor(self.profile, self.rules, self.workload.sequence_length, self.workload.flash_attention)
+    def fullest_gpu(self) -> FullestGpu:
+        """Memory as the search asks for it."""
+        return FullestGpu(self.profile, self.rules, self.workload.sequence_length, self.workload.flash_attention)
 
     def usable_bytes(self, node: NodeTopology) -> int:
         """What may be used of a GPU's memory."""
@@ -370,15 +403,13 @@ class _Judge:
     node: NodeTopology
     failures: FailureModel
 
-    def memory_ratio(self, layout: Layout, micro_batches: int) -> float:
-        key, known = (layout, micro_batches), self.engine.memory_bytes
-        if key not in known:
-            known[key] = self.engine.memory(self.node, layout, micro_batches).total_bytes
-        return known[key] / self.engine.usable_bytes(self.node)
-
-    def memory_floor(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
-        floor = self.engine.memory_floor.bytes(shape, data, zero_stage, micro_batches)
-        return floor / self.engine.usable_bytes(self.node)
+    def memory_ratio(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
+        engine = self.engine
+        if engine.compression is None:
+            total = engine.fullest_gpu.bytes(shape, data, zero_stage, micro_batches)
+        else:
+            total = engine.memory(self.node, shape.layout(data, zero_stage), micro_batches).total_bytes
+        return total / engine.usable_bytes(self.node)
 
     def days_per_step_s(self, gpus: int) -> float:
         return self.engine.days(self.failures, gpus, 1.0)

@@ -1,24 +1,39 @@
 """Seconds that one micro-batch keeps a GPU busy in one layer: matrix products, attention, and what moves data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
+from planner.sizing.adapters import Part
 from planner.sizing.efficiency import KernelRates
-from planner.sizing.layer_profile import attention_flops_per_context_token, layer_profile
+from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, attention_flops_per_context_token, layer_profile
 from planner.training.adapter_time import AdapterTime, AdapterTimer, Side
 from provider_catalog.architecture import Attention, FeedForward, LayerGroup
 
 Recompute = Literal["none", "selective", "full"]
 
-FORWARD_PASSES: Final = 3
-"""Times that a stored activation crosses the memory bus going forward: written, and read by the one or two kernels
-that follow."""
-BACKWARD_PASSES: Final = 4
-"""Going backward: read again, its gradient written and read, and summed where two branches meet. Both together:
-estimate, 4 to 8 by how much is fused."""
-CAST_PASSES: Final = 1
-"""More of both in 8-bit training, shared between them: products read casts of their 16-bit inputs."""
+RESIDUAL_PASSES: Final = (2.5, 2.5)
+"""Times that what norms and residual sums keep crosses the memory bus, (forward, backward), matrix products aside: a
+norm reads and writes (4 bytes of the 4 kept), the sum reads two and writes one; backward the same with gradients.
+Estimate, 2 to 3.5 by what is fused; with the passes below they give the 7.2 and 11.8 ms of a 22B layer in Korthikanti
+et al. 2022 (arXiv 2205.05198), Table 4, within 5 %."""
+INNER_PASSES: Final = (1.0, 2.2)
+"""The same of what attention and feed-forward blocks keep: an activation function or a rotary embedding reads what
+is kept and writes the rest of it; backward SwiGLU reads 6 and writes 4 bytes for the 6 kept, and sums of gradients
+read and write more. Estimate, 1 to 3."""
+COPY_PASSES: Final = (3.5, 3.5)
+"""The same of the copies of tokens sent to experts and of what comes back: sorted before and after the all-to-all,
+on both ways, and summed (Megatron-Core's token permutation). Estimate, 2 to 5."""
+EAGER_PASSES: Final = 1.5
+"""Times as much of both where adapters train in eager PyTorch, whose norms, rotary embeddings and activation functions
+are several kernels each. Estimate, 1 to 2."""
+ROUTING_S: Final = (0.4e-3, 0.6e-3)
+"""Launches and waits of the host around the routing of one micro-batch to experts, (forward, backward), which the GPU
+sits out. Estimate, 0.2 to 3 ms each: beyond arithmetic and traffic, Megatron Bridge's published layers of Qwen3 and
+DeepSeek-V3 take 0.8 ms on GB200, where CUDA graphs capture them, and 4 to 6 ms on B200, both ways together."""
+CAST_PASSES: Final = {2.0: 0.0, 1.0: 0.5, 0.5: 1.0}
+"""More passes over all of it in either direction by bytes of an operand: products read casts of 16-bit values, 4-bit
+ones after a Hadamard transform (NVFP4 pretraining, arXiv 2509.25149, section 4)."""
 SCORE_BYTES: Final = (13, 18)
 """Traffic of one attention score without FlashAttention, (forward, backward): products write and read it in 16 bits,
 softmax reads and writes it, dropout reads and writes it with a 1-byte mask (kernels of Megatron-LM, arXiv 2104.04473,
@@ -46,9 +61,14 @@ class Product(NamedTuple):
     tokens: float
     inner: float
     outer: float
-    times: float = 1
+    experts: float = 0
+    """Local experts whose products run as one grouped kernel; 0 is a single product."""
     recomputed: bool = False
     """Whether selective recompute runs it again: MLA's expansion of its latents."""
+
+    def side(self, part: Part) -> Side:
+        """What an adapter beside its matrix sees."""
+        return Side(self.tokens, self.inner, self.outer, self.experts or 1, part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +101,7 @@ class LayerTimer:
     flash_attention: bool
     adapters: AdapterTimer | None = None
     """Of weights that are frozen; None: they are trained."""
+    profiles: dict[int, LayerProfile] = field(default_factory=dict)
 
     def time(self, group: LayerGroup, split: Split) -> LayerTime:
         """One layer of a group; the products of a backward pass are those of the forward pass, turned."""
@@ -89,27 +110,23 @@ class LayerTimer:
         forward = inputs = weights = again = 0.0
         beside = AdapterTime() if self.adapters is None else self.adapters.time(self._sides(group, split, tokens))
         for product in self._products(group, split, tokens):
-            rows, inner, outer, times, recomputed = product
-            once = times * rates.product_s(rows, inner, outer)
+            rows, inner, outer, experts, recomputed = product
+            once = rates.product_s(rows, inner, outer, experts=experts)
             forward += once
-            inputs += times * rates.product_s(rows, outer, inner)
+            inputs += rates.product_s(rows, outer, inner, experts=experts)
             if self.adapters is None:
-                weights += times * rates.product_s(inner, rows, outer, GRADIENT_BYTES)
+                weights += rates.product_s(inner, rows, outer, GRADIENT_BYTES, experts)
             if recomputed:
                 again += once
         attention_forward, attention_backward = self._attention(group.attention, split, tokens)
-        kept, cheap = self._stored_bytes(group, split)
-        casts = CAST_PASSES / 2 if rates.value_bytes == 1 else 0
-        elementwise_forward = rates.streaming_s(tokens * kept * (FORWARD_PASSES + casts))
+        forward_bytes, backward_bytes, cheap_bytes = self._moved_bytes(group, split)
+        routing = ROUTING_S if group.feed_forward.experts else (0.0, 0.0)
+        elementwise_forward = rates.streaming_s(tokens * forward_bytes) + routing[0]
         recompute, expansions = 0.0, 1
         if split.recompute == "full":
             recompute, expansions = forward + attention_forward + elementwise_forward + beside.forward, 2
         elif split.recompute == "selective":
-            recompute = (
-                again + rates.streaming_s(tokens * cheap * FORWARD_PASSES)
-                if self.flash_attention
-                else attention_forward
-            )
+            recompute = again + rates.streaming_s(tokens * cheap_bytes) if self.flash_attention else attention_forward
         return LayerTime(
             matmul_forward=forward,
             matmul_input=inputs,
@@ -117,7 +134,7 @@ class LayerTimer:
             attention_forward=attention_forward,
             attention_backward=attention_backward,
             elementwise_forward=elementwise_forward,
-            elementwise_backward=rates.streaming_s(tokens * kept * (BACKWARD_PASSES + casts)),
+            elementwise_backward=rates.streaming_s(tokens * backward_bytes) + routing[1],
             recompute=recompute,
             adapters_forward=beside.forward,
             adapters_backward=beside.backward,
@@ -144,15 +161,15 @@ class LayerTimer:
 
     def _sides(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[Side]:
         for product in _attention_products(group.attention, self.hidden, split.tensor, tokens):
-            yield Side(*product[:4], part="attention")
+            yield product.side("attention")
         block = group.feed_forward
         dense = replace(block, experts=0, experts_per_token=0)
         for product in _feed_forward_products(dense, self.hidden, split, tokens):
-            yield Side(*product[:4], part="feed_forward")
+            yield product.side("feed_forward")
         # The router comes first, and carries none.
         routed = replace(block, intermediate_size=0)
         for product in list(_feed_forward_products(routed, self.hidden, split, tokens))[1:]:
-            yield Side(*product[:4], part="experts")
+            yield product.side("experts")
 
     def _attention(self, attention: Attention, split: Split, tokens: float) -> tuple[float, float]:
         """(forward, backward): context parallelism shares the work evenly (zigzag order of blocks)."""
@@ -176,13 +193,31 @@ class LayerTimer:
             backward + rates.streaming_s(scores * SCORE_BYTES[1]),
         )
 
-    def _stored_bytes(self, group: LayerGroup, split: Split) -> tuple[float, float]:
-        """Activations of a token that a layer writes, and of them what is cheap to compute again."""
-        layer = layer_profile(group, self.hidden)
-        whole = split.tensor if split.sequence_parallel else 1
-        kept = layer.replicated_activation_bytes / whole + layer.sharded_activation_bytes / split.tensor
-        cheap = layer.cheap_replicated_activation_bytes / whole + layer.cheap_sharded_activation_bytes / split.tensor
-        return kept, cheap
+    def _profile(self, group: LayerGroup) -> LayerProfile:
+        """16-bit profile of a group; the timer's groups outlive it, so that their identity tells them apart."""
+        if id(group) not in self.profiles:
+            self.profiles[id(group)] = layer_profile(group, self.hidden)
+        return self.profiles[id(group)]
+
+    def _moved_bytes(self, group: LayerGroup, split: Split) -> tuple[float, float, float]:
+        """Memory traffic of a token outside of products: forward, backward, and to compute the cheap part again."""
+        layer = self._profile(group)
+        residual = layer.replicated_activation_bytes / (split.tensor if split.sequence_parallel else 1)
+        copies = 2 * BF16_BYTES * layer.expert_tokens * self.hidden / split.tensor
+        inner = layer.sharded_activation_bytes / split.tensor - copies
+        casts = CAST_PASSES[self.rates.value_bytes]
+        eager = 1.0 if self.adapters is None else EAGER_PASSES
+        forward, backward = (
+            residual * (eager * RESIDUAL_PASSES[way] + casts)
+            + inner * (eager * INNER_PASSES[way] + casts)
+            + copies * (COPY_PASSES[way] + casts)
+            for way in (0, 1)
+        )
+        cheap_residual = layer.cheap_replicated_activation_bytes / (split.tensor if split.sequence_parallel else 1)
+        cheap_inner = layer.cheap_sharded_activation_bytes / split.tensor
+        # Computed again: two passes over the output of a norm, which it reads and writes; three over that of an
+        # activation function, which reads two values.
+        return forward, backward, 2 * cheap_residual + 3 * cheap_inner
 
 
 def _attention_products(attention: Attention, hidden: int, tensor: int, tokens: float) -> Iterator[Product]:
@@ -224,5 +259,5 @@ def _feed_forward_products(feed_forward: FeedForward, hidden: int, split: Split,
         local = max(feed_forward.experts / ranks, 1.0)
         width = feed_forward.expert_intermediate_size / max(ranks / feed_forward.experts, 1.0)
         rows = tokens * split.expert * feed_forward.experts_per_token / feed_forward.experts
-        yield Product(rows, hidden, up * width, times=local)
-        yield Product(rows, width, hidden, times=local)
+        yield Product(rows, hidden, up * width, experts=local)
+        yield Product(rows, width, hidden, experts=local)

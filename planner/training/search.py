@@ -1,15 +1,16 @@
 """Search over layouts: for every number of nodes the fastest layout that fits.
 
-What a run costs on one kind of node follows from the number of nodes and the days, so that nothing else can win.
-Splits are taken up in the order of a bound on the GPU time of a token, and the search ends when the bound leaves the
-window around the best found.
+What a run costs on one kind of node follows from the number of nodes and the days, so that nothing else can win, and
+more nodes are of use only where they are faster. Splits are taken up in the order of a bound on the GPU time of a
+token, and the search ends when the bound beats nothing that was found.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from planner.layout import (
     Schedule,
@@ -27,13 +28,14 @@ from planner.layout import (
 from planner.parallelism import Layout
 from planner.spec import Pin, TrainingWorkload
 from planner.training.layer_time import Split
+from planner.training.schedule import chunk_share
 from planner.training.shape import Shape
 from planner.training.step_time import StepModel, pacing
 from provider_catalog.architecture import ModelArchitecture
 
 COST_WINDOW = 1.02
-"""GPU time over the least found that a layout may take. What is paid by the hour beside nodes (storage, network) can
-make a faster run the cheaper one, by no more than its share of the bill."""
+"""GPU time over the least found that a layout may take where it has to beat runs on other machines to be of use: what
+is paid by the hour beside nodes (storage, network) can make a faster run the cheaper one, by no more than its share."""
 
 
 NOT_ASKED = (0, 1 << 30)
@@ -49,15 +51,21 @@ class Found:
     step_s: float
 
 
+class Degree(NamedTuple):
+    """A number of replicas to try."""
+
+    data: int
+    micro_batches: int
+    gpus: int
+    pacing: float
+    """Time of the slowest of those GPUs over that of a mean one."""
+
+
 class Judge(Protocol):
     """What the search asks about a complete layout."""
 
-    def memory_ratio(self, layout: Layout, micro_batches: int) -> float:
+    def memory_ratio(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
         """Memory of the fullest GPU over what may be used."""
-        ...
-
-    def memory_floor(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
-        """No more than `memory_ratio` would say, at once."""
         ...
 
     def days_per_step_s(self, gpus: int) -> float:
@@ -71,9 +79,6 @@ class Nearest:
 
     memory_ratio: float = inf
     memory: tuple[Layout, int] | None = None
-    floor: float = inf
-    below_floor: tuple[Layout, int] | None = None
-    """What the bound on memory ruled out at once, and by how much."""
     days: float = inf
     late: tuple[Layout, int, float] | None = None
 
@@ -81,11 +86,6 @@ class Nearest:
         """A layout that does not fit."""
         if ratio < self.memory_ratio:
             self.memory_ratio, self.memory = ratio, (layout, micro_batches)
-
-    def note_floor(self, ratio: float, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> None:
-        """A layout whose bound on memory is above what may be used."""
-        if ratio < self.floor:
-            self.floor, self.below_floor = ratio, (shape.layout(data, zero_stage), micro_batches)
 
     def note_days(self, days: float, layout: Layout, micro_batches: int, step_s: float) -> None:
         """A layout that fits and is late."""
@@ -103,7 +103,7 @@ class LayoutSearch:
         least_gpus: fewer cannot serve.
         capacity: share of the usable memory that a layout may take; more than 1 only for what is pinned.
         deadline_days: what is later is a miss; infinite for what is pinned.
-        window: GPU time over the least found that is still of interest.
+        beaten: whether a run on other machines outdoes one of so many GPUs and days at least.
     """
 
     architecture: ModelArchitecture
@@ -117,59 +117,106 @@ class LayoutSearch:
     replicas: Callable[[int, int], list[tuple[int, int]]]
     capacity: float = 1.0
     deadline_days: float = inf
-    window: float = COST_WINDOW
+    beaten: Callable[[int, float], bool] | None = None
     nearest: Nearest = field(default_factory=Nearest)
     _best: dict[int, Found] = field(default_factory=dict)
     _least_gpu_s: float = inf
+    _front: list[tuple[int, float]] = field(default_factory=list)
+    """(GPUs, seconds of a step): more GPUs, ever faster."""
+    _limits: dict[int, float] = field(default_factory=dict)
+    _replicas_s: dict[tuple[int, int, int, int], dict[int, float]] = field(default_factory=dict)
+    _degrees_of: dict[tuple[int, ...], list[Degree]] = field(default_factory=dict)
     _unfit: dict[tuple[object, ...], tuple[int, int]] = field(default_factory=dict)
     _known: dict[tuple[Shape, ZeroStage], tuple[int, int]] = field(default_factory=dict)
     _bounds: dict[Split, float] = field(default_factory=dict)
     _lengths: dict[int, float] = field(default_factory=dict)
+    _idles: dict[int, float] = field(default_factory=dict)
     _schedules: dict[int, list[tuple[Schedule, int]]] = field(default_factory=dict)
 
     def least_gpu_s_per_token(self) -> float:
         """GPU seconds that a token takes at least, whatever the layout."""
         return next((bound for bound, _ in self._by_bound()), inf) * pacing(self.least_gpus)
 
-    def run(self) -> dict[int, Found]:
-        """The fastest layout by GPUs in use."""
-        slowest = pacing(self.least_gpus)
+    def run(self, known: Iterable[Found] = ()) -> dict[int, Found]:
+        """The fastest layout by GPUs in use.
+
+        Args:
+            known: of other machines, tried first: what is good there bounds the search here.
+        """
+        for found in known:
+            self._try_known(found.layout, found.micro_batches)
         for bound_gpu_s, split in self._by_bound():
-            if bound_gpu_s * slowest > self._least_gpu_s * self.window:
+            if not self._beats_front(bound_gpu_s):
                 break
             for pipeline in self._pipelines(split):
                 degrees = self._degrees(split, pipeline)
-                if degrees and self._worth(self._even_s(split, pipeline), 0.0, split, pipeline, degrees):
+                even_s = self._even_s(split, pipeline)
+                if degrees and self._worth(even_s, even_s * self._idle(pipeline), split, pipeline, degrees):
                     self._try_pipeline(split, pipeline, degrees)
         return self._best
 
-    def _degrees(self, split: Split, pipeline: int) -> list[tuple[int, int]]:
+    def _try_known(self, layout: Layout, micro_batches: int) -> None:
+        node, shape = self.model.node, Shape.of(layout)
+        fills = layout.gpus % node.gpus == 0 and self.least_gpus <= layout.gpus <= self.max_gpus
+        legal = layout.tensor in legal_tensor_degrees(self.architecture, node) and layout.expert in expert_degrees(
+            self.architecture, node, layout.tensor, self.pin
+        )
+        if not (fills and legal and self._fits(shape, layout.zero_stage, layout.data, micro_batches)):
+            return
+        step_s = self.model.step_s(shape, layout.data, layout.zero_stage, micro_batches)
+        if step_s < self._known_s(layout.gpus):
+            self._accept(step_s, layout, micro_batches)
+
+    def _beats_front(self, bound_gpu_s: float) -> bool:
+        """Whether a split of such a bound may be faster than all that is known on as many GPUs."""
+        if not self._front or self._front[0][0] > self.model.node.gpus:
+            return True
+        ends = [gpus for gpus, _ in self._front[1:]] + [self.max_gpus]
+        work_s = bound_gpu_s * self._tokens
+        return any(work_s * pacing(gpus) < step_s * end for (gpus, step_s), end in zip(self._front, ends, strict=True))
+
+    def _degrees(self, split: Split, pipeline: int) -> list[Degree]:
         per_replica = split.tensor * split.context * pipeline
-        least = self.least_gpus // per_replica
-        return [
-            (data, micro_batches)
-            for data, micro_batches in self.replicas(per_replica, split.micro_batch)
-            if data >= least and data * split.context % split.expert == 0
-        ]
+        key = (per_replica, split.context, split.expert, split.micro_batch)
+        if key not in self._degrees_of:
+            least = self.least_gpus // per_replica
+            self._degrees_of[key] = [
+                Degree(data, micro_batches, per_replica * data, pacing(per_replica * data))
+                for data, micro_batches in self.replicas(per_replica, split.micro_batch)
+                if data >= least and data * split.context % split.expert == 0
+            ]
+        return self._degrees_of[key]
 
     def _even_s(self, split: Split, pipeline: int) -> float:
         """Seconds of a micro-batch on a stage if all stages were equal and nothing had to be waited for."""
         tokens = split.micro_batch * self.workload.sequence_length
         return self._bound(split) * tokens / (split.tensor * split.context * pipeline)
 
-    def _try_pipeline(self, split: Split, pipeline: int, degrees: list[tuple[int, int]]) -> None:
+    def _idle(self, pipeline: int) -> float:
+        """Micro-batches that the bubble of a pipeline is as long as, at least."""
+        if pipeline not in self._idles:
+            layers = self.architecture.layer_count
+            shares = [
+                chunk_share(layers, pipeline, chunks) if schedule in ("1f1b", "interleaved") else 0.0
+                for schedule, chunks in self._schedules_of(pipeline)
+            ]
+            self._idles[pipeline] = (pipeline - 1) * min(shares)
+        return self._idles[pipeline]
+
+    def _try_pipeline(self, split: Split, pipeline: int, degrees: list[Degree]) -> None:
         """Every schedule of a pipeline, with what may fit of recompute and ZeRO."""
         for recompute in recompute_choices(self.workload, self.pin):
             chosen = split._replace(recompute=recompute)
-            worth = self._worth(self._even_s(chosen, pipeline), 0.0, split, pipeline, degrees)
+            even_s = self._even_s(chosen, pipeline)
+            worth = self._worth(even_s, even_s * self._idle(pipeline), split, pipeline, degrees)
             if not worth:
                 return
             plain = Shape(chosen, pipeline, "1f1b", 1)
             stages = zero_stages(self.pin)
-            while stages and not self._hopeful(plain, stages[0], *worth[-1]):
-                stages = stages[1:]
-            if not stages:
+            if not self._hopeful(plain, stages[-1], worth[-1]):
                 continue
+            while len(stages) > 1 and not self._hopeful(plain, stages[0], worth[-1]):
+                stages = stages[1:]
             chunks_hidden = False
             for schedule, chunks in self._schedules_of(pipeline):
                 if chunks > 1 and chunks_hidden:
@@ -179,9 +226,9 @@ class LayoutSearch:
                 # More chunks leave a smaller bubble and hold less, as long as their transfers stay hidden.
                 several_nodes = self.model.pace(shape, self.model.node.gpus + 1)
                 chunks_hidden = chunks_hidden or (chunks > 1 and several_nodes.transfer_s == 0)
-                for data, micro_batches in self._worth(pace.micro_batch_s, pace.once_s, split, pipeline, worth):
-                    if self._enough(shape, micro_batches):
-                        self._take(shape, stages, data, micro_batches)
+                for degree in self._worth(pace.micro_batch_s, pace.once_s, split, pipeline, worth):
+                    if self._enough(shape, degree.micro_batches):
+                        self._take(shape, stages, degree)
 
     @property
     def _tokens(self) -> int:
@@ -237,24 +284,45 @@ class LayoutSearch:
         return bound
 
     def _worth(
-        self, micro_batch_s: float, once_s: float, split: Split, pipeline: int, degrees: list[tuple[int, int]]
-    ) -> list[tuple[int, int]]:
-        """Numbers of replicas on which a pipeline may beat what is known, if nothing between them is exposed."""
-        per_replica = split.tensor * split.context * pipeline
-        most_s = self._least_gpu_s * self.window * self._tokens
+        self, micro_batch_s: float, once_s: float, split: Split, pipeline: int, degrees: list[Degree]
+    ) -> list[Degree]:
+        """Numbers of replicas on which a pipeline may beat what is known."""
+        limits, once = (
+            self._limits,
+            self._replicas_s.setdefault((split.tensor, split.context, split.expert, pipeline), {}),
+        )
         worth = []
-        for data, micro_batches in degrees:
-            gpus = per_replica * data
-            least_s = (micro_batches * micro_batch_s + once_s) * pacing(gpus)
-            if least_s * gpus > most_s:
-                break
-            known = self._best.get(gpus)
-            if known is not None and known.step_s <= least_s:
+        for degree in degrees:
+            data, micro_batches, gpus, slowest = degree
+            computing_s = micro_batches * micro_batch_s + once_s
+            limit_s = limits.get(gpus)
+            if limit_s is None:
+                limit_s = limits[gpus] = self._limit_s(gpus)
+            if computing_s * slowest >= limit_s:
                 continue
-            days = self._days(gpus, least_s)
-            if days <= self.deadline_days or not (self._best or days >= self.nearest.days):
-                worth.append((data, micro_batches))
+            replicas_s = once.get(data)
+            if replicas_s is None:
+                shape = Shape(split, pipeline, "1f1b", 1)
+                replicas_s = once[data] = self.model.least_once_s(shape, data)
+            least_s = (computing_s + replicas_s) * slowest
+            if least_s < limit_s and not (self.beaten is not None and self._is_beaten(gpus, least_s)):
+                worth.append(degree)
         return worth
+
+    def _limit_s(self, gpus: int) -> float:
+        """Seconds below which a step is of interest: faster than what is known, and in time or nearer to it."""
+        days = self.deadline_days if self._best else max(self.deadline_days, self.nearest.days)
+        return min(self._known_s(gpus), days / self._days(gpus, 1.0) * (1 + 1e-12))
+
+    def _known_s(self, gpus: int) -> float:
+        """The fastest step known on so many GPUs or fewer."""
+        place = bisect_right(self._front, (gpus, inf))
+        return self._front[place - 1][1] if place else inf
+
+    def _is_beaten(self, gpus: int, least_s: float) -> bool:
+        """Whether a run is of no use for being neither the cheapest here nor better than those on other machines."""
+        dear = least_s * gpus > self._least_gpu_s * COST_WINDOW * self._tokens
+        return dear and self.beaten is not None and self.beaten(gpus, self._days(gpus, least_s))
 
     def _enough(self, shape: Shape, micro_batches: int) -> bool:
         """Whether a schedule that is not pinned has the micro-batches it needs.
@@ -265,34 +333,43 @@ class LayoutSearch:
             return True
         return shape.schedule != "interleaved" or micro_batches >= shape.pipeline
 
-    def _take(self, shape: Shape, stages: list[ZeroStage], data: int, micro_batches: int) -> None:
+    def _take(self, shape: Shape, stages: list[ZeroStage], degree: Degree) -> None:
         """A shape at the lowest of some ZeRO stages that fits, if it is the fastest yet. Higher ones are slower."""
-        known = self._best.get(shape.gpus * data)
+        data, micro_batches = degree.data, degree.micro_batches
         plain = shape._replace(schedule="1f1b", chunks=1)
         for stage in stages:
             if data <= self._known.get((plain, stage), NOT_ASKED)[0]:
                 continue
             step_s = self.model.step_s(shape, data, stage, micro_batches)
-            if known is not None and known.step_s <= step_s:
+            if self._known_s(degree.gpus) <= step_s:
                 return
             # No schedule takes less memory than 1F1B.
             if self._fits(plain, stage, data, micro_batches) and self._fits(shape, stage, data, micro_batches):
                 self._accept(step_s, shape.layout(data, stage), micro_batches)
                 return
 
-    def _hopeful(self, plain: Shape, zero_stage: ZeroStage, data: int, micro_batches: int) -> bool:
+    def _hopeful(self, plain: Shape, zero_stage: ZeroStage, degree: Degree) -> bool:
         """Whether a shape fits in 1F1B on the most replicas, on which it takes the least memory.
 
         What does not fit in smaller micro-batches on more replicas does not fit at all, which saves asking again.
         """
         split = plain.split
-        key = (split._replace(micro_batch=0), plain.pipeline, zero_stage)
-        smallest, most = self._unfit.get(key, (1 << 30, 0))
-        if split.micro_batch >= smallest and data <= most:
+        size = micro_batch_sizes(self.batch_sequences, self.pin)[0]
+        least = split._replace(micro_batch=size)
+        key = (least, plain.pipeline, zero_stage)
+        if key not in self._unfit:
+            # The smallest micro-batch on the most replicas takes the least of all.
+            degrees = self._degrees(least, plain.pipeline)
+            fits = not degrees or self._fits(
+                plain._replace(split=least), zero_stage, degrees[-1].data, degrees[-1].micro_batches
+            )
+            self._unfit[key] = (1 << 30, 0) if fits else (size, degrees[-1].data)
+        smallest, most = self._unfit[key]
+        if split.micro_batch >= smallest and degree.data <= most:
             return False
-        if self._fits(plain, zero_stage, data, micro_batches):
+        if self._fits(plain, zero_stage, degree.data, degree.micro_batches):
             return True
-        self._unfit[key] = (split.micro_batch, data)
+        self._unfit[key] = (split.micro_batch, degree.data)
         return False
 
     def _fits(self, shape: Shape, zero_stage: ZeroStage, data: int, micro_batches: int) -> bool:
@@ -301,16 +378,11 @@ class LayoutSearch:
         # More replicas never take more memory.
         key = (shape, zero_stage)
         unfit, fit = self._known.get(key, NOT_ASKED)
-        floor = self.judge.memory_floor(shape, data, zero_stage, micro_batches) if unfit < data < fit else 0.0
-        if floor > self.capacity:
-            self.nearest.note_floor(floor, shape, data, zero_stage, micro_batches)
-            unfit = data
-            self._known[key] = (unfit, fit)
-        elif unfit < data < fit:
-            layout = shape.layout(data, zero_stage)
-            ratio = self.judge.memory_ratio(layout, micro_batches)
+        if unfit < data < fit:
+            ratio = self.judge.memory_ratio(shape, data, zero_stage, micro_batches)
             if ratio > self.capacity:
-                self.nearest.note_memory(ratio, layout, micro_batches)
+                if ratio < self.nearest.memory_ratio:
+                    self.nearest.note_memory(ratio, shape.layout(data, zero_stage), micro_batches)
                 unfit = data
             else:
                 fit = data
@@ -319,12 +391,20 @@ class LayoutSearch:
 
     def _accept(self, step_s: float, layout: Layout, micro_batches: int) -> None:
         days = self._days(layout.gpus, step_s)
+        self._limits.clear()
         if days > self.deadline_days:
             self.nearest.note_days(days, layout, micro_batches, step_s)
             return
-        known = self._best.get(layout.gpus)
-        if known is None or step_s < known.step_s:
+        if step_s < self._known_s(layout.gpus):
             self._best[layout.gpus] = Found(layout, micro_batches, step_s)
+            self._front = sorted(
+                [
+                    (gpus, known_s)
+                    for gpus, known_s in self._front
+                    if gpus < layout.gpus or (gpus > layout.gpus and known_s < step_s)
+                ]
+                + [(layout.gpus, step_s)]
+            )
             self._least_gpu_s = min(self._least_gpu_s, step_s * layout.gpus / self._tokens)
 
 

@@ -27,7 +27,7 @@ DUALPIPE_COMMUNICATION_SHARE: Final = 20 / 132
 SPREAD: Final = 0.035
 """Standard deviation of the speed of equal GPUs; the slowest of n, sqrt(2·ln n) of them off, sets the pace. Estimate,
 0.02 to 0.04: Sinha et al. 2022 (arXiv 2208.11035) saw 8 % between GPUs of one kind on five clusters, 22 % at most."""
-OVERLAP_COST: Final = 0.4
+OVERLAP_COST: Final = 0.3
 """Of communication that computation hides: NCCL's kernels take multiprocessors and memory bandwidth from it. Estimate,
 0.2 to 1: what full sharding adds to the runs of docs/training.md with and without recompute."""
 GATHERED_BYTES: Final = 2
@@ -132,6 +132,19 @@ class StepModel:
             for index, group in enumerate(self.profile.architecture.layers):
                 seconds += group.count * sum(self._layer(index, split))
         return seconds * split.tensor * split.context / (split.micro_batch * self.sequence_length)
+
+    def least_once_s(self, shape: Shape, data: int) -> float:
+        """Seconds that replicas and optimizer cost a step at least, whatever the schedule and the micro-batches.
+
+        Args:
+            shape: of a replica.
+            data: replicas.
+        """
+        exchange = 0.0
+        if self.compression is None:
+            plain = self._known_exchange(shape, data, None)
+            exchange = OVERLAP_COST * (plain.scatter + plain.gather)
+        return exchange + self._optimizer_s(shape, data, 1)
 
     def pace(self, shape: Shape, data: int = 1) -> Pace:
         """What every micro-batch and every step of a shape take; one replica is the least that any number of them take.
@@ -322,10 +335,7 @@ class StepModel:
         overlap_param_gather; FSDP, arXiv 2304.11277, section 3.3), but for the part of the first or last layer.
         """
         split = shape.split
-        key = (split.tensor, shape.pipeline, split.context, split.expert, data, shape.two_way, method is None)
-        if key not in self._rings:
-            self._rings[key] = self._exchange(shape, data, method)
-        scatter, gather, again, packing = self._rings[key]
+        scatter, gather, again, packing = self._known_exchange(shape, data, method)
         if not scatter:
             return 0.0
         if self.rules.method != "full" and zero_stage == 3:
@@ -346,6 +356,13 @@ class StepModel:
             return micro_batches * (_exposed(scatter, backward, late) + packing) + _exposed(gather, forward, edge)
         both = _exposed(gather, forward, edge) + _exposed(again + scatter, backward, late)
         return micro_batches * (both + packing)
+
+    def _known_exchange(self, shape: Shape, data: int, method: Compression | None) -> Exchange:
+        split = shape.split
+        key = (split.tensor, shape.pipeline, split.context, split.expert, data, shape.two_way, method is None)
+        if key not in self._rings:
+            self._rings[key] = self._exchange(shape, data, method)
+        return self._rings[key]
 
     def _exchange(self, shape: Shape, data: int, method: Compression | None) -> Exchange:
         """The collectives over all replicas, experts among those that hold the same."""
