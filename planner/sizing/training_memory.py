@@ -293,5 +293,6 @@ def _rank_name(rank: Rank, layout: Layout) -> str:
     if len(rank) == 2:
         return f"stages {rank[0].index + 1} and {rank[1].index + 1} of {p} (DualPipe)"
     index = rank[0].index
-    place = "first" if index == 0 else "last" if index == p - 1 else f"{index + 1}."
-    return f"{place} of {p} pipeline stages"
+    if 0 < index < p - 1:
+        return f"stage {index + 1} of {p} pipeline stages"
+    return f"{'last' if index else 'first'} of {p} pipeline stages"
