@@ -23,8 +23,11 @@ from tests.test_cloud_init_rules import NODES
 from tests.test_launch import ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
 
 ROOT = Path(__file__).parent.parent
-HERE_DOCUMENT = re.compile(r"^cat > (\S+) << 'END_OF_FILE'\n(.*?)^END_OF_FILE$", re.MULTILINE | re.DOTALL)
-SHEBANG = re.compile(r"^[ ]*#!\s*/", re.MULTILINE)
+TEMPLATES = ROOT / "cdk" / "bootstrap" / "templates"
+HERE_DOCUMENT = re.compile(r"^cat > (\S+) << '(\w+)'\n(.*?)^\2$", re.MULTILINE | re.DOTALL)
+# As they stand in YAML: a script in a block, and a command in a list.
+SHELL = re.compile(r"^ *#!.*sh\b", re.MULTILINE)
+COMMAND = re.compile(r"^ *- (?:ba)?sh\n *- -c$", re.MULTILINE)
 
 
 @pytest.fixture(scope="session")
@@ -67,20 +70,25 @@ def embedded(value: Any, name: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from embedded(inner, f"{name}-{key}")
+    elif isinstance(value, list | tuple) and len(value) > 2 and value[0] in ("bash", "sh") and value[1] == "-c":
+        yield f"{name}-command", value[2]
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             yield from embedded(inner, f"{name}-{index}")
-    elif isinstance(value, str) and value.startswith("#!"):
+    elif isinstance(value, str) and SHELL.match(value):
         yield name, value
-        for path, inner in HERE_DOCUMENT.findall(value):
-            yield from embedded(inner, f"{name}-{Path(path).name}")
-    elif isinstance(value, str) and SHEBANG.search(value):
+        for path, _, text in HERE_DOCUMENT.findall(value):
+            yield from embedded(text, f"{name}-{Path(path).name}")
+    elif isinstance(value, str) and (SHELL.search(value) or COMMAND.search(value)):
         if value.startswith("MIME-Version:"):
             parts: list[Any] = [part.get_payload() for part in email.message_from_string(value).walk()]
             inside = list(embedded([part for part in parts if isinstance(part, str)], name))
         else:
             inside = list(embedded(list(yaml.safe_load_all(value)), name))
-        assert len(inside) == len(SHEBANG.findall(value)), f"{name} holds a script that is not read"
+        read = sum(text.startswith("#!") for _, text in inside)
+        assert (read, len(inside) - read) == (len(SHELL.findall(value)), len(COMMAND.findall(value))), (
+            f"{name} holds a script that is not read"
+        )
         yield from inside
 
 
@@ -91,28 +99,29 @@ def test_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> N
         for path, text in files(node).items()
         if text.startswith("#!") or path.endswith(".sh")
     }
-    assert {name.partition("-llmcluster-")[2] for name in scripts} >= {
-        *("scratch", "lustre-client", "shared", "check", "burn-in", "interruption", "health")
-    }
     assert complaints(shellcheck, scripts, tmp_path) == []
 
 
 def test_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
-    names = ("p4d_gang_spot", "g6_single", "kubernetes_gang", "slurm_gang", "slurm_watched")
-    plans = {name: cluster_plan(name) for name in names}
-    plans["kubernetes_phases"] = example_plan(spec={"orchestrator": "kubernetes", "rollout": {"validation_nodes": 2}})
-    plans |= {name: FEATURES[name] for name in ("closed", "watched")}
+    plans = {name: cluster_plan(name) for name in ("p4d_gang_spot", "g6_single")}
+    plans |= {name: FEATURES[name] for name in ("open", "closed", "watched", "kubernetes", "slurm")}
     found: dict[str, str] = {}
     for name, plan in plans.items():
         for role, document in synthesize(plan, tmp_path / name).items():
             found |= dict(embedded({**document, "addresses": {}}, f"{name}-{role}"))
     for role, document in documents(example_plan("azure")).items():
         found |= dict(embedded(document, f"azure-{role}"))
-    assert {"scratch", "burn-in", "health", "check"} <= {name.rpartition("llmcluster-")[2] for name in found}
-    assert {"slurm_watched-compute-files-burn-in.sbatch", "slurm_watched-compute-locals-node_script"} <= set(found)
-    assert any(name.endswith("burn-in.sh") for name in found)
     (tmp_path / "scripts").mkdir()
     assert complaints(shellcheck, found, tmp_path / "scripts") == []
+    templates = {path.name: path.read_text() for path in TEMPLATES.glob("*.j2")}
+    written = "\n".join(found.values())
+    unread = {name for name, text in templates.items() if SHELL.match(text) and purpose(text) not in written}
+    assert unread == set()
+
+
+def purpose(template: str) -> str:
+    """The first comment of a script, as far as every configuration has it."""
+    return next(line for line in template.splitlines() if line.startswith("# ")).partition("{{")[0]
 
 
 def test_launch_scripts(shellcheck: str, tmp_path: Path) -> None:

@@ -119,11 +119,14 @@ ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
 }
 """Clusters with an orchestrator, or in a Capacity Block: bought, and on offer."""
 
+THRESHOLDS: Final = PassThresholds(inside_gb_per_s=200.0, between_gb_per_s=40.0)
+
 FEATURES: Final[dict[str, Plan]] = {
     "open": example_plan(nodes=4, purchase=Purchase(reserved_nodes=2, on_demand_nodes=1, spot_nodes=1)),
     "closed": example_plan(
         instance_type="p5.48xlarge",
         nodes=3,
+        pass_thresholds=THRESHOLDS,
         spec={
             "network": {"egress": "endpoints-only"},
             "rollout": {"validation_nodes": 2},
@@ -136,8 +139,18 @@ FEATURES: Final[dict[str, Plan]] = {
         purchase=Purchase(spot_nodes=2),
         spec={"observability": {"notify": ["ops@example.com"], "metrics": True}},
     ),
-    "kubernetes": example_plan(nodes=2, spec={"orchestrator": "kubernetes"}),
-    "slurm": example_plan(nodes=2, spec={"orchestrator": "slurm"}),
+    **{
+        orchestrator: example_plan(
+            nodes=4,
+            pass_thresholds=THRESHOLDS,
+            spec={
+                "orchestrator": orchestrator,
+                "rollout": {"validation_nodes": 2},
+                "observability": {"notify": ["ops@example.com"], "metrics": True},
+            },
+        )
+        for orchestrator in ("kubernetes", "slurm")
+    },
     "own": example_plan(
         instance_type="g6.xlarge",
         nodes=1,
