@@ -20,6 +20,7 @@ from provider_catalog.model_config.reader import read_config
 from provider_catalog.models import load_model
 
 PUBLISHED = ROOT / "tests" / "data" / "training_runs.yaml"
+HELD_OUT = ROOT / "tests" / "data" / "training_runs_held_out.yaml"
 CALIBRATED = ("matmul", "attention", "recompute")
 """Parts of a step that the calibrated rate divides."""
 FEWEST = 3
@@ -191,12 +192,24 @@ def layout_words(layout: Layout) -> str:
     return " ".join(words + ([layout.recompute] if layout.recompute != "none" else []))
 
 
+def _print_families(replays: Sequence[Replay]) -> None:
+    print("| family | runs | median error | its size | within 20 % |\n|---|---:|---:|---:|---:|")
+    for family in dict.fromkeys(one.run["family"] for one in replays):
+        errors = [one.error for one in replays if one.run["family"] == family]
+        sizes = [abs(error) for error in errors]
+        within = sum(size <= 0.2 for size in sizes)
+        print(
+            f"| {family} | {len(errors)} | {statistics.median(errors):+.1%} | {statistics.median(sizes):.1%} | {within} |"
+        )
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--breakdown", action="store_true", help="parts of a step below each run")
+    parser.add_argument("--held-out", action="store_true", help="the runs that nothing was calibrated on")
     arguments = parser.parse_args()
-    replays = [replay(run) for run in runs()]
+    replays = [replay(run) for run in runs(HELD_OUT if arguments.held_out else PUBLISHED)]
     print("| run | GPUs | measured | ours | error | left out | layout, replayed |")
     print("|---|---|---:|---:|---:|---:|---|")
     left_out = []
@@ -216,7 +229,11 @@ def main() -> None:
         if arguments.breakdown:
             step_s = one.performance.step_time_s
             print("  ", {name: f"{s / step_s:.1%}" for name, s in one.performance.breakdown_s.items() if s})
-    print(f"\nall: {summary([one.error for one in replays])}\n\nleft out: {summary(left_out)}\n")
+    print(f"\nall: {summary([one.error for one in replays])}\n")
+    if arguments.held_out:
+        _print_families(replays)
+        return
+    print(f"left out: {summary(left_out)}\n")
     for kind in sorted({one.kind for one in replays}):
         same = [one for one in replays if one.kind == kind]
         print(f"{' '.join(kind)}: {summary([one.error for one in same])}, refitted x {refitted(same):.3f}")
