@@ -106,13 +106,25 @@ def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
 def _check_block(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> None:
     """A pinned type is evaluated even without a price, but not bought in a way that nobody sells."""
     name = spec.pin.instance_type
-    if spec.capacity.block is None or name is None:
+    if name is None:
+        return
+    if spec.capacity.block is None:
+        _check_sold_by_the_hour(name, catalog, providers)
         return
     sold = sorted(n for (p, n), kind in catalog.instance_types.items() if p in providers and _by_block(kind))
     if name not in sold:
         raise SpecError(
             f"capacity.block: pin.instance_type {name} is not sold by Capacity Block; these are: {', '.join(sold)}. "
             "Pin one of them, or leave capacity.block out"
+        )
+
+
+def _check_sold_by_the_hour(name: str, catalog: Catalog, providers: tuple[str, ...]) -> None:
+    kinds = [kind for (p, n), kind in catalog.instance_types.items() if p in providers and n == name]
+    if kinds and all(kind.purchase_options == ("capacity-block",) for kind in kinds):
+        raise SpecError(
+            f"pin.instance_type: {name} is sold by Capacity Block only (rule A7); say when with capacity.block, such as"
+            " {start: 2026-12-10, days: 14}, or pin another type"
         )
 
 
