@@ -198,8 +198,8 @@ def _print_families(replays: Sequence[Replay]) -> None:
         errors = [one.error for one in replays if one.run["family"] == family]
         sizes = [abs(error) for error in errors]
         within = sum(size <= 0.2 for size in sizes)
-        middle, size = statistics.median(errors), statistics.median(sizes)
-        print(f"| {family} | {len(errors)} | {middle:+.1%} | {size:.1%} | {within} |")
+        bias, size = statistics.median(errors), statistics.median(sizes)
+        print(f"| {family} | {len(errors)} | {bias:+.1%} | {size:.1%} | {within} |")
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """What an engine hands to the search: configurations that serve, and misses with their reason."""
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
@@ -63,11 +62,12 @@ class Rivals:
     runs: tuple[tuple[float, float], ...] = ()
     """(USD, days) of each, cheapest first and ever faster."""
 
-    def beat(self, node_hours: float, days: float) -> bool:
-        """Whether one of them is no dearer and no slower than a run that takes at least so much."""
-        usd = self.usd_per_node_hour * node_hours
-        place = bisect_right(self.runs, (usd, inf))
-        return place > 0 and self.runs[place - 1][1] <= days
+    def days_beaten(self, nodes: float) -> float:
+        """Days from which a run on so many nodes is no cheaper and no faster than one of them; infinite without."""
+        usd_per_day = self.usd_per_node_hour * nodes * 24
+        if not usd_per_day:
+            return inf
+        return min((max(usd / usd_per_day, days) for usd, days in self.runs), default=inf)
 
 
 NO_RIVALS: Final = Rivals()

@@ -165,7 +165,7 @@ def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list
 def _too_slow(engine: Engine, machine: Machine, rivals: Rivals) -> bool:
     """Whether a rival outdoes every run on a machine, even with every GPU of it busy all the time."""
     hours, nodes = engine.least_node_hours(machine.node), machine.max_nodes if machine.multi_node else 1
-    return rivals.beat(hours, hours / nodes / 24)
+    return hours / nodes / 24 >= rivals.days_beaten(nodes)
 
 
 def _longest_months(engine: Engine) -> float:

@@ -383,7 +383,7 @@ class Plan(PlanModel):
     updates: UpdateCosts | None = None
     """Continued training (workload.every_days); `cost` is what an hour costs while the nodes stand."""
     pareto: tuple[ParetoPoint, ...] = ()
-    """Training: cost against time, cheapest first, as far as within a few percent of the least GPU time."""
+    """Training: cost against time, cheapest first, over every machine and number of nodes."""
     compression: tuple[CompressionProposal, ...] = ()
     """Training whose exchange of gradients is exposed: what would shorten it, the most first."""
     notes: tuple[str, ...] = ()

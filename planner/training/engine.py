@@ -19,7 +19,7 @@ from planner.sizing.training_memory import training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
 from planner.training.compression import Compression, compression_of, kept_bytes
 from planner.training.fullest_gpu import FullestGpu
-from planner.training.search import Found, LayoutSearch, whole_node_replicas
+from planner.training.search import COST_WINDOW, Found, LayoutSearch, whole_node_replicas
 from planner.training.shape import Shape
 from planner.training.step_time import StepModel
 from provider_catalog.hardware import NodeTopology
@@ -107,14 +107,19 @@ class TrainingEngine:
         deadline_days = self.workload.deadline_days
         search = self._search(node, failures, least_gpus, max_gpus, replicas, deadline_days=deadline_days)
         if rivals.runs:
-            search.beaten = lambda gpus, days: rivals.beat(gpus / node.gpus * days * 24, days)
+            search.days_beaten = lambda gpus: rivals.days_beaten(gpus / node.gpus)
         found = search.run(self._found)
         self._found.extend(found.values())
-        slower = inf
+        slower, cheapest = inf, min((gpus * one.step_s for gpus, one in found.items()), default=inf)
         for gpus in sorted(found):
-            if found[gpus].step_s < slower:
-                slower = found[gpus].step_s
-                yield self._candidate(node, failures, found[gpus])
+            step_s = found[gpus].step_s
+            if step_s >= slower:
+                continue
+            slower = step_s
+            dear = gpus * step_s > cheapest * COST_WINDOW
+            if dear and self.days(failures, gpus, step_s) >= rivals.days_beaten(gpus / node.gpus):
+                continue
+            yield self._candidate(node, failures, found[gpus])
         if not found:
             yield self._nearest_miss(node, failures, search, max_nodes)
 

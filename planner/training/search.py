@@ -103,7 +103,7 @@ class LayoutSearch:
         least_gpus: fewer cannot serve.
         capacity: share of the usable memory that a layout may take; more than 1 only for what is pinned.
         deadline_days: what is later is a miss; infinite for what is pinned.
-        beaten: whether a run on other machines outdoes one of so many GPUs and days at least.
+        days_beaten: days from which a run on other machines outdoes one on so many GPUs.
     """
 
     architecture: ModelArchitecture
@@ -117,7 +117,7 @@ class LayoutSearch:
     replicas: Callable[[int, int], list[tuple[int, int]]]
     capacity: float = 1.0
     deadline_days: float = inf
-    beaten: Callable[[int, float], bool] | None = None
+    days_beaten: Callable[[int], float] | None = None
     nearest: Nearest = field(default_factory=Nearest)
     _best: dict[int, Found] = field(default_factory=dict)
     _least_gpu_s: float = inf
@@ -151,8 +151,9 @@ class LayoutSearch:
             for pipeline in self._pipelines(split):
                 degrees = self._degrees(split, pipeline)
                 even_s = self._even_s(split, pipeline)
-                if degrees and self._worth(even_s, even_s * self._idle(pipeline), split, pipeline, degrees):
-                    self._try_pipeline(split, pipeline, degrees)
+                worth = self._worth(even_s, even_s * self._idle(pipeline), split, pipeline, degrees)
+                if worth:
+                    self._try_pipeline(split, pipeline, worth)
         return self._best
 
     def _try_known(self, layout: Layout, micro_batches: int) -> None:
@@ -305,24 +306,27 @@ class LayoutSearch:
                 shape = Shape(split, pipeline, "1f1b", 1)
                 replicas_s = once[data] = self.model.least_once_s(shape, data)
             least_s = (computing_s + replicas_s) * slowest
-            if least_s < limit_s and not (self.beaten is not None and self._is_beaten(gpus, least_s)):
+            if least_s < limit_s:
                 worth.append(degree)
         return worth
 
     def _limit_s(self, gpus: int) -> float:
-        """Seconds below which a step is of interest: faster than what is known, and in time or nearer to it."""
+        """Seconds below which a step is of interest: faster than what is known, and in time or nearer to it.
+
+        Beside runs on other machines it has to be the cheapest here, or to outdo one of them.
+        """
+        days_of = self._days(gpus, 1.0)
         days = self.deadline_days if self._best else max(self.deadline_days, self.nearest.days)
-        return min(self._known_s(gpus), days / self._days(gpus, 1.0) * (1 + 1e-12))
+        limit_s = min(self._known_s(gpus), days / days_of * (1 + 1e-12))
+        if self.days_beaten is None:
+            return limit_s
+        cheapest_s = self._least_gpu_s * COST_WINDOW * self._tokens / gpus
+        return min(limit_s, max(cheapest_s, self.days_beaten(gpus) / days_of))
 
     def _known_s(self, gpus: int) -> float:
         """The fastest step known on so many GPUs or fewer."""
         place = bisect_right(self._front, (gpus, inf))
         return self._front[place - 1][1] if place else inf
-
-    def _is_beaten(self, gpus: int, least_s: float) -> bool:
-        """Whether a run is of no use for being neither the cheapest here nor better than those on other machines."""
-        dear = least_s * gpus > self._least_gpu_s * COST_WINDOW * self._tokens
-        return dear and self.beaten is not None and self.beaten(gpus, self._days(gpus, least_s))
 
     def _enough(self, shape: Shape, micro_batches: int) -> bool:
         """Whether a schedule that is not pinned has the micro-batches it needs.
