@@ -34,8 +34,6 @@ ROUNDED_BATCH: Final = 0.05
 def batch_sequences(workload: TrainingWorkload) -> int:
     """Sequences of one optimizer step."""
     exact = workload.global_batch_tokens / workload.sequence_length
-    if exact < 1:
-        return 1
     power: int = 2 ** round(log2(exact))
     if exact != int(exact) and abs(power / exact - 1) <= ROUNDED_BATCH:
         return power

@@ -178,6 +178,15 @@ class TrainingWorkload(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def _a_batch_holds_a_sequence(self) -> "TrainingWorkload":
+        if self.global_batch_tokens < self.sequence_length:
+            raise ValueError(
+                f"global_batch_tokens is {self.global_batch_tokens:,.0f}, less than one sequence; nearest is"
+                f" {self.sequence_length:,} (sequence_length)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _updates_end_before_the_next(self) -> "TrainingWorkload":
         if (
             self.every_days is not None
