@@ -11,21 +11,12 @@ from cdktf_cdktf_provider_azurerm.resource_group import ResourceGroup
 from cdktf_cdktf_provider_azurerm.role_assignment import RoleAssignment
 from cdktf_cdktf_provider_azurerm.storage_account import (
     StorageAccount,
-    StorageAccountBlobProperties,
-    StorageAccountBlobPropertiesContainerDeleteRetentionPolicy,
-    StorageAccountBlobPropertiesDeleteRetentionPolicy,
     StorageAccountNetworkRules,
 )
 from cdktf_cdktf_provider_azurerm.storage_container import StorageContainer
-from cdktf_cdktf_provider_azurerm.storage_management_policy import (
-    StorageManagementPolicy,
-    StorageManagementPolicyRule,
-    StorageManagementPolicyRuleActions,
-    StorageManagementPolicyRuleActionsVersion,
-    StorageManagementPolicyRuleFilters,
-)
 from constructs import Construct
 
+from cdk.azure.blobs import old_versions_deleted, recoverable
 from cdk.azure.hcl import named
 
 STATE_DAYS: Final = 365
@@ -123,13 +114,7 @@ def states(scope: Construct, config: StatesConfig) -> States:
                 ip_rules=cidrs.list_value,
                 virtual_network_subnet_ids=subnets.list_value,
             ),
-            blob_properties=StorageAccountBlobProperties(
-                versioning_enabled=True,
-                delete_retention_policy=StorageAccountBlobPropertiesDeleteRetentionPolicy(days=STATE_DAYS),
-                container_delete_retention_policy=StorageAccountBlobPropertiesContainerDeleteRetentionPolicy(
-                    days=STATE_DAYS
-                ),
-            ),
+            blob_properties=recoverable(STATE_DAYS),
             tags=dict(config.tags),
             lifecycle=kept,
         ),
@@ -146,21 +131,7 @@ def states(scope: Construct, config: StatesConfig) -> States:
         ),
         "states",
     )
-    policy = StorageManagementPolicy(
-        scope,
-        "policy",
-        storage_account_id=account.id,
-        rule=[
-            StorageManagementPolicyRule(
-                name="delete-old-versions",
-                enabled=True,
-                filters=StorageManagementPolicyRuleFilters(blob_types=["blockBlob"]),
-                actions=StorageManagementPolicyRuleActions(
-                    version=StorageManagementPolicyRuleActionsVersion(delete_after_days_since_creation=STATE_DAYS)
-                ),
-            )
-        ],
-    )
+    policy = old_versions_deleted(scope, "policy", account.id, STATE_DAYS)
     named(policy, "states")
     writer = RoleAssignment(
         scope,

@@ -22,23 +22,14 @@ from cdktf_cdktf_provider_azurerm.private_endpoint import (
 from cdktf_cdktf_provider_azurerm.role_assignment import RoleAssignment
 from cdktf_cdktf_provider_azurerm.storage_account import (
     StorageAccount,
-    StorageAccountBlobProperties,
-    StorageAccountBlobPropertiesContainerDeleteRetentionPolicy,
-    StorageAccountBlobPropertiesDeleteRetentionPolicy,
     StorageAccountCustomerManagedKey,
     StorageAccountIdentity,
 )
 from cdktf_cdktf_provider_azurerm.storage_container import StorageContainer
-from cdktf_cdktf_provider_azurerm.storage_management_policy import (
-    StorageManagementPolicy,
-    StorageManagementPolicyRule,
-    StorageManagementPolicyRuleActions,
-    StorageManagementPolicyRuleActionsVersion,
-    StorageManagementPolicyRuleFilters,
-)
 from cdktf_cdktf_provider_azurerm.user_assigned_identity import UserAssignedIdentity
 from constructs import Construct
 
+from cdk.azure.blobs import old_versions_deleted, recoverable
 from cdk.azure.hcl import named
 from cdk.azure.names import SUFFIX_LENGTH, key_vault_name, storage_account_name
 
@@ -235,13 +226,7 @@ def _checkpoints(
         shared_access_key_enabled=False,
         default_to_oauth_authentication=True,
         local_user_enabled=False,
-        blob_properties=StorageAccountBlobProperties(
-            versioning_enabled=True,
-            delete_retention_policy=StorageAccountBlobPropertiesDeleteRetentionPolicy(days=DELETED_BLOBS_KEPT_DAYS),
-            container_delete_retention_policy=StorageAccountBlobPropertiesContainerDeleteRetentionPolicy(
-                days=DELETED_BLOBS_KEPT_DAYS
-            ),
-        ),
+        blob_properties=recoverable(DELETED_BLOBS_KEPT_DAYS),
         identity=StorageAccountIdentity(type="UserAssigned", identity_ids=[reader.id]),
         customer_managed_key=StorageAccountCustomerManagedKey(
             # Without a version the account follows the key when it is rotated.
@@ -261,23 +246,7 @@ def _checkpoints(
         lifecycle=_lifecycle(config),
     )
     named(container, "checkpoints")
-    policy = StorageManagementPolicy(
-        scope,
-        "checkpoints_policy",
-        storage_account_id=account.id,
-        rule=[
-            StorageManagementPolicyRule(
-                name="delete-old-versions",
-                enabled=True,
-                filters=StorageManagementPolicyRuleFilters(blob_types=["blockBlob"]),
-                actions=StorageManagementPolicyRuleActions(
-                    version=StorageManagementPolicyRuleActionsVersion(
-                        delete_after_days_since_creation=OLD_VERSIONS_KEPT_DAYS
-                    )
-                ),
-            )
-        ],
-    )
+    policy = old_versions_deleted(scope, "checkpoints_policy", account.id, OLD_VERSIONS_KEPT_DAYS)
     named(policy, "checkpoints")
     return account, container
 
