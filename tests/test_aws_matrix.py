@@ -20,8 +20,8 @@ from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
 KINDS = ("reserved", "spot", "on_demand", "capacity_block")
-# Two workers share the run, and what is asked of one half stays with one of them.
-HALVES = [pytest.param(half, marks=pytest.mark.xdist_group(f"matrix-{half}")) for half in (0, 1)]
+# Two workers share the run.
+HALVES = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,16 @@ def matrix() -> Mapping[str, Plan]:
     return plans()
 
 
-@pytest.fixture(scope="module", params=HALVES, ids=["even", "odd"])
-def half(
-    request: pytest.FixtureRequest,
-    matrix: Mapping[str, Plan],
-    terraform: Terraform,
-    moto_server: MotoServer,
-    tmp_path_factory: pytest.TempPathFactory,
+def judged_by_terraform(
+    half: int, matrix: Mapping[str, Plan], terraform: Terraform, aws: MotoServer, folder: Path
 ) -> Run:
+    """Synthesizes half of the matrix, and the own network with the odd one; validates and plans it."""
     aws_moto.install()
-    moto_server.reset()
-    chosen = dict(list(matrix.items())[request.param :: len(HALVES)])
-    if request.param:
-        chosen["own-network"] = planned(own_network(*make_network(moto_server)), Catalog.load())
-    root = write_root(tmp_path_factory.mktemp("matrix"), chosen)
-    tf = terraform.with_env(moto_server.env)
+    chosen = dict(list(matrix.items())[half :: len(HALVES)])
+    if half:
+        chosen["own-network"] = planned(own_network(*make_network(aws)), Catalog.load())
+    root = write_root(folder, chosen)
+    tf = terraform.with_env(aws.env)
     tf.init(root)
     documents = {path.parent.name: json.loads(path.read_text()) for path in root.glob("*/main.tf.json")}
     return Run(chosen, root.parent, documents, tf.validate(root), tf.plan(root))
@@ -92,30 +87,37 @@ def test_the_matrix_is_wide(matrix: Mapping[str, Plan]) -> None:
     assert families == {"p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "g5", "g6", "g6e"}
 
 
-def test_terraform_validates_and_plans_every_spec(half: Run) -> None:
-    assert half.diagnostics == []
-    changes = half.plan["resource_changes"]
-    assert {action for change in changes for action in change["change"]["actions"]} <= {"create", "read"}
-    for name, plan in half.plans.items():
-        compute = [change for change in changes if change["module_address"] == f"module.{name}-compute"]
-        assert nodes_of_stack(plan, compute, half.documents[f"{name}-compute"]) == nodes_by_kind(plan), name
+@pytest.mark.parametrize("half", HALVES, ids=["even", "odd"])
+def test_every_spec_is_planned_clean_as_bought_at_its_price(
+    half: int, matrix: Mapping[str, Plan], terraform: Terraform, aws: MotoServer, tmp_path: Path
+) -> None:
+    run = judged_by_terraform(half, matrix, terraform, aws, tmp_path)
 
-
-def test_what_is_built_costs_what_was_planned(half: Run, tmp_path: Path) -> None:
-    for name, plan in half.plans.items():
-        stacks = [half.stacks / f"{name}-{role}" for role in ROLES]
+    assert run.diagnostics == []
+    assert_nodes_are_bought_as_planned(run)
+    for name, plan in run.plans.items():
+        stacks = [run.stacks / f"{name}-{role}" for role in ROLES]
         assert_same_bill(plan, bill_of(plan, [stack for stack in stacks if stack.exists()], tmp_path))
-
-
-def test_checkov_finds_what_has_a_reason_and_nothing_else(half: Run, tmp_path: Path) -> None:
     command = checkov.command()
     if not command:
-        pytest.skip("checkov is not installed: `make tools` brings it")
-    found = checkov.findings(command, stack_plans(half.plan), tmp_path)
-    reasons = set(checkov.accepted(half.documents))
+        pytest.skip("all but checkov: it is not installed, `make tools` brings it")
+    assert_checkov_finds_what_has_a_reason(command, run, tmp_path)
+
+
+def assert_nodes_are_bought_as_planned(run: Run) -> None:
+    changes = run.plan["resource_changes"]
+    assert {action for change in changes for action in change["change"]["actions"]} <= {"create", "read"}
+    for name, plan in run.plans.items():
+        compute = [change for change in changes if change["module_address"] == f"module.{name}-compute"]
+        assert nodes_of_stack(plan, compute, run.documents[f"{name}-compute"]) == nodes_by_kind(plan), name
+
+
+def assert_checkov_finds_what_has_a_reason(command: str, run: Run, folder: Path) -> None:
+    found = checkov.findings(command, stack_plans(run.plan), folder)
+    reasons = set(checkov.accepted(run.documents))
     assert sorted(found - reasons) == [], "without a reason beside the resource"
     assert sorted(reasons - found) == [], "a reason for what is not found"
-    assert len(found) > len(half.plans)
+    assert len(found) > len(run.plans)
 
 
 def nodes_of_stack(plan: Plan, changes: list[dict[str, Any]], document: dict[str, Any]) -> dict[str, int]:
