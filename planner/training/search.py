@@ -132,7 +132,8 @@ class LayoutSearch:
     _front: list[tuple[int, float]] = field(default_factory=list)
     """(GPUs, seconds of a step): more GPUs, ever faster."""
     _limits: dict[int, float] = field(default_factory=dict)
-    _longest: dict[tuple[int, int, int], float] = field(default_factory=dict)
+    _longest_s: dict[tuple[int, int, int], float] = field(default_factory=dict)
+    _up_to_date: set[tuple[int, int, int]] = field(default_factory=set)
     _beaten: dict[int, float] = field(default_factory=dict)
     _once: dict[tuple[int, int, int, int], Once] = field(default_factory=dict)
     _degrees_of: dict[tuple[int, int], list[Degree]] = field(default_factory=dict)
@@ -159,7 +160,7 @@ class LayoutSearch:
             if not self._beats_front(bound_gpu_s):
                 break
             for pipeline in self._pipelines(split):
-                if self._even_s(split, pipeline) < self._longest_s(split, pipeline):
+                if self._in_question(self._even_s(split, pipeline), split, pipeline):
                     self._try_pipeline(split, pipeline)
         return self._best
 
@@ -200,16 +201,20 @@ class LayoutSearch:
             ]
         return self._degrees_of[key]
 
-    def _longest_s(self, split: Split, pipeline: int) -> float:
-        """Seconds of a micro-batch on a stage from which a pipeline beats nothing that is known, whatever its size."""
+    def _in_question(self, micro_batch_s: float, split: Split, pipeline: int) -> bool:
+        """Whether a pipeline of that many seconds a micro-batch may beat what is known on any number of replicas."""
         key = (split.tensor * split.context, pipeline, split.micro_batch)
-        longest_s = self._longest.get(key)
-        if longest_s is None:
-            idle, longest_s = self._idle(pipeline), 0.0
-            for _, micro_batches, gpus, slowest in self._every_degree(key[0] * pipeline, split.micro_batch):
-                longest_s = max(longest_s, self._limit_s(gpus) / (slowest * (micro_batches + idle)))
-            self._longest[key] = longest_s
-        return longest_s
+        # What was beaten once is beaten for good, so that an old answer holds where it says no.
+        if micro_batch_s >= self._longest_s.get(key, inf):
+            return False
+        if key in self._up_to_date:
+            return True
+        idle, longest_s = self._idle(pipeline), 0.0
+        for _, micro_batches, gpus, slowest in self._every_degree(key[0] * pipeline, split.micro_batch):
+            longest_s = max(longest_s, self._limit_s(gpus) / (slowest * (micro_batches + idle)))
+        self._longest_s[key] = longest_s
+        self._up_to_date.add(key)
+        return micro_batch_s < longest_s
 
     def _even_s(self, split: Split, pipeline: int) -> float:
         """Seconds of a micro-batch on a stage if all stages were equal and nothing had to be waited for."""
@@ -229,27 +234,30 @@ class LayoutSearch:
 
     def _try_pipeline(self, split: Split, pipeline: int) -> None:
         """Every schedule of a pipeline, with what may fit of recompute and ZeRO."""
-        once, idle = self._least_once(split, pipeline), self._idle(pipeline)
         degrees = self._degrees(split, pipeline)
+        if not degrees:
+            return
+        once, idle, stages = self._least_once(split, pipeline), self._idle(pipeline), zero_stages(self.pin)
         for recompute in recompute_choices(self.workload, self.pin):
             chosen = split._replace(recompute=recompute)
+            plain = Shape(chosen, pipeline, "1f1b", 1)
+            if not self._hopeful(plain, stages[-1], degrees[-1]):
+                continue
             if self.pin.layout.schedule == "dualpipe":
                 busy_s, starting_s = self._even_s(chosen, pipeline), 0.0
             else:
                 busy_s, starting_s = self.model.least_pace_s(chosen, pipeline)
-            if busy_s >= self._longest_s(split, pipeline):
+            if not self._in_question(busy_s, split, pipeline):
                 return
-            least_s = busy_s * idle + starting_s
-            worth = self._worth(busy_s, least_s, once, degrees)
+            worth = self._worth(busy_s, busy_s * idle + starting_s, once, degrees)
             if not worth:
                 return
-            plain = Shape(chosen, pipeline, "1f1b", 1)
-            stages = zero_stages(self.pin)
             if not self._hopeful(plain, stages[-1], worth[-1]):
                 continue
-            while len(stages) > 1 and not self._hopeful(plain, stages[0], worth[-1]):
-                stages = stages[1:]
-            self._try_schedules(plain, stages, worth)
+            left = stages
+            while len(left) > 1 and not self._hopeful(plain, left[0], worth[-1]):
+                left = left[1:]
+            self._try_schedules(plain, left, worth)
 
     def _try_schedules(self, plain: Shape, stages: list[ZeroStage], degrees: list[Degree]) -> None:
         """Every schedule of a pipeline, at the lowest of some ZeRO stages that fits.
@@ -452,7 +460,7 @@ class LayoutSearch:
     def _accept(self, step_s: float, layout: Layout, micro_batches: int) -> None:
         days = self._days(layout.gpus, step_s)
         self._limits.clear()
-        self._longest.clear()
+        self._up_to_date.clear()
         if days > self.deadline_days:
             self.nearest.note_days(days, layout, micro_batches, step_s)
             return
