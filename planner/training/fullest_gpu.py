@@ -43,6 +43,13 @@ class FullestGpu:
 
     def bytes(self, shape: Shape, data: int, zero_stage: int, micro_batches: int) -> float:
         """What `training_memory` says in all, but for its rounding down of each part."""
+        asked = (shape, data, zero_stage, micro_batches)
+        known = self._known.get(asked)
+        if known is None:
+            known = self._known[asked] = self._bytes(shape, data, zero_stage, micro_batches)
+        return known
+
+    def _bytes(self, shape: Shape, data: int, zero_stage: int, micro_batches: int) -> float:
         split = shape.split
         replicas = data * split.context
         experts = min(split.expert, replicas)
@@ -63,6 +70,11 @@ class FullestGpu:
             most = max(most, total + tokens * passing)
         groups = (split.tensor > 1) + (shape.pipeline > 1) + (data > 1) + (split.context > 1) + (split.expert > 1)
         return most + constant_bytes(self.profile, self.rules, split.tensor, groups)
+
+    @cached_property
+    def _known(self) -> dict[tuple[Shape, int, int, int], float]:
+        """Kinds of node ask for the same."""
+        return {}
 
     @cached_property
     def _ranks(self) -> dict[tuple[object, ...], tuple[_Rank, ...]]:

@@ -91,6 +91,16 @@ class LayerTime:
     dequantize_backward: float = 0.0
 
 
+class ProductsTime(NamedTuple):
+    """Seconds of all products of a layer."""
+
+    forward: float
+    inputs: float
+    weights: float
+    recomputed: float
+    """Of those that selective recompute runs again."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerTimer:
     """Times layers of one model on one kind of GPU."""
@@ -102,22 +112,14 @@ class LayerTimer:
     adapters: AdapterTimer | None = None
     """Of weights that are frozen; None: they are trained."""
     profiles: dict[int, LayerProfile] = field(default_factory=dict)
+    products: dict[tuple[int, int, int, int, int], ProductsTime] = field(default_factory=dict)
 
     def time(self, group: LayerGroup, split: Split) -> LayerTime:
         """One layer of a group; the products of a backward pass are those of the forward pass, turned."""
         tokens = split.micro_batch * self.sequence_length / split.context
         rates = self.rates
-        forward = inputs = weights = again = 0.0
         beside = AdapterTime() if self.adapters is None else self.adapters.time(self._sides(group, split, tokens))
-        for product in self._products(group, split, tokens):
-            rows, inner, outer, experts, recomputed = product
-            once = rates.product_s(rows, inner, outer, experts=experts)
-            forward += once
-            inputs += rates.product_s(rows, outer, inner, experts=experts)
-            if self.adapters is None:
-                weights += rates.product_s(inner, rows, outer, GRADIENT_BYTES, experts)
-            if recomputed:
-                again += once
+        forward, inputs, weights, again = self._products_s(group, split, tokens)
         attention_forward, attention_backward = self._attention(group.attention, split, tokens)
         forward_bytes, backward_bytes, cheap_bytes = self._moved_bytes(group, split)
         routing = ROUTING_S if group.feed_forward.experts else (0.0, 0.0)
@@ -154,6 +156,26 @@ class LayerTimer:
             elementwise_forward=logits,
             elementwise_backward=logits,
         )
+
+    def _products_s(self, group: LayerGroup, split: Split, tokens: float) -> ProductsTime:
+        """Kept without recompute and sequence parallelism, which change none of it."""
+        key = (id(group), split.tensor, split.context, split.expert, split.micro_batch)
+        known = self.products.get(key)
+        if known is not None:
+            return known
+        rates = self.rates
+        forward = inputs = weights = again = 0.0
+        for product in self._products(group, split, tokens):
+            rows, inner, outer, experts, recomputed = product
+            once = rates.product_s(rows, inner, outer, experts=experts)
+            forward += once
+            inputs += rates.product_s(rows, outer, inner, experts=experts)
+            if self.adapters is None:
+                weights += rates.product_s(inner, rows, outer, GRADIENT_BYTES, experts)
+            if recomputed:
+                again += once
+        self.products[key] = ProductsTime(forward, inputs, weights, again)
+        return self.products[key]
 
     def _products(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[Product]:
         yield from _attention_products(group.attention, self.hidden, split.tensor, tokens)

@@ -9,7 +9,7 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from math import inf
+from math import gcd, inf
 from typing import NamedTuple, Protocol
 
 from planner.layout import (
@@ -59,6 +59,14 @@ class Degree(NamedTuple):
     gpus: int
     pacing: float
     """Time of the slowest of those GPUs over that of a mean one."""
+
+
+class Once(NamedTuple):
+    """Seconds of a step that replicas and optimizer take, asked for when needed."""
+
+    known: dict[int, float]
+    """By number of replicas."""
+    ask: Callable[[Degree], float]
 
 
 class Judge(Protocol):
@@ -124,8 +132,11 @@ class LayoutSearch:
     _front: list[tuple[int, float]] = field(default_factory=list)
     """(GPUs, seconds of a step): more GPUs, ever faster."""
     _limits: dict[int, float] = field(default_factory=dict)
-    _replicas_s: dict[tuple[int, int, int, int], dict[int, float]] = field(default_factory=dict)
-    _degrees_of: dict[tuple[int, ...], list[Degree]] = field(default_factory=dict)
+    _longest_s: dict[tuple[int, int, int], float] = field(default_factory=dict)
+    _up_to_date: set[tuple[int, int, int]] = field(default_factory=set)
+    _beaten: dict[int, float] = field(default_factory=dict)
+    _once: dict[tuple[int, int, int, int], Once] = field(default_factory=dict)
+    _degrees_of: dict[tuple[int, int], list[Degree]] = field(default_factory=dict)
     _unfit: dict[tuple[object, ...], tuple[int, int]] = field(default_factory=dict)
     _known: dict[tuple[Shape, ZeroStage], tuple[int, int]] = field(default_factory=dict)
     _bounds: dict[Split, float] = field(default_factory=dict)
@@ -149,11 +160,8 @@ class LayoutSearch:
             if not self._beats_front(bound_gpu_s):
                 break
             for pipeline in self._pipelines(split):
-                degrees = self._degrees(split, pipeline)
-                even_s = self._even_s(split, pipeline)
-                worth = self._worth(even_s, even_s * self._idle(pipeline), split, pipeline, degrees)
-                if worth:
-                    self._try_pipeline(split, pipeline, worth)
+                if self._in_question(self._even_s(split, pipeline), split, pipeline):
+                    self._try_pipeline(split, pipeline)
         return self._best
 
     def _try_known(self, layout: Layout, micro_batches: int) -> None:
@@ -177,16 +185,36 @@ class LayoutSearch:
         return any(work_s * pacing(gpus) < step_s * end for (gpus, step_s), end in zip(self._front, ends, strict=True))
 
     def _degrees(self, split: Split, pipeline: int) -> list[Degree]:
-        per_replica = split.tensor * split.context * pipeline
-        key = (per_replica, split.context, split.expert, split.micro_batch)
+        every = self._every_degree(split.tensor * split.context * pipeline, split.micro_batch)
+        shared = split.expert // gcd(split.context, split.expert)
+        return every if shared == 1 else [degree for degree in every if degree.data % shared == 0]
+
+    def _every_degree(self, per_replica: int, micro_batch: int) -> list[Degree]:
+        """Numbers of replicas to try, whatever the experts ask for."""
+        key = (per_replica, micro_batch)
         if key not in self._degrees_of:
             least = self.least_gpus // per_replica
             self._degrees_of[key] = [
                 Degree(data, micro_batches, per_replica * data, pacing(per_replica * data))
-                for data, micro_batches in self.replicas(per_replica, split.micro_batch)
-                if data >= least and data * split.context % split.expert == 0
+                for data, micro_batches in self.replicas(per_replica, micro_batch)
+                if data >= least
             ]
         return self._degrees_of[key]
+
+    def _in_question(self, micro_batch_s: float, split: Split, pipeline: int) -> bool:
+        """Whether a pipeline of that many seconds a micro-batch may beat what is known on any number of replicas."""
+        key = (split.tensor * split.context, pipeline, split.micro_batch)
+        # What was beaten once is beaten for good, so that an old answer holds where it says no.
+        if micro_batch_s >= self._longest_s.get(key, inf):
+            return False
+        if key in self._up_to_date:
+            return True
+        idle, longest_s = self._idle(pipeline), 0.0
+        for _, micro_batches, gpus, slowest in self._every_degree(key[0] * pipeline, split.micro_batch):
+            longest_s = max(longest_s, self._limit_s(gpus) / (slowest * (micro_batches + idle)))
+        self._longest_s[key] = longest_s
+        self._up_to_date.add(key)
+        return micro_batch_s < longest_s
 
     def _even_s(self, split: Split, pipeline: int) -> float:
         """Seconds of a micro-batch on a stage if all stages were equal and nothing had to be waited for."""
@@ -204,32 +232,55 @@ class LayoutSearch:
             self._idles[pipeline] = (pipeline - 1) * min(shares)
         return self._idles[pipeline]
 
-    def _try_pipeline(self, split: Split, pipeline: int, degrees: list[Degree]) -> None:
+    def _try_pipeline(self, split: Split, pipeline: int) -> None:
         """Every schedule of a pipeline, with what may fit of recompute and ZeRO."""
+        degrees = self._degrees(split, pipeline)
+        if not degrees:
+            return
+        once, idle, stages = self._least_once(split, pipeline), self._idle(pipeline), zero_stages(self.pin)
         for recompute in recompute_choices(self.workload, self.pin):
             chosen = split._replace(recompute=recompute)
-            even_s = self._even_s(chosen, pipeline)
-            worth = self._worth(even_s, even_s * self._idle(pipeline), split, pipeline, degrees)
+            plain = Shape(chosen, pipeline, "1f1b", 1)
+            if not self._hopeful(plain, stages[-1], degrees[-1]):
+                continue
+            if self.pin.layout.schedule == "dualpipe":
+                busy_s, starting_s = self._even_s(chosen, pipeline), 0.0
+            else:
+                busy_s, starting_s = self.model.least_pace_s(chosen, pipeline)
+            if not self._in_question(busy_s, split, pipeline):
+                return
+            worth = self._worth(busy_s, busy_s * idle + starting_s, once, degrees)
             if not worth:
                 return
-            plain = Shape(chosen, pipeline, "1f1b", 1)
-            stages = zero_stages(self.pin)
             if not self._hopeful(plain, stages[-1], worth[-1]):
                 continue
-            while len(stages) > 1 and not self._hopeful(plain, stages[0], worth[-1]):
-                stages = stages[1:]
-            chunks_hidden = False
-            for schedule, chunks in self._schedules_of(pipeline):
-                if chunks > 1 and chunks_hidden:
-                    continue
-                shape = Shape(chosen, pipeline, schedule, chunks)
-                pace = self.model.pace(shape)
-                # More chunks leave a smaller bubble and hold less, as long as their transfers stay hidden.
-                several_nodes = self.model.pace(shape, self.model.node.gpus + 1)
-                chunks_hidden = chunks_hidden or (chunks > 1 and several_nodes.transfer_s == 0)
-                for degree in self._worth(pace.micro_batch_s, pace.once_s, split, pipeline, worth):
-                    if self._enough(shape, degree.micro_batches):
-                        self._take(shape, stages, degree)
+            left = stages
+            while len(left) > 1 and not self._hopeful(plain, left[0], worth[-1]):
+                left = left[1:]
+            self._try_schedules(plain, left, worth)
+
+    def _try_schedules(self, plain: Shape, stages: list[ZeroStage], degrees: list[Degree]) -> None:
+        """Every schedule of a pipeline, at the lowest of some ZeRO stages that fits.
+
+        Args:
+            plain: the pipeline in 1F1B.
+            stages: lower ones do not fit.
+            degrees: numbers of replicas.
+        """
+        once: Once | None = None
+        chunks_hidden = False
+        for schedule, chunks in self._schedules_of(plain.pipeline):
+            if chunks > 1 and chunks_hidden:
+                continue
+            shape = Shape(plain.split, plain.pipeline, schedule, chunks)
+            pace = self.model.pace(shape)
+            # More chunks leave a smaller bubble and hold less, as long as their transfers stay hidden.
+            several_nodes = self.model.pace(shape, self.model.node.gpus + 1)
+            chunks_hidden = chunks_hidden or (chunks > 1 and several_nodes.transfer_s == 0)
+            once = once or self._replicas_once(shape, stages[0])
+            for degree in self._worth(pace.micro_batch_s, pace.once_s, once, degrees):
+                if self._enough(shape, degree.micro_batches):
+                    self._take(plain, shape, stages, degree)
 
     @property
     def _tokens(self) -> int:
@@ -284,29 +335,36 @@ class LayoutSearch:
             bound = min(bound, self.model.busy_gpu_s_per_token(split, two_way=True))
         return bound
 
-    def _worth(
-        self, micro_batch_s: float, once_s: float, split: Split, pipeline: int, degrees: list[Degree]
-    ) -> list[Degree]:
+    def _least_once(self, split: Split, pipeline: int) -> Once:
+        key = (split.tensor, split.context, split.expert, pipeline)
+        known = self._once.get(key)
+        if known is None:
+            shape, model = Shape(split, pipeline, "1f1b", 1), self.model
+            known = self._once[key] = Once({}, lambda degree: model.least_once_s(shape, degree.data))
+        return known
+
+    def _replicas_once(self, shape: Shape, zero_stage: ZeroStage) -> Once:
+        def seconds(degree: Degree) -> float:
+            return sum(self.model.replicas_s(shape, degree.data, zero_stage, degree.micro_batches))
+
+        return Once({}, seconds)
+
+    def _worth(self, micro_batch_s: float, once_s: float, replicas: Once, degrees: list[Degree]) -> list[Degree]:
         """Numbers of replicas on which a pipeline may beat what is known."""
-        limits, once = (
-            self._limits,
-            self._replicas_s.setdefault((split.tensor, split.context, split.expert, pipeline), {}),
-        )
+        limits, (known, ask) = self._limits, replicas
         worth = []
         for degree in degrees:
             data, micro_batches, gpus, slowest = degree
-            computing_s = micro_batches * micro_batch_s + once_s
             limit_s = limits.get(gpus)
             if limit_s is None:
-                limit_s = limits[gpus] = self._limit_s(gpus)
+                limit_s = self._limit_s(gpus)
+            computing_s = micro_batches * micro_batch_s + once_s
             if computing_s * slowest >= limit_s:
                 continue
-            replicas_s = once.get(data)
+            replicas_s = known.get(data)
             if replicas_s is None:
-                shape = Shape(split, pipeline, "1f1b", 1)
-                replicas_s = once[data] = self.model.least_once_s(shape, data)
-            least_s = (computing_s + replicas_s) * slowest
-            if least_s < limit_s:
+                replicas_s = known[data] = ask(degree)
+            if (computing_s + replicas_s) * slowest < limit_s:
                 worth.append(degree)
         return worth
 
@@ -315,13 +373,20 @@ class LayoutSearch:
 
         Beside runs on other machines it has to be the cheapest here, or to outdo one of them.
         """
+        limit_s = self._limits.get(gpus)
+        if limit_s is not None:
+            return limit_s
         days_of = self._days(gpus, 1.0)
         days = self.deadline_days if self._best else max(self.deadline_days, self.nearest.days)
-        limit_s = min(self._known_s(gpus), days / days_of * (1 + 1e-12))
-        if self.days_beaten is None:
-            return limit_s
-        cheapest_s = self._least_gpu_s * COST_WINDOW * self._tokens / gpus
-        return min(limit_s, max(cheapest_s, self.days_beaten(gpus) / days_of))
+        limit_s = min(self._known_s(gpus), days / days_of) * (1 + 1e-12)
+        if self.days_beaten is not None:
+            beaten_s = self._beaten.get(gpus)
+            if beaten_s is None:
+                beaten_s = self._beaten[gpus] = self.days_beaten(gpus) / days_of
+            cheapest_s = self._least_gpu_s * COST_WINDOW * self._tokens / gpus
+            limit_s = min(limit_s, max(cheapest_s, beaten_s))
+        self._limits[gpus] = limit_s
+        return limit_s
 
     def _known_s(self, gpus: int) -> float:
         """The fastest step known on so many GPUs or fewer."""
@@ -337,10 +402,9 @@ class LayoutSearch:
             return True
         return shape.schedule != "interleaved" or micro_batches >= shape.pipeline
 
-    def _take(self, shape: Shape, stages: list[ZeroStage], degree: Degree) -> None:
+    def _take(self, plain: Shape, shape: Shape, stages: list[ZeroStage], degree: Degree) -> None:
         """A shape at the lowest of some ZeRO stages that fits, if it is the fastest yet. Higher ones are slower."""
         data, micro_batches = degree.data, degree.micro_batches
-        plain = shape._replace(schedule="1f1b", chunks=1)
         for stage in stages:
             if data <= self._known.get((plain, stage), NOT_ASKED)[0]:
                 continue
@@ -357,11 +421,11 @@ class LayoutSearch:
 
         What does not fit in smaller micro-batches on more replicas does not fit at all, which saves asking again.
         """
-        split = plain.split
-        size = micro_batch_sizes(self.batch_sequences, self.pin)[0]
-        least = split._replace(micro_batch=size)
-        key = (least, plain.pipeline, zero_stage)
+        split, pipeline = plain.split, plain.pipeline
+        key = (split.tensor, split.context, split.expert, split.recompute, pipeline, zero_stage)
         if key not in self._unfit:
+            size = micro_batch_sizes(self.batch_sequences, self.pin)[0]
+            least = split._replace(micro_batch=size)
             # The smallest micro-batch on the most replicas takes the least of all.
             degrees = self._degrees(least, plain.pipeline)
             fits = not degrees or self._fits(
@@ -396,6 +460,7 @@ class LayoutSearch:
     def _accept(self, step_s: float, layout: Layout, micro_batches: int) -> None:
         days = self._days(layout.gpus, step_s)
         self._limits.clear()
+        self._up_to_date.clear()
         if days > self.deadline_days:
             self.nearest.note_days(days, layout, micro_batches, step_s)
             return

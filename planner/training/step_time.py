@@ -1,7 +1,6 @@
 """Step time of a layout: what each part of one optimizer step takes."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import log, sqrt
@@ -107,7 +106,19 @@ class StepModel:
         return {}
 
     @cached_property
-    def _rings(self) -> dict[tuple[object, ...], Exchange]:
+    def _sums(self) -> dict[Split, tuple[float, tuple[float, ...]]]:
+        return {}
+
+    @cached_property
+    def _replicas(self) -> dict[tuple[object, ...], tuple[float, float]]:
+        return {}
+
+    @cached_property
+    def _exchanges(self) -> dict[tuple[object, ...], Exchange]:
+        return {}
+
+    @cached_property
+    def _rings(self) -> dict[tuple[int, int], Ring]:
         return {}
 
     @cached_property
@@ -128,9 +139,9 @@ class StepModel:
         if two_way:
             seconds = sum(self._two_way(split, 1))
         else:
-            seconds = sum(self._head(split))
-            for index, group in enumerate(self.profile.architecture.layers):
-                seconds += group.count * sum(self._layer(index, split))
+            seconds, layers_s = self._sums_s(split)
+            for group, layer_s in zip(self.profile.architecture.layers, layers_s, strict=True):
+                seconds += group.count * layer_s
         return seconds * split.tensor * split.context / (split.micro_batch * self.sequence_length)
 
     def least_once_s(self, shape: Shape, data: int) -> float:
@@ -143,8 +154,39 @@ class StepModel:
         exchange = 0.0
         if self.compression is None:
             plain = self._known_exchange(shape, data, None)
-            exchange = OVERLAP_COST * (plain.scatter + plain.gather)
+            exposed = OVERLAP_COST + (1 - OVERLAP_COST) * self._edge(shape.pipeline)
+            exchange = exposed * (plain.scatter + plain.gather)
         return exchange + self._optimizer_s(shape, data, 1)
+
+    def replicas_s(self, shape: Shape, data: int, zero_stage: int, micro_batches: int) -> tuple[float, float]:
+        """Seconds of a step that (the exchange between replicas, the optimizer) add, the same for 1F1B and interleaved.
+
+        Args:
+            shape: of a replica.
+            data: replicas.
+            zero_stage: what is divided among them.
+            micro_batches: of each replica.
+        """
+        key = (shape.split, shape.pipeline, shape.two_way, data, zero_stage, micro_batches)
+        known = self._replicas.get(key)
+        if known is None:
+            time = self._slowest_stage(shape).time
+            exposed = self._data_parallel_s(shape, data, zero_stage, time, micro_batches)
+            known = self._replicas[key] = (exposed, self._optimizer_s(shape, data, zero_stage))
+        return known
+
+    def least_pace_s(self, split: Split, pipeline: int) -> tuple[float, float]:
+        """Least seconds that (a stage is busy with a micro-batch, activations travel at the ends of a step).
+
+        Args:
+            split: how a layer is divided.
+            pipeline: stages, each on ranks of its own.
+        """
+        busy_s = max(self._stages_s(split, pipeline))
+        if pipeline == 1:
+            return busy_s, 0.0
+        alone = split.tensor * split.context * pipeline <= self.node.gpus
+        return busy_s, 2 * (pipeline - 1) * self.traffic.transfer_s(split, alone)
 
     def pace(self, shape: Shape, data: int = 1) -> Pace:
         """What every micro-batch and every step of a shape take; one replica is the least that any number of them take.
@@ -172,8 +214,8 @@ class StepModel:
         """
         pace = self.pace(shape, data)
         computing = micro_batches * pace.micro_batch_s + pace.once_s
-        exposed = self._data_parallel_s(shape, data, zero_stage, pace.time, micro_batches)
-        step_s = (computing + exposed + self._optimizer_s(shape, data, zero_stage)) * pacing(shape.gpus * data)
+        exposed, optimizer_s = self.replicas_s(shape, data, zero_stage, micro_batches)
+        step_s = (computing + exposed + optimizer_s) * pacing(shape.gpus * data)
         return max(step_s, self._loading_s(shape, data, micro_batches))
 
     def breakdown_s(self, layout: Layout, micro_batches: int) -> dict[str, float]:
@@ -219,12 +261,15 @@ class StepModel:
         return {**adapters, "dequantization": micro_batches * (parts.dequantize_forward + parts.dequantize_backward)}
 
     def _layer(self, index: int, split: Split) -> StageParts:
+        group = self.profile.architecture.layers[index]
+        if not group.feed_forward.experts and split.expert > 1:
+            split = split._replace(expert=1)
         key = (index, split)
-        if key not in self._layer_parts:
-            group = self.profile.architecture.layers[index]
+        known = self._layer_parts.get(key)
+        if known is None:
             time = self._timer.time(group, split)
-            self._layer_parts[key] = _parts(time, self.traffic.layer(group, split, time))
-        return self._layer_parts[key]
+            known = self._layer_parts[key] = _parts(time, self.traffic.layer(group, split, time))
+        return known
 
     def _head(self, split: Split) -> StageParts:
         if split not in self._head_parts:
@@ -232,24 +277,42 @@ class StepModel:
             self._head_parts[split] = _parts(time, LayerTraffic())
         return self._head_parts[split]
 
+    def _sums_s(self, split: Split) -> tuple[float, tuple[float, ...]]:
+        """Seconds of (the head, a layer of each group), all parts together."""
+        known = self._sums.get(split)
+        if known is None:
+            layers = range(len(self.profile.architecture.layers))
+            known = sum(self._head(split)), tuple(sum(self._layer(index, split)) for index in layers)
+            self._sums[split] = known
+        return known
+
+    def _stages_s(self, split: Split, pipeline: int) -> list[float]:
+        """Seconds of each of the different stages of a pipeline."""
+        head_s, layers_s = self._sums_s(split)
+        stages = []
+        for layers, holds_head in self._stage_kinds(pipeline):
+            seconds = head_s if holds_head else 0.0
+            for index, count in layers:
+                seconds += count * layers_s[index]
+            stages.append(seconds)
+        return stages
+
     def _slowest_stage(self, shape: Shape) -> StageParts:
         key = (shape.split, shape.pipeline, shape.two_way)
-        if key not in self._slowest:
-            self._slowest[key] = (
-                self._two_way(shape.split, shape.pipeline)
-                if shape.two_way
-                else max(self._stages(shape.split, shape.pipeline), key=sum)
-            )
-        return self._slowest[key]
+        known = self._slowest.get(key)
+        if known is None:
+            of_kind = self._two_way if shape.two_way else self._one_way
+            known = self._slowest[key] = of_kind(shape.split, shape.pipeline)
+        return known
 
-    def _stages(self, split: Split, pipeline: int) -> Iterator[StageParts]:
-        head = self._head(split)
-        for layers, holds_head in self._stage_kinds(pipeline):
-            sums = list(head) if holds_head else [0.0] * len(head)
-            for index, count in layers:
-                for part, seconds in enumerate(self._layer(index, split)):
-                    sums[part] += count * seconds
-            yield StageParts._make(sums)
+    def _one_way(self, split: Split, pipeline: int) -> StageParts:
+        stages_s, head = self._stages_s(split, pipeline), self._head(split)
+        layers, holds_head = self._stage_kinds(pipeline)[stages_s.index(max(stages_s))]
+        sums = list(head) if holds_head else [0.0] * len(head)
+        for index, count in layers:
+            for part, seconds in enumerate(self._layer(index, split)):
+                sums[part] += count * seconds
+        return StageParts._make(sums)
 
     def _two_way(self, split: Split, pipeline: int) -> StageParts:
         """DualPipe: a rank works on stages i and p-1-i in turn, and computation hides the all-to-all."""
@@ -300,14 +363,19 @@ class StepModel:
         dense, experts = self._trainable
         split = shape.split
         replicas = data * split.context
-        state = 2 * OPTIMIZERS[self.rules.optimizer].matrix + self.rules.gradient_bytes + GATHERED_BYTES
+        state, paged = self._state_bytes
         ranks = split.tensor * shape.pipeline
         if zero_stage >= 1:
             held = (dense + experts) / (ranks * replicas)
         else:
             held = (dense + experts / min(split.expert, replicas)) / ranks * (2 if shape.two_way else 1)
-        paged = 2 * OPTIMIZERS[self.rules.optimizer].paged
         return self.rates.streaming_s(held * (state + paged)) + held * paged / HOST_BYTES_PER_S
+
+    @cached_property
+    def _state_bytes(self) -> tuple[float, float]:
+        """What the optimizer moves of each parameter, (on the GPU alone, between GPU and host)."""
+        optimizer = OPTIMIZERS[self.rules.optimizer]
+        return 2 * optimizer.matrix + self.rules.gradient_bytes + GATHERED_BYTES, 2 * optimizer.paged
 
     def _data_parallel_s(self, shape: Shape, data: int, zero_stage: int, time: StageTime, micro_batches: int) -> float:
         """What the exchange between replicas adds to a step on average, compressed where the workload asks for it."""
@@ -339,13 +407,13 @@ class StepModel:
         if not scatter:
             return 0.0
         if self.rules.method != "full" and zero_stage == 3:
-            ring = Ring.of(self.node, data * split.context, max(1, self.node.gpus // split.tensor))
+            ring = self._ring(data * split.context, max(1, self.node.gpus // split.tensor))
             # Frozen 4-bit weights travel as they are stored.
             frozen_bytes = NF4_BYTES if self.rules.method == "qlora" else GATHERED_BYTES
             frozen_s = ring.gather_s(frozen_bytes * self._frozen_parameters() / (split.tensor * shape.pipeline))
             gather, again = gather + frozen_s, again + frozen_s
         # One bucket or layer at each end of a pass has nothing to hide behind.
-        edge = 1 / max(1, -(-len(self.profile.layers) // shape.pipeline))
+        edge = self._edge(shape.pipeline)
         late = edge if method is None or method.overlaps else 1.0
         forward, backward = time.forward, time.backward + time.weights
         if zero_stage == 0:
@@ -357,11 +425,22 @@ class StepModel:
         both = _exposed(gather, forward, edge) + _exposed(again + scatter, backward, late)
         return micro_batches * (both + packing)
 
+    def _edge(self, pipeline: int) -> float:
+        """One layer of those of a stage."""
+        return 1 / max(1, -(-len(self.profile.layers) // pipeline))
+
     def _known_exchange(self, shape: Shape, data: int, method: Compression | None) -> Exchange:
         split = shape.split
         key = (split.tensor, shape.pipeline, split.context, split.expert, data, shape.two_way, method is None)
+        known = self._exchanges.get(key)
+        if known is None:
+            known = self._exchanges[key] = self._exchange(shape, data, method)
+        return known
+
+    def _ring(self, ranks: int, per_node: int) -> Ring:
+        key = (ranks, per_node)
         if key not in self._rings:
-            self._rings[key] = self._exchange(shape, data, method)
+            self._rings[key] = Ring.of(self.node, ranks, per_node)
         return self._rings[key]
 
     def _exchange(self, shape: Shape, data: int, method: Compression | None) -> Exchange:
@@ -373,15 +452,17 @@ class StepModel:
             return Exchange(0.0, 0.0, 0.0, 0.0)
         dense, experts = self._trainable
         ranks, among = split.tensor * shape.pipeline, min(split.expert, holders)
-        shares = [(dense / ranks, Ring.of(self.node, replicas, max(1, self.node.gpus // split.tensor)))]
+        shares = [(dense / ranks, self._ring(replicas, max(1, self.node.gpus // split.tensor)))]
         if experts:
             per_node = max(1, self.node.gpus // (split.tensor * among))
-            shares.append((experts / (ranks * among), Ring.of(self.node, max(1, replicas // among), per_node)))
+            shares.append((experts / (ranks * among), self._ring(max(1, replicas // among), per_node)))
         scattered = self.rules.gradient_bytes if method is None else method.gradient_bits / 8
         gathered = GATHERED_BYTES if method is None else method.weight_bits / 8
-        scatter = sum(ring.gather_s(scattered * share) for share, ring in shares)
-        gather = again = sum(ring.gather_s(gathered * share) for share, ring in shares)
-        packing = 0.0
+        scatter = gather = packing = 0.0
+        for share, ring in shares:
+            scatter += ring.gather_s(scattered * share)
+            gather += ring.gather_s(gathered * share)
+        again = gather
         if method is not None:
             packing = self.rates.streaming_s(method.passes_bytes * sum(share for share, _ in shares))
             if method.gathers_backward_inside:
