@@ -33,6 +33,11 @@ SEARCHES: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
         {"tokens": 1e12, "sequence_length": 4096, "global_batch_tokens": 15360 * 4096, "deadline_days": 60},
         {"providers": ["aws"]},
     ),
+    "DeepSeek-V3, up to 16,384 H100": (
+        "deepseek-ai/DeepSeek-V3",
+        {"tokens": 14.8e12, "sequence_length": 4096, "global_batch_tokens": 15360 * 4096, "deadline_days": 60},
+        H100,
+    ),
 }
 
 
