@@ -10,7 +10,7 @@ from planner.parallelism import Layout
 from planner.plan import CompressionProposal, TrainingPerformance
 from planner.training.compression import METHODS, Compression, compression_of, constrained_pin
 from planner.training.engine import TrainingEngine
-from planner.training.step_time import GATHERED_BYTES
+from planner.training.exchange import GATHERED_BYTES
 from provider_catalog.hardware import NodeTopology
 
 EXPOSED_SHARE: Final = 0.05
@@ -59,7 +59,7 @@ def compression_proposals(
                 step_time_s=performance.step_time_s - saved_s,
                 saved_s=saved_s,
                 saved_usd_per_day=None if usd_per_hour is None else usd_per_hour * 24 * share,
-                packing_s=model.packing_s(on, micro_batches),
+                packing_s=model.exchange.packing_s(on, micro_batches),
                 memory_bytes=memory.total_bytes - candidate.memory.total_bytes,
                 layout=on,
                 software="any" if method is None else method.software,

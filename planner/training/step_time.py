@@ -4,17 +4,16 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import log, sqrt
-from typing import Final, NamedTuple
+from typing import Final
 
 from planner.parallelism import Layout
-from planner.sizing.communication import Ring
 from planner.sizing.efficiency import KernelRates
-from planner.sizing.optimizer_state import NF4_BYTES, OPTIMIZERS, StateRules
+from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.stages import pipeline_stages
-from planner.sizing.training_memory import trainable_parameters
 from planner.training.adapter_time import AdapterTimer
 from planner.training.compression import Compression
+from planner.training.exchange import ReplicaExchange
 from planner.training.layer_time import LayerTime, LayerTimer, Split
 from planner.training.schedule import StageTime, bubble_s, transfers_overlap
 from planner.training.shape import COMPUTING_PARTS, Pace, Shape, StageParts
@@ -26,31 +25,11 @@ DUALPIPE_COMMUNICATION_SHARE: Final = 20 / 132
 SPREAD: Final = 0.035
 """Standard deviation of the speed of equal GPUs; the slowest of n, sqrt(2·ln n) of them off, sets the pace. Estimate,
 0.02 to 0.04: Sinha et al. 2022 (arXiv 2208.11035) saw 8 % between GPUs of one kind on five clusters, 22 % at most."""
-OVERLAP_COST: Final = 0.3
-"""Of communication that computation hides: NCCL's kernels take multiprocessors and memory bandwidth from it. Estimate,
-0.2 to 1: what full sharding adds to the runs of docs/training.md with and without recompute."""
-GATHERED_BYTES: Final = 2
-"""Weights are gathered in 16 bits."""
 TOKEN_BYTES: Final = 4
 """Of one token id as the loader reads it, 32 bits."""
-HOST_BYTES_PER_S: Final = 12e9
-"""Between a GPU and its host, by page faults in unified memory. Estimate, 3e9 to 25e9; PCIe 4.0 x16 carries 32e9."""
 LOADER_BYTES_PER_S: Final = 100e6
 """Of tokens that one node reads ahead from a shared file system. Estimate, 50e6 to 1e9; hidden unless a step is
 shorter than its tokens take."""
-
-
-class Exchange(NamedTuple):
-    """Seconds of the collectives between replicas, if nothing hides them."""
-
-    scatter: float
-    """Of gradients."""
-    gather: float
-    """Of weights."""
-    again: float
-    """The same for the backward pass of full sharding."""
-    packing: float
-    """Compression and its reverse."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +69,11 @@ class StepModel:
         )
 
     @cached_property
+    def exchange(self) -> ReplicaExchange:
+        """Communication between replicas."""
+        return ReplicaExchange(self.profile, self.node, self.rules, self.rates, self.compression)
+
+    @cached_property
     def _layer_parts(self) -> dict[tuple[int, Split], StageParts]:
         return {}
 
@@ -114,20 +98,8 @@ class StepModel:
         return {}
 
     @cached_property
-    def _exchanges(self) -> dict[tuple[object, ...], Exchange]:
-        return {}
-
-    @cached_property
-    def _rings(self) -> dict[tuple[int, int], Ring]:
-        return {}
-
-    @cached_property
     def _kinds(self) -> dict[int, tuple[tuple[tuple[tuple[int, int], ...], bool], ...]]:
         return {}
-
-    @cached_property
-    def _trainable(self) -> tuple[float, float]:
-        return trainable_parameters(self.profile, self.rules)
 
     def busy_gpu_s_per_token(self, split: Split, two_way: bool = False) -> float:
         """GPU seconds a token takes at least: even stages, no bubble, nothing exposed between replicas.
@@ -151,12 +123,7 @@ class StepModel:
             shape: of a replica.
             data: replicas.
         """
-        exchange = 0.0
-        if self.compression is None:
-            plain = self._known_exchange(shape, data, None)
-            exposed = OVERLAP_COST + (1 - OVERLAP_COST) * self._edge(shape.pipeline)
-            exchange = exposed * (plain.scatter + plain.gather)
-        return exchange + self._optimizer_s(shape, data, 1)
+        return self.exchange.least_exposed_s(shape, data) + self.exchange.optimizer_s(shape, data, 1)
 
     def replicas_s(self, shape: Shape, data: int, zero_stage: int, micro_batches: int) -> tuple[float, float]:
         """Seconds of a step that (the exchange between replicas, the optimizer) add, the same for 1F1B and interleaved.
@@ -171,8 +138,8 @@ class StepModel:
         known = self._replicas.get(key)
         if known is None:
             time = self._slowest_stage(shape).time
-            exposed = self._data_parallel_s(shape, data, zero_stage, time, micro_batches)
-            known = self._replicas[key] = (exposed, self._optimizer_s(shape, data, zero_stage))
+            exposed = self.exchange.exposed_s(shape, data, zero_stage, time, micro_batches)
+            known = self._replicas[key] = (exposed, self.exchange.optimizer_s(shape, data, zero_stage))
         return known
 
     def least_pace_s(self, split: Split, pipeline: int) -> tuple[float, float]:
@@ -239,18 +206,12 @@ class StepModel:
             "expert_parallel": m * (parts.expert_forward + parts.expert_backward),
             "pipeline_transfers": m * pace.transfer_s,
             "pipeline_bubble": pace.bubble_s,
-            "data_parallel": self._data_parallel_s(shape, data, zero_stage, pace.time, m),
-            "optimizer": self._optimizer_s(shape, data, zero_stage),
+            "data_parallel": self.exchange.exposed_s(shape, data, zero_stage, pace.time, m),
+            "optimizer": self.exchange.optimizer_s(shape, data, zero_stage),
         }
         breakdown["stragglers"] = (pacing(layout.gpus) - 1) * sum(breakdown.values())
         breakdown["data_loading"] = max(0.0, self._loading_s(shape, data, m) - sum(breakdown.values()))
         return breakdown
-
-    def packing_s(self, layout: Layout, micro_batches: int) -> float:
-        """What compression itself takes of a step that is compressed; 0 without."""
-        shape = Shape.of(layout)
-        each = self._exchange(shape, layout.data, self.compression).packing
-        return each * (micro_batches if layout.zero_stage >= 2 else 1)
 
     def _frozen_parts(self, parts: StageParts, micro_batches: int) -> dict[str, float]:
         if self.rules.method == "full":
@@ -358,141 +319,6 @@ class StepModel:
             both = max(0.0, both - time.total)
         return both, 2 * (shape.pipeline - 1) * once
 
-    def _optimizer_s(self, shape: Shape, data: int, zero_stage: int) -> float:
-        """State is read and written once, gradients read, weights written; ZeRO leaves each rank its share."""
-        dense, experts = self._trainable
-        split = shape.split
-        replicas = data * split.context
-        state, paged = self._state_bytes
-        ranks = split.tensor * shape.pipeline
-        if zero_stage >= 1:
-            held = (dense + experts) / (ranks * replicas)
-        else:
-            held = (dense + experts / min(split.expert, replicas)) / ranks * (2 if shape.two_way else 1)
-        return self.rates.streaming_s(held * (state + paged)) + held * paged / HOST_BYTES_PER_S
-
-    @cached_property
-    def _state_bytes(self) -> tuple[float, float]:
-        """What the optimizer moves of each parameter, (on the GPU alone, between GPU and host)."""
-        optimizer = OPTIMIZERS[self.rules.optimizer]
-        return 2 * optimizer.matrix + self.rules.gradient_bytes + GATHERED_BYTES, 2 * optimizer.paged
-
-    def _data_parallel_s(self, shape: Shape, data: int, zero_stage: int, time: StageTime, micro_batches: int) -> float:
-        """What the exchange between replicas adds to a step on average, compressed where the workload asks for it."""
-        plain = self._exposed_s(shape, data, zero_stage, time, micro_batches, None)
-        method = self.compression
-        if method is None or not plain:
-            return plain
-        compressed = method.rounds * self._exposed_s(shape, data, zero_stage, time, micro_batches, method)
-        return method.warm_up * plain + (1 - method.warm_up) * compressed
-
-    def _exposed_s(
-        self,
-        shape: Shape,
-        data: int,
-        zero_stage: int,
-        time: StageTime,
-        micro_batches: int,
-        method: Compression | None,
-    ) -> float:
-        """Gradient reduction and weight gathering between replicas that computation does not hide.
-
-        ZeRO 0 all-reduces gradients, 1 scatters them and gathers weights once a step, 2 scatters after every
-        micro-batch, 3 also gathers weights for each forward and backward pass (arXiv 1910.02054, section 7). The
-        backward pass hides the scattering, the forward pass the gathering (Megatron-LM's overlap_grad_reduce and
-        overlap_param_gather; FSDP, arXiv 2304.11277, section 3.3), but for the part of the first or last layer.
-        """
-        split = shape.split
-        scatter, gather, again, packing = self._known_exchange(shape, data, method)
-        if not scatter:
-            return 0.0
-        if self.rules.method != "full" and zero_stage == 3:
-            ring = self._ring(data * split.context, max(1, self.node.gpus // split.tensor))
-            # Frozen 4-bit weights travel as they are stored.
-            frozen_bytes = NF4_BYTES if self.rules.method == "qlora" else GATHERED_BYTES
-            frozen_s = ring.gather_s(frozen_bytes * self._frozen_parameters() / (split.tensor * shape.pipeline))
-            gather, again = gather + frozen_s, again + frozen_s
-        # One bucket or layer at each end of a pass has nothing to hide behind.
-        edge = self._edge(shape.pipeline)
-        late = edge if method is None or method.overlaps else 1.0
-        forward, backward = time.forward, time.backward + time.weights
-        if zero_stage == 0:
-            return _exposed(2 * scatter, backward, late) + packing
-        if zero_stage == 1:
-            return _exposed(scatter, backward, late) + _exposed(gather, forward, edge) + packing
-        if zero_stage == 2:
-            return micro_batches * (_exposed(scatter, backward, late) + packing) + _exposed(gather, forward, edge)
-        both = _exposed(gather, forward, edge) + _exposed(again + scatter, backward, late)
-        return micro_batches * (both + packing)
-
-    def _edge(self, pipeline: int) -> float:
-        """One layer of those of a stage."""
-        return 1 / max(1, -(-len(self.profile.layers) // pipeline))
-
-    def _known_exchange(self, shape: Shape, data: int, method: Compression | None) -> Exchange:
-        split = shape.split
-        key = (split.tensor, shape.pipeline, split.context, split.expert, data, shape.two_way, method is None)
-        known = self._exchanges.get(key)
-        if known is None:
-            known = self._exchanges[key] = self._exchange(shape, data, method)
-        return known
-
-    def _ring(self, ranks: int, per_node: int) -> Ring:
-        key = (ranks, per_node)
-        if key not in self._rings:
-            self._rings[key] = Ring.of(self.node, ranks, per_node)
-        return self._rings[key]
-
-    def _exchange(self, shape: Shape, data: int, method: Compression | None) -> Exchange:
-        """The collectives over all replicas, experts among those that hold the same."""
-        split = shape.split
-        holders = data * split.context
-        replicas = holders * (2 if shape.two_way else 1)
-        if replicas == 1:
-            return Exchange(0.0, 0.0, 0.0, 0.0)
-        dense, experts = self._trainable
-        ranks, among = split.tensor * shape.pipeline, min(split.expert, holders)
-        shares = [(dense / ranks, self._ring(replicas, max(1, self.node.gpus // split.tensor)))]
-        if experts:
-            per_node = max(1, self.node.gpus // (split.tensor * among))
-            shares.append((experts / (ranks * among), self._ring(max(1, replicas // among), per_node)))
-        scattered = self.rules.gradient_bytes if method is None else method.gradient_bits / 8
-        gathered = GATHERED_BYTES if method is None else method.weight_bits / 8
-        scatter = gather = packing = 0.0
-        for share, ring in shares:
-            scatter += ring.gather_s(scattered * share)
-            gather += ring.gather_s(gathered * share)
-        again = gather
-        if method is not None:
-            packing = self.rates.streaming_s(method.passes_bytes * sum(share for share, _ in shares))
-            if method.gathers_backward_inside:
-                again = sum(ring.inside(self.node).gather_s(GATHERED_BYTES * share) for share, ring in shares)
-        return Exchange(scatter, gather, again, packing)
-
-    def replica_bytes(self, layout: Layout, micro_batches: int) -> tuple[float, float]:
-        """What a GPU sends in a step to those that hold the same weights: (dense layers, experts).
-
-        As many scatters and gathers as `_data_parallel_s` times.
-        """
-        split, pipeline, zero = Shape.of(layout).split, layout.pipeline, layout.zero_stage
-        holders = layout.data * split.context
-        dense, experts = self._trainable
-        among = min(split.expert, holders)
-        scatters = {0: 2, 1: 1}.get(zero, micro_batches)
-        gathers = {0: 0, 3: 2 * micro_batches}.get(zero, 1)
-        of_parameter = scatters * self.rules.gradient_bytes + gathers * GATHERED_BYTES
-        adapters = self.rules.method != "full" and zero == 3
-        frozen = 2 * micro_batches * GATHERED_BYTES * self._frozen_parameters() if adapters else 0.0
-        ranks = split.tensor * pipeline
-        return (
-            (dense * of_parameter + frozen) / ranks * (holders - 1) / holders,
-            experts / among * of_parameter / ranks * (1 - among / holders),
-        )
-
-    def _frozen_parameters(self) -> float:
-        trained = sum(self._trainable)
-        return max(self.profile.architecture.total_parameters - trained, 0.0)
-
     def _loading_s(self, shape: Shape, data: int, micro_batches: int) -> float:
         tokens = data * shape.split.micro_batch * micro_batches * self.sequence_length
         nodes = max(1, shape.gpus * data // self.node.gpus)
@@ -503,11 +329,6 @@ class StepModel:
 def pacing(gpus: int) -> float:
     """Time of the slowest of some GPUs over that of a mean one."""
     return 1 + SPREAD * sqrt(2 * log(gpus)) if gpus > 1 else 1.0
-
-
-def _exposed(communication_s: float, computing_s: float, edge: float) -> float:
-    hidden = min(communication_s * (1 - edge), computing_s)
-    return communication_s - hidden * (1 - OVERLAP_COST)
 
 
 def _parts(time: LayerTime, traffic: LayerTraffic) -> StageParts:

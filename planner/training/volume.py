@@ -21,7 +21,7 @@ def step_bytes(model: StepModel, layout: Layout, micro_batches: int) -> dict[Gro
         rounds = 3 + (split.recompute == "full")
         context += count * traffic.context_bytes(group, split) * (split.context - 1) * rounds
         expert += count * sum(traffic.expert_values(group, split)) * sum(traffic.expert_bytes(split))
-    dense, experts = model.replica_bytes(layout, micro_batches)
+    dense, experts = model.exchange.replica_bytes(layout, micro_batches)
     # Interleaved stages pass a micro-batch on once for every chunk; the last stage sends nothing forward.
     hops = 2 * (layout.pipeline * layout.virtual_stages - 1) / layout.pipeline
     return {
