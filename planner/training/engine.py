@@ -224,7 +224,7 @@ class TrainingEngine:
             workload=self.workload,
             pin=self.pin,
             model=self.step_model(node),
-            judge=_Judge(self, node, failures),
+            judge=_Judge(self, node, failures, self.usable_bytes(node)),
             batch_sequences=self.batch_sequences,
             least_gpus=least_gpus,
             max_gpus=max_gpus,
@@ -407,6 +407,7 @@ class _Judge:
     engine: TrainingEngine
     node: NodeTopology
     failures: FailureModel
+    usable_bytes: int
 
     def memory_ratio(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
         engine = self.engine
@@ -414,7 +415,7 @@ class _Judge:
             total = engine.fullest_gpu.bytes(shape, data, zero_stage, micro_batches)
         else:
             total = engine.memory(self.node, shape.layout(data, zero_stage), micro_batches).total_bytes
-        return total / engine.usable_bytes(self.node)
+        return total / self.usable_bytes
 
     def days_per_step_s(self, gpus: int) -> float:
         return self.engine.days(self.failures, gpus, 1.0)

@@ -238,46 +238,53 @@ class LayoutSearch:
         if not degrees:
             return
         once, idle, stages = self._least_once(split, pipeline), self._idle(pipeline), zero_stages(self.pin)
+        two_way = self.pin.layout.schedule == "dualpipe"
         for recompute in recompute_choices(self.workload, self.pin):
             chosen = split._replace(recompute=recompute)
             plain = Shape(chosen, pipeline, "1f1b", 1)
             if not self._hopeful(plain, stages[-1], degrees[-1]):
                 continue
-            if self.pin.layout.schedule == "dualpipe":
+            if two_way:
                 busy_s, starting_s = self._even_s(chosen, pipeline), 0.0
             else:
                 busy_s, starting_s = self.model.least_pace_s(chosen, pipeline)
             if not self._in_question(busy_s, split, pipeline):
                 return
-            worth = self._worth(busy_s, busy_s * idle + starting_s, once, degrees)
+            bubble_s = busy_s * idle + starting_s
+            worth = self._worth(busy_s, bubble_s, once, degrees)
             if not worth:
                 return
-            if not self._hopeful(plain, stages[-1], worth[-1]):
+            if worth[-1] is not degrees[-1] and not self._hopeful(plain, stages[-1], worth[-1]):
                 continue
             left = stages
             while len(left) > 1 and not self._hopeful(plain, left[0], worth[-1]):
                 left = left[1:]
-            self._try_schedules(plain, left, worth)
+            exact = self._replicas_once(plain, left[0])
+            if not two_way:
+                worth = self._worth(busy_s, bubble_s, exact, worth)
+            if worth:
+                self._try_schedules(plain, left, worth, exact)
 
-    def _try_schedules(self, plain: Shape, stages: list[ZeroStage], degrees: list[Degree]) -> None:
+    def _try_schedules(self, plain: Shape, stages: list[ZeroStage], degrees: list[Degree], once: Once) -> None:
         """Every schedule of a pipeline, at the lowest of some ZeRO stages that fits.
 
         Args:
             plain: the pipeline in 1F1B.
             stages: lower ones do not fit.
             degrees: numbers of replicas.
+            once: of the lowest of the stages, in 1F1B.
         """
-        once: Once | None = None
         chunks_hidden = False
         for schedule, chunks in self._schedules_of(plain.pipeline):
             if chunks > 1 and chunks_hidden:
                 continue
             shape = Shape(plain.split, plain.pipeline, schedule, chunks)
             pace = self.model.pace(shape)
-            # More chunks leave a smaller bubble and hold less, as long as their transfers stay hidden.
-            several_nodes = self.model.pace(shape, self.model.node.gpus + 1)
-            chunks_hidden = chunks_hidden or (chunks > 1 and several_nodes.transfer_s == 0)
-            once = once or self._replicas_once(shape, stages[0])
+            if chunks > 1:
+                # More leave a smaller bubble and hold less, as long as their transfers stay hidden.
+                chunks_hidden = self.model.pace(shape, self.model.node.gpus + 1).transfer_s == 0
+            elif shape.two_way:
+                once = self._replicas_once(shape, stages[0])
             for degree in self._worth(pace.micro_batch_s, pace.once_s, once, degrees):
                 if self._enough(shape, degree.micro_batches):
                     self._take(plain, shape, stages, degree)
