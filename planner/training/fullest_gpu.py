@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from planner.parallelism import Layout
-from planner.sizing.activations import activation_bytes, recomputed_bytes
+from planner.sizing.activations import activation_bytes, in_flight, recomputed_bytes
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import (
@@ -54,19 +54,21 @@ class FullestGpu:
         replicas = data * split.context
         experts = min(split.expert, replicas)
         key = (split.tensor, experts, split.recompute, split.sequence_parallel, shape.pipeline, shape.two_way)
-        ranks = self._ranks.get(key)
-        if ranks is None:
-            ranks = self._ranks[key] = self._ranks_of(shape, experts)
-        states = self._states.get((key, replicas, zero_stage))
+        known = self._ranks.get(key)
+        if known is None:
+            known = self._ranks[key] = (self._ranks_of(shape, experts), {})
+        ranks, states_by_replicas = known
+        states = states_by_replicas.get((replicas, zero_stage))
         if states is None:
             states = [_state_bytes(rank.held, replicas, experts, zero_stage) for rank in ranks]
-            self._states[key, replicas, zero_stage] = states
+            states_by_replicas[replicas, zero_stage] = states
         tokens = fragmented(self.sequence_length * split.micro_batch / split.context)
+        _, pipeline, schedule, chunks = shape
         most = 0.0
         for rank, total in zip(ranks, states, strict=True):
             passing = rank.passing
             for index, per_token in rank.in_flight:
-                passing += shape.in_flight(micro_batches, index) * per_token
+                passing += in_flight(schedule, pipeline, chunks, micro_batches, index) * per_token
             most = max(most, total + tokens * passing)
         groups = (split.tensor > 1) + (shape.pipeline > 1) + (data > 1) + (split.context > 1) + (split.expert > 1)
         return most + constant_bytes(self.profile, self.rules, split.tensor, groups)
@@ -77,11 +79,8 @@ class FullestGpu:
         return {}
 
     @cached_property
-    def _ranks(self) -> dict[tuple[object, ...], tuple[_Rank, ...]]:
-        return {}
-
-    @cached_property
-    def _states(self) -> dict[tuple[object, ...], list[float]]:
+    def _ranks(self) -> dict[tuple[object, ...], tuple[tuple[_Rank, ...], dict[tuple[int, int], list[float]]]]:
+        """The ranks, and their state by (replicas, ZeRO stage)."""
         return {}
 
     def _ranks_of(self, shape: Shape, experts: int) -> tuple[_Rank, ...]:
@@ -95,15 +94,15 @@ class FullestGpu:
         length, flash = self.sequence_length, self.flash_attention
         ranks = []
         for held in held_state(self.profile, split.tensor, shape.pipeline, experts, shape.two_way, self.rules):
-            in_flight, passing = [], 0.0
+            kept_by_stage, passing = [], 0.0
             for stage in held.rank:
                 kept = activation_bytes(stage, layout, length, hidden, flash) / length
                 outside, logits = outside_bytes_per_token(self.profile, stage, layout)
-                in_flight.append((stage.index, kept + outside))
+                kept_by_stage.append((stage.index, kept + outside))
                 passing += logits if self.rules.method == "full" else logits * EAGER_LOGIT_BYTES / LOGIT_BYTES
             if split.recompute != "none":
                 passing += max(recomputed_bytes(stage, layout, length, hidden, flash) / length for stage in held.rank)
-            ranks.append(_Rank(held, tuple(in_flight), passing))
+            ranks.append(_Rank(held, tuple(kept_by_stage), passing))
         return tuple(ranks)
 
 

@@ -4,7 +4,6 @@ from typing import Final, NamedTuple
 
 from planner.layout import Schedule, ZeroStage
 from planner.parallelism import Layout
-from planner.sizing.activations import in_flight
 from planner.training.layer_time import Split
 from planner.training.schedule import StageTime
 
@@ -83,10 +82,6 @@ class Shape(NamedTuple):
     def two_way(self) -> bool:
         """Whether every stage lies on two ranks."""
         return self.schedule == "dualpipe" and self.pipeline > 1
-
-    def in_flight(self, micro_batches: int, stage_index: int) -> float:
-        """Micro-batches whose activations a stage holds at once."""
-        return in_flight(self.schedule, self.pipeline, self.chunks, micro_batches, stage_index)
 
     def layout(self, data: int, zero_stage: ZeroStage) -> Layout:
         """The complete layout."""
