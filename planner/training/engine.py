@@ -18,8 +18,9 @@ from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
 from planner.training.compression import Compression, compression_of, kept_bytes
+from planner.training.degrees import whole_node_replicas
 from planner.training.fullest_gpu import FullestGpu
-from planner.training.search import COST_WINDOW, Found, LayoutSearch, whole_node_replicas
+from planner.training.search import COST_WINDOW, Found, LayoutSearch
 from planner.training.shape import Shape
 from planner.training.step_time import StepModel
 from provider_catalog.hardware import NodeTopology

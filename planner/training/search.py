@@ -10,13 +10,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import gcd, inf
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from planner.layout import (
     Schedule,
     ZeroStage,
     context_degrees,
-    divisors,
     expert_degrees,
     legal_tensor_degrees,
     micro_batch_sizes,
@@ -27,7 +26,9 @@ from planner.layout import (
 )
 from planner.parallelism import Layout
 from planner.spec import Pin, TrainingWorkload
+from planner.training.degrees import Degree, Once
 from planner.training.layer_time import Split
+from planner.training.misses import Nearest
 from planner.training.schedule import chunk_share
 from planner.training.shape import Shape
 from planner.training.step_time import StepModel, pacing
@@ -51,24 +52,6 @@ class Found:
     step_s: float
 
 
-class Degree(NamedTuple):
-    """A number of replicas to try."""
-
-    data: int
-    micro_batches: int
-    gpus: int
-    pacing: float
-    """Time of the slowest of those GPUs over that of a mean one."""
-
-
-class Once(NamedTuple):
-    """Seconds of a step that replicas and optimizer take, asked for when needed."""
-
-    known: dict[int, float]
-    """By number of replicas."""
-    ask: Callable[[Degree], float]
-
-
 class Judge(Protocol):
     """What the search asks about a complete layout."""
 
@@ -79,26 +62,6 @@ class Judge(Protocol):
     def days_per_step_s(self, gpus: int) -> float:
         """Length of the run, lost time included, for each second of a step."""
         ...
-
-
-@dataclass(slots=True)
-class Nearest:
-    """The layouts that came nearest to serving."""
-
-    memory_ratio: float = inf
-    memory: tuple[Layout, int] | None = None
-    days: float = inf
-    late: tuple[Layout, int, float] | None = None
-
-    def note_memory(self, ratio: float, layout: Layout, micro_batches: int) -> None:
-        """A layout that does not fit."""
-        if ratio < self.memory_ratio:
-            self.memory_ratio, self.memory = ratio, (layout, micro_batches)
-
-    def note_days(self, days: float, layout: Layout, micro_batches: int, step_s: float) -> None:
-        """A layout that fits and is late."""
-        if days < self.days:
-            self.days, self.late = days, (layout, micro_batches, step_s)
 
 
 @dataclass(slots=True)
@@ -482,23 +445,3 @@ class LayoutSearch:
                 + [(layout.gpus, step_s)]
             )
             self._least_gpu_s = min(self._least_gpu_s, step_s * layout.gpus / self._tokens)
-
-
-def whole_node_replicas(
-    batch_sequences: int, gpus_per_node: int, max_gpus: int
-) -> Callable[[int, int], list[tuple[int, int]]]:
-    """Data-parallel degrees that divide the batch into whole micro-batches and fill whole nodes."""
-    known: dict[tuple[int, int], list[tuple[int, int]]] = {}
-
-    def replicas(per_replica: int, micro_batch: int) -> list[tuple[int, int]]:
-        key = (per_replica, micro_batch)
-        if key not in known:
-            micro_batches, rest = divmod(batch_sequences, micro_batch)
-            known[key] = [
-                (data, micro_batches // data)
-                for data in (divisors(micro_batches) if rest == 0 else ())
-                if data * per_replica <= max_gpus and data * per_replica % gpus_per_node == 0
-            ]
-        return known[key]
-
-    return replicas
