@@ -40,7 +40,7 @@ def cli() -> None:
 def plan(spec: Path, as_json: bool, lock: bool, max_usd_per_month: float | None, prices: Path | None) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes(as_json):
-        from llmcluster.catalog.staleness import warn_of_age
+        from llmcluster.catalog.staleness import warn_of_dates
         from llmcluster.deciding import decide, refuse_scenario
         from provider_catalog.catalog import Catalog
         from stacks.locks import plan_json, write_lock
@@ -51,7 +51,7 @@ def plan(spec: Path, as_json: bool, lock: bool, max_usd_per_month: float | None,
         loaded = load_spec(spec)
         catalog = priced_catalog(Catalog.load(), loaded, prices)
         decided, levers = decide(loaded, catalog, max_usd_per_month)
-        warn_of_age(decided)
+        warn_of_dates(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)
         else:

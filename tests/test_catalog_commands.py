@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from llmcluster.catalog.staleness import STALE_DAYS, age_days, warn_of_age
+from llmcluster.catalog.staleness import STALE_DAYS, age_days, warn_of_dates
 from llmcluster.cli import cli
 from planner.optimizer import plan
+from planner.plan import Purchase
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
 from provider_catalog.live import store
 from provider_catalog.live.azure import retail, skus
@@ -23,6 +24,7 @@ from stacks.specs import load_spec
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server
 from tests.support.moto_server import MotoServer
+from tests.support.plans import example_plan
 from tests.support.retail_items import item, page
 
 CATALOG = Catalog.load()
@@ -421,14 +423,32 @@ def test_age_counts_from_the_first_day_that_a_date_admits(as_of: str, days: int 
     assert age_days(as_of, date(2026, 11, 24)) == days
 
 
+@pytest.mark.parametrize(
+    ("start", "bought", "warned"),
+    [("2026-11-23", {}, True), ("2026-11-24", {}, False), ("2027-01-19", {}, False), ("2027-01-20", {}, True)]
+    + [("2026-11-01", {"reservation_id": "cr-0123456789abcdef0"}, False)],
+)
+def test_a_block_that_nobody_sells_today_is_warned_of(
+    start: str, bought: dict[str, str], warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decided = example_plan(
+        instance_type="p5.48xlarge",
+        nodes=2,
+        purchase=Purchase(capacity_block_nodes=2, capacity_block_instances=2),
+        spec={"capacity": {"block": {"start": start, "days": 7, **bought}}},
+    )
+    warn_of_dates(decided, date(2026, 11, 24))
+    assert (f"capacity.block.start is {start}" in capsys.readouterr().err) is warned
+
+
 def test_old_prices_are_said_beside_the_plan_and_not_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     loaded = load_spec(Path("clusters/quickstart.yaml"))
     decided = plan(loaded.spec, loaded.architecture, CATALOG)
     [compute] = [entry for entry in decided.cost.items if entry.role.startswith("compute")]
     since = date.fromisoformat(compute.provenance.as_of)
-    warn_of_age(decided, since + timedelta(days=STALE_DAYS))
+    warn_of_dates(decided, since + timedelta(days=STALE_DAYS))
     assert capsys.readouterr().err == ""
-    warn_of_age(decided, since + timedelta(days=STALE_DAYS + 1))
+    warn_of_dates(decided, since + timedelta(days=STALE_DAYS + 1))
     said = capsys.readouterr()
     assert f"of {compute.provenance.as_of}, up to {STALE_DAYS + 1} days old" in said.err
     assert said.out == ""

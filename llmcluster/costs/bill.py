@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from llmcluster.catalog.staleness import warn_of_age
+from llmcluster.catalog.staleness import warn_of_dates
 from llmcluster.report import console, print_cost
 from planner.cost import HOURS_PER_MONTH
 from planner.errors import SpecError
@@ -45,7 +45,7 @@ def cost_output(paths: Sequence[Path], form: str, usage: Path | None, region: st
             "--format infracost, --usage and --region are about Terraform resources; give an output folder of synth or"
             " a `terraform show -json` file instead of a spec"
         )
-    warn_of_age(decided)
+    warn_of_dates(decided)
     if form == "json":
         print(decided.cost.model_dump_json(indent=2))
     else:

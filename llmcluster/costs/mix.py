@@ -5,7 +5,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from llmcluster.catalog.staleness import warn_of_age
+from llmcluster.catalog.staleness import warn_of_dates
 from llmcluster.report import console
 from planner.mix_comparison import MixComparison, compare_mixes
 from planner.purchase_terms import FlatRule, ReservedTerm, TermYear
@@ -22,7 +22,7 @@ def mix_output(spec: Path, seed: int, as_json: bool, prices: Path | None, term: 
     """
     catalog = priced_catalog(Catalog.load(), load_spec(spec), prices)
     decided = plan_specs([spec], catalog)[0].plan
-    warn_of_age(decided)
+    warn_of_dates(decided)
     comparison = compare_mixes(decided, catalog, seed, term)
     if as_json:
         print(comparison.model_dump_json(indent=2))
