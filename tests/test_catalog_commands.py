@@ -425,8 +425,13 @@ def test_age_counts_from_the_first_day_that_a_date_admits(as_of: str, days: int 
 
 @pytest.mark.parametrize(
     ("start", "bought", "warned"),
-    [("2026-11-23", {}, True), ("2026-11-24", {}, False), ("2027-01-19", {}, False), ("2027-01-20", {}, True)]
-    + [("2026-11-01", {"reservation_id": "cr-0123456789abcdef0"}, False)],
+    [
+        ("2026-11-23", {}, True),
+        ("2026-11-24", {}, False),
+        ("2027-01-19", {}, False),
+        ("2027-01-20", {}, True),
+        ("2026-11-01", {"reservation_id": "cr-0123456789abcdef0"}, False),
+    ],
 )
 def test_a_block_that_nobody_sells_today_is_warned_of(
     start: str, bought: dict[str, str], warned: bool, capsys: pytest.CaptureFixture[str]
