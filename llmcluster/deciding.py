@@ -7,8 +7,9 @@ from planner.optimizer import plan
 from planner.plan import Plan
 from planner.serving.levers import holds, levers
 from planner.spec import Budget, ClusterSpec
-from planner.training.nearest_plans import fits, nearest_plans, too_slow
 from planner.training.nearest_plans import holds as meets_deadline
+from planner.training.nearest_plans import nearest_plans, too_slow
+from planner.trials import fits
 from provider_catalog.catalog import Catalog
 from provider_catalog.scenarios import PREFIX
 from stacks.specs import LoadedSpec

@@ -1,31 +1,20 @@
 """Serving: batching, caches, drafts, pools, engines, and what a wrong pin says."""
 
-from functools import cache
 from typing import Any
 
 import pytest
 
 from planner.errors import InfeasibleError, SpecError
 from planner.optimizer import plan
-from planner.plan import InferencePerformance, Plan
+from planner.plan import InferencePerformance
 from planner.spec_reader import read_spec
-from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
+from tests.support.serving import performance, serve
 
 R1 = "deepseek-ai/DeepSeek-R1"
 LLAMA = "meta-llama/Meta-Llama-3.1-70B"
 H200_NODE = {"node": {"gpu": "H200", "gpus": 8, "nic_gbit_per_s": 3200}, "nodes": 1}
-
-
-@cache
-def model(name: str) -> ModelArchitecture:
-    return load_model(name, None)
-
-
-def serve(name: str, workload: dict[str, Any], **rest: Any) -> Plan:
-    document = {"name": "chat", "model": name, "workload": {"kind": "inference", **workload}, **rest}
-    return plan(read_spec(document, "spec"), model(name), Catalog.load())
 
 
 def pinned(name: str, **workload: Any) -> InferencePerformance:
@@ -33,11 +22,6 @@ def pinned(name: str, **workload: Any) -> InferencePerformance:
     load = {"request_rate_per_s": 1e5, "prompt_tokens": 2000, "output_tokens": 500, **workload}
     layout = {"tensor": 8, "pipeline": 1, "attention_data": 1}
     return performance(serve(name, load, pin={**H200_NODE, "layout": layout}))
-
-
-def performance(decided: Plan) -> InferencePerformance:
-    assert isinstance(decided.performance, InferencePerformance)
-    return decided.performance
 
 
 def test_multi_token_prediction_speeds_up_as_published() -> None:

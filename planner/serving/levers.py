@@ -1,21 +1,14 @@
 """What to change when serving does not hold: each lever tried by planning again, alone."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from decimal import ROUND_CEILING, Context, Decimal
-from math import sqrt
-from typing import Any
+from collections.abc import Iterator
+from decimal import ROUND_CEILING
 
-from planner.errors import InfeasibleError, SpecError
-from planner.machines import OWN
-from planner.optimizer import plan
 from planner.plan import InferencePerformance, Plan
 from planner.serving.slo import slo_lines
 from planner.spec import ClusterSpec, InferenceWorkload
-from planner.spec_reader import read_spec
+from planner.trials import Trial, fits, three_digits
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
 from provider_catalog.precision import BITS_PER_VALUE
 
 NO_LIMIT_MS = 1e7
@@ -24,42 +17,12 @@ PRECISION = 1.03
 SHORTEST_PROMPT = 16
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """Plans variations of one spec."""
-
-    spec: ClusterSpec
-    architecture: ModelArchitecture
-    catalog: Catalog
-
-    def with_changes(self, among: Plan | None = None, **changes: dict[str, Any]) -> Plan | None:
-        """The plan when some fields of parts of the spec are changed; None when it still does not hold.
-
-        Args:
-            among: Only the instance types of this plan and its alternatives are tried: what holds under stricter terms
-                held under looser ones.
-            changes: Fields by part of the spec.
-        """
-        document = self.spec.model_dump(mode="json", exclude_unset=True)
-        if among is not None and among.choice.provider != OWN:
-            types = {among.choice.instance_type, *(other.instance_type for other in among.alternatives)}
-            document["placement"] = {**document.get("placement", {}), "instance_types": sorted(types)}
-        for part, fields in changes.items():
-            document[part] = {**document.get(part, {}), **fields}
-        try:
-            decided = plan(read_spec(document, "lever"), self.architecture, self.catalog)
-        except (InfeasibleError, SpecError, CatalogError):
-            return None
-        return decided if holds(decided) else None
-
-
 def holds(decided: Plan) -> bool:
     """Whether a plan keeps the SLO of its spec and fits its memory; pins can make it miss either."""
     performance, workload = decided.performance, decided.spec.workload
-    fits = decided.memory_per_gpu.total_bytes <= decided.memory_per_gpu.capacity_bytes
     if not isinstance(performance, InferencePerformance) or not isinstance(workload, InferenceWorkload):
-        return fits
-    return fits and all(line.holds for line in slo_lines(performance, workload.slo))
+        return fits(decided)
+    return fits(decided) and all(line.holds for line in slo_lines(performance, workload.slo))
 
 
 def levers(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -> tuple[str, ...]:
@@ -69,7 +32,7 @@ def levers(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog)
     """
     if not isinstance(spec.workload, InferenceWorkload):
         return ()
-    trial = _Trial(spec, architecture, catalog)
+    trial = Trial(spec, architecture, catalog, holds, PRECISION)
     return tuple(
         sentence
         for lever in (_looser_slo, _lower_precision, _shorter_prompt, _other_hardware, _no_budget)
@@ -77,15 +40,20 @@ def levers(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog)
     )
 
 
-def _looser_slo(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]:
+def _looser_slo(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
     slo = workload.slo
     asked = {"ttft_ms": slo.ttft_ms, "tpot_ms": slo.tpot_ms}
 
     def relaxed(limits: dict[str, float], among: Plan | None) -> Plan | None:
-        return trial.with_changes(among, workload={"slo": {**slo.model_dump(exclude_unset=True), **limits}})
+        return trial.planned(among, workload={"slo": {**slo.model_dump(exclude_unset=True), **limits}})
 
     def least(field: str, others: dict[str, float]) -> tuple[float, Plan] | None:
-        return _least(lambda ms, among: relaxed({**others, field: ms}, among), asked[field], NO_LIMIT_MS, field)
+        return trial.least(
+            lambda ms, among: relaxed({**others, field: ms}, among),
+            asked[field],
+            NO_LIMIT_MS,
+            lambda decided: _predicted_ms(decided, field),
+        )
 
     found = {field: least(field, {}) for field in asked}
     for field, bound in found.items():
@@ -104,50 +72,43 @@ def _looser_slo(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]:
             yield f"workload.slo, both looser; the least of each while the other is free: {'; '.join(reached)}"
 
 
-def _lower_precision(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]:
+def _lower_precision(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
     del workload
     asked = trial.spec.precision.weights
     weights = trial.architecture.published_precision if asked == "auto" else asked
     if BITS_PER_VALUE[weights] > BITS_PER_VALUE["fp8"]:
-        decided = trial.with_changes(precision={"weights": "fp8", "kv_cache": "fp8"})
+        decided = trial.planned(precision={"weights": "fp8", "kv_cache": "fp8"})
         if decided is not None:
             yield f"precision: {{weights: fp8, kv_cache: fp8}} instead of {weights} holds on {_where(decided)}"
 
 
-def _shorter_prompt(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]:
+def _shorter_prompt(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
     def shortened(tokens: float, among: Plan | None) -> Plan | None:
-        return trial.with_changes(among, workload={"prompt_tokens": int(tokens)})
+        return trial.planned(among, workload={"prompt_tokens": int(tokens)})
 
     shortest = shortened(SHORTEST_PROMPT, None)
     if workload.prompt_tokens <= SHORTEST_PROMPT or shortest is None:
         return
-    low, high, decided = float(SHORTEST_PROMPT), float(workload.prompt_tokens), shortest
-    while high > low * PRECISION:
-        middle = sqrt(low * high)
-        found = shortened(middle, decided)
-        if found is None:
-            high = middle
-        else:
-            low, decided = middle, found
+    low, decided = trial.greatest(shortened, float(SHORTEST_PROMPT), float(workload.prompt_tokens), shortest)
     yield (
         f"workload.prompt_tokens: {int(low)} instead of {workload.prompt_tokens} (shorter, or that much not in the"
         f" prefix cache) holds on {_where(decided)}"
     )
 
 
-def _other_hardware(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]:
+def _other_hardware(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
     del workload
     spec = trial.spec
     if spec.pin.layout.tensor is not None or spec.pin.layout.pipeline is not None:
-        decided = trial.with_changes(pin={"layout": {}})
+        decided = trial.planned(pin={"layout": {}})
         if decided is not None:
             yield f"another split than pin.layout holds: {_where(decided)}"
     if spec.pin.nodes is not None:
-        decided = trial.with_changes(pin={"nodes": None})
+        decided = trial.planned(pin={"nodes": None})
         if decided is not None:
             yield f"pin.nodes: {decided.choice.nodes} instead of {spec.pin.nodes} holds on {_where(decided)}"
     if spec.placement.instance_types != "any" or spec.pin.instance_type is not None or spec.pin.node is not None:
-        decided = trial.with_changes(
+        decided = trial.planned(
             placement={"instance_types": "any"},
             pin={"instance_type": None, "node": None, "nodes": None, "layout": {}, "batch": None},
         )
@@ -155,41 +116,20 @@ def _other_hardware(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]
             yield f"any instance type instead of the one given holds on {_where(decided)}"
             return
     if spec.placement.regions or spec.placement.providers:
-        decided = trial.with_changes(placement={"regions": [], "providers": []})
+        decided = trial.planned(placement={"regions": [], "providers": []})
         if decided is not None:
             yield f"any provider in its default region holds: {_where(decided)}"
 
 
-def _no_budget(trial: _Trial, workload: InferenceWorkload) -> Iterator[str]:
+def _no_budget(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
     del workload
     budget = trial.spec.budget.usd_per_month
     if budget is None:
         return
-    decided = trial.with_changes(budget={"usd_per_month": None})
+    decided = trial.planned(budget={"usd_per_month": None})
     if decided is not None and decided.cost.usd_per_month is not None:
         more = decided.cost.usd_per_month
         yield f"budget.usd_per_month: {more:,.0f} instead of {budget:,.0f} holds on {_where(decided)}"
-
-
-def _least(
-    attempt: Callable[[float, Plan | None], Plan | None], low: float, high: float, field: str
-) -> tuple[float, Plan] | None:
-    """The least value from `low` on that holds, to three digits and never below; None where not even `high` does.
-
-    What a plan predicts is a bound as well: it holds there.
-    """
-    decided = attempt(high, None)
-    if decided is None:
-        return None
-    high = min(high, _predicted_ms(decided, field))
-    while high > low * PRECISION:
-        middle = _three_digits_up(sqrt(low * high))
-        found = attempt(middle, decided) if middle < high else None
-        if found is None:
-            low = middle
-        else:
-            high, decided = min(middle, _predicted_ms(found, field)), found
-    return high, decided
 
 
 def _predicted_ms(decided: Plan, field: str) -> float:
@@ -198,11 +138,7 @@ def _predicted_ms(decided: Plan, field: str) -> float:
         return NO_LIMIT_MS
     ttft, tpot = slo_lines(performance, workload.slo)
     predicted = (ttft if field == "ttft_ms" else tpot).predicted_ms
-    return NO_LIMIT_MS if predicted is None else _three_digits_up(predicted)
-
-
-def _three_digits_up(ms: float) -> float:
-    return float(Context(prec=3, rounding=ROUND_CEILING).create_decimal(Decimal(ms)))
+    return NO_LIMIT_MS if predicted is None else three_digits(predicted, ROUND_CEILING)
 
 
 def _where(decided: Plan) -> str:

@@ -1,20 +1,15 @@
 """What to change when a training run is infeasible: each constraint relaxed alone, by planning again."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
-from math import sqrt
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import Any, Final
 
-from planner.errors import InfeasibleError, Lack, NearestPlan, SpecError
-from planner.machines import OWN
-from planner.optimizer import plan
+from planner.errors import Lack, NearestPlan
 from planner.plan import Plan, TrainingPerformance
 from planner.spec import ClusterSpec, Pin, TrainingWorkload
-from planner.spec_reader import read_spec
+from planner.trials import Trial, fits, three_digits
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
 
 LONGEST_DAYS: Final = 3650.0
 MOST_NODES: Final = 16384
@@ -24,41 +19,6 @@ OTHERS_TRIED: Final = 4
 DEADLINES: Final = ("workload.deadline_days", "workload.every_days")
 LEAST_TOKENS: Final = 1 / 64
 """Of what was asked; a run of fewer is another one."""
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """Plans variations of one spec."""
-
-    spec: ClusterSpec
-    architecture: ModelArchitecture
-    catalog: Catalog
-
-    def planned(self, among: Plan | None = None, **changes: Any) -> Plan | None:
-        """The plan when some fields are changed; None when it still does not hold.
-
-        Args:
-            among: Only the instance types of this plan and its first alternatives are tried: what holds under stricter
-                terms held under looser ones.
-            changes: Fields by part of the spec; a part given as None is left out.
-        """
-        document = self.spec.model_dump(mode="json", exclude_unset=True)
-        if among is not None and among.choice.provider != OWN:
-            others = (other.instance_type for other in among.alternatives[:OTHERS_TRIED])
-            types = {among.choice.instance_type, *others}
-            document["placement"] = {**document.get("placement", {}), "instance_types": sorted(types)}
-        for part, fields in changes.items():
-            document[part] = {} if fields is None else {**document.get(part, {}), **fields}
-        try:
-            decided = plan(read_spec(document, "nearest"), self.architecture, self.catalog)
-        except (InfeasibleError, SpecError, CatalogError):
-            return None
-        return decided if holds(decided) else None
-
-
-def fits(decided: Plan) -> bool:
-    """Whether a plan fits its memory; a pinned one need not."""
-    return decided.memory_per_gpu.total_bytes <= decided.memory_per_gpu.capacity_bytes
 
 
 def holds(decided: Plan) -> bool:
@@ -83,7 +43,7 @@ def nearest_plans(
     workload = spec.workload
     if not isinstance(workload, TrainingWorkload):
         return ()
-    trial = _Trial(spec, architecture, catalog)
+    trial = Trial(spec, architecture, catalog, holds, PRECISION, OTHERS_TRIED)
     return tuple(found for relax in RELAXATIONS[lacks] for found in relax(trial, workload))
 
 
@@ -99,11 +59,11 @@ def too_slow(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:
     )
 
 
-def _deadline(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     own = "deadline_days" in workload.model_fields_set
     if workload.every_days is not None:
         # Whoever named no deadline wants an update to end before the next, however long that is.
-        found = _least(
+        found = trial.least(
             lambda days, among: trial.planned(
                 among, workload={"every_days": days, **({} if own else {"deadline_days": days})}
             ),
@@ -114,7 +74,7 @@ def _deadline(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan
         yield from _later("workload.every_days", workload.every_days, found)
     if workload.every_days is None or own:
         longest = workload.every_days or LONGEST_DAYS
-        found = _least(
+        found = trial.least(
             lambda days, among: trial.planned(among, workload={"deadline_days": days}),
             workload.deadline_days,
             longest,
@@ -130,7 +90,7 @@ def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterat
         yield _nearest(decided, field, given, needed, change)
 
 
-def _budget(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _budget(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
     budget = trial.spec.budget.usd_per_month
     decided = None if budget is None else trial.planned(budget=None)
@@ -148,7 +108,7 @@ def _budget(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
         yield _nearest(cheapest, "budget.usd_per_month", budget, round(usd, 2), change)
 
 
-def _nodes(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _nodes(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
     given = trial.spec.placement.max_nodes
     if given >= MOST_NODES or trial.spec.pin.nodes is not None:
@@ -160,7 +120,7 @@ def _nodes(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
         yield _nearest(decided, "placement.max_nodes", given, needed, change)
 
 
-def _machines(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _machines(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
     placement, pin = trial.spec.placement, trial.spec.pin
     if pin.instance_type is not None:
@@ -182,7 +142,7 @@ def _machines(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan
             yield _nearest(decided, "placement.regions", given, None, "any provider in its default region")
 
 
-def _spot(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _spot(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
     if trial.spec.capacity.interruption == "tolerate" or trial.spec.capacity.block is not None:
         return
@@ -191,7 +151,7 @@ def _spot(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
         yield _nearest(decided, "capacity.interruption", "never", "tolerate", "tolerate, on Spot nodes")
 
 
-def _block(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _block(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
     block = trial.spec.capacity.block
     if block is None:
@@ -201,7 +161,7 @@ def _block(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
         yield _nearest(decided, "capacity.block", f"{block.days} days", None, "left out, nodes bought for the run")
 
 
-def _tokens(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _tokens(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     """The largest share of the tokens that holds, within the precision."""
     if workload.dataset is None:
         field, given = "workload.tokens", float(workload.tokens or 0.0)
@@ -209,7 +169,7 @@ def _tokens(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
         field, given = "workload.dataset.examples", float(workload.dataset.examples)
 
     def attempt(share: float, among: Plan | None) -> Plan | None:
-        amount = _three_digits(share * given, ROUND_FLOOR)
+        amount = three_digits(share * given, ROUND_FLOOR)
         if workload.dataset is None:
             return trial.planned(among, workload={"tokens": amount})
         data = workload.dataset.model_dump(mode="json", exclude_unset=True)
@@ -221,18 +181,12 @@ def _tokens(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
         high, low = low, low / 2
     if decided is None:
         return
-    while high > low * PRECISION:
-        middle = sqrt(low * high)
-        found = attempt(middle, decided)
-        if found is None:
-            high = middle
-        else:
-            low, decided = middle, found
-    needed = _three_digits(low * given, ROUND_FLOOR)
+    low, decided = trial.greatest(attempt, low, high, decided)
+    needed = three_digits(low * given, ROUND_FLOOR)
     yield _nearest(decided, field, given, needed, f"{needed:,g} instead of {given:,g} ({low:.0%})")
 
 
-def _method(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _method(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     if workload.kind != "finetuning" or workload.method == "qlora":
         return
     for method in ("lora", "qlora"):
@@ -246,7 +200,7 @@ def _method(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
             return
 
 
-def _optimizer(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _optimizer(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     smaller = "adamw-8bit" if workload.method == "full" else "paged-adamw"
     if workload.optimizer == smaller:
         return
@@ -256,7 +210,7 @@ def _optimizer(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPla
         yield _nearest(decided, "workload.optimizer", workload.optimizer, smaller, change)
 
 
-def _sequence(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _sequence(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     """The longest of the halves of the sequence that holds; what is trained on fewer tokens at a time learns less."""
     length = workload.sequence_length // 2
     while length >= 512:
@@ -268,7 +222,7 @@ def _sequence(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan
         length //= 2
 
 
-def _batch(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _batch(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     """A larger batch lets more replicas work; what it does to convergence is not known here."""
     given = workload.global_batch_tokens
     for factor in (2, 4, 16, 64):
@@ -279,7 +233,7 @@ def _batch(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
             return
 
 
-def _scratch(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _scratch(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
     given = trial.spec.storage.scratch_gb
     if not given:
@@ -292,7 +246,7 @@ def _scratch(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]
         yield _nearest(decided, "storage.scratch_gb", given, has, f"{has:,} instead of {given:,g}")
 
 
-def _pins(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _pins(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
     pin = trial.spec.pin
     if pin.nodes is not None:
@@ -306,7 +260,7 @@ def _pins(trial: _Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
             yield _nearest(decided, "pin.layout", str(pin.layout.model_dump(exclude_none=True)), None, "left out")
 
 
-RELAXATIONS: Final[dict[Lack, tuple[Callable[[_Trial, TrainingWorkload], Iterator[NearestPlan]], ...]]] = {
+RELAXATIONS: Final[dict[Lack, tuple[Callable[[Trial, TrainingWorkload], Iterator[NearestPlan]], ...]]] = {
     "budget": (_deadline, _budget, _spot, _machines, _tokens, _method),
     "time": (_deadline, _nodes, _machines, _tokens, _batch, _method, _block, _pins),
     "memory": (_nodes, _machines, _method, _optimizer, _sequence, _pins),
@@ -320,36 +274,14 @@ def _without(pin: Pin, field: str) -> dict[str, Any]:
     return {**pin.model_dump(mode="json"), field: empty[field]}
 
 
-def _least(
-    attempt: Callable[[float, Plan | None], Plan | None], low: float, high: float, bound: Callable[[Plan], float]
-) -> tuple[float, Plan] | None:
-    """The least value above `low` that holds, to three digits and never below; None where not even `high` does."""
-    decided = attempt(high, None)
-    if decided is None:
-        return None
-    high = min(high, bound(decided))
-    while high > low * PRECISION:
-        middle = _three_digits(sqrt(low * high), ROUND_CEILING)
-        found = attempt(middle, decided) if middle < high else None
-        if found is None:
-            low = middle
-        else:
-            high, decided = min(middle, bound(found)), found
-    return high, decided
-
-
 def _days(decided: Plan) -> float:
     performance = decided.performance
-    return _three_digits(performance.days, ROUND_CEILING) if isinstance(performance, TrainingPerformance) else 0.0
+    return three_digits(performance.days, ROUND_CEILING) if isinstance(performance, TrainingPerformance) else 0.0
 
 
 def _monthly(decided: Plan) -> float | None:
     """What a budget of the month is held against."""
     return decided.cost.usd_per_month if decided.updates is None else decided.updates.usd_per_month
-
-
-def _three_digits(value: float, rounding: str) -> float:
-    return float(Context(prec=3, rounding=rounding).create_decimal(Decimal(value)))
 
 
 def _nearest(
