@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import chain
 from math import inf
+from typing import NamedTuple
 
 from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, with_updates
 from planner.candidate import NO_RIVALS, Candidate, Engine, Miss, Rivals
@@ -62,8 +63,9 @@ def plan(
     misses: list[tuple[Miss, Rejection]] = []
     places: dict[str, int] = {}
     least_over = inf
-    for least_usd, usd_per_node_hour, place, machine in _cheapest_first(spec, catalog, engine):
-        places[machine.label] = place
+    for bounded in _cheapest_first(spec, catalog, engine):
+        least_usd, machine = bounded.least_usd, bounded.machine
+        places[machine.label] = bounded.place
         best_usd = min((priced.objective_usd for priced in found), default=inf)
         least_monthly = least_usd / _longest_months(engine)
         if budget is not None and least_monthly > max(budget, FAR_DEARER * least_over):
@@ -77,8 +79,8 @@ def plan(
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
         front = pareto_front(everything)
-        rivals = Rivals(usd_per_node_hour, tuple((point.usd_per_run, point.days) for point in front))
-        if least_usd > FAR_DEARER * best_usd and _too_slow(engine, machine, rivals):
+        rivals = Rivals(bounded.usd_per_node_hour, tuple((point.usd_per_run, point.days) for point in front))
+        if least_usd > FAR_DEARER * best_usd and bounded.too_slow(rivals):
             miss = Miss(
                 f"costs {least_usd:,.0f} USD a run at least, the cheapest {best_usd:,.0f}", inf, fits_memory=True
             )
@@ -147,25 +149,34 @@ def _smallest(
     return None
 
 
-def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[tuple[float, float, int, Machine]]:
-    """(least that a run can cost, least for an hour of a node, place in the catalog, machine), cheapest run first.
+class _Bounded(NamedTuple):
+    """A machine and what is known of any run on it at once; 0 where nothing is."""
 
-    0 where nothing is known at once.
-    """
+    least_usd: float
+    place: int
+    """In the catalog."""
+    usd_per_node_hour: float
+    """At least."""
+    node_hours: float
+    """At least, with every GPU busy all the time."""
+    machine: Machine
+
+    def too_slow(self, rivals: Rivals) -> bool:
+        """Whether a rival outdoes every run on the machine."""
+        nodes = self.machine.max_nodes if self.machine.multi_node else 1
+        return self.node_hours / nodes / 24 >= rivals.days_beaten(nodes)
+
+
+def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[_Bounded]:
+    """Machines by the least that a run on them can cost, then in the order of the catalog."""
     bounded = []
     for place, machine in enumerate(machines(spec, catalog)):
         hours, offers = engine.least_node_hours(machine.node), machine.offers
         prices = [offers.on_demand, offers.commitment, offers.block]
         prices += [offers.spot] if spec.capacity.interruption == "tolerate" else []
         least = min((price.usd_per_hour for price in prices if price is not None), default=0.0)
-        bounded.append((least * hours, least, place, machine))
-    return sorted(bounded, key=lambda bound: (bound[0], bound[2]))
-
-
-def _too_slow(engine: Engine, machine: Machine, rivals: Rivals) -> bool:
-    """Whether a rival outdoes every run on a machine, even with every GPU of it busy all the time."""
-    hours, nodes = engine.least_node_hours(machine.node), machine.max_nodes if machine.multi_node else 1
-    return hours / nodes / 24 >= rivals.days_beaten(nodes)
+        bounded.append(_Bounded(least * hours, place, least, hours, machine))
+    return sorted(bounded, key=lambda bound: bound[:2])
 
 
 def _longest_months(engine: Engine) -> float:
