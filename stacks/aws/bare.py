@@ -1,11 +1,11 @@
 """Nodes without an orchestrator: Auto Scaling groups, set up by cloud-init."""
 
+from dataclasses import replace
 from typing import Final
 
 from cdktf import TerraformStack, TerraformVariable
 
-from cdk.aws.alarms import metric_namespace
-from cdk.aws.identity import IdentityConfig, NodeIdentity
+from cdk.aws.identity import NodeIdentity
 from cdk.aws.images import burn_in_image, docker_login
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig
@@ -67,19 +67,9 @@ def bare_nodes(
         interruptible="spot" in ground.nodes,
     )
     between = bool(bootstrap.burn_in and bootstrap.burn_in.between)
+    rights = ground.identity(plan, health=bootstrap.health is not None, metrics=bootstrap.metrics)
     identity = NodeIdentity(
-        stack,
-        "identity",
-        IdentityConfig(
-            name=plan.name,
-            region=choice.region,
-            checkpoint_bucket_arn=storage.get_string("checkpoint_bucket_arn"),
-            kms_key_arn=storage.get_string("kms_key_arn"),
-            metric_namespace=metric_namespace(plan.name) if bootstrap.health else None,
-            prometheus_workspace_arn=storage.get_string("prometheus_workspace_arn") if bootstrap.metrics else None,
-            pulls_images=between or bool(bootstrap.metrics and bootstrap.metrics.login_command),
-            finds_peers=between,
-        ),
+        stack, "identity", replace(rights, pulls_images=between or rights.pulls_images, finds_peers=between)
     )
     config = NodeConfig(
         template=TemplateConfig(

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from cdktf import TerraformRemoteState, TerraformStack, TerraformVariable
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 
+from cdk.aws.alarms import metric_namespace
 from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind, capacity_block_offering, purchase_command, reserve
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
+from cdk.aws.identity import IdentityConfig
 from cdk.aws.phases import nodes_to_validate
+from cdk.bootstrap import Metrics
 from planner.plan import Plan
 from provider_catalog.collectives import Variable
 from provider_catalog.defaults import OrchestratorDefaults
@@ -51,6 +54,18 @@ class Groundwork:
     def billed(self, kind: PurchaseKind) -> str | None:
         """Terraform address of the held capacity that is on the bill for these nodes."""
         return self.held[kind].billed if kind in self.held else None
+
+    def identity(self, plan: Plan, *, health: bool = False, metrics: Metrics | None = None) -> IdentityConfig:
+        """Rights to the checkpoints, and to publish what is published."""
+        return IdentityConfig(
+            name=plan.name,
+            region=plan.choice.region,
+            checkpoint_bucket_arn=self.storage.get_string("checkpoint_bucket_arn"),
+            kms_key_arn=self.storage.get_string("kms_key_arn"),
+            metric_namespace=metric_namespace(plan.name) if health else None,
+            prometheus_workspace_arn=self.storage.get_string("prometheus_workspace_arn") if metrics else None,
+            pulls_images=bool(metrics and metrics.login_command),
+        )
 
     def validating(self, plan: Plan) -> dict[PurchaseKind, int]:
         """Nodes by kind of purchase in the phase `validate`; all of them where there are no phases."""

@@ -5,8 +5,7 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import DataAwsIamPoli
 from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 
-from cdk.aws.alarms import metric_namespace
-from cdk.aws.identity import IdentityConfig, checkpoint_access, metric_statements
+from cdk.aws.identity import checkpoint_access, metric_statements
 from cdk.aws.images import burn_in_image
 from cdk.aws.interfaces import Interface
 from cdk.aws.kubernetes import ControlPlane, ControlPlaneConfig
@@ -227,13 +226,7 @@ def _services(stack: TerraformStack, plan: Plan, node_role_id: str, ground: Grou
     """Cloud-config of what GPU nodes publish by themselves, with the right to do so; None where that is nothing."""
     services = NodeServices(plan.name, health(plan), metrics(plan, ground))
     if services.health:
-        config = IdentityConfig(
-            name=plan.name,
-            region=plan.choice.region,
-            checkpoint_bucket_arn=ground.storage.get_string("checkpoint_bucket_arn"),
-            kms_key_arn=ground.storage.get_string("kms_key_arn"),
-            metric_namespace=metric_namespace(plan.name),
-        )
+        config = ground.identity(plan, health=True)
         policy = named(DataAwsIamPolicyDocument(stack, "metrics", statement=metric_statements(config)), "metrics")
         named(IamRolePolicy(stack, "metrics_policy", name="metrics", role=node_role_id, policy=policy.json), "metrics")
     return services_cloud_init(services) if services.any else None
@@ -249,15 +242,7 @@ def _job_identity(stack: TerraformStack, plan: Plan, ground: Groundwork, cluster
         description=f"Jobs of cluster {plan.name}",
         partition=partition,
     )
-    access = checkpoint_access(
-        stack,
-        IdentityConfig(
-            name=plan.name,
-            region=region,
-            checkpoint_bucket_arn=ground.storage.get_string("checkpoint_bucket_arn"),
-            kms_key_arn=ground.storage.get_string("kms_key_arn"),
-        ),
-    )
+    access = checkpoint_access(stack, ground.identity(plan))
     named(
         IamRolePolicy(stack, "job_checkpoints", name="checkpoints", role=job.role.id, policy=access.json), "checkpoints"
     )

@@ -1,5 +1,6 @@
 """Nodes for Slurm: what AWS ParallelCluster builds on, and the configuration that makes it do so."""
 
+from dataclasses import replace
 from typing import Final
 
 from cdktf import DefaultTokenResolver, StringConcat, TerraformLocal, TerraformStack, Tokenization
@@ -8,7 +9,6 @@ from cdktf_cdktf_provider_aws.iam_policy import IamPolicy
 from cdktf_cdktf_provider_aws.s3_object import S3Object
 
 from cdk.aws.account import account_id, partition
-from cdk.aws.alarms import metric_namespace
 from cdk.aws.buckets import BucketConfig, PrivateBucket
 from cdk.aws.capacity import PurchaseKind
 from cdk.aws.identity import IdentityConfig, checkpoint_access, metric_statements
@@ -54,15 +54,8 @@ def slurm_nodes(
     services = NodeServices(
         plan.name, health(plan), metrics(plan, ground), containers=True, burn_in=_burn_in(plan, instance_type, ground)
     )
-    identity = IdentityConfig(
-        name=plan.name,
-        region=choice.region,
-        checkpoint_bucket_arn=storage.get_string("checkpoint_bucket_arn"),
-        kms_key_arn=storage.get_string("kms_key_arn"),
-        metric_namespace=metric_namespace(plan.name) if services.health else None,
-        prometheus_workspace_arn=storage.get_string("prometheus_workspace_arn") if services.metrics else None,
-        pulls_images=bool(services.burn_in or (services.metrics and services.metrics.login_command)),
-    )
+    rights = ground.identity(plan, health=services.health is not None, metrics=services.metrics)
+    identity = replace(rights, pulls_images=services.burn_in is not None or rights.pulls_images)
     policy = _policy(stack, plan, "checkpoints", "Checkpoints", checkpoint_access(stack, identity))
     if not ground.nodes:
         return Nodes({})
