@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from planner.plan_model import PlanModel
@@ -121,7 +122,7 @@ def with_years(
     return tuple(completed(term, years) for term, (_, _, years) in zip(terms, TERMS, strict=True)), flat
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Fleet:
     """A demand and its rates, but for that of what is reserved."""
 
@@ -137,6 +138,11 @@ class _Fleet:
         rates = replace(self.rates, reserved=reserved)
         return round(simulate_year(self.demand, shares, rates, self.gang, self.seed).usd, 6)
 
+    @cached_property
+    def uncommitted_usd(self) -> float:
+        """The year with nothing committed."""
+        return self.usd(self.mix(None), None)
+
     def year(self, reserved: float, years: int) -> TermYear:
         shares = self.mix(reserved)
         usd = self.usd(shares, reserved)
@@ -145,6 +151,6 @@ class _Fleet:
             spot_nodes=self.gang * shares.spot,
             on_demand_nodes=self.gang * shares.on_demand,
             usd_per_year=usd,
-            saved_usd_per_year=round(self.usd(self.mix(None), None) - usd, 6),
+            saved_usd_per_year=round(self.uncommitted_usd - usd, 6),
             committed_usd=shares.reserved * reserved * HOURS_PER_YEAR * years,
         )
