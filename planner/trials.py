@@ -30,7 +30,6 @@ class Trial:
         catalog: What is on sale.
         holds: Whether a plan is one that would help.
         precision: Ratio to which bounds are found.
-        others_tried: Alternatives of a plan whose instance types are tried beside its own; None: all.
     """
 
     spec: ClusterSpec
@@ -38,19 +37,18 @@ class Trial:
     catalog: Catalog
     holds: Callable[[Plan], bool]
     precision: float
-    others_tried: int | None = None
 
     def planned(self, among: Plan | None = None, **changes: dict[str, Any] | None) -> Plan | None:
         """The plan when some fields are changed; None when it still does not hold.
 
         Args:
-            among: Only the instance types of this plan and its first alternatives are tried: what holds under stricter
-                terms held under looser ones.
+            among: Only the instance types of this plan and its alternatives are tried: what holds under stricter terms
+                held under looser ones.
             changes: Fields by part of the spec; a part given as None is left out.
         """
         document = self.spec.model_dump(mode="json", exclude_unset=True)
         if among is not None and among.choice.provider != OWN:
-            others = (other.instance_type for other in among.alternatives[: self.others_tried])
+            others = (other.instance_type for other in among.alternatives)
             types = {among.choice.instance_type, *others}
             document["placement"] = {**document.get("placement", {}), "instance_types": sorted(types)}
         for part, fields in changes.items():

@@ -1,6 +1,7 @@
 """Training that nothing carries: by how much, and the nearest plans with one constraint relaxed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,21 @@ def test_what_would_help_does(workload: dict[str, Any], placement: dict[str, Any
         assert isinstance(decided.performance, TrainingPerformance)
         assert decided.performance.days <= relaxed["workload"]["deadline_days"]
         assert field in found.change
+
+
+def test_the_fastest_that_is_named_is_the_fastest() -> None:
+    error = refused(
+        {
+            "name": "spec",
+            "model": "meta-llama/Meta-Llama-3.1-8B",
+            "workload": {"kind": "finetuning", "tokens": 1e13, "every_days": 1},
+            "placement": {"providers": ["aws"]},
+        }
+    )
+    named = re.search(r"the fastest takes ([\d.]+) days", str(error))
+    assert named is not None
+    others = [re.search(r"takes ([\d.]+) days, [\d.]+ more than the deadline", miss.reason) for miss in error.nearest]
+    assert float(named.group(1)) == min(float(found.group(1)) for found in others if found is not None)
 
 
 def test_a_budget_that_is_too_small() -> None:

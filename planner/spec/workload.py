@@ -174,7 +174,7 @@ class TrainingWorkload(SpecModel):
     def _one_amount(self) -> "TrainingWorkload":
         if (self.tokens is None) == (self.dataset is None):
             given = "neither" if self.tokens is None else "both"
-            raise ValueError(f"give tokens, or dataset with examples and tokens_per_example; {given} is given")
+            raise ValueError(f"give tokens, or dataset with examples and tokens_per_example; {given} of them given")
         return self
 
     @model_validator(mode="after")

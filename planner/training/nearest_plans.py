@@ -15,7 +15,6 @@ LONGEST_DAYS: Final = 3650.0
 MOST_NODES: Final = 16384
 PRECISION: Final = 1.08
 """Bounds are found to 8 %, and a plan's own days within them are a bound as well."""
-OTHERS_TRIED: Final = 4
 DEADLINES: Final = ("workload.deadline_days", "workload.every_days")
 LEAST_TOKENS: Final = 1 / 64
 """Of what was asked; a run of fewer is another one."""
@@ -43,7 +42,7 @@ def nearest_plans(
     workload = spec.workload
     if not isinstance(workload, TrainingWorkload):
         return ()
-    trial = Trial(spec, architecture, catalog, holds, PRECISION, OTHERS_TRIED)
+    trial = Trial(spec, architecture, catalog, holds, PRECISION)
     return tuple(found for relax in RELAXATIONS[lacks] for found in relax(trial, workload))
 
 
