@@ -235,6 +235,15 @@ def test_a16_launch_templates_want_tokens_and_encrypt_with_the_customer_key(clus
             assert (mapping["ebs"]["encrypted"], mapping["ebs"]["kms_key_id"]) == ("true", KEY)
 
 
+def test_a15_the_script_of_nodes_is_written_once_its_bucket_is_versioned_and_closed(
+    clusters: dict[str, Documents],
+) -> None:
+    # Without the order the first version is made by chance before versioning, and has no version to go back to.
+    waits_for = set(only(clusters["slurm_watched"], "aws_s3_object")["depends_on"])
+    kinds = {"versioning", "server_side_encryption_configuration", "public_access_block", "policy"}
+    assert {f"aws_s3_bucket_{kind}.scripts" for kind in kinds} <= waits_for
+
+
 def test_a16_slurm_nodes_want_tokens_and_encrypt(slurm: Documents) -> None:
     configuration = pcluster(slurm)
     assert configuration["Imds"] == {"ImdsSupport": "v2.0"}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from cdktf import ITerraformDependable
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
@@ -88,7 +89,7 @@ class PrivateBucket(Construct):
             ),
             config.role,
         )
-        named(
+        encryption = named(
             S3BucketServerSideEncryptionConfigurationA(
                 self,
                 "encryption",
@@ -119,7 +120,7 @@ class PrivateBucket(Construct):
             ),
             config.role,
         )
-        named(
+        ownership = named(
             S3BucketOwnershipControls(
                 self,
                 "ownership",
@@ -128,7 +129,7 @@ class PrivateBucket(Construct):
             ),
             config.role,
         )
-        named(
+        policy = named(
             S3BucketPolicy(
                 self, "policy", bucket=bucket_id, policy=self._tls_only(config).json, depends_on=[public_access]
             ),
@@ -165,6 +166,9 @@ class PrivateBucket(Construct):
             ),
             config.role,
         )
+
+        self.protections: list[ITerraformDependable] = [versioning, encryption, public_access, ownership, policy]
+        """What an object of ours waits for: one written before versioning has no version to go back to."""
 
     def _tls_only(self, config: BucketConfig) -> DataAwsIamPolicyDocument:
         return named(

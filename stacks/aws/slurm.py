@@ -179,6 +179,7 @@ def _node_script(stack: TerraformStack, plan: Plan, services: NodeServices, kms_
             key=NODE_SCRIPT,
             content=text.as_string,
             kms_key_id=kms_key_arn,
+            depends_on=scripts.protections,
         ),
         "node_script",
     )

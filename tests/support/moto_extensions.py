@@ -2,7 +2,8 @@
 
 Added: EC2 placement groups and capacity reservations (create, describe, modify, delete or cancel), offerings of
 Capacity Blocks, and the life cycle of FSx for Lustre file systems, which moto creates without one. Shapes and error
-codes follow the EC2 and FSx API references.
+codes follow the EC2 and FSx API references. Mended: a delete marker can be removed from a bucket whose versioning is
+suspended; moto answers such a request with an error of its own, and Terraform repeats it for most of an hour.
 """
 
 import time
@@ -20,6 +21,7 @@ from moto.ec2.responses._base_response import EC2BaseResponse
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, generic_filter, random_id
 from moto.fsx.exceptions import FileSystemNotFound
 from moto.fsx.models import FileSystem, FSxBackend
+from moto.s3.models import FakeDeleteMarker
 
 PREFIXES = {"placement-group": "pg", "capacity-reservation": "cr"}
 
@@ -346,8 +348,12 @@ def _delete_and_answer_as_to_a_repeated_call(self: FSxBackend, **kwargs: Any) ->
     raise FileSystemNotFound(kwargs["file_system_id"])
 
 
+def _dispose_of_nothing(self: FakeDeleteMarker) -> None:
+    """A marker has no content to close."""
+
+
 def install() -> None:
-    """Extend moto's EC2 and FSx in this process; a second call changes nothing."""
+    """Extend moto's EC2, FSx and S3 in this process; a second call changes nothing."""
     if PlacementGroupBackend in EC2Backend.__mro__:
         return
     EC2_RESOURCE_TO_PREFIX.update(PREFIXES)
@@ -361,6 +367,7 @@ def install() -> None:
     )
     EC2Response.__bases__ = (*EC2Response.__bases__, PlacementGroups, CapacityReservations, CapacityBlocks)
     patches: dict[type, dict[str, Any]] = {
+        FakeDeleteMarker: {"dispose": _dispose_of_nothing},
         FileSystem: {"__init__": _init_file_system, "to_dict": _describe_file_system},
         FSxBackend: {
             "create_file_system": _create_with_version,

@@ -40,6 +40,8 @@ class MotoServer:
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
+            # The provider's own 25 attempts turn one lasting error into most of an hour.
+            "AWS_MAX_ATTEMPTS": "6",
         }
 
     def client(self, service: str) -> Any:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+RUN_TIMEOUT_S = 600
+"""No run of ours takes a quarter of this; one that hangs fails with what it printed instead of holding up the rest."""
+
 REGISTRY = ("registry.terraform.io", 443)
 
 # A run is over before a collection of garbage pays: a fifth of the processor time of `terraform validate`, measured.
@@ -80,11 +83,21 @@ class Terraform:
         """Run ``terraform *args`` in a folder.
 
         Raises:
-            TerraformError: ``check`` is set and the exit code is not among those of ``success``.
+            TerraformError: ``check`` is set and the exit code is not among those of ``success``, or the run hangs.
         """
-        done = subprocess.run(
-            ["terraform", *args], cwd=cwd, env=self.environment(), capture_output=True, text=True, check=False
-        )
+        try:
+            done = subprocess.run(
+                ["terraform", *args],
+                cwd=cwd,
+                env=self.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=RUN_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired as late:
+            printed = b"\n".join(part for part in (late.stdout, late.stderr) if part).decode(errors="replace")
+            raise TerraformError(f"terraform {' '.join(args)} in {cwd}: over {RUN_TIMEOUT_S} s\n{printed}") from late
         if check and done.returncode not in success:
             raise TerraformError(
                 f"terraform {' '.join(args)} in {cwd}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
