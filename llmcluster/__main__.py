@@ -1,6 +1,10 @@
 """Entry point of the command line, kept light: `--help` imports click and nothing of the planner."""
 
+import gc
 import sys
+
+OBJECTS_BEFORE_COLLECTION = 100_000
+"""A command ends before cycles add up: at Python's 700 the collector would take 4 to 6% of the time of a plan."""
 
 
 def main() -> None:
@@ -10,6 +14,7 @@ def main() -> None:
     """
     from llmcluster.cli import cli
 
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     try:
         cli()
     except KeyboardInterrupt:

@@ -6,4 +6,4 @@ from pydantic import BaseModel, ConfigDict
 class PlanModel(BaseModel):
     """An immutable part of a plan."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

@@ -12,7 +12,7 @@ __all__ = ["CatalogError", "Fact", "Provenance"]
 class Fact(BaseModel):
     """An immutable record; unknown keys are an error, so that a misspelt column is not lost."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Provenance(Fact):

@@ -39,12 +39,8 @@ class Links:
         self._between: Link = links(node)[1]
         self._attention_ranks = layout.tensor // layout.attention_data
 
-    def after_attention_s(self, payload_bytes: float) -> float:
-        """Sum of the heads' outputs over the ranks that share a sequence's heads."""
-        return self.all_reduce_s(payload_bytes, self._attention_ranks)
-
-    def around_dense_s(self, payload_bytes: float) -> float:
-        """Sum of a dense block's outputs over the ranks that share its width."""
+    def sum_of_group_s(self, payload_bytes: float) -> float:
+        """Sum over the ranks that share a sequence's heads and the width of its dense blocks."""
         return self.all_reduce_s(payload_bytes, self._attention_ranks)
 
     def around_experts_s(self, payload_bytes: float, experts_per_token: int, *, prompts: bool) -> float:

@@ -316,14 +316,13 @@ class InferenceEngine:
             batch = min(most, ceil(concurrency / replicas))
         else:
             batch = replica.batch_at((rate or 1.0) / replicas, most)
-        fleet = replace(replica, layout=replace(layout, data=replicas))
         return Candidate(
             nodes=nodes,
-            layout=fleet.layout,
+            layout=replace(layout, data=replicas),
             weights=self.weights,
             kv_cache=self.kv_cache,
-            memory=fleet.memory(most),
-            performance=fleet.performance(batch, most, static=self.pin.batch is not None),
+            memory=replica.memory(most),
+            performance=replica.performance(batch, most, replicas, static=self.pin.batch is not None),
         )
 
     def _replicas(self, node: NodeTopology, layout: Layout, needed: int) -> int:

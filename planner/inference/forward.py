@@ -129,23 +129,24 @@ class Forward:
         device, mine = self._device, own.tokens
         token_bytes = self._hidden * BF16_BYTES
         norms = 2 * elementwise_s(4 * token_bytes * mine, device)
+        summed = self._links.sum_of_group_s(mine * token_bytes)
         projections = attention = experts = dense = elementwise = links = 0.0
         for layers in self._groups:
             count = layers.count
-            projections += count * sum(product.seconds(mine) for product in layers.projections)
+            projections += count * sum([product.seconds(mine) for product in layers.projections])
             attention += count * self._attention_s(layers, own)
             elementwise += count * norms
             if layers.attention.kind != "none":
-                links += count * self._links.after_attention_s(mine * token_bytes)
+                links += count * summed
             if layers.dense:
-                dense += count * sum(product.seconds(mine) for product in layers.dense)
+                dense += count * sum([product.seconds(mine) for product in layers.dense])
                 elementwise += count * elementwise_s(3 * layers.inner * BF16_BYTES * mine, device)
             if layers.experts is not None and layers.router is not None:
                 experts += count * (layers.experts.seconds(tokens, device) + layers.router.seconds(mine))
                 copies = layers.experts.experts_per_token
                 links += count * self._links.around_experts_s(tokens * token_bytes, copies, prompts=prompts)
             elif layers.dense:
-                links += count * self._links.around_dense_s(mine * token_bytes)
+                links += count * summed
         links += self._links.between_stages_s(tokens * token_bytes)
         return {
             "projections": projections,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from planner.candidate import Miss
 from planner.inference.forward import Pass
@@ -32,6 +32,17 @@ class Timing(Protocol):
     def parts_s(self, work: Pass) -> dict[str, float]:
         """Seconds of one pass by kind of work; they sum to the whole."""
         ...
+
+
+class _Running(NamedTuple):
+    """Steps of a replica in the steady state, with a number of requests in flight."""
+
+    prompts: float
+    """Prompts, or chunks of one, that a step takes up beside them under chunked prefill."""
+    decode_s: float
+    """A step that decodes only."""
+    mixed_s: float
+    """A step that takes up prompts as well; without chunked prefill there is none."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,10 @@ class Replica:
 
     def largest_batch(self) -> int | Miss:
         """The largest continuous batch within memory and SLO, or the miss that says what is short."""
+        return self._largest_batch
+
+    @cached_property
+    def _largest_batch(self) -> int | Miss:
         fits = self.batch_that_fits()
         if fits < 1:
             needed = self.memory(1)
@@ -180,31 +195,40 @@ class Replica:
 
     def tpot_s(self, batch: int) -> float:
         """Mean time per output token with `batch` requests in flight."""
-        if batch not in self._tpots_s:
-            group = self._group(batch)
-            dynamic = self.workload.dynamic_batching
-            step_s = self._mean_step_s(batch, group) if dynamic else self.decode_step_s(group)
-            self._tpots_s[batch] = step_s / self.tokens_per_step
-        return self._tpots_s[batch]
+        step_s = self._mean_step_s(batch) if self.workload.dynamic_batching else self._running(batch).decode_s
+        return step_s / self.tokens_per_step
 
-    @cached_property
-    def _tpots_s(self) -> dict[int, float]:
-        return {}
-
-    def _mean_step_s(self, batch: int, group: float) -> float:
+    def _mean_step_s(self, batch: int) -> float:
         """Mean step under continuous batching.
 
         In the steady state batch / output steps requests finish at each step and as many start. With chunked prefill
         their prompts ride along with the decoding sequences, a chunk a step (Sarathi-Serve, arXiv 2403.02310, section
         4.2); without it they hold up all others. A pipeline works on as many groups of the batch as it has stages.
         """
-        decode = self.decode_step_s(group)
+        running = self._running(batch)
         starts = batch / self._output_steps / self.layout.pipeline
         if not self.workload.chunked_prefill:
-            return decode + starts * self._one_prefill_s
-        together = self._prompts_together(batch)
-        mixed_share = starts * self._chunks / together
-        return max(0.0, 1 - mixed_share) * decode + mixed_share * self._mixed_step_s(group, together)
+            return running.decode_s + starts * self._one_prefill_s
+        mixed_share = starts * self._chunks / running.prompts
+        return max(0.0, 1 - mixed_share) * running.decode_s + mixed_share * running.mixed_s
+
+    def _running(self, batch: int) -> _Running:
+        # The searches for a batch come back to the same ones.
+        if batch not in self._known:
+            self._known[batch] = self._timed(batch)
+        return self._known[batch]
+
+    @cached_property
+    def _known(self) -> dict[int, _Running]:
+        return {}
+
+    def _timed(self, batch: int) -> _Running:
+        group = max(1.0, batch / self.layout.pipeline)
+        decode_s = self.decode_step_s(group)
+        if not self.workload.chunked_prefill:
+            return _Running(1.0, decode_s, decode_s)
+        prompts = self._prompts_together(batch)
+        return _Running(prompts, decode_s, self._mixed_step_s(group, prompts))
 
     def _prompts_together(self, batch: int) -> float:
         """Prompts, or chunks of one, that a step takes up: those that start, as far as the budget of tokens goes."""
@@ -226,7 +250,7 @@ class Replica:
         statistics); Orca (OSDI 2022, section 3.1) measures what this waste costs.
         """
         longest = sum(1 / n for n in range(1, batch + 1))
-        return self.prefill_s(batch) + longest * self._output_steps * self.decode_step_s(self._group(batch))
+        return self.prefill_s(batch) + longest * self._output_steps * self._running(batch).decode_s
 
     @cached_property
     def _requests_per_s_at_headroom(self) -> float:
@@ -244,39 +268,36 @@ class Replica:
         The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine). With static batches a
         request waits for half of the batch that is running.
         """
-        group = self._group(batch)
         if not self.workload.dynamic_batching:
             return self.prefill_s(batch) + self._static_run_s(batch) / 2
-        service = self.prefill_service_s(batch)
-        together = self._prompts_together(batch) if self.workload.chunked_prefill else 1
-        load = min(FULL_LOAD, self.requests_per_s(batch) * service / together / self.layout.pipeline)
-        return service * (1 + load / (2 * (1 - load))) + self.decode_step_s(group)
+        service, running = self.prefill_service_s(batch), self._running(batch)
+        load = min(FULL_LOAD, self.requests_per_s(batch) * service / running.prompts / self.layout.pipeline)
+        return service * (1 + load / (2 * (1 - load))) + running.decode_s
 
     def prefill_service_s(self, batch: int) -> float:
         """Time that one request's prompt takes while `batch` requests are in flight."""
         if not self.workload.chunked_prefill:
             return self._one_prefill_s
-        return self._chunks * self._mixed_step_s(self._group(batch), self._prompts_together(batch))
+        return self._chunks * self._running(batch).mixed_s
 
     def first_token(self, rate_per_s: float, slots: int | None, batch: int | None = None) -> FirstToken:
         """TTFT and its queues at an arrival rate, with `batch` in flight (what sustains the rate when None)."""
-        running = batch or self.batch_at(rate_per_s, slots or MAX_BATCH)
-        group, workload = self._group(running), self.workload
-        decode_s, prefill_s = self.decode_step_s(group), self._one_prefill_s
-        budget: float = workload.new_prompt_tokens
+        in_flight = batch or self.batch_at(rate_per_s, slots or MAX_BATCH)
+        running, workload = self._running(in_flight), self.workload
+        prefill_s, budget = self._one_prefill_s, float(workload.new_prompt_tokens)
         if workload.chunked_prefill:
             # What a prompt adds to the decode steps that carry its chunks, beside the prompts it shares them with
-            together, budget = self._prompts_together(running), PREFILL_CHUNK_TOKENS * self.layout.attention_data
-            prefill_s = max(0.0, self._mixed_step_s(group, together) - decode_s) * self._chunks / together
+            prefill_s = max(0.0, running.mixed_s - running.decode_s) * self._chunks / running.prompts
+            budget = PREFILL_CHUNK_TOKENS * self.layout.attention_data
         return FirstToken(
             arrivals_per_s=rate_per_s,
             prefill_s=prefill_s,
-            decode_step_s=decode_s,
+            decode_step_s=running.decode_s,
             prompt_tokens=workload.new_prompt_tokens,
             chunk_tokens=budget,
             stages=self.layout.pipeline,
             slots=slots,
-            request_s=running / self.requests_per_s(running),
+            request_s=in_flight / self.requests_per_s(in_flight),
         )
 
     def batch_at(self, rate_per_s: float, largest_batch: int) -> int:
@@ -284,12 +305,12 @@ class Replica:
         below = largest(lambda batch: self.requests_per_s(batch) < rate_per_s, largest_batch)
         return min(largest_batch, below + 1)
 
-    def performance(self, batch: int, largest_batch: int, *, static: bool) -> InferencePerformance:
-        """What a fleet of `layout.data` replicas does with `batch` requests in flight on each.
+    def performance(self, batch: int, largest_batch: int, replicas: int, *, static: bool) -> InferencePerformance:
+        """What a fleet of replicas does with `batch` requests in flight on each.
 
         Static: a step serves the whole batch, which is prefilled in one pass and decoded to its end.
         """
-        replicas, workload = self.layout.data, self.workload
+        workload = self.workload
         parts = self.decode_parts_s(batch)
         step_s, prefill_s = sum(parts.values()), self.prefill_s(batch)
         if static:
@@ -313,7 +334,7 @@ class Replica:
             max_concurrency=replicas * largest_batch,
             requests_per_s=replicas * requests,
             tokens_per_s=tokens_per_s,
-            tokens_per_s_per_gpu=tokens_per_s / self.layout.gpus,
+            tokens_per_s_per_gpu=tokens_per_s / (replicas * self.layout.gpus_per_replica),
             breakdown_ms={name: seconds * 1e3 for name, seconds in parts.items()},
             queueing=queueing,
         )
@@ -334,10 +355,6 @@ class Replica:
     def _mixed_step_s(self, decodes: float, prompts: float) -> float:
         """A step with a chunk of each of some prompts beside `decodes` decoding sequences."""
         return sum(self.timing.parts_s(self._mixed(decodes, prompts)).values())
-
-    def _group(self, batch: int) -> float:
-        """Sequences that one stage of a pipeline works on at a time."""
-        return max(1.0, batch / self.layout.pipeline)
 
     def _prompts(self, batch: float) -> Pass:
         workload = self.workload

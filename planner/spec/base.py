@@ -6,4 +6,4 @@ from pydantic import BaseModel, ConfigDict
 class SpecModel(BaseModel):
     """Immutable; a misspelt key is an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
