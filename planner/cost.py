@@ -135,6 +135,7 @@ def _instance_item(how: str, nodes: int, mean_nodes: float, price: InstancePrice
         name=f"compute, {label}: {nodes} node{'' if nodes == 1 else 's'}{average}",
         role=f"compute_{how}",
         stack="compute",
+        sku="" if price is None else price.instance_type,
         quantity=mean_nodes,
         unit="instance-hour",
         unit_price_usd=None if price is None else price.usd_per_hour,
@@ -168,7 +169,7 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
     rows = [row for row in rows if row[1] not in bill.without]
     rows += [(line.name, line.role, line.stack, line.sku, line.quantity, line.unit) for line in bill.extra]
     return [
-        _service_item(prices.service(bill.provider, bill.region, sku), name, role, stack, quantity, unit)
+        _service_item(prices.service(bill.provider, bill.region, sku), name, role, stack, sku, quantity, unit)
         for name, role, stack, sku, quantity, unit in rows
         if prices.sells(bill.provider, sku)
     ]
@@ -196,17 +197,22 @@ def _orchestrator_rows(
 
 
 def _service_item(
-    price: ServicePrice | None, name: str, role: str, stack: Stack, quantity: float, unit: str
+    price: ServicePrice | None, name: str, role: str, stack: Stack, sku: str, quantity: float, unit: str
 ) -> CostItem:
     unit_price = None if price is None else price.unit_price_usd
-    hours = HOURS_PER_MONTH if unit.endswith("-month") else 1
     return CostItem(
         name=name,
         role=role,
         stack=stack,
+        sku=sku,
         quantity=float(quantity),
         unit=unit,
         unit_price_usd=unit_price,
-        usd_per_hour=None if unit_price is None else quantity * unit_price / hours,
+        usd_per_hour=None if unit_price is None else quantity * unit_price / hours_of(unit),
         provenance=price.provenance if price else Provenance(source="no price on file", as_of="", kind="list"),
     )
+
+
+def hours_of(unit: str) -> int:
+    """Hours that a unit lasts: 730 for a month of something, else one."""
+    return HOURS_PER_MONTH if unit.endswith("-month") else 1

@@ -201,7 +201,7 @@ def test_the_range_is_around_the_expected_and_names_what_moves_it() -> None:
     assert bounds.expected_usd == found.cost.usd_per_month
     assert bounds.low_usd <= bounds.expected_usd <= bounds.high_usd
     drivers = {driver.name: driver for driver in bounds.drivers}
-    assert set(drivers) == {"Spot price", "utilisation", "throughput", "usage"}
+    assert set(drivers) == {"Spot price", "utilisation", "throughput", "usage", "unknown prices"}
     assert all(driver.low_usd <= 0 <= driver.high_usd for driver in drivers.values())
     assert bounds.high_usd - bounds.expected_usd == pytest.approx(sum(each.high_usd for each in drivers.values()))
     # Spot cannot cost more than on-demand: that is what the scale set bids
