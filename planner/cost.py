@@ -54,6 +54,8 @@ class Bill:
     root_disk_gib: int
     """Of a node's billed root disk; 0 where it lives on the host."""
     orchestrator: OrchestratorDefaults | None = None
+    checkpoint_gb_per_month: float = 0.0
+    """What checkpoints of a run and restarts from them send to the object store and back: `checkpoint_traffic_gb`."""
     without: frozenset[str] = frozenset()
     """Roles of the usual lines that this cluster does without."""
     extra: tuple[ServiceLine, ...] = ()
@@ -95,6 +97,15 @@ def cluster_cost(
         ),
         usage=_usage(services, mix),
     )
+
+
+def checkpoint_traffic_gb(performance: TrainingPerformance | InferencePerformance) -> float:
+    """GB a month that a run writes to the object store, and reads from it when it starts again; 0 where it does not."""
+    outlook = performance.reliability if isinstance(performance, TrainingPerformance) else None
+    if outlook is None or outlook.checkpoint_to != "object_store":
+        return 0.0
+    per_hour = 3600 / outlook.interval_s + 1 / outlook.mtbf_hours
+    return outlook.checkpoint_bytes / 1e9 * per_hour * HOURS_PER_MONTH
 
 
 def _usage(services: Sequence[CostItem], mix: Mix) -> Usage:
@@ -155,9 +166,9 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
         ("private endpoint of the object store", "private_endpoint", "storage", "private_endpoint_hour", 1, "hour"),
         ("public address of the NAT gateway", "public_ip", "network", "public_ip_hour", 1, "hour"),
         ("private DNS zone", "private_dns_zone", "network", "private_dns_zone_month", 1, "zone-month"),
-        # What is kept has gone in once, and what is written every month replaces it. Estimate.
+        # What is kept has gone in once, and what is written every month replaces it, or passes through. Estimate.
         ("data through the private endpoint, an estimate", "private_endpoint_data", "storage", "private_endpoint_gb",
-         bill.checkpoints_gib * GB_PER_GIB, "GB-month"),
+         max(bill.checkpoints_gib * GB_PER_GIB, bill.checkpoint_gb_per_month), "GB-month"),
     ]  # fmt: skip
     if not bill.root_disk_gib:
         rows = [row for row in rows if row[1] != "root_disk"]

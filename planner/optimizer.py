@@ -8,7 +8,7 @@ from typing import NamedTuple
 from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, with_updates
 from planner.candidate import NO_RIVALS, Candidate, Engine, Miss, Rivals
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
-from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, cluster_cost
+from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, checkpoint_traffic_gb, cluster_cost
 from planner.errors import InfeasibleError, Lack, NearestMiss, SpecError
 from planner.inference import InferenceEngine
 from planner.lustre_lines import lustre_lines
@@ -364,6 +364,7 @@ def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Can
         nodes=candidate.nodes,
         shared_storage=storage,
         checkpoints_gib=spec.storage.checkpoints_tib * 1024,
+        checkpoint_gb_per_month=checkpoint_traffic_gb(performance),
         root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
         orchestrator=_orchestrator(spec, catalog, machine),
         without=unbuilt_roles(spec),

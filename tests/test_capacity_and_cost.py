@@ -296,6 +296,36 @@ def test_what_is_left_out_of_the_bill_is_less_than_1_percent_of_the_compute(path
     assert left_out < 0.01 * compute
 
 
+def test_checkpoints_in_the_object_store_pay_for_their_way_there() -> None:
+    # Azure bills a private endpoint by the GB, 0.01 USD: 65B parameters and their state are 914 GB each time.
+    document = {
+        "name": "blobs",
+        "model": "huggyllama/llama-65b",
+        "workload": {
+            "kind": "training",
+            "tokens": 1.4e12,
+            "sequence_length": 2048,
+            "global_batch_tokens": 4194304,
+            "deadline_days": 75,
+        },
+        "placement": {"providers": ["azure"], "regions": ["eastus"], "instance_types": ["Standard_ND96asr_v4"]},
+        "storage": {"checkpoints_tib": 20},
+    }
+    quantity = {}
+    for target in ("object_store", "shared_file_system"):
+        document["workload"]["fault_tolerance"] = {"checkpoint_to": target}  # type: ignore[index]
+        found = plan(read_spec(document, "spec"), load_model("huggyllama/llama-65b", None), Catalog.load())
+        [line] = [item for item in found.cost.items if item.role == "private_endpoint_data"]
+        quantity[target] = line.quantity
+        outlook = getattr(found.performance, "reliability", None)
+        assert outlook is not None
+        if target == "object_store":
+            written = 730 * 3600 / outlook.interval_s * outlook.checkpoint_bytes / 1e9
+            assert written < line.quantity < 1.05 * written  # restarts read it again
+            assert found.cost.usage.quantities["private_endpoint_data"] == line.quantity
+    assert quantity["shared_file_system"] == pytest.approx(20 * 2**40 / 1e9)
+
+
 def test_what_is_billed_by_use_is_in_the_range_with_what_it_is_assumed_to_be() -> None:
     pinned = {"instance_type": "g6e.xlarge", "nodes": 2}
     found = serve(pin=pinned, orchestrator="kubernetes", observability={"metrics": True}).cost
