@@ -109,6 +109,8 @@ def print_cost(plan: Plan) -> None:
         table.add_row(item.name, f"{item.quantity:,.1f}", unit_price, hourly, source)
     screen.print(table)
     _print_totals(screen, plan)
+    for note in plan.cost.notes:
+        screen.print(f"[yellow]note[/] {note}", highlight=False)
 
 
 def console() -> Console:

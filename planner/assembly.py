@@ -55,14 +55,23 @@ class Priced:
     mix: Mix
     cost: Cost
     updates: UpdateCosts | None = None
+    unknown_usd_per_hour: float = 0.0
+    """Most that lines without a known price may come to."""
 
     @property
     def objective_usd(self) -> float:
-        """What the search minimises: run or update when training, the hour when serving; unknown prices come last."""
-        amount = self.cost.usd_per_run if self.cost.usd_per_run is not None else self.cost.usd_per_hour
+        """What the search minimises: run or update when training, the hour when serving.
+
+        Lines without a known price count with the most that is asked elsewhere, so that a gap in a price list never
+        makes a cloud cheap; nodes without one come last.
+        """
+        hourly = self.cost.usd_per_hour
+        amount = self.cost.usd_per_run if self.cost.usd_per_run is not None else hourly
         if self.updates is not None:
             amount = self.updates.usd_per_update
-        return float("inf") if amount is None else amount
+        if amount is None or hourly is None:
+            return float("inf")
+        return amount if not self.unknown_usd_per_hour else amount * (1 + self.unknown_usd_per_hour / hourly)
 
     @property
     def slowness(self) -> float:
@@ -145,7 +154,7 @@ def assemble(
         choice=choice,
         memory_per_gpu=best.candidate.memory,
         performance=best.candidate.performance,
-        cost=with_totals(best.cost, spec, best.machine, best.mix, best.candidate, catalog.prices),
+        cost=with_totals(best.cost, spec, best.machine, best.mix, best.candidate, catalog),
         alternatives=tuple(alternative(option, best, (best, *others)) for option in others),
         rejected=rejected,
         notes=(
@@ -177,7 +186,7 @@ def with_updates(spec: ClusterSpec, architecture: ModelArchitecture, option: Pri
 
 
 def pareto_front(options: Sequence[Priced]) -> tuple[ParetoPoint, ...]:
-    """Training runs that none of the options beats in both cost and time, cheapest first."""
+    """Training runs that none of the options beats in both time and cost, as the search compares it; cheapest first."""
     front: list[ParetoPoint] = []
     for option in sorted(options, key=lambda option: option.rank):
         performance, usd = option.candidate.performance, option.cost.usd_per_run
@@ -253,6 +262,8 @@ def _why_not(option: Priced, best: Priced) -> str:
         return "its price is unknown"
     extra = option.objective_usd / best.objective_usd - 1
     what = "a run" if isinstance(option.candidate.performance, TrainingPerformance) else "an hour"
+    if option.unknown_usd_per_hour or best.unknown_usd_per_hour:
+        what += ", with the most that others ask for what has no known price"
     return (
         f"costs {extra:.1%} more {what}"
         if extra > 0.0005

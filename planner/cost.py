@@ -54,6 +54,8 @@ class Bill:
     root_disk_gib: int
     """Of a node's billed root disk; 0 where it lives on the host."""
     orchestrator: OrchestratorDefaults | None = None
+    checkpoint_gb_per_month: float = 0.0
+    """What checkpoints of a run and restarts from them send to the object store and back: `checkpoint_traffic_gb`."""
     without: frozenset[str] = frozenset()
     """Roles of the usual lines that this cluster does without."""
     extra: tuple[ServiceLine, ...] = ()
@@ -97,6 +99,15 @@ def cluster_cost(
     )
 
 
+def checkpoint_traffic_gb(performance: TrainingPerformance | InferencePerformance) -> float:
+    """GB a month that a run writes to the object store, and reads from it when it starts again; 0 where it does not."""
+    outlook = performance.reliability if isinstance(performance, TrainingPerformance) else None
+    if outlook is None or outlook.checkpoint_to != "object_store":
+        return 0.0
+    per_hour = 3600 / outlook.interval_s + 1 / outlook.mtbf_hours
+    return outlook.checkpoint_bytes / 1e9 * per_hour * HOURS_PER_MONTH
+
+
 def _usage(services: Sequence[CostItem], mix: Mix) -> Usage:
     purchase = mix.purchase
     running = {
@@ -135,6 +146,7 @@ def _instance_item(how: str, nodes: int, mean_nodes: float, price: InstancePrice
         name=f"compute, {label}: {nodes} node{'' if nodes == 1 else 's'}{average}",
         role=f"compute_{how}",
         stack="compute",
+        sku="" if price is None else price.instance_type,
         quantity=mean_nodes,
         unit="instance-hour",
         unit_price_usd=None if price is None else price.usd_per_hour,
@@ -154,9 +166,9 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
         ("private endpoint of the object store", "private_endpoint", "storage", "private_endpoint_hour", 1, "hour"),
         ("public address of the NAT gateway", "public_ip", "network", "public_ip_hour", 1, "hour"),
         ("private DNS zone", "private_dns_zone", "network", "private_dns_zone_month", 1, "zone-month"),
-        # What is kept has gone in once, and what is written every month replaces it. Estimate.
+        # What is kept has gone in once, and what is written every month replaces it, or passes through. Estimate.
         ("data through the private endpoint, an estimate", "private_endpoint_data", "storage", "private_endpoint_gb",
-         bill.checkpoints_gib * GB_PER_GIB, "GB-month"),
+         max(bill.checkpoints_gib * GB_PER_GIB, bill.checkpoint_gb_per_month), "GB-month"),
     ]  # fmt: skip
     if not bill.root_disk_gib:
         rows = [row for row in rows if row[1] != "root_disk"]
@@ -168,7 +180,7 @@ def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
     rows = [row for row in rows if row[1] not in bill.without]
     rows += [(line.name, line.role, line.stack, line.sku, line.quantity, line.unit) for line in bill.extra]
     return [
-        _service_item(prices.service(bill.provider, bill.region, sku), name, role, stack, quantity, unit)
+        _service_item(prices.service(bill.provider, bill.region, sku), name, role, stack, sku, quantity, unit)
         for name, role, stack, sku, quantity, unit in rows
         if prices.sells(bill.provider, sku)
     ]
@@ -196,17 +208,22 @@ def _orchestrator_rows(
 
 
 def _service_item(
-    price: ServicePrice | None, name: str, role: str, stack: Stack, quantity: float, unit: str
+    price: ServicePrice | None, name: str, role: str, stack: Stack, sku: str, quantity: float, unit: str
 ) -> CostItem:
     unit_price = None if price is None else price.unit_price_usd
-    hours = HOURS_PER_MONTH if unit.endswith("-month") else 1
     return CostItem(
         name=name,
         role=role,
         stack=stack,
+        sku=sku,
         quantity=float(quantity),
         unit=unit,
         unit_price_usd=unit_price,
-        usd_per_hour=None if unit_price is None else quantity * unit_price / hours,
+        usd_per_hour=None if unit_price is None else quantity * unit_price / hours_of(unit),
         provenance=price.provenance if price else Provenance(source="no price on file", as_of="", kind="list"),
     )
+
+
+def hours_of(unit: str) -> int:
+    """Hours that a unit lasts: 730 for a month of something, else one."""
+    return HOURS_PER_MONTH if unit.endswith("-month") else 1

@@ -20,6 +20,8 @@ from planner.plan import (
     TrainingPerformance,
 )
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from planner.unknown_prices import unknown_prices
+from provider_catalog.catalog import Catalog
 from provider_catalog.prices import PriceBook
 
 TRAINING_ENGINE_ERROR: Final = 0.20
@@ -56,7 +58,7 @@ def with_totals(
     machine: Machine,
     mix: Mix,
     candidate: Candidate,
-    prices: PriceBook,
+    catalog: Catalog,
 ) -> Cost:
     """The bill with its totals by stack, phase and token, and its range."""
     if cost.usd_per_hour is None:
@@ -75,7 +77,7 @@ def with_totals(
             "usd_per_hour_by_stack": dict(by_stack),
             "usd_per_hour_by_phase": _by_phase(cost.usd_per_hour, spec, performance),
             "usd_per_hour_by_rollout": _by_rollout(cost.usd_per_hour, cost.items, spec, mix.purchase),
-            "range": _range(cost, spec, machine, mix, candidate, prices),
+            "range": _range(cost, spec, machine, mix, candidate, catalog),
         }
     )
 
@@ -148,23 +150,25 @@ def _range(
     machine: Machine,
     mix: Mix,
     candidate: Candidate,
-    prices: PriceBook,
+    catalog: Catalog,
 ) -> CostRange | None:
     run = isinstance(candidate.performance, TrainingPerformance)
     expected = cost.usd_per_run if run else cost.usd_per_month
     if expected is None or cost.usd_per_hour is None:
         return None
     hours = expected / cost.usd_per_hour
-    drivers = tuple(
+    moving = (
         driver
         for driver in (
-            *_spot_price(hours, machine, mix, prices),
+            *_spot_price(hours, machine, mix, catalog.prices),
             *_utilisation(hours, cost, mix),
             *_performance(expected, hours, cost, spec, candidate),
             *_usage(hours, cost),
         )
         if driver.high_usd > 0 or driver.low_usd < 0
     )
+    unknown = unknown_prices(hours, cost, catalog, machine.provider)
+    drivers = (*moving, *([] if unknown is None else [unknown]))
     return CostRange(
         period="run" if run else "month",
         low_usd=max(0.0, expected + sum(driver.low_usd for driver in drivers)),

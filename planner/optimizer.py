@@ -8,7 +8,7 @@ from typing import NamedTuple
 from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, with_updates
 from planner.candidate import NO_RIVALS, Candidate, Engine, Miss, Rivals
 from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
-from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, cluster_cost
+from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, checkpoint_traffic_gb, cluster_cost
 from planner.errors import InfeasibleError, Lack, NearestMiss, SpecError
 from planner.inference import InferenceEngine
 from planner.lustre_lines import lustre_lines
@@ -26,6 +26,7 @@ from planner.training import TrainingEngine
 from planner.training.compression import constrained_pin
 from planner.training.proposals import compression_proposals
 from planner.training.updates import days_left_to_train, overrun
+from planner.unknown_prices import most_unknown_usd_per_hour
 from planner.watch_lines import watch_lines
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
@@ -112,6 +113,8 @@ def plan(
             raise _infeasible(spec, misses, budget)
         found, runners_up, notes = refined.served, {}, refined.notes
     best = found[0]
+    if budget is not None and best.unknown_usd_per_hour:
+        notes = (*notes, *_over_with_unknown(best, budget))
     if isinstance(engine, InferenceEngine):
         notes = (*notes, *engine.notes(best.candidate, best.machine.node))
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
@@ -297,6 +300,20 @@ def _search_machine(
     return priced, nearest or Miss("no parallel layout of the model divides the node", float("inf"))
 
 
+def _over_with_unknown(best: Priced, budget: float) -> tuple[str, ...]:
+    known = best.cost.usd_per_month if best.updates is None else best.updates.usd_per_month
+    hourly = best.cost.usd_per_hour
+    if known is None or not hourly:
+        return ()
+    most = known * (1 + best.unknown_usd_per_hour / hourly)
+    if most <= budget:
+        return ()
+    return (
+        f"within the budget of {budget:,.0f} USD a month only without what has no known price; with the most that"
+        f" others ask for it {most:,.0f}",
+    )
+
+
 def _promise(candidate: Candidate) -> str:
     performance = candidate.performance
     if isinstance(performance, TrainingPerformance):
@@ -347,13 +364,15 @@ def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Can
         nodes=candidate.nodes,
         shared_storage=storage,
         checkpoints_gib=spec.storage.checkpoints_tib * 1024,
+        checkpoint_gb_per_month=checkpoint_traffic_gb(performance),
         root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
         orchestrator=_orchestrator(spec, catalog, machine),
         without=unbuilt_roles(spec),
         extra=_extra_lines(spec, catalog, machine, candidate.nodes, storage),
     )
     cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
-    return Priced(machine, replace(candidate, performance=performance), mix, cost)
+    unknown_usd = most_unknown_usd_per_hour(cost, catalog, machine.provider)
+    return Priced(machine, replace(candidate, performance=performance), mix, cost, unknown_usd_per_hour=unknown_usd)
 
 
 def _orchestrator(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> OrchestratorDefaults | None:

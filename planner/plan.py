@@ -163,6 +163,8 @@ class CostItem(PlanModel):
     role: str
     """What it pays for, the same word on every cloud; the stacks map it to a resource address."""
     stack: Literal["network", "storage", "compute"]
+    sku: str = ""
+    """Of its price in the catalog: a service, or the name of an instance type."""
     resource: str | None = None
     quantity: float
     unit: str

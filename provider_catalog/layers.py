@@ -43,9 +43,9 @@ class NegotiatedPrice(Fact):
     zone: str | None = None
     instance_type: str | None = None
     option: PurchaseOption | None = None
-    usd_per_hour: float | None = Field(default=None, gt=0)
+    usd_per_hour: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     sku: str | None = None
-    unit_price_usd: float | None = Field(default=None, ge=0)
+    unit_price_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _one_thing(self) -> "NegotiatedPrice":

@@ -88,10 +88,20 @@ def _next_hour(given: str, previous: float | datetime | None, where: str) -> flo
         expected = previous + 1
     else:
         raise SpecError(f"{where}: hour is {given!r}, after one of another kind; write all of them the same way")
+    if isinstance(expected, datetime) and (expected.month, expected.day) == (2, 29) != (hour.month, hour.day):
+        expected += timedelta(days=1)  # the trace has 365 days
     if hour != expected:
-        shown = expected.isoformat() if isinstance(expected, datetime) else expected
-        raise SpecError(f"{where}: hour is {given}, expected {shown}: hours are missing, doubled or out of order")
+        raise SpecError(f"{where}: hour is {given}, {_why_not(hour, expected)}")
     return hour
+
+
+def _why_not(hour: float | datetime, expected: float | datetime) -> str:
+    if not isinstance(hour, datetime) or not isinstance(expected, datetime):
+        return f"expected {expected}: hours are missing, doubled or out of order"
+    said = f"expected {expected.isoformat()}: hours are missing, doubled or out of order"
+    if hour.tzinfo is None and abs(hour - expected) == timedelta(hours=1):
+        said += "; where clocks changed, give times in UTC or with their offset"
+    return said
 
 
 def _amount(given: str, where: str) -> float:

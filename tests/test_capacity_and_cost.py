@@ -201,7 +201,7 @@ def test_the_range_is_around_the_expected_and_names_what_moves_it() -> None:
     assert bounds.expected_usd == found.cost.usd_per_month
     assert bounds.low_usd <= bounds.expected_usd <= bounds.high_usd
     drivers = {driver.name: driver for driver in bounds.drivers}
-    assert set(drivers) == {"Spot price", "utilisation", "throughput", "usage"}
+    assert set(drivers) == {"Spot price", "utilisation", "throughput", "usage", "unknown prices"}
     assert all(driver.low_usd <= 0 <= driver.high_usd for driver in drivers.values())
     assert bounds.high_usd - bounds.expected_usd == pytest.approx(sum(each.high_usd for each in drivers.values()))
     # Spot cannot cost more than on-demand: that is what the scale set bids
@@ -294,6 +294,36 @@ def test_what_is_left_out_of_the_bill_is_less_than_1_percent_of_the_compute(path
         [endpoint] = [item for item in found.cost.items if item.role == "private_endpoint_data"]
         left_out += max(0.0, state_bytes / 1e9 * (endpoint.unit_price_usd or 0) - (endpoint.usd_per_hour or 0))
     assert left_out < 0.01 * compute
+
+
+def test_checkpoints_in_the_object_store_pay_for_their_way_there() -> None:
+    # Azure bills a private endpoint by the GB, 0.01 USD: 65B parameters and their state are 914 GB each time.
+    document = {
+        "name": "blobs",
+        "model": "huggyllama/llama-65b",
+        "workload": {
+            "kind": "training",
+            "tokens": 1.4e12,
+            "sequence_length": 2048,
+            "global_batch_tokens": 4194304,
+            "deadline_days": 75,
+        },
+        "placement": {"providers": ["azure"], "regions": ["eastus"], "instance_types": ["Standard_ND96asr_v4"]},
+        "storage": {"checkpoints_tib": 20},
+    }
+    quantity = {}
+    for target in ("object_store", "shared_file_system"):
+        document["workload"]["fault_tolerance"] = {"checkpoint_to": target}  # type: ignore[index]
+        found = plan(read_spec(document, "spec"), load_model("huggyllama/llama-65b", None), Catalog.load())
+        [line] = [item for item in found.cost.items if item.role == "private_endpoint_data"]
+        quantity[target] = line.quantity
+        outlook = getattr(found.performance, "reliability", None)
+        assert outlook is not None
+        if target == "object_store":
+            written = 730 * 3600 / outlook.interval_s * outlook.checkpoint_bytes / 1e9
+            assert written < line.quantity < 1.05 * written  # restarts read it again
+            assert found.cost.usage.quantities["private_endpoint_data"] == line.quantity
+    assert quantity["shared_file_system"] == pytest.approx(20 * 2**40 / 1e9)
 
 
 def test_what_is_billed_by_use_is_in_the_range_with_what_it_is_assumed_to_be() -> None:

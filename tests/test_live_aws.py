@@ -130,6 +130,20 @@ def test_on_demand_prices(server: Server) -> None:
     assert filters.items() >= {"operatingSystem": "Linux", "tenancy": "Shared", "capacitystatus": "Used"}.items()
 
 
+def test_a_type_that_is_listed_twice_has_one_price(server: Server) -> None:
+    # Two rows for one type would spoil the file of prices; a bill should rather say too much than too little.
+    def respond(seen: faulty_http.Seen) -> Answer:
+        if asked(seen)["instanceType"] != "p5.48xlarge":
+            return Answer(products())
+        doubled = [product("BoxUsage:p5.48xlarge", usd) for usd in ("55.0400000000", "98.32", "55.0400000000")]
+        return Answer(products(*doubled))
+
+    server.respond = respond
+    fetched = price_list.fetch_on_demand(request(), ignore)
+    assert [price.usd_per_hour for price in fetched.instances] == [98.32]
+    assert fetched.notes == ["p5.48xlarge in us-east-1: 55.04, 98.32 USD an hour are listed; the dearest is taken"]
+
+
 def test_service_prices(server: Server) -> None:
     def respond(seen: faulty_http.Seen) -> Answer:
         filters, code = asked(seen), json.loads(seen.body)["ServiceCode"]
@@ -263,6 +277,7 @@ def test_savings_plans_become_reserved_rates(server: Server) -> None:
             return Answer({"searchResults": []})
         if "nextToken" not in body:
             first = [rate("us-east-1", "Compute", 1, "44.0"), rate("us-east-1", "EC2Instance", 1, "40.0")]
+            first.append(rate("us-east-1", "EC2Instance", 1, "39.0") | {"usageType": "UnusedBox:p5.48xlarge"})
             return Answer({"searchResults": first, "nextToken": "more"})
         return Answer({"searchResults": [rate("us-east-1", "Compute", 3, "31.5")]})
 

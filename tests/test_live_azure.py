@@ -220,6 +220,7 @@ def test_savings_plans_stand_in_where_there_is_no_reservation(server: Server) ->
         {"unitPrice": 45.0, "retailPrice": 45.0, "term": "3 Years"},
         {"unitPrice": 70.0, "retailPrice": 70.0, "term": "1 Year"},
         {"unitPrice": 1.0, "retailPrice": 1.0, "term": "5 Years"},
+        {"unitPrice": 0.0, "retailPrice": 0.0, "term": "1 Year"},  # what costs nothing is no rate
     ]
     reservation = item(H100, 551_880.0, type="Reservation", reservationTerm="1 Year")
     server.play(Answer(page(item(H100, 98.32, savingsPlan=plans), reservation)))

@@ -1,6 +1,7 @@
 """Negotiated and refreshed prices over the snapshot: what they change, what they leave, and how they are refused."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def test_an_option_that_had_no_price_is_offered(tmp_path: Path) -> None:
         ({**NAT, "region": "us-east1"}, "unknown region 'us-east1'; nearest: us-east-1"),
         ({**NAT, "provider": "gcp"}, "unknown provider 'gcp'"),
         ({**P5, "usd_per_hour": -1}, "column 'usd_per_hour' is -1"),
+        ({**P5, "usd_per_hour": math.inf}, "column 'usd_per_hour' is inf"),
+        ({**NAT, "unit_price_usd": math.nan}, "column 'unit_price_usd' is nan"),
         ({**P5, "option": "ondemand", "usd_per_hour": 1}, "column 'option' is 'ondemand'"),
         ({**P5, "price": 1}, "unknown column 'price'"),
         ({**P5, **NAT}, "either instance_type, option and usd_per_hour"),

@@ -326,6 +326,25 @@ def test_times_may_be_written_out(tmp_path: Path) -> None:
     trace = read_demand(write_trace(tmp_path / "times.csv", rows))
     assert len(trace) == 8760
     assert max(trace) == 1
+    start = datetime(2028, 1, 1)
+    times = [start + timedelta(hours=hour) for hour in range(8784)]
+    rows = [(time.isoformat(), time.hour) for time in times if (time.month, time.day) != (2, 29)]
+    assert read_demand(write_trace(tmp_path / "leap.csv", rows)) == trace
+    rows = [(time.isoformat(), time.hour) for time in times if (time.month, time.day) != (2, 28)]
+    with pytest.raises(SpecError, match=r"2028-02-29T00:00:00, expected 2028-02-28T00:00:00: hours are missing"):
+        read_demand(write_trace(tmp_path / "other.csv", rows))
+
+
+def test_a_trace_of_wall_clocks_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    from datetime import UTC, datetime, timedelta
+    from zoneinfo import ZoneInfo
+
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    local = [(start + timedelta(hours=hour)).astimezone(ZoneInfo("Europe/Berlin")) for hour in range(8760)]
+    walls = [(time.replace(tzinfo=None).isoformat(), 1) for time in local]
+    with pytest.raises(SpecError, match=r"expected 2026-03-29T02:00:00: .*in UTC or with their offset"):
+        read_demand(write_trace(tmp_path / "walls.csv", walls))
+    assert len(read_demand(write_trace(tmp_path / "offsets.csv", [(time.isoformat(), 1) for time in local]))) == 8760
 
 
 @pytest.mark.parametrize(

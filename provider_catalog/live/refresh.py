@@ -128,10 +128,14 @@ def _run(source: Source, request: Request, folder: Path, order: Order, advance: 
 
 
 def _write(folder: Path, provider: str, source: Source, fetched: Fetched) -> None:
-    if fetched.instances or fetched.services:
-        store.write(folder, provider, store.merged(store.read_stored(folder, provider), source, fetched))
-    if fetched.scores:
-        store.write_scores(folder, provider, fetched.scores)
+    if not (fetched.instances or fetched.services or fetched.scores):
+        return
+    with store.held(folder):
+        if fetched.instances or fetched.services:
+            store.write(folder, provider, store.merged(store.read_stored(folder, provider), source, fetched))
+        if fetched.scores:
+            elsewhere = [s for s in store.read_scores(folder, provider) if s.region not in fetched.answered]
+            store.write_scores(folder, provider, (*elsewhere, *fetched.scores))
 
 
 def _layer(folder: Path, fetched: Fetched) -> PriceLayer:

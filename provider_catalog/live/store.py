@@ -2,10 +2,12 @@
 
 import csv
 import errno
+import fcntl
 import io
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,6 +57,22 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(standing)) from error
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Makes other refreshes of the folder, which is made where it is missing, wait: each reads, merges and writes.
+
+    Raises:
+        OSError: the folder cannot be made, or its file system knows no locks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_stored(folder: Path, provider: str) -> Stored:

@@ -25,6 +25,7 @@ __all__ = ["FREE", "OFFERS", "OUTPUTS", "PROVIDER", "READERS"]
 PROVIDER: Final = "aws"
 FREE: Final = frozenset(
     {
+        "aws_autoscaling_lifecycle_hook",
         "aws_autoscaling_schedule",
         "aws_budgets_budget",
         "aws_cloudwatch_event_rule",

@@ -35,7 +35,9 @@ def fetch_savings_plans(request: Request, advance: Advance) -> Fetched:
                 offering = entry["savingsPlanOffering"]
                 properties = {item["name"]: item["value"] for item in entry["properties"]}
                 term = _TERM_BY_S.get(offering["durationSeconds"])
-                if term is not None and entry["unit"] == "Hrs" and offering["currency"] == "USD":
+                # The list has a line for unused reservations beside that of running instances.
+                running = entry["usageType"].rpartition("-")[2].startswith("BoxUsage")
+                if term is not None and running and entry["unit"] == "Hrs" and offering["currency"] == "USD":
                     rates[properties["region"], term, offering["planType"]] = float(entry["rate"])
         for region, term in sorted({key[:2] for key in rates}):
             rate = next(rates[region, term, plan] for plan in _PLAN_TYPES if (region, term, plan) in rates)

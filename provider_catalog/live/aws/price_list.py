@@ -50,11 +50,10 @@ def fetch_on_demand(request: Request, advance: Advance) -> Fetched:
     fetched = Fetched(answered=set(request.regions))
     names = request.instance_types
     for done, name in enumerate(names, start=1):
-        for region, usd_per_hour in _on_demand(pricing, name):
-            if region in request.regions:
-                fetched.instances.append(
-                    request.instance_price((region, None), name, "on-demand", usd_per_hour, provenance)
-                )
+        for region, usd_per_hour in _on_demand(request, pricing, name, fetched).items():
+            fetched.instances.append(
+                request.instance_price((region, None), name, "on-demand", usd_per_hour, provenance)
+            )
         advance(done, len(names))
     if not fetched.instances:
         raise LiveError(f"{PERMISSION}: no on-demand price for any instance type; nothing is taken over")
@@ -101,9 +100,8 @@ def fetch_services(request: Request, advance: Advance) -> Fetched:
 
 def _machine_prices(request: Request, pricing: Any, name: str, fetched: Fetched) -> None:
     provenance = request.provenance(SOURCE)
-    for region, usd_per_hour in _on_demand(pricing, name):
-        if region in request.regions:
-            fetched.services.append(request.service_price(region, name, usd_per_hour, provenance))
+    for region, usd_per_hour in _on_demand(request, pricing, name, fetched).items():
+        fetched.services.append(request.service_price(region, name, usd_per_hour, provenance))
 
 
 def _meter_price(request: Request, pricing: Any, meter: Meter, region: str, fetched: Fetched) -> None:
@@ -124,10 +122,18 @@ def service_meters() -> tuple[Meter, ...]:
     return tuple(fact(Meter, row, f"{path}, entry {number}") for number, row in enumerate(read_yaml(path), start=1))
 
 
-def _on_demand(pricing: Any, instance_type: str) -> Iterator[tuple[str, float]]:
-    """Region and USD an hour of a type, wherever it is sold. What costs nothing is not sold on demand."""
+def _on_demand(request: Request, pricing: Any, instance_type: str, fetched: Fetched) -> dict[str, float]:
+    """USD an hour of a type by region, of those asked for. What costs nothing is not sold on demand."""
+    found: dict[str, set[float]] = {}
     with documented_shape(PERMISSION):
-        yield from _linux_rates(pricing, instance_type)
+        for region, usd in _linux_rates(pricing, instance_type):
+            if region in request.regions:
+                found.setdefault(region, set()).add(usd)
+    for region, amounts in found.items():
+        if len(amounts) > 1:
+            listed = ", ".join(f"{usd:g}" for usd in sorted(amounts))
+            fetched.notes.append(f"{instance_type} in {region}: {listed} USD an hour are listed; the dearest is taken")
+    return {region: max(amounts) for region, amounts in found.items()}
 
 
 def _linux_rates(pricing: Any, instance_type: str) -> Iterator[tuple[str, float]]:

@@ -157,7 +157,7 @@ def _offer(item: Any, today: date) -> tuple[PurchaseOption, float] | None:
 def _savings_plans(item: Any) -> Iterator[tuple[PurchaseOption, float]]:
     """Term and USD an hour. Rates of savings plans stand within the pay-as-you-go item, in the preview version only."""
     for plan in item.get("savingsPlan") or ():
-        if plan["term"] in _TERMS:
+        if plan["term"] in _TERMS and float(plan["retailPrice"]) > 0:
             yield _TERMS[plan["term"]][0], float(plan["retailPrice"])
 
 

@@ -1,0 +1,105 @@
+"""Prices that nobody has sourced: bounded by what others ask, in the range and in the choice, never in the total."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.optimizer import plan
+from planner.plan import CostDriver, Plan
+from planner.spec_reader import read_spec
+from planner.unknown_prices import price_bounds
+from provider_catalog.catalog import Catalog
+from provider_catalog.layers import read_overlay
+from provider_catalog.models import load_model
+
+CATALOG = Catalog.packaged()
+TOKYO = 0.31 / 1200 * 730
+"""FSx for Lustre at 125 MB/s/TiB in Tokyo, 0.31 USD an hour for 1.2 TiB on 2022-09-03; us-east-1 asks 0.145
+a GiB-month. Azure Managed Lustre has no public price; its SKU of the same throughput starts at 16 TiB."""
+
+
+def serve(catalog: Catalog = CATALOG, most: float | None = None, **rest: Any) -> Plan:
+    document = {
+        "name": "unknown",
+        "model": "mistralai/Mistral-7B-v0.1",
+        "workload": {"kind": "inference", "request_rate_per_s": 20, "prompt_tokens": 1024, "output_tokens": 256},
+        **rest,
+    }
+    return plan(read_spec(document, "spec"), load_model("mistralai/Mistral-7B-v0.1", None), catalog, most)
+
+
+def unknown_of(decided: Plan) -> CostDriver:
+    assert decided.cost.range is not None
+    [driver] = [driver for driver in decided.cost.range.drivers if driver.name == "unknown prices"]
+    return driver
+
+
+def test_what_has_no_price_widens_the_range_and_stays_out_of_the_total() -> None:
+    cost = (decided := serve(placement={"providers": ["azure"], "regions": ["eastus"]})).cost
+    assert [item.name for item in cost.items if item.usd_per_hour is None] == list(cost.unknown)
+    driver = unknown_of(decided)
+    assert (driver.low_usd, driver.high_usd) == (0, pytest.approx(16384 * TOKYO, rel=1e-3))
+    assert cost.range is not None
+    assert cost.range.expected_usd == cost.usd_per_month
+    assert cost.range.high_usd >= cost.range.expected_usd + driver.high_usd
+    assert f"{16384 * 0.145:,.0f} to" in driver.assumption
+    assert "PERSISTENT_2-125 of aws" in driver.assumption
+
+
+def test_a_gap_in_a_price_list_makes_no_cloud_cheap(tmp_path: Path) -> None:
+    # Without its file system Azure's one H100 is the cheapest; at any price that is asked for one it is not.
+    overlay = tmp_path / "negotiated.yaml"
+    overlay.write_text(
+        "source: agreement\nas_of: 2026-11-01\nprices:\n"
+        "  - {provider: azure, region: eastus, sku: AMLFS-Durable-Premium-125, unit_price_usd: 0.001}\n"
+    )
+    given = {"placement": {"instance_types": ["p5.4xlarge", "Standard_NC40ads_H100_v5"]}}
+    known = serve(CATALOG.under(read_overlay(overlay, CATALOG)), **given)
+    gap = serve(**given)
+    assert known.choice.provider == "azure"
+    assert gap.choice.provider == "aws"
+    [other] = [each for each in gap.alternatives if each.provider == "azure"]
+    assert other.usd_per_hour is not None
+    assert gap.cost.usd_per_hour is not None
+    assert other.usd_per_hour < gap.cost.usd_per_hour
+    assert "no known price" in other.reason
+
+
+def test_a_budget_that_only_holds_without_the_unknown_is_said() -> None:
+    azure = {"placement": {"providers": ["azure"], "regions": ["eastus"]}}
+    within = serve(most=6000, **azure)
+    assert within.cost.usd_per_month is not None
+    assert within.cost.usd_per_month < 6000
+    assert any("only without what has no known price" in note for note in within.notes)
+    assert not any("only without" in note for note in serve(most=60_000, **azure).notes)
+
+
+@pytest.mark.parametrize(
+    ("provider", "sku", "where"),
+    [
+        ("aws", "encryption_key_month", "in other regions"),  # us-east-1 alone has one
+        ("azure", "log_gb", "in other regions"),
+        ("azure", "flow_log_gb", "on other clouds"),
+        ("azure", "AMLFS-Durable-Premium-40", "PERSISTENT_2-125 of aws"),  # the next faster one that keeps data
+        ("azure", "AMLFS-Durable-Premium-500", "PERSISTENT_2-500 of aws"),
+        ("aws", "lustre_metadata_iops_month", None),
+        ("own", "", None),
+    ],
+)
+def test_bounds_come_from_the_nearest_thing_that_has_a_price(provider: str, sku: str, where: str | None) -> None:
+    bounds = price_bounds(CATALOG, provider, sku)
+    assert (bounds and bounds.where) == where
+    if bounds is not None:
+        assert 0 <= bounds.least_usd <= bounds.most_usd
+
+
+def test_what_nothing_bounds_is_named_in_the_range() -> None:
+    given = {
+        "placement": {"providers": ["aws"], "regions": ["us-east-1"]},
+        "storage": {"shared_tib": 2, "lustre": {"metadata_iops": 12000}},
+    }
+    driver = unknown_of(serve(**given))
+    assert driver.high_usd == 0
+    assert "metadata IOPS" in driver.assumption
+    assert "nothing like it has a price" in driver.assumption
