@@ -127,8 +127,13 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
             r"security\.permissions_boundary: not built on",
         ),
         (
-            {"rollout": {"validation_nodes": 2}, "orchestrator": "kubernetes", "network": {"egress": "endpoints-only"}},
-            r"rollout\.validation_nodes: .*network\.image_registry",
+            {"security": {"ebs_default_key": True}, "orchestrator": "kubernetes"},
+            r"security\.ebs_default_key: .*launch template",
+        ),
+        (
+            # A cluster whose GPUs no pod gets, as its device plugins cannot be pulled.
+            {"orchestrator": "kubernetes", "network": {"egress": "endpoints-only"}},
+            r"network\.image_registry: missing; the device plugins .*endpoints-only",
         ),
         (
             {"observability": {"metrics": True}, "orchestrator": "slurm", "network": {"egress": "endpoints-only"}},
