@@ -38,22 +38,7 @@ def _check_combinations(spec: ClusterSpec) -> None:
             f"security.ebs_default_key: root volumes of orchestrator {spec.orchestrator} have the key of the cluster "
             "by their launch template, whatever the default of the account is; leave it out"
         )
-    if spec.network.egress != "endpoints-only":
-        return
-    asked = [
-        field
-        for field, given in (
-            ("observability.metrics", spec.observability.metrics),
-            ("rollout.validation_nodes", spec.rollout.validation_nodes is not None),
-        )
-        if given
-    ]
-    if asked and spec.orchestrator == "slurm":
-        raise SpecError(
-            f"{asked[0]}: nodes of ParallelCluster install a container engine for it from the Internet, which "
-            "network.egress endpoints-only does not reach; leave one of the two out, or choose another orchestrator"
-        )
-    if spec.network.image_registry is not None:
+    if spec.network.egress != "endpoints-only" or spec.network.image_registry is not None:
         return
     if spec.orchestrator == "kubernetes":
         raise SpecError(
