@@ -25,6 +25,7 @@ def _asked(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], ...]:
         ("network.vpc_id", "own-network", spec.network.vpc_id is not None),
         ("network.egress", "private-endpoints", spec.network.egress == "endpoints-only"),
         ("security.permissions_boundary", "permissions-boundary", spec.security.permissions_boundary is not None),
+        ("security.ebs_default_key", "ebs-default-key", spec.security.ebs_default_key),
         ("rollout.validation_nodes", "phases", spec.rollout.validation_nodes is not None),
         ("observability.notify", "alarms", bool(spec.observability.notify)),
         ("observability.metrics", "metrics", spec.observability.metrics),
@@ -32,24 +33,21 @@ def _asked(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], ...]:
 
 
 def _check_combinations(spec: ClusterSpec) -> None:
-    if spec.network.egress != "endpoints-only":
+    if spec.security.ebs_default_key and spec.orchestrator != "slurm":
+        raise SpecError(
+            f"security.ebs_default_key: root volumes of orchestrator {spec.orchestrator} have the key of the cluster "
+            "by their launch template, whatever the default of the account is; leave it out"
+        )
+    if spec.network.egress != "endpoints-only" or spec.network.image_registry is not None:
         return
-    asked = [
-        field
-        for field, given in (
-            ("observability.metrics", spec.observability.metrics),
-            ("rollout.validation_nodes", spec.rollout.validation_nodes is not None),
-        )
-        if given
-    ]
-    if asked and spec.orchestrator == "slurm":
+    if spec.orchestrator == "kubernetes":
         raise SpecError(
-            f"{asked[0]}: nodes of ParallelCluster install a container engine for it from the Internet, which "
-            "network.egress endpoints-only does not reach; leave one of the two out, or choose another orchestrator"
+            "network.image_registry: missing; the device plugins of orchestrator kubernetes, without which no pod gets "
+            "a GPU, come from public registries, which network.egress endpoints-only does not reach. Name a registry "
+            "that holds copies of them, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"
         )
-    public = [field for field in asked if field == "observability.metrics" or spec.orchestrator == "kubernetes"]
-    if public and spec.network.image_registry is None:
+    if spec.observability.metrics:
         raise SpecError(
-            f"{public[0]}: its images come from public registries, which network.egress endpoints-only does not reach; "
-            "name a registry that holds copies of them in network.image_registry, or leave one of the two out"
+            "observability.metrics: its images come from public registries, which network.egress endpoints-only does "
+            "not reach; name a registry that holds copies in network.image_registry, or leave one of the two out"
         )

@@ -22,7 +22,14 @@ class OrchestratorDefaults(Fact):
 
 
 Feature = Literal[
-    "own-network", "private-endpoints", "flow-logs", "permissions-boundary", "phases", "alarms", "metrics"
+    "own-network",
+    "private-endpoints",
+    "flow-logs",
+    "permissions-boundary",
+    "ebs-default-key",
+    "phases",
+    "alarms",
+    "metrics",
 ]
 
 

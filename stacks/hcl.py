@@ -1,9 +1,9 @@
 """HCL that a reviewer reads, from what cdktf renders.
 
 cdktf 0.21 writes HCL without indentation, breaks quoted strings over lines, leaves quotes and backslashes beside a
-reference as they are, leaves out defaults that are false, zero or empty, and writes conditions as a list. All of it is
-mended here: strings and defaults by the JSON document of the same stack, which holds what they mean, and the layout by
-the rules of `terraform fmt`.
+reference as they are, leaves out defaults that are false, zero or empty and the version of Terraform, and writes
+conditions as a list. All of it is mended here: strings and defaults by the JSON document of the same stack, which holds
+what they mean, and the layout by the rules of `terraform fmt`.
 """
 
 import json
@@ -61,6 +61,9 @@ def _mend_defaults(rendered: str, document: dict[str, Any]) -> str:
         if not default and not isinstance(default, (list, dict)):
             opening = f'variable "{name}" {{\n'
             rendered = rendered.replace(opening, f"{opening}default = {json.dumps(default)}\n")
+    if version := document.get("terraform", {}).get("required_version"):
+        rendered = rendered.replace('0 = "required_version"\n', "")
+        rendered = rendered.replace("terraform {\n", f"terraform {{\nrequired_version = {json.dumps(version)}\n", 1)
     return rendered
 
 
@@ -147,7 +150,7 @@ class _Line:
 
 
 def _layout(hcl: str) -> str:
-    lines = _conditions_as_blocks(_content(hcl))
+    lines = _locals_last(_conditions_as_blocks(_content(hcl)))
     _tidy_lists(lines)
     lines = _indented(_joined_lists(lines))
     _align(lines)
@@ -188,6 +191,20 @@ def _conditions_as_blocks(lines: list[_Line]) -> list[_Line]:
     return result
 
 
+def _locals_last(lines: list[_Line]) -> list[_Line]:
+    """Scripts run over hundreds of lines: whoever reads from the top meets the resources before."""
+    others: list[_Line] = []
+    moved: list[_Line] = []
+    depth, within = 0, False
+    for line in lines:
+        within = within or (depth == 0 and not line.verbatim and line.text == "locals {")
+        (moved if within else others).append(line)
+        if not line.verbatim:
+            depth += _net_brackets(line.text)
+            within = within and depth > 0
+    return others + moved
+
+
 def _unwrapped(text: str) -> str:
     """`a = "${b.c}"` as `a = b.c`: an interpolation that is the whole string needs neither."""
     assigned = _ASSIGNMENT.match(text)
@@ -225,7 +242,12 @@ def _joined_lists(lines: list[_Line]) -> list[_Line]:
         ):
             element = joined.pop()
             joined[-1].text += element.text.rstrip(",") + line.text
-        elif joined and line.text.rstrip(",") in ("]", "}") and joined[-1].text.endswith((" [", " {")):
+        elif (
+            joined
+            and line.text.rstrip(",") in ("]", "}")
+            and not (line.verbatim or joined[-1].verbatim)
+            and joined[-1].text.endswith((" [", " {"))
+        ):
             joined[-1].text += line.text
         else:
             joined.append(line)

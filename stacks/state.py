@@ -24,6 +24,10 @@ LOCAL_STATE_FOLDER: Final = "../../../state"
 """From cdktf.out/stacks/<stack> up to the folder of cdktf.json, in which `state/` holds the local states."""
 
 
+TERRAFORM: Final = ">= 1.10"
+"""The first with `use_lockfile`; nothing in a stack is newer."""
+
+
 def set_backend(stack: TerraformStack, plan: Plan) -> None:
     """Gives `stack` the backend that `plan.spec.state` names. No credentials are written: they come from outside."""
     state, stack_id = plan.spec.state, stack.node.id
@@ -90,5 +94,9 @@ def _given(value: str | None) -> str:
 
 
 def name_provider_source(stack: TerraformStack, provider: str) -> None:
-    """Writes the source of a HashiCorp provider in full: the bindings' bare name makes a reader look it up."""
+    """Writes what the stack asks for in full: the version of Terraform, and the source of a HashiCorp provider.
+
+    The bindings' bare name would make a reader look it up.
+    """
+    stack.add_override("terraform.required_version", TERRAFORM)
     stack.add_override(f"terraform.required_providers.{provider}.source", f"hashicorp/{provider}")

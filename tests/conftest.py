@@ -60,16 +60,16 @@ def moto_server() -> Iterator[MotoServer]:
 
 
 @pytest.fixture
-def aws(moto_server: MotoServer) -> MotoServer:
-    """A local AWS in which nothing exists yet but the account's defaults."""
+def aws(moto_server: MotoServer) -> Iterator[MotoServer]:
+    """A local AWS in which nothing exists yet but the account's defaults; errors of its own fail the test."""
     moto_server.reset()
-    return moto_server
+    yield moto_server
+    moto_server.check()
 
 
 @pytest.fixture
-def account(aws: MotoServer) -> Iterator[MotoServer]:
-    """A local AWS that takes all of our stacks, empty before and after."""
+def account(aws: MotoServer) -> MotoServer:
+    """A local AWS that takes all of our stacks."""
     aws_moto.install()
     aws.reset()
-    yield aws
-    aws.reset()
+    return aws

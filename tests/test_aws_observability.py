@@ -127,12 +127,17 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
             r"security\.permissions_boundary: not built on",
         ),
         (
-            {"rollout": {"validation_nodes": 2}, "orchestrator": "kubernetes", "network": {"egress": "endpoints-only"}},
-            r"rollout\.validation_nodes: .*network\.image_registry",
+            {"security": {"ebs_default_key": True}, "orchestrator": "kubernetes"},
+            r"security\.ebs_default_key: .*launch template",
+        ),
+        (
+            # A cluster whose GPUs no pod gets, as its device plugins cannot be pulled.
+            {"orchestrator": "kubernetes", "network": {"egress": "endpoints-only"}},
+            r"network\.image_registry: missing; the device plugins .*endpoints-only",
         ),
         (
             {"observability": {"metrics": True}, "orchestrator": "slurm", "network": {"egress": "endpoints-only"}},
-            r"observability\.metrics: .*ParallelCluster install",
+            r"observability\.metrics: .*network\.image_registry",
         ),
     ],
 )
@@ -339,6 +344,26 @@ def test_in_a_closed_network_images_come_from_ones_own_registry(tmp_path: Path) 
     assert f"{registry}/nvidia/k8s/dcgm-exporter:" in user_data and "nvcr.io" not in user_data
     assert "docker login --username AWS --password-stdin 123456789012.dkr.ecr.us-east-1.amazonaws.com" in user_data
     assert "images" in compute(bare)["aws_iam_role_policy_attachment"]
+
+
+def test_in_a_closed_network_nodes_of_slurm_install_from_amazon_linux_and_pull_from_ecr(tmp_path: Path) -> None:
+    # Its repositories lie in S3, which has a gateway (Amazon Linux 2023 user guide, "NVIDIA drivers").
+    closed = {
+        "network": {
+            "egress": "endpoints-only",
+            "image_registry": "123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror",
+        },
+        "rollout": {"validation_nodes": 2},
+    }
+    documents = orchestrated("slurm", tmp_path, **closed)
+    script = documents["compute"]["locals"]["node_script"]
+    assert "dnf install --assumeyes nvidia-release\n" in script
+    asked = re.findall(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|io|org|net)\b", script)
+    assert asked and {host.removeprefix("123456789012.").removeprefix("763104351884.") for host in asked} == {
+        "dkr.ecr.us-east-1.amazonaws.com"
+    }
+    endpoints = documents["network"]["resource"]["aws_vpc_endpoint"]
+    assert {"aps_workspaces", "monitoring", "ecr_api", "ecr_dkr", "s3"} <= set(endpoints)
 
 
 def test_counters_of_the_fabric_are_text_for_the_node_exporter(tmp_path: Path) -> None:

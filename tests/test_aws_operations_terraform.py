@@ -10,7 +10,7 @@ from planner.plan import Plan, Purchase
 from stacks.imports import take_over
 from stacks.state_bootstrap import bootstrap_state
 from tests.support.aws_stacks import ROLES, stack_folder, synthesize
-from tests.support.interruption import Apply, answered, held
+from tests.support.interruption import Apply, answered, held, paused
 from tests.support.moto_server import MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform, TerraformError
@@ -65,13 +65,12 @@ def prepare(tf: Terraform, aws: MotoServer, folder: Path) -> None:
 
 def interrupt_and_kill(tf: Terraform, folder: Path) -> None:
     """An apply is interrupted while its VPC is being made, the next is killed when it asks for a subnet."""
-    with answered(VPCBackend, "create_vpc") as made, answered(VPCBackend, "describe_vpcs") as described:
+    with answered(VPCBackend, "create_vpc") as made, paused(VPCBackend, "describe_vpcs", after=made) as described:
         apply = Apply(tf, folder)
-        apply.wait_for(made)
-        described.clear()
         # Terraform waits for the VPC, and nothing else is on its way: -parallelism=1.
         apply.wait_for(described)
         apply.interrupt()
+    apply.end()
     assert "aws_vpc.cluster" in tf.state(folder)
     with held(SubnetBackend, "create_subnet") as asked:
         apply = Apply(tf, folder)

@@ -244,6 +244,26 @@ def test_a15_the_script_of_nodes_is_written_once_its_bucket_is_versioned_and_clo
     assert {f"aws_s3_bucket_{kind}.scripts" for kind in kinds} <= waits_for
 
 
+def test_a16_slurm_demands_the_customer_key_for_root_volumes_where_it_is_asked_to(
+    clusters: dict[str, Documents], tmp_path: Path
+) -> None:
+    documents = synthesize(
+        example_plan(nodes=2, spec={"orchestrator": "slurm", "security": {"ebs_default_key": True}}), tmp_path
+    )
+    look_up = documents["compute"]["data"]["aws_ebs_default_kms_key"]["root_volumes"]
+    (condition,) = look_up["lifecycle"]["postcondition"]
+    assert "modify-ebs-default-kms-key-id" in condition["error_message"]
+    # The head node starts the others, and needs what any user of EC2 does for volumes under a key.
+    rights = "${aws_iam_policy.volumes.arn}"
+    configuration = pcluster(documents)
+    assert {"Policy": rights} in configuration["HeadNode"]["Iam"]["AdditionalIamPolicies"]
+    assert rights not in json.dumps(configuration["Scheduling"])
+    for statement in statements(documents, "volumes"):
+        assert statement["resources"] == [KEY]
+        assert statement["condition"][0]["variable"] == "kms:ViaService"
+    assert "aws_ebs_default_kms_key" not in clusters["slurm_gang"]["compute"]["data"]
+
+
 def test_a16_slurm_nodes_want_tokens_and_encrypt(slurm: Documents) -> None:
     configuration = pcluster(slurm)
     assert configuration["Imds"] == {"ImdsSupport": "v2.0"}

@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support import aws_moto
+from tests.support import aws_moto, processes
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
@@ -28,7 +27,7 @@ Cdktf = Callable[..., str]
 
 
 @pytest.fixture
-def cdktf(terraform: Terraform, aws: MotoServer, tmp_path: Path) -> Iterator[Cdktf]:
+def cdktf(terraform: Terraform, aws: MotoServer, tmp_path: Path) -> Cdktf:
     """Runs `cdktf` in a project of its own and returns what it prints, without colours."""
     aws_moto.install()
     aws.reset()
@@ -48,15 +47,12 @@ def cdktf(terraform: Terraform, aws: MotoServer, tmp_path: Path) -> Iterator[Cdk
     }
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            ["cdktf", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=300
-        )
+        done = processes.run([str(tools[1] / "cdktf"), *arguments], cwd=tmp_path, env=env, timeout_s=300)
         output = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
         assert done.returncode == 0, output
         return output
 
-    yield run
-    aws.reset()
+    return run
 
 
 def networks(aws: MotoServer) -> list[str]:

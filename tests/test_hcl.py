@@ -17,6 +17,20 @@ def test_a_variable_without_a_default_stays_without() -> None:
     assert "default" not in readable_hcl(rendered, {"variable": {"asked": {"type": "bool"}}})
 
 
+def test_the_version_of_terraform_is_written() -> None:
+    rendered = 'terraform {\nbackend "local" {\npath = "x"\n}\n\n  0 = "required_version"\n}\n'
+    assert readable_hcl(rendered, {"terraform": {"required_version": ">= 1.10"}}) == (
+        'terraform {\n  required_version = ">= 1.10"\n\n  backend "local" {\n    path = "x"\n  }\n}\n'
+    )
+
+
+def test_scripts_stand_behind_what_is_read_first() -> None:
+    rendered = 'locals {\nscript = <<EOF\nrun() {\nlocals {\n}\nEOF\n}\nresource "x" "y" {\na = "${local.script}"\n}'
+    assert readable_hcl(rendered, {}) == (
+        'resource "x" "y" {\n  a = local.script\n}\n\nlocals {\n  script = <<EOF\nrun() {\nlocals {\n}\nEOF\n}\n'
+    )
+
+
 def test_conditions_are_blocks() -> None:
     rendered = (
         'data "x" "y" {\nlifecycle {\npostcondition = [\n{\ncondition = "${self.a}"\nerror_message = "no"\n},\n'

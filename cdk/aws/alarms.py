@@ -85,7 +85,8 @@ class Alarms(Construct):
             ),
             "publish_alarms",
         )
-        named(SnsTopicPolicy(self, "policy", arn=self.topic.arn, policy=policy.json), "alarms")
+        # What is sent before the topic takes it is lost, and nobody hears of that.
+        self._published = named(SnsTopicPolicy(self, "policy", arn=self.topic.arn, policy=policy.json), "alarms")
         for number, email in enumerate(config.emails):
             named(
                 SnsTopicSubscription(
@@ -148,6 +149,7 @@ class Alarms(Construct):
                 treat_missing_data="missing" if below else "notBreaching",
                 alarm_actions=[self.topic.arn],
                 ok_actions=[self.topic.arn],
+                depends_on=[self._published],
             ),
             name,
         )
@@ -166,7 +168,12 @@ class Alarms(Construct):
             ),
             "spot_interruptions",
         )
-        named(CloudwatchEventTarget(self, "spot_target", rule=rule.name, arn=self.topic.arn), "spot_interruptions")
+        named(
+            CloudwatchEventTarget(
+                self, "spot_target", rule=rule.name, arn=self.topic.arn, depends_on=[self._published]
+            ),
+            "spot_interruptions",
+        )
 
     def _budget(self, usd_per_month: float) -> BudgetsBudget:
         return named(

@@ -120,18 +120,21 @@ class PrivateBucket(Construct):
             ),
             config.role,
         )
+        # One after the other: S3 refuses to change who may reach a bucket in two ways at once (OperationAborted;
+        # hashicorp/terraform-provider-aws, issues 7628 and 33478).
+        policy = named(
+            S3BucketPolicy(
+                self, "policy", bucket=bucket_id, policy=self._tls_only(config).json, depends_on=[public_access]
+            ),
+            config.role,
+        )
         ownership = named(
             S3BucketOwnershipControls(
                 self,
                 "ownership",
                 bucket=bucket_id,
                 rule=S3BucketOwnershipControlsRule(object_ownership="BucketOwnerEnforced"),
-            ),
-            config.role,
-        )
-        policy = named(
-            S3BucketPolicy(
-                self, "policy", bucket=bucket_id, policy=self._tls_only(config).json, depends_on=[public_access]
+                depends_on=[policy],
             ),
             config.role,
         )

@@ -44,8 +44,13 @@ class HeldCapacity:
     """A reservation that launch templates target."""
 
     reservation_id: str
-    billed: str | None
-    """Terraform address of what is on the bill; None where it was bought outside."""
+    reservation: Ec2CapacityReservation | None = None
+    """What is on the bill; None where it was bought outside."""
+
+    @property
+    def billed(self) -> str | None:
+        """Terraform address of what is on the bill."""
+        return address(self.reservation) if self.reservation else None
 
 
 def reserve(
@@ -74,7 +79,7 @@ def reserve(
         ),
         "reserved",
     )
-    return HeldCapacity(reservation.id, address(reservation))
+    return HeldCapacity(reservation.id, reservation)
 
 
 def capacity_block_offering(

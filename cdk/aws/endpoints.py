@@ -39,7 +39,7 @@ class InterfaceEndpoints(Construct):
             ),
             "endpoints",
         )
-        named(
+        from_network = named(
             VpcSecurityGroupIngressRule(
                 self,
                 "from_network",
@@ -52,9 +52,11 @@ class InterfaceEndpoints(Construct):
             ),
             "endpoints_from_network",
         )
-        self.endpoints = tuple(self._endpoint(config, service, group) for service in config.services)
+        self.endpoints = tuple(self._endpoint(config, service, group, from_network) for service in config.services)
 
-    def _endpoint(self, config: EndpointConfig, service: str, group: SecurityGroup) -> VpcEndpoint:
+    def _endpoint(
+        self, config: EndpointConfig, service: str, group: SecurityGroup, rule: VpcSecurityGroupIngressRule
+    ) -> VpcEndpoint:
         role = service.replace(".", "_").replace("-", "_")
         return named(
             VpcEndpoint(
@@ -67,6 +69,8 @@ class InterfaceEndpoints(Construct):
                 subnet_ids=[config.subnet_id],
                 security_group_ids=[group.id],
                 tags={"Name": f"{config.name}-{service}"},
+                # From the first moment on the name of the service leads here, for everybody in the network.
+                depends_on=[rule],
             ),
             role,
         )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cdktf import ITerraformDependable
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from cdktf_cdktf_provider_aws.security_group import SecurityGroup
 from cdktf_cdktf_provider_aws.vpc_security_group_egress_rule import VpcSecurityGroupEgressRule
@@ -46,7 +47,7 @@ class NodeSecurityGroup(Construct):
             "nodes",
         )
         # EFA traffic bypasses the operating system and is dropped unless the group allows both directions to itself.
-        named(
+        from_nodes = named(
             VpcSecurityGroupIngressRule(
                 self,
                 "from_nodes",
@@ -57,7 +58,7 @@ class NodeSecurityGroup(Construct):
             ),
             "from_nodes",
         )
-        named(
+        to_nodes = named(
             VpcSecurityGroupEgressRule(
                 self,
                 "to_nodes",
@@ -68,19 +69,26 @@ class NodeSecurityGroup(Construct):
             ),
             "to_nodes",
         )
+        self.rules: tuple[ITerraformDependable, ...] = (from_nodes, to_nodes, *self._outside(closed))
+        """What nodes wait for: a group without rules lets nothing through, and a node asks for much when it boots."""
+
+    def _outside(self, closed: ClosedNetwork | None) -> list[VpcSecurityGroupEgressRule]:
         if closed is None:
-            self._https("to_https", "HTTPS to AWS APIs, package and container registries", cidr_ipv4="0.0.0.0/0")
-        else:
-            self._https("to_endpoints", "HTTPS to the private endpoints", cidr_ipv4=closed.vpc_cidr)
-            self._https("to_s3", "HTTPS to S3 through its gateway", prefix_list_id=closed.s3_prefix_list_id)
-            if closed.dynamodb_prefix_list_id:
-                description = "HTTPS to DynamoDB through its gateway"
-                self._https("to_dynamodb", description, prefix_list_id=closed.dynamodb_prefix_list_id)
+            description = "HTTPS to AWS APIs, package and container registries"
+            return [self._https("to_https", description, cidr_ipv4="0.0.0.0/0")]
+        rules = [
+            self._https("to_endpoints", "HTTPS to the private endpoints", cidr_ipv4=closed.vpc_cidr),
+            self._https("to_s3", "HTTPS to S3 through its gateway", prefix_list_id=closed.s3_prefix_list_id),
+        ]
+        if closed.dynamodb_prefix_list_id:
+            description = "HTTPS to DynamoDB through its gateway"
+            rules.append(self._https("to_dynamodb", description, prefix_list_id=closed.dynamodb_prefix_list_id))
+        return rules
 
     def _https(
         self, name: str, description: str, *, cidr_ipv4: str | None = None, prefix_list_id: str | None = None
-    ) -> None:
-        named(
+    ) -> VpcSecurityGroupEgressRule:
+        return named(
             VpcSecurityGroupEgressRule(
                 self,
                 name,

@@ -71,7 +71,7 @@ class NetworkFlowLog(Construct):
             ),
             "flow_logs",
         )
-        named(
+        writes = named(
             IamRolePolicy(self, "policy", name="write-flow-logs", role=role.id, policy=self._writes(group_arn).json),
             "flow_logs",
         )
@@ -86,6 +86,8 @@ class NetworkFlowLog(Construct):
                 iam_role_arn=role.arn,
                 max_aggregation_interval=AGGREGATION_SECONDS,
                 tags={"Name": config.name},
+                # Without the right to write it would begin with the status "Access error" and no records.
+                depends_on=[writes],
             ),
             "cluster",
         )

@@ -1,7 +1,9 @@
 """What a node may do: be reached by Session Manager, read and write checkpoints. Nothing else (rules A17, A18)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cdktf import ITerraformDependable
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
@@ -59,60 +61,35 @@ class NodeIdentity(Construct):
             ),
             "node",
         )
-        named(
-            IamRolePolicyAttachment(
-                self,
-                "session_manager",
-                role=self.role.name,
-                policy_arn=f"arn:{partition(self)}:iam::aws:policy/AmazonSSMManagedInstanceCore",
-            ),
-            "session_manager",
-        )
-        named(
-            IamRolePolicy(
-                self, "checkpoints", name="checkpoints", role=self.role.id, policy=checkpoint_access(self, config).json
-            ),
-            "checkpoints",
-        )
-        if config.pulls_images:
-            self._pull_images()
-        if config.finds_peers:
-            self._find_peers()
-        if statements := metric_statements(config):
-            policy = named(DataAwsIamPolicyDocument(self, "metrics", statement=statements), "metrics")
-            named(
-                IamRolePolicy(self, "metrics_policy", name="metrics", role=self.role.id, policy=policy.json), "metrics"
-            )
         self.instance_profile = named(
             IamInstanceProfile(self, "profile", name=self.role.name, role=self.role.name), "node"
         )
+        self.rights: tuple[ITerraformDependable, ...] = tuple(self._rights(config))
+        """What nodes wait for, and what outlives them: a node that ends saves its work first."""
 
-    def _pull_images(self) -> None:
-        named(
-            IamRolePolicyAttachment(
-                self,
-                "images",
-                role=self.role.name,
-                policy_arn=f"arn:{partition(self)}:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly",
-            ),
-            "images",
-        )
+    def _rights(self, config: IdentityConfig) -> Iterator[ITerraformDependable]:
+        yield self._managed("session_manager", "AmazonSSMManagedInstanceCore")
+        yield self._inline("checkpoints", checkpoint_access(self, config))
+        if config.pulls_images:
+            yield self._managed("images", "AmazonEC2ContainerRegistryPullOnly")
+        if config.finds_peers:
+            # EC2 lists instances by filter, not by resource (Service Authorization Reference).
+            statement = DataAwsIamPolicyDocumentStatement(
+                sid="FindPeers", actions=["ec2:DescribeInstances"], resources=["*"]
+            )
+            yield self._inline("peers", named(DataAwsIamPolicyDocument(self, "peers", statement=[statement]), "peers"))
+        if statements := metric_statements(config):
+            policy = named(DataAwsIamPolicyDocument(self, "metrics", statement=statements), "metrics")
+            yield self._inline("metrics", policy)
 
-    def _find_peers(self) -> None:
-        peers = named(
-            DataAwsIamPolicyDocument(
-                self,
-                "peers",
-                statement=[
-                    # EC2 lists instances by filter, not by resource (Service Authorization Reference).
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="FindPeers", actions=["ec2:DescribeInstances"], resources=["*"]
-                    )
-                ],
-            ),
-            "peers",
+    def _managed(self, address: str, policy: str) -> IamRolePolicyAttachment:
+        arn = f"arn:{partition(self)}:iam::aws:policy/{policy}"
+        return named(IamRolePolicyAttachment(self, address, role=self.role.name, policy_arn=arn), address)
+
+    def _inline(self, address: str, policy: DataAwsIamPolicyDocument) -> IamRolePolicy:
+        return named(
+            IamRolePolicy(self, f"{address}_policy", name=address, role=self.role.id, policy=policy.json), address
         )
-        named(IamRolePolicy(self, "peers_policy", name="peers", role=self.role.id, policy=peers.json), "peers")
 
 
 def metric_statements(config: IdentityConfig) -> list[DataAwsIamPolicyDocumentStatement]:

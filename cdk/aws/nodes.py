@@ -1,10 +1,11 @@
 """Nodes without an orchestrator: for every kind of purchase a launch template and an Auto Scaling group."""
 
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cdktf import Fn, TerraformLocal, TerraformVariable, Token
+from cdktf import Fn, ITerraformDependable, TerraformLocal, TerraformVariable, Token
 from cdktf_cdktf_provider_aws.autoscaling_group import (
     AutoscalingGroup,
     AutoscalingGroupInstanceRefresh,
@@ -44,6 +45,8 @@ class NodeConfig:
     subnet_id: str
     gang: bool
     """All nodes or none: one placement group, and nobody but the owner replaces a running node."""
+    depends_on: Sequence[ITerraformDependable]
+    """What has to be there before the first node boots, and until the last one is gone."""
 
 
 def encoded_user_data(scope: Construct, text: str) -> str:
@@ -141,6 +144,7 @@ class NodeGroup(Construct):
                     for key, value in {**config.template.tags, "Name": self._name}.items()
                 ],
                 timeouts=AutoscalingGroupTimeouts(delete="30m"),
+                depends_on=list(config.depends_on),
             ),
             self._kind,
         )

@@ -68,6 +68,8 @@ class SlurmConfig:
     file_system_id: str | None
     queues: Sequence[Queue]
     tags: Mapping[str, str]
+    head_node_policy_arns: Sequence[str] = ()
+    """Rights of the head node beside `policy_arns`."""
     queue_policy_arns: Sequence[str] = ()
     """Rights of the nodes of queues beside `policy_arns`."""
     node_script: NodeScript | None = None
@@ -104,7 +106,7 @@ def _head_node(config: SlurmConfig) -> dict[str, Any]:
         "LocalStorage": {"RootVolume": _root_volume(config.head_node_disk_gib)},
         # Only root and the administrator of the cluster reach the credentials of the head node.
         "Imds": {"Secured": True},
-        "Iam": _iam(config.policy_arns),
+        "Iam": _iam([*config.policy_arns, *config.head_node_policy_arns]),
     }
 
 
@@ -161,7 +163,7 @@ def _script_access(script: NodeScript | None) -> dict[str, Any]:
 
 
 def _root_volume(size_gib: int) -> dict[str, Any]:
-    # The key is the account's default for EBS: ParallelCluster takes none for root volumes.
+    # The key is the account's default for EBS, see cdk/aws/root_volumes.py: the schema takes none here.
     return {"Size": size_gib, "VolumeType": "gp3", "Encrypted": True}
 
 

@@ -46,10 +46,11 @@ def phase(scope: Construct, validation_nodes: int, what: str) -> TerraformVariab
     )
 
 
-def publish_phase(scope: Construct, cluster: str, variable: TerraformVariable) -> None:
+def publish_phase(scope: Construct, cluster: str, variable: TerraformVariable) -> SsmParameter:
     """Adds the parameter from which nodes read the phase at every boot.
 
-    In the user data it would be part of the launch template, and a new phase would mean new nodes.
+    In the user data it would be part of the launch template, and a new phase would mean new nodes. Nodes that come with
+    a new phase have to read that one: their group waits for the parameter.
     """
     parameter = named(
         SsmParameter(
@@ -63,6 +64,7 @@ def publish_phase(scope: Construct, cluster: str, variable: TerraformVariable) -
         "phase",
     )
     accept(parameter, CKV2_AWS_34="the name of a phase is no secret")
+    return parameter
 
 
 def nodes_to_validate(groups: Mapping[_GroupT, int], validation_nodes: int) -> dict[_GroupT, int]:

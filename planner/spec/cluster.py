@@ -147,6 +147,14 @@ class Security(SpecModel):
         pattern=r"^arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\w+=,.@/-]+$",
         description="AWS: ARN of the policy that bounds every role of the cluster",
     )
+    ebs_default_key: bool = Field(
+        default=False,
+        exclude_if=lambda asked: not asked,
+        description=(
+            "AWS with orchestrator slurm, which takes no key for root volumes: the cluster's key has to be the default "
+            "of EBS in the account and region, and Terraform plans nothing before it is"
+        ),
+    )
 
 
 class Headroom(SpecModel):

@@ -26,7 +26,8 @@ class Kubernetes(SpecModel):
         description="Ranges that may reach the API from the Internet; empty: the API is reachable from inside only",
     )
     administrators: tuple[str, ...] = Field(
-        default=(), description="AWS: ARNs of the IAM roles that administer the cluster, beside its creator"
+        default=(),
+        description="AWS: ARNs of the IAM roles that administer the cluster; empty: whoever applies the stack",
     )
 
     @field_validator("public_api_cidrs")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from cdktf import TerraformStack, TerraformVariable
+from cdktf import ITerraformDependable, TerraformStack, TerraformVariable
 
 from cdk.aws.identity import NodeIdentity
 from cdk.aws.images import burn_in_image, docker_login
@@ -61,7 +61,7 @@ def bare_nodes(
         gpus=instance_type.gpus,
         environment=values(ground.environment),
         reasons=reasons(ground.environment),
-        burn_in=_burn_in(stack, plan, instance_type),
+        burn_in=_burn_in(plan, instance_type),
         health=health(plan),
         metrics=metrics(plan, ground),
         interruptible="spot" in ground.nodes,
@@ -89,6 +89,7 @@ def bare_nodes(
         ),
         subnet_id=ground.network.get_string("compute_subnet_id"),
         gang=choice.multi_node,
+        depends_on=[*ground.security.rules, *identity.rights, *_phases(stack, plan)],
     )
     validating = ground.validating(plan)
     switch = block_switch(stack) if "capacity_block" in ground.nodes else None
@@ -98,7 +99,7 @@ def bare_nodes(
             f"{kind}_nodes",
             kind=kind,
             nodes=nodes,
-            config=config,
+            config=replace(config, depends_on=[*config.depends_on, *ground.held_before(kind)]),
             placement_group=ground.placement_of(kind),
             held=ground.held.get(kind),
             block=ground.block if kind == "capacity_block" else None,
@@ -127,13 +128,20 @@ def bare_nodes(
     )
 
 
-def _burn_in(stack: TerraformStack, plan: Plan, instance_type: InstanceType) -> BurnIn | None:
-    """The phases of the roll-out, where the spec asks for them, and what a node does in the first one."""
+def _phases(stack: TerraformStack, plan: Plan) -> list[ITerraformDependable]:
+    """Adds the phases of the roll-out, where the spec asks for them; what nodes read of them when they boot."""
+    nodes = plan.spec.rollout.validation_nodes
+    if nodes is None:
+        return []
+    add_thresholds(stack, plan)
+    return [publish_phase(stack, plan.name, phase(stack, nodes, "run the burn-in before they are ready"))]
+
+
+def _burn_in(plan: Plan, instance_type: InstanceType) -> BurnIn | None:
+    """What a node does in the first phase of a roll-out."""
     nodes = plan.spec.rollout.validation_nodes
     if nodes is None:
         return None
-    publish_phase(stack, plan.name, phase(stack, nodes, "run the burn-in before they are ready"))
-    add_thresholds(stack, plan)
     thresholds, region = plan.choice.pass_thresholds, plan.choice.region
     nodes = min(nodes, plan.choice.nodes)
     return BurnIn(

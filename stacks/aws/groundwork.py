@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cdktf import TerraformRemoteState, TerraformStack, TerraformVariable
+from cdktf import ITerraformDependable, TerraformRemoteState, TerraformStack, TerraformVariable
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 
 from cdk.aws.alarms import metric_namespace
@@ -54,6 +54,15 @@ class Groundwork:
     def billed(self, kind: PurchaseKind) -> str | None:
         """Terraform address of the held capacity that is on the bill for these nodes."""
         return self.held[kind].billed if kind in self.held else None
+
+    def held_before(self, kind: PurchaseKind) -> list[ITerraformDependable]:
+        """What a gang holds before it starts nodes bought in this other way.
+
+        Where a reservation is refused, the rest of the gang would run, and cost, for nothing.
+        """
+        if self.placement_group is None:
+            return []
+        return [held.reservation for other, held in self.held.items() if held.reservation and other != kind]
 
     def identity(self, plan: Plan, *, health: bool = False, metrics: Metrics | None = None) -> IdentityConfig:
         """Rights to the checkpoints, and to publish what is published."""
@@ -108,7 +117,7 @@ def lay(
     if block is not None:
         reservation_id = plan.spec.capacity.block and plan.spec.capacity.block.reservation_id
         if reservation_id:
-            held["capacity_block"] = HeldCapacity(reservation_id, None)
+            held["capacity_block"] = HeldCapacity(reservation_id)
         else:
             del nodes["capacity_block"]
             _offer(stack, plan, zone_name, block)

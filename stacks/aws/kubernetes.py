@@ -1,6 +1,8 @@
 """Nodes for Kubernetes: EKS with managed node groups."""
 
-from cdktf import TerraformLocal, TerraformStack, TerraformVariable
+from dataclasses import replace
+
+from cdktf import ITerraformDependable, TerraformLocal, TerraformStack, TerraformVariable
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import DataAwsIamPolicyDocument
 from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
@@ -82,8 +84,11 @@ def kubernetes_nodes(
             "session_manager": "AmazonSSMManagedInstanceCore",
         },
     )
-    services = _services(stack, plan, node_role.role.id, ground)
-    user_data = node_user_data(raid=choice.scratch == "raid0", services=services)
+    services = NodeServices(plan.name, health(plan), metrics(plan, ground))
+    user_data = node_user_data(
+        raid=choice.scratch == "raid0", services=services_cloud_init(services) if services.any else None
+    )
+    rights = [*node_role.attachments, *_publish(stack, plan, node_role.role.id, ground, services)]
     release_version = TerraformVariable(
         stack,
         "release_version",
@@ -112,7 +117,7 @@ def kubernetes_nodes(
             user_data=encoded_user_data(stack, user_data) if user_data else None,
         ),
         release_version=release_version,
-        depends_on=[*node_role.attachments, *network_addons.addons],
+        depends_on=[*rights, *ground.security.rules, *network_addons.addons],
     )
     service = ground.orchestrator
     if service.service_instance_type is None:
@@ -135,7 +140,7 @@ def kubernetes_nodes(
         kind: GpuNodes(
             stack,
             f"{kind}_nodes",
-            config,
+            replace(config, depends_on=[*config.depends_on, *ground.held_before(kind)]),
             kind=kind,
             nodes=nodes,
             placement_group=ground.placement_of(kind),
@@ -222,14 +227,17 @@ def _files(plan: Plan, instance_type: InstanceType, ground: Groundwork) -> dict[
     return {f"{MANIFESTS}/{name}": text for name, text in written.items()} | dashboard
 
 
-def _services(stack: TerraformStack, plan: Plan, node_role_id: str, ground: Groundwork) -> str | None:
-    """Cloud-config of what GPU nodes publish by themselves, with the right to do so; None where that is nothing."""
-    services = NodeServices(plan.name, health(plan), metrics(plan, ground))
-    if services.health:
-        config = ground.identity(plan, health=True)
-        policy = named(DataAwsIamPolicyDocument(stack, "metrics", statement=metric_statements(config)), "metrics")
+def _publish(
+    stack: TerraformStack, plan: Plan, node_role_id: str, ground: Groundwork, services: NodeServices
+) -> list[ITerraformDependable]:
+    """The right of GPU nodes to publish what they count by themselves."""
+    if not services.health:
+        return []
+    config = ground.identity(plan, health=True)
+    policy = named(DataAwsIamPolicyDocument(stack, "metrics", statement=metric_statements(config)), "metrics")
+    return [
         named(IamRolePolicy(stack, "metrics_policy", name="metrics", role=node_role_id, policy=policy.json), "metrics")
-    return services_cloud_init(services) if services.any else None
+    ]
 
 
 def _job_identity(stack: TerraformStack, plan: Plan, ground: Groundwork, cluster_name: str, partition: str) -> None:
@@ -243,7 +251,7 @@ def _job_identity(stack: TerraformStack, plan: Plan, ground: Groundwork, cluster
         partition=partition,
     )
     access = checkpoint_access(stack, ground.identity(plan))
-    named(
+    checkpoints = named(
         IamRolePolicy(stack, "job_checkpoints", name="checkpoints", role=job.role.id, policy=access.json), "checkpoints"
     )
     named(
@@ -254,6 +262,7 @@ def _job_identity(stack: TerraformStack, plan: Plan, ground: Groundwork, cluster
             namespace=NAMESPACE,
             service_account=SERVICE_ACCOUNT,
             role_arn=job.role.arn,
+            depends_on=[checkpoints],
         ),
         "job",
     )

@@ -17,6 +17,7 @@ from cdk.aws.interfaces import Interface
 from cdk.aws.naming import named
 from cdk.aws.parallelcluster import NodeScript, Queue, SlurmConfig, configuration
 from cdk.aws.phases import VALIDATE, phase
+from cdk.aws.root_volumes import require_default_key, volume_access
 from cdk.bootstrap import BatchBurnIn, NodeServices, burn_in_job, services_script
 from cdk.findings import accept
 from planner.errors import SpecError
@@ -85,6 +86,7 @@ def slurm_nodes(
                 for kind, (nodes, held_nodes) in _counts(stack, plan, ground).items()
             ],
             tags=tags(plan),
+            head_node_policy_arns=_volume_policy(stack, plan, identity.kms_key_arn),
             queue_policy_arns=[
                 *([f"{managed}/AmazonEC2ContainerRegistryPullOnly"] if identity.pulls_images else []),
                 *_metric_policy(stack, plan, identity),
@@ -153,6 +155,16 @@ def _metric_policy(stack: TerraformStack, plan: Plan, identity: IdentityConfig) 
         return []
     document = named(DataAwsIamPolicyDocument(stack, "metrics", statement=statements), "metrics")
     return [_policy(stack, plan, "metrics", "Metrics", document).arn]
+
+
+def _volume_policy(stack: TerraformStack, plan: Plan, kms_key_arn: str) -> list[str]:
+    """Rights of the head node, which starts the others; with the demand that their volumes have the cluster's key."""
+    if not plan.spec.security.ebs_default_key:
+        return []
+    region = plan.choice.region
+    require_default_key(stack, key_arn=kms_key_arn, region=region)
+    access = volume_access(stack, key_arn=kms_key_arn, region=region)
+    return [_policy(stack, plan, "volumes", "Root volumes", access).arn]
 
 
 def _node_script(stack: TerraformStack, plan: Plan, services: NodeServices, kms_key_arn: str) -> NodeScript:

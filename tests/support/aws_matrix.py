@@ -84,11 +84,8 @@ def documents() -> Iterator[dict[str, Any]]:
         family, position = divmod(index, len(ORCHESTRATORS))
         network = NETWORKS[(family + position) % len(NETWORKS)]
         closed = "egress" in network
-        # What installs a container engine on nodes of Slurm needs the Internet.
-        containers = not (closed and orchestrator == "slurm")
         # File servers are reached over EFA where there is EFA.
         storages = STORAGES if kind.rdma_cards else STORAGES[:-1]
-        observabilities = OBSERVABILITIES if containers else OBSERVABILITIES[:-1]
         yield {
             "name": f"m{index:02d}-{instance_type.replace('.', '-')}"[:29].rstrip("-"),
             "model": "Qwen/Qwen2.5-1.5B",
@@ -97,10 +94,10 @@ def documents() -> Iterator[dict[str, Any]]:
             "pin": {"instance_type": instance_type, "nodes": nodes},
             "orchestrator": orchestrator,
             "capacity": capacities[index % len(capacities)],
-            "network": network | ({"image_registry": MIRROR} if closed and containers else {}),
+            "network": network | ({"image_registry": MIRROR} if closed else {}),
             "storage": storages[(index // 3 + index) % len(storages)],
-            "observability": observabilities[family % len(observabilities)],
-            **({"rollout": {"validation_nodes": 1 + index % 4 // 2}} if containers and index % 2 else {}),
+            "observability": OBSERVABILITIES[family % len(OBSERVABILITIES)],
+            **({"rollout": {"validation_nodes": 1 + index % 4 // 2}} if index % 2 else {}),
         }
 
 

@@ -6,11 +6,15 @@ checkov brings about a hundred packages of its own, which `make tools` keeps in 
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.support import processes
+
+RUN_TIMEOUT_S = 600
+"""A run over half of the matrix takes some 30 s."""
 
 Finding = tuple[str, str, str]
 """Stack, resource, check."""
@@ -52,7 +56,7 @@ def findings(checkov: str, plans: Mapping[str, Mapping[str, Any]], folder: Path)
         files += ["-f", str(path)]
     flags = ["--quiet", "--compact", "--skip-download", "--framework", "terraform_plan", "--output", "json"]
     env = {name: value for name, value in os.environ.items() if not name.startswith(_ONES_OWN)} | _OFFLINE
-    done = subprocess.run([checkov, *flags, *files], env=env, cwd=folder, capture_output=True, text=True, check=False)
+    done = processes.run([checkov, *flags, *files], cwd=folder, env=env, timeout_s=RUN_TIMEOUT_S)
     if not done.stdout.strip():
         raise RuntimeError(f"checkov printed no report:\n{done.stderr}")
     report = json.loads(done.stdout)

@@ -1,6 +1,5 @@
 """An apply that is stopped when the local AWS says so: a clock says it at another moment on every machine."""
 
-import os
 import signal
 import subprocess
 import threading
@@ -12,6 +11,7 @@ from unittest import mock
 
 from werkzeug.exceptions import ServiceUnavailable
 
+from tests.support.processes import kill_group
 from tests.support.terraform import Terraform
 
 PATIENCE_S = 300
@@ -29,6 +29,28 @@ def answered(owner: type, operation: str) -> Iterator[threading.Event]:
 
     with mock.patch.object(owner, operation, then_tell):
         yield event
+
+
+@contextmanager
+def paused(owner: type, operation: str, after: threading.Event) -> Iterator[threading.Event]:
+    """An event that is set when an operation of moto's backend `owner` is asked for once `after` is set.
+
+    Whoever asks waits until the block ends, and is then answered.
+    """
+    event, over = threading.Event(), threading.Event()
+    original = getattr(owner, operation)
+
+    def wait_and_answer(*args: Any, **kwargs: Any) -> Any:
+        if after.is_set():
+            event.set()
+            over.wait(PATIENCE_S)
+        return original(*args, **kwargs)
+
+    with mock.patch.object(owner, operation, wait_and_answer):
+        try:
+            yield event
+        finally:
+            over.set()
 
 
 @contextmanager
@@ -68,6 +90,7 @@ class Apply:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                text=True,
                 start_new_session=True,
             )
 
@@ -77,16 +100,22 @@ class Apply:
         Raises:
             AssertionError: Terraform ended before, with what it printed.
         """
-        for _ in range(PATIENCE_S * 10):
-            if event.wait(0.1):
-                return
-            assert self._running.poll() is None, f"terraform ended too early:\n{self._log.read_text()}"
-        self.kill()
-        raise AssertionError(f"nothing came of it in {PATIENCE_S} s:\n{self._log.read_text()}")
+        try:
+            for _ in range(PATIENCE_S * 10):
+                if event.wait(0.1):
+                    return
+                assert self._running.poll() is None, f"terraform ended too early:\n{self._log.read_text()}"
+            raise AssertionError(f"nothing came of it in {PATIENCE_S} s:\n{self._log.read_text()}")
+        except BaseException:
+            self.kill()
+            raise
 
     def interrupt(self) -> None:
-        """Ctrl-C: Terraform ends what it is doing, writes the state and stops."""
+        """Ctrl-C: Terraform is told to end what it is doing, to write the state and to stop."""
         self._running.send_signal(signal.SIGINT)
+
+    def end(self) -> None:
+        """Waits for the end of an apply that was interrupted."""
         try:
             code = self._running.wait(PATIENCE_S)
         finally:
@@ -95,6 +124,5 @@ class Apply:
 
     def kill(self) -> None:
         """As a machine that goes down: Terraform and its providers write nothing any more."""
-        if self._running.poll() is None:
-            os.killpg(self._running.pid, signal.SIGKILL)
+        kill_group(self._running)
         self._running.wait()

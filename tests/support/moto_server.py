@@ -1,15 +1,27 @@
-"""A local AWS on a loopback port: moto with the operations that our stacks need and moto lacks."""
+"""A local AWS on a loopback port: moto with the operations that our stacks need and moto lacks.
+
+An error of moto's own is no answer of AWS. Terraform would repeat such a request for minutes, and a second attempt that
+succeeds would hide that the first did not: it is answered once and for all, and fails the test with its traceback.
+"""
 
 import json
+import sys
+import threading
+import traceback
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+from werkzeug.wsgi import ClosingIterator
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 from tests.support import moto_budgets, moto_eks, moto_extensions
 
@@ -27,9 +39,11 @@ class MotoServer:
     Attributes:
         url: where it listens.
         env: variables with which Terraform's AWS provider, boto3 and the AWS command line talk to it.
+        errors: requests since the last reset that moto failed at, each with its traceback.
     """
 
     url: str
+    errors: list[str] = field(default_factory=list)
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -58,11 +72,47 @@ class MotoServer:
         """Forget everything created so far, as in a new account."""
         request = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")  # noqa: S310
         urllib.request.urlopen(request, timeout=120).close()  # noqa: S310
+        self.errors.clear()
+
+    def check(self) -> None:
+        """See that moto could answer all that it was asked since the last reset.
+
+        Raises:
+            AssertionError: it could not; extend it in tests/support, or mend the request.
+        """
+        assert not self.errors, "moto failed at:\n" + "\n".join(self.errors)
 
     @staticmethod
     def write_override(folder: Path) -> None:
         """Write the provider settings a local server needs into a Terraform override file beside the document."""
         (folder / "moto_override.tf.json").write_text(json.dumps(PROVIDER_OVERRIDE))
+
+
+class OneByOne:
+    """moto, asked for one thing at a time: its backends are dictionaries that no lock protects.
+
+    What it fails at is kept in `errors`, and answered with a status that no client of AWS asks again for.
+    """
+
+    def __init__(self, application: "WSGIApplication", errors: list[str]) -> None:
+        self._application = application
+        self._errors = errors
+        self._turn = threading.Lock()
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        with self._turn:
+            try:
+                # Read to its end: a body that is made while it is sent would be made out of turn.
+                with closing(ClosingIterator(self._application(environ, start_response))) as answer:
+                    return list(answer)
+            except Exception as error:
+                operation = environ.get("HTTP_X_AMZ_TARGET", "")
+                asked = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {operation}".rstrip()
+                self._errors.append(f"{asked}\n{traceback.format_exc()}")
+                headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", "MotoFailed")]
+                start_response("501 Not Implemented", headers, sys.exc_info())
+                message = f"moto failed: {type(error).__name__}: {error}"
+                return [json.dumps({"__type": "MotoFailed", "message": message}).encode()]
 
 
 @contextmanager
@@ -71,10 +121,14 @@ def serve() -> Iterator[MotoServer]:
     moto_extensions.install()
     moto_eks.install()
     moto_budgets.install()
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    errors: list[str] = []
+    application = OneByOne(DomainDispatcherApplication(create_backend_app), errors)
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+    listening = threading.Thread(target=server.serve_forever, daemon=True)
+    listening.start()
     try:
-        yield MotoServer(f"http://{host}:{port}")
+        yield MotoServer(f"http://127.0.0.1:{server.port}", errors)
     finally:
-        server.stop()
+        server.shutdown()
+        listening.join()
+        server.server_close()

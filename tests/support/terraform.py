@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support import processes
+
 RUN_TIMEOUT_S = 600
 """No run of ours takes a quarter of this; one that hangs fails with what it printed instead of holding up the rest."""
 
@@ -83,21 +85,10 @@ class Terraform:
         """Run ``terraform *args`` in a folder.
 
         Raises:
-            TerraformError: ``check`` is set and the exit code is not among those of ``success``, or the run hangs.
+            TerraformError: ``check`` is set and the exit code is not among those of ``success``.
+            OverdueError: the run hangs.
         """
-        try:
-            done = subprocess.run(
-                ["terraform", *args],
-                cwd=cwd,
-                env=self.environment(),
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=RUN_TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired as late:
-            printed = b"\n".join(part for part in (late.stdout, late.stderr) if part).decode(errors="replace")
-            raise TerraformError(f"terraform {' '.join(args)} in {cwd}: over {RUN_TIMEOUT_S} s\n{printed}") from late
+        done = processes.run(["terraform", *args], cwd=cwd, env=self.environment(), timeout_s=RUN_TIMEOUT_S)
         if check and done.returncode not in success:
             raise TerraformError(
                 f"terraform {' '.join(args)} in {cwd}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
