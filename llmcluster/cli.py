@@ -36,12 +36,20 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @click.option("--lock", is_flag=True, help="Keep this plan beside the spec; synth then reproduces it byte for byte.")
 @click.option("--max-usd-per-month", type=_Money(min=0, min_open=True), help="Exit 3 with the nearest plan above it.")
+@click.option("--max-usd-per-run", type=_Money(min=0, min_open=True), help="The same for a training run as a whole.")
 @click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
-def plan(spec: Path, as_json: bool, lock: bool, max_usd_per_month: float | None, prices: Path | None) -> None:
+def plan(
+    spec: Path,
+    as_json: bool,
+    lock: bool,
+    max_usd_per_month: float | None,
+    max_usd_per_run: float | None,
+    prices: Path | None,
+) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes(as_json):
         from llmcluster.catalog.staleness import warn_of_dates
-        from llmcluster.deciding import decide, refuse_scenario
+        from llmcluster.deciding import bounds, decide, refuse_scenario
         from provider_catalog.catalog import Catalog
         from stacks.locks import plan_json, write_lock
         from stacks.specs import load_spec, priced_catalog
@@ -50,7 +58,7 @@ def plan(spec: Path, as_json: bool, lock: bool, max_usd_per_month: float | None,
             refuse_scenario(spec)
         loaded = load_spec(spec)
         catalog = priced_catalog(Catalog.load(), loaded, prices)
-        decided, levers = decide(loaded, catalog, max_usd_per_month)
+        decided, levers = decide(loaded, catalog, bounds(loaded, max_usd_per_month, max_usd_per_run))
         warn_of_dates(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)

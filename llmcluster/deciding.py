@@ -2,48 +2,60 @@
 
 from pathlib import Path
 
-from planner.errors import InfeasibleError, SpecError
+from planner.budget import tightest
+from planner.errors import InfeasibleError, Lack, SpecError
 from planner.optimizer import plan
 from planner.plan import Plan
 from planner.serving.levers import holds, levers
-from planner.spec import Budget, ClusterSpec
+from planner.spec import Budget
 from planner.training.nearest_plans import holds as meets_deadline
 from planner.training.nearest_plans import nearest_plans, too_slow
+from planner.training.workbench import Workbench
 from planner.trials import fits
 from provider_catalog.catalog import Catalog
 from provider_catalog.scenarios import PREFIX
 from stacks.specs import LoadedSpec
 
 
-def decide(
-    loaded: LoadedSpec, catalog: Catalog, max_usd_per_month: float | None = None
-) -> tuple[Plan, tuple[str, ...]]:
+def decide(loaded: LoadedSpec, catalog: Catalog, within: Budget | None = None) -> tuple[Plan, tuple[str, ...]]:
     """The plan, and what would help where pins make it miss its SLO or its memory.
 
     Raises:
         SpecError: the spec is wrong.
         InfeasibleError: nothing serves; holds the nearest misses and what would help.
     """
-    bounded = _within(loaded.spec, max_usd_per_month)
+    bounded = loaded.spec
+    if within is not None:
+        bounded = bounded.model_copy(update={"budget": tightest(bounded.budget, within)})
+    workbench = Workbench()
     try:
-        decided = plan(loaded.spec, loaded.architecture, catalog, max_usd_per_month)
+        decided = plan(loaded.spec, loaded.architecture, catalog, within, workbench=workbench)
     except InfeasibleError as error:
         helps = levers(bounded, loaded.architecture, catalog)
-        plans = nearest_plans(bounded, loaded.architecture, catalog, error.lacks)
+        plans = nearest_plans(bounded, loaded.architecture, catalog, error.lacks, workbench)
         message = too_slow(bounded, plans) if error.lacks == "time" else None
         raise InfeasibleError(message or str(error), error.nearest, helps, plans, error.lacks) from error
     if not meets_deadline(decided):
-        plans = nearest_plans(bounded, loaded.architecture, catalog, "time" if fits(decided) else "memory")
+        lacks: Lack = "time" if fits(decided) else "memory"
+        plans = nearest_plans(bounded, loaded.architecture, catalog, lacks, workbench)
         return decided, tuple(found.change for found in plans)
     return decided, () if holds(decided) else levers(bounded, loaded.architecture, catalog)
 
 
-def _within(spec: ClusterSpec, max_usd_per_month: float | None) -> ClusterSpec:
-    """The spec under the tighter of its own budget and a bound beside it."""
-    if max_usd_per_month is None:
-        return spec
-    tighter = min(filter(None, (spec.budget.usd_per_month, max_usd_per_month)))
-    return spec.model_copy(update={"budget": Budget(usd_per_month=tighter)})
+def bounds(loaded: LoadedSpec, usd_per_month: float | None, usd_per_run: float | None) -> Budget | None:
+    """Bounds given on the command line; None without.
+
+    Raises:
+        SpecError: a bound for the run of a workload without end.
+    """
+    if usd_per_run is not None and loaded.spec.workload.kind == "inference":
+        raise SpecError(
+            f"--max-usd-per-run is {usd_per_run:g}, but workload.kind is inference, which has no end; use"
+            " --max-usd-per-month"
+        )
+    if usd_per_month is None and usd_per_run is None:
+        return None
+    return Budget(usd_per_month=usd_per_month, usd_per_run=usd_per_run)
 
 
 def refuse_scenario(spec: Path) -> None:

@@ -74,6 +74,13 @@ class Priced:
         return amount if not self.unknown_usd_per_hour else amount * (1 + self.unknown_usd_per_hour / hourly)
 
     @property
+    def bills(self) -> tuple[float | None, float | None]:
+        """USD of a month, and of a run or of one update."""
+        if self.updates is not None:
+            return self.updates.usd_per_month, self.updates.usd_per_update
+        return self.cost.usd_per_month, self.cost.usd_per_run
+
+    @property
     def slowness(self) -> float:
         """Days of a run, or milliseconds an output token."""
         performance = self.candidate.performance

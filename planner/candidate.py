@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
+from planner.budget import Exceeded
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import InferencePerformance, TrainingPerformance
 from planner.reliability.failures import FailureModel, Surroundings
@@ -42,10 +43,15 @@ class Miss:
     shortfall: float
     fits_memory: bool = False
     """Whether the model at least fits: then time, SLO, node count or budget is what it misses."""
-    serves: bool = False
-    """Whether it does the work, and the budget is all that it misses."""
+    exceeded: Exceeded | None = None
+    """The budget, where that is all that it misses: it does the work."""
     bound: bool = False
     """Whether it falls short by more than `shortfall`, which is all that is known at once."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether it does the work, and the budget is all that it misses."""
+        return self.exceeded is not None
 
     @property
     def distance(self) -> tuple[bool, bool, float]:

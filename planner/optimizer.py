@@ -6,34 +6,27 @@ from math import inf
 from typing import NamedTuple
 
 from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, with_updates
+from planner.budget import PERIODS, Period, exceeded, tightest
 from planner.candidate import NO_RIVALS, Candidate, Engine, Miss, Rivals
-from planner.capacity import Mix, block_mix, mean_demand, serving_mix, training_mix
-from planner.cost import HOURS_PER_MONTH, Bill, ServiceLine, checkpoint_traffic_gb, cluster_cost
-from planner.errors import InfeasibleError, Lack, NearestMiss, SpecError
+from planner.cost import HOURS_PER_MONTH
+from planner.engines import check_against_model, engine_of
 from planner.inference import InferenceEngine
-from planner.lustre_lines import lustre_lines
-from planner.machines import OWN, Machine, machines
-from planner.network_lines import network_lines, unbuilt_roles
-from planner.plan import CompressionProposal, Plan, Purchase, Rejection, SharedStorage, TrainingPerformance
+from planner.machines import Machine, machines
+from planner.plan import CompressionProposal, Plan, Rejection, TrainingPerformance
+from planner.pricing import price
 from planner.refinement import is_wanted, refine
+from planner.refusals import infeasible
 from planner.reliability.surroundings import surroundings
 from planner.serving.software import refusal
-from planner.sizing.formats import with_formats
-from planner.sizing.profile import ModelProfile
-from planner.spec import ClusterSpec, InferenceWorkload, Pin, TrainingWorkload
+from planner.spec import Budget, ClusterSpec, Pin
 from planner.topology.of_plan import topology_of
 from planner.training import TrainingEngine
-from planner.training.compression import constrained_pin
 from planner.training.proposals import compression_proposals
-from planner.training.updates import days_left_to_train, overrun
-from planner.unknown_prices import most_unknown_usd_per_hour
-from planner.watch_lines import watch_lines
+from planner.training.updates import overrun
+from planner.training.workbench import Workbench
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.defaults import OrchestratorDefaults
-from provider_catalog.precision import BITS_PER_VALUE, Precision
 
-NEAREST_SHOWN = 5
 OTHER_LAYOUTS_SHOWN = 2
 FAR_DEARER = 1.1
 """Machines on which a run costs this much more than the cheapest plan, even with every GPU busy all the time, are not
@@ -41,7 +34,13 @@ searched: they cannot win, and are hardly worth showing."""
 
 
 def plan(
-    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, max_usd_per_month: float | None = None
+    spec: ClusterSpec,
+    architecture: ModelArchitecture,
+    catalog: Catalog,
+    within: Budget | None = None,
+    *,
+    workbench: Workbench | None = None,
+    wants_nearest: bool = True,
 ) -> Plan:
     """The cheapest cluster that carries the workload, with alternatives and a reason for every rejection.
 
@@ -49,38 +48,51 @@ def plan(
         spec: What is wanted.
         architecture: Of its model.
         catalog: What is on sale.
-        max_usd_per_month: A bound beside the budget of the spec, which it leaves as it is.
+        within: Bounds beside the budget of the spec, which they leave as it is.
+        workbench: Of earlier plans of the same model, which is then ready sooner.
+        wants_nearest: Whether a refusal has to name the nearest misses; without, it comes sooner.
 
     Raises:
         SpecError: the spec names what does not exist, or contradicts itself or the model.
         InfeasibleError: nothing serves; holds the nearest misses.
     """
-    _check_against_model(spec, architecture)
-    engine = _engine(spec, architecture)
-    budget = min(filter(None, (spec.budget.usd_per_month, max_usd_per_month)), default=None)
+    check_against_model(spec, architecture)
+    engine = engine_of(spec, architecture, workbench or Workbench(), wants_nearest=wants_nearest)
+    budget = spec.budget if within is None else tightest(spec.budget, within)
     found: list[Priced] = []
     runners_up: dict[str, list[Priced]] = {}
     everything: list[Priced] = []
     misses: list[tuple[Miss, Rejection]] = []
     places: dict[str, int] = {}
     least_over = inf
+    run: Period = "update" if isinstance(engine, TrainingEngine) and engine.workload.every_days else "run"
     for bounded in _cheapest_first(spec, catalog, engine):
         least_usd, machine = bounded.least_usd, bounded.machine
         places[machine.label] = bounded.place
         best_usd = min((priced.objective_usd for priced in found), default=inf)
-        least_monthly = least_usd / _longest_months(engine)
-        if budget is not None and least_monthly > max(budget, FAR_DEARER * least_over):
+        at_least = exceeded(budget, least_usd / _longest_months(engine), least_usd, run)
+        if at_least is not None and (not wants_nearest or at_least.ratio > FAR_DEARER * least_over):
             # Over budget whatever the layout, and not the nearest to it.
             miss = Miss(
-                f"costs {least_monthly:,.0f} USD a month at least, the budget is {budget:,.0f}",
-                least_monthly / budget,
+                f"costs {at_least.words} at least, the budget is {at_least.budget_usd:,.0f}",
+                at_least.ratio,
                 fits_memory=True,
                 bound=True,
             )
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
             continue
         front = pareto_front(everything)
-        rivals = Rivals(bounded.usd_per_node_hour, tuple((point.usd_per_run, point.days) for point in front))
+        runs = [(point.usd_per_run, point.days) for point in front]
+        if not wants_nearest:
+            most_nodes = _most_nodes(bounded, budget, engine)
+            if most_nodes < 1:
+                miss = Miss("a month of one node is over the budget", inf, fits_memory=True, bound=True)
+                misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
+                continue
+            machine = replace(machine, max_nodes=min(machine.max_nodes, most_nodes))
+            # What costs more than the budget is beaten by not being done.
+            runs = runs if budget.usd_per_run is None else [*runs, (budget.usd_per_run, 0.0)]
+        rivals = Rivals(bounded.usd_per_node_hour, tuple(runs))
         if least_usd > FAR_DEARER * best_usd and bounded.too_slow(rivals):
             miss = Miss(
                 f"costs {least_usd:,.0f} USD a run at least, the cheapest {best_usd:,.0f}", inf, fits_memory=True
@@ -98,23 +110,22 @@ def plan(
             runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
         else:
             misses.append((miss, Rejection(candidate=machine.label, reason=miss.reason)))
-            if miss.serves and budget is not None:
-                least_over = min(least_over, miss.shortfall * budget)
+            if miss.serves:
+                least_over = min(least_over, miss.shortfall)
     if not found:
-        raise _infeasible(spec, misses, budget)
+        raise infeasible(spec, misses)
     misses.sort(key=lambda miss: places[miss[1].candidate])
     found.sort(key=lambda priced: priced.rank)
     notes: tuple[str, ...] = ()
     if isinstance(engine, InferenceEngine) and is_wanted(engine):
         every = sorted([*found, *chain(*runners_up.values())], key=lambda priced: priced.rank)
-        refined = refine(every, engine, lambda machine, candidate: _price(spec, catalog, machine, candidate))
+        refined = refine(every, engine, lambda machine, candidate: price(spec, catalog, machine, candidate))
         misses += [(miss, Rejection(candidate=p.machine.label, reason=miss.reason)) for p, miss in refined.missed]
         if not refined.served:
-            raise _infeasible(spec, misses, budget)
+            raise infeasible(spec, misses)
         found, runners_up, notes = refined.served, {}, refined.notes
     best = found[0]
-    if budget is not None and best.unknown_usd_per_hour:
-        notes = (*notes, *_over_with_unknown(best, budget))
+    notes = (*notes, *_over_with_unknown(best, budget, run))
     if isinstance(engine, InferenceEngine):
         notes = (*notes, *engine.notes(best.candidate, best.machine.node))
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
@@ -133,12 +144,31 @@ def plan(
     return decided.model_copy(update={"smallest": None if smallest is None else alternative(smallest, best)})
 
 
+def fastest_days(
+    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, workbench: Workbench
+) -> float | None:
+    """Days of the fastest run of a training spec on any machine, whatever it costs; None where none fits.
+
+    Raises:
+        SpecError: the spec contradicts itself or the model.
+    """
+    engine, fastest = engine_of(spec, architecture, workbench), inf
+    if not isinstance(engine, TrainingEngine):
+        return None
+    for bound in sorted(_cheapest_first(spec, catalog, engine), key=lambda bound: bound.least_days):
+        machine = bound.machine
+        if bound.least_days < fastest and machine.no_offer is None:
+            place = surroundings(spec, catalog, machine, shared_storage(spec, catalog, machine))
+            fastest = engine.fastest_days(machine.node, bound.most_nodes, place, fastest)
+    return fastest if fastest < inf else None
+
+
 def _smallest(
     spec: ClusterSpec,
     architecture: ModelArchitecture,
     catalog: Catalog,
     engine: Engine,
-    budget: float | None,
+    budget: Budget,
     best: Priced,
 ) -> Priced | None:
     """The run on the one node with the least GPU memory that carries it; None where the choice is no larger."""
@@ -166,8 +196,17 @@ class _Bounded(NamedTuple):
 
     def too_slow(self, rivals: Rivals) -> bool:
         """Whether a rival outdoes every run on the machine."""
-        nodes = self.machine.max_nodes if self.machine.multi_node else 1
-        return self.node_hours / nodes / 24 >= rivals.days_beaten(nodes)
+        return self.least_days >= rivals.days_beaten(self.most_nodes)
+
+    @property
+    def least_days(self) -> float:
+        """Of any run, on all the nodes that there may be."""
+        return self.node_hours / self.most_nodes / 24
+
+    @property
+    def most_nodes(self) -> int:
+        """That work together."""
+        return self.machine.max_nodes if self.machine.multi_node else 1
 
 
 def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[_Bounded]:
@@ -182,6 +221,15 @@ def _cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list
     return sorted(bounded, key=lambda bound: bound[:2])
 
 
+def _most_nodes(bounded: _Bounded, budget: Budget, engine: Engine) -> int:
+    """Nodes that a month's budget pays for at most; all that the machine has where they are fixed or run at times."""
+    months = _longest_months(engine)
+    runs_through = isinstance(engine, TrainingEngine) and engine.workload.every_days is None and months < inf
+    if budget.usd_per_month is None or not bounded.usd_per_node_hour or not runs_through:
+        return bounded.machine.max_nodes
+    return int(budget.usd_per_month / (HOURS_PER_MONTH * bounded.usd_per_node_hour))
+
+
 def _longest_months(engine: Engine) -> float:
     """Months over which the cost of a run can be spread: to its deadline, or to the next. Infinite without an end.
 
@@ -192,78 +240,13 @@ def _longest_months(engine: Engine) -> float:
     return (engine.workload.every_days or engine.workload.deadline_days) * 24 / HOURS_PER_MONTH
 
 
-def _check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> None:
-    limit, workload = architecture.max_position_embeddings, spec.workload
-    if limit is None:
-        return
-    if isinstance(workload, InferenceWorkload):
-        context, field = workload.prompt_tokens + workload.output_tokens, "prompt_tokens + workload.output_tokens"
-    else:
-        context, field = workload.sequence_length, "sequence_length"
-    measured = isinstance(workload, InferenceWorkload) and (spec.pin.nodes or spec.pin.batch)
-    if context > limit and not measured:
-        raise SpecError(f"workload.{field} is {context}; {architecture.name} reaches {limit} tokens at most")
-
-
-def _check_training(spec: ClusterSpec) -> None:
-    """Refuse what only serving knows.
-
-    Raises:
-        SpecError: the field, and what to do.
-    """
-    weights, pin = spec.precision.weights, spec.pin
-    if spec.precision.experts != "auto" or spec.precision.keep:
-        raise SpecError("precision.experts and precision.keep are about serving; leave them out when training")
-    if weights in ("int8", "int4"):
-        raise SpecError(
-            f"precision.weights is {weights}, which is for serving: training multiplies in floating point; allowed are"
-            " auto, fp32, bf16, fp16, fp8, nvfp4 and mxfp4"
-        )
-    for name, given in (("pin.batch", pin.batch), ("pin.layout.attention_data", pin.layout.attention_data)):
-        if given is not None:
-            raise SpecError(f"{name} is {given}; it is about serving: leave it out when training")
-
-
-def _engine(spec: ClusterSpec, architecture: ModelArchitecture) -> Engine:
-    weights, kv_cache = spec.precision.weights, spec.precision.kv_cache
-    experts, keep = spec.precision.experts, spec.precision.keep
-    if isinstance(spec.workload, InferenceWorkload):
-        stored = architecture.published_precision if weights == "auto" else weights
-        architecture = with_formats(architecture, stored, None if experts == "auto" else experts, keep)
-    else:
-        _check_training(spec)
-    if isinstance(spec.workload, InferenceWorkload):
-        return InferenceEngine(
-            profile=ModelProfile.of(architecture),
-            workload=spec.workload,
-            headroom=spec.headroom,
-            pin=spec.pin,
-            weights=architecture.published_precision if weights == "auto" else weights,
-            kv_cache="bf16" if kv_cache == "auto" else kv_cache,
-            may_widen=weights == "auto",
-            also=spec.precision.also,
-        )
-    precision: Precision = "bf16" if weights == "auto" else weights
-    if spec.workload.method == "qlora" and BITS_PER_VALUE[precision] != 16:
-        raise SpecError(
-            f"precision.weights is {precision}, and workload.method is qlora, which stores weights in 4 bits and"
-            " multiplies in 16; leave precision.weights out, or set method: lora"
-        )
-    workload, block = spec.workload, spec.capacity.block
-    deadline_days = min(days_left_to_train(workload), inf if block is None else block.days)
-    if deadline_days != workload.deadline_days:
-        workload = workload.model_copy(update={"deadline_days": deadline_days})
-    profile = ModelProfile.of(architecture, operand_bytes=1 if BITS_PER_VALUE[precision] <= 8 else 2)
-    return TrainingEngine(profile, workload, spec.headroom, constrained_pin(spec.pin, workload), precision)
-
-
 def _search_machine(
     spec: ClusterSpec,
     architecture: ModelArchitecture,
     catalog: Catalog,
     machine: Machine,
     engine: Engine,
-    budget: float | None,
+    budget: Budget,
     rivals: Rivals = NO_RIVALS,
 ) -> tuple[list[Priced], Miss]:
     """The distinct ways to do the work on one machine, cheapest first, or the nearest miss."""
@@ -278,39 +261,36 @@ def _search_machine(
         if refused is not None:
             nearest = _nearer(nearest, Miss(refused, float("inf")))
             continue
-        bought = with_updates(spec, architecture, _price(spec, catalog, machine, found))
-        monthly, updates = bought.cost.usd_per_month, bought.updates
+        bought = with_updates(spec, architecture, price(spec, catalog, machine, found))
+        updates = bought.updates
         if updates is not None:
-            monthly, late = updates.usd_per_month, overrun(updates)
+            late = overrun(updates)
             if late is not None:
                 nearest = _nearer(nearest, Miss(late, updates.hours / 24 / updates.every_days, fits_memory=True))
                 continue
-        if budget is not None and monthly is not None and monthly > budget:
-            over = Miss(
-                f"{_promise(found)} on {found.nodes} node{'' if found.nodes == 1 else 's'} for {monthly:,.0f} USD a"
-                f" month, the budget is {budget:,.0f}",
-                monthly / budget,
-                fits_memory=True,
-                serves=True,
-            )
-            nearest = _nearer(nearest, over)
+        over = exceeded(budget, *bought.bills, "run" if updates is None else "update")
+        if over is not None:
+            where = f"{found.nodes} node{'' if found.nodes == 1 else 's'}"
+            reason = f"{_promise(found)} on {where} for {over.words}, the budget is {over.budget_usd:,.0f}"
+            nearest = _nearer(nearest, Miss(reason, over.ratio, fits_memory=True, exceeded=over))
             continue
         priced.append(bought)
     priced.sort(key=lambda option: option.rank)
     return priced, nearest or Miss("no parallel layout of the model divides the node", float("inf"))
 
 
-def _over_with_unknown(best: Priced, budget: float) -> tuple[str, ...]:
-    known = best.cost.usd_per_month if best.updates is None else best.updates.usd_per_month
-    hourly = best.cost.usd_per_hour
-    if known is None or not hourly:
+def _over_with_unknown(best: Priced, budget: Budget, run: Period) -> tuple[str, ...]:
+    """A note where the budget is kept only as long as nothing without a known price is counted."""
+    if not best.unknown_usd_per_hour or not best.cost.usd_per_hour:
         return ()
-    most = known * (1 + best.unknown_usd_per_hour / hourly)
-    if most <= budget:
+    most = 1 + best.unknown_usd_per_hour / best.cost.usd_per_hour
+    monthly, run_usd = best.bills
+    over = exceeded(budget, monthly and monthly * most, run_usd and run_usd * most, run)
+    if over is None:
         return ()
     return (
-        f"within the budget of {budget:,.0f} USD a month only without what has no known price; with the most that"
-        f" others ask for it {most:,.0f}",
+        f"within the budget of {over.budget_usd:,.0f} USD {PERIODS[over.period]} only without what has no known price;"
+        f" with the most that others ask for it {over.usd:,.0f}",
     )
 
 
@@ -323,124 +303,3 @@ def _promise(candidate: Candidate) -> str:
 
 def _nearer(one: Miss | None, other: Miss) -> Miss:
     return other if one is None or other.distance < one.distance else one
-
-
-def _price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Candidate) -> Priced:
-    performance, run_hours = candidate.performance, None
-    mix: Mix | None
-    owned = machine.provider == OWN
-    busy = 1.0 if isinstance(spec.workload, TrainingWorkload) else mean_demand(spec.capacity)
-    block = spec.capacity.block
-    if block is not None and not owned:
-        mix = replace(block_mix(candidate.nodes, block, machine.offers), mean_demand=busy)
-        if isinstance(performance, TrainingPerformance):
-            # Paid in advance for the whole term, whatever the run takes.
-            run_hours = block.days * 24.0
-    elif isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
-        on_spot = _on_spot(performance, candidate)
-        late = on_spot.days > spec.workload.deadline_days
-        capacity = spec.capacity.model_copy(update={"interruption": "never"}) if late else spec.capacity
-        mix = training_mix(candidate.nodes, capacity, machine.offers, on_spot.goodput / performance.goodput)
-        if mix is not None and mix.purchase.spot_nodes:
-            performance = on_spot
-        run_hours = performance.days * 24
-    elif owned:
-        mix = None  # nodes of one's own cost the same in idle hours
-    else:
-        mix = serving_mix(candidate.nodes, candidate.gang, spec.capacity, machine.offers)
-    if mix is None or owned:
-        reason = "nodes of one's own" if owned else "no price on file"
-        mix = Mix(
-            Purchase(on_demand_nodes=candidate.nodes, reason=reason),
-            None,
-            0.0,
-            candidate.nodes,
-            mean_demand=busy,
-        )
-    storage = shared_storage(spec, catalog, machine)
-    bill = Bill(
-        provider=machine.provider,
-        region=machine.region,
-        nodes=candidate.nodes,
-        shared_storage=storage,
-        checkpoints_gib=spec.storage.checkpoints_tib * 1024,
-        checkpoint_gb_per_month=checkpoint_traffic_gb(performance),
-        root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
-        orchestrator=_orchestrator(spec, catalog, machine),
-        without=unbuilt_roles(spec),
-        extra=_extra_lines(spec, catalog, machine, candidate.nodes, storage),
-    )
-    cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
-    unknown_usd = most_unknown_usd_per_hour(cost, catalog, machine.provider)
-    return Priced(machine, replace(candidate, performance=performance), mix, cost, unknown_usd_per_hour=unknown_usd)
-
-
-def _orchestrator(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> OrchestratorDefaults | None:
-    return (
-        None
-        if machine.provider == OWN
-        else catalog.provider_defaults(machine.provider).orchestrators[spec.orchestrator]
-    )
-
-
-def _extra_lines(
-    spec: ClusterSpec, catalog: Catalog, machine: Machine, nodes: int, storage: SharedStorage | None
-) -> tuple[ServiceLine, ...]:
-    if machine.provider == OWN:
-        return ()
-    network = network_lines(spec, catalog.provider_defaults(machine.provider), nodes)
-    watched = watch_lines(spec, nodes, nodes * machine.node.gpus, shared_storage=storage is not None)
-    return (*network, *lustre_lines(spec.storage.lustre, storage), *watched)
-
-
-def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:
-    """The same run on Spot nodes, any of which stops all of it when reclaimed."""
-    failures, gpus = candidate.failures, candidate.layout.gpus
-    if failures is None:
-        return performance
-    goodput = failures.goodput(gpus, candidate.nodes)
-    days = performance.days * performance.goodput / goodput
-    return performance.model_copy(
-        update={
-            "goodput": goodput,
-            "days": days,
-            "gpu_hours": days * 24 * gpus,
-            "reliability": failures.reliability(gpus, days, performance.step_time_s, candidate.nodes),
-        }
-    )
-
-
-def _infeasible(spec: ClusterSpec, misses: list[tuple[Miss, Rejection]], budget: float | None) -> InfeasibleError:
-    nearest = sorted(misses, key=lambda miss: (miss[0].distance, miss[1].candidate))[:NEAREST_SHOWN]
-    first = nearest[0][0]
-    return InfeasibleError(
-        f"no cluster carries {spec.name!r}: {_by_how_much(spec, first, len(misses), budget)}",
-        tuple(NearestMiss(rejection.candidate, rejection.reason) for _, rejection in nearest),
-        lacks=_lacks(first),
-    )
-
-
-def _lacks(nearest: Miss) -> Lack:
-    if nearest.serves:
-        return "budget"
-    if nearest.shortfall == inf:
-        return "other"
-    return "time" if nearest.fits_memory else "memory"
-
-
-def _by_how_much(spec: ClusterSpec, nearest: Miss, looked_at: int, budget: float | None) -> str:
-    """What the nearest of the misses lacks."""
-    among = "the one machine looked at" if looked_at == 1 else f"the {looked_at} machines looked at"
-    lacks, times = _lacks(nearest), f"{nearest.shortfall:.2g} times"
-    if lacks == "budget" and budget is not None:
-        usd = nearest.shortfall * budget
-        return (
-            f"the cheapest that does it costs {usd:,.0f} USD a month, {usd - budget:,.0f} more than the budget of"
-            f" {budget:,.0f} ({times})"
-        )
-    if isinstance(spec.workload, TrainingWorkload) and lacks == "time":
-        at_least = "at least " if nearest.bound else ""
-        return f"of {among} the nearest is {at_least}{times} too slow, on as many nodes as it may have"
-    if isinstance(spec.workload, TrainingWorkload) and lacks == "memory":
-        return f"it does not fit: of {among} the nearest needs {times} the memory that may be used"
-    return f"none of {among} will do"

@@ -1,17 +1,18 @@
 """Planning again with one thing changed: how what would help is found, for serving and for training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Context, Decimal
 from math import sqrt
 from typing import Any
 
 from planner.errors import InfeasibleError, SpecError
 from planner.machines import OWN
-from planner.optimizer import plan
+from planner.optimizer import fastest_days, plan
 from planner.plan import Plan
 from planner.spec import ClusterSpec
 from planner.spec_reader import read_spec
+from planner.training.workbench import Workbench
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
@@ -30,6 +31,7 @@ class Trial:
         catalog: What is on sale.
         holds: Whether a plan is one that would help.
         precision: Ratio to which bounds are found.
+        workbench: What all of them share.
     """
 
     spec: ClusterSpec
@@ -37,6 +39,14 @@ class Trial:
     catalog: Catalog
     holds: Callable[[Plan], bool]
     precision: float
+    workbench: Workbench = field(default_factory=Workbench)
+
+    def fastest_days(self) -> float | None:
+        """Days of the fastest run of the spec, whatever it costs; None where none is known."""
+        try:
+            return fastest_days(self.spec, self.architecture, self.catalog, self.workbench)
+        except (SpecError, CatalogError):
+            return None
 
     def planned(self, among: Plan | None = None, **changes: dict[str, Any] | None) -> Plan | None:
         """The plan when some fields are changed; None when it still does not hold.
@@ -54,7 +64,8 @@ class Trial:
         for part, fields in changes.items():
             document[part] = {} if fields is None else {**document.get(part, {}), **fields}
         try:
-            decided = plan(read_spec(document, "trial"), self.architecture, self.catalog)
+            spec = read_spec(document, "trial")
+            decided = plan(spec, self.architecture, self.catalog, workbench=self.workbench, wants_nearest=False)
         except (InfeasibleError, SpecError, CatalogError):
             return None
         return decided if self.holds(decided) else None

@@ -7,6 +7,7 @@ import pytest
 
 from planner.optimizer import plan
 from planner.plan import CostDriver, Plan
+from planner.spec import Budget
 from planner.spec_reader import read_spec
 from planner.unknown_prices import price_bounds
 from provider_catalog.catalog import Catalog
@@ -26,7 +27,8 @@ def serve(catalog: Catalog = CATALOG, most: float | None = None, **rest: Any) ->
         "workload": {"kind": "inference", "request_rate_per_s": 20, "prompt_tokens": 1024, "output_tokens": 256},
         **rest,
     }
-    return plan(read_spec(document, "spec"), load_model("mistralai/Mistral-7B-v0.1", None), catalog, most)
+    within = None if most is None else Budget(usd_per_month=most)
+    return plan(read_spec(document, "spec"), load_model("mistralai/Mistral-7B-v0.1", None), catalog, within)
 
 
 def unknown_of(decided: Plan) -> CostDriver:

@@ -123,6 +123,15 @@ class ClusterSpec(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def _serving_has_no_end(self) -> "ClusterSpec":
+        if self.budget.usd_per_run is not None and self.workload.kind == "inference":
+            raise ValueError(
+                f"budget.usd_per_run is {self.budget.usd_per_run:g}, but workload.kind is inference, which has no end;"
+                " use budget.usd_per_month"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_block(self) -> "ClusterSpec":
         block = self.capacity.block
         if block is None:

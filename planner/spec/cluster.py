@@ -136,7 +136,15 @@ class Capacity(SpecModel):
 class Budget(SpecModel):
     """Upper bounds on the bill."""
 
-    usd_per_month: float | None = Field(default=None, gt=0)
+    usd_per_month: float | None = Field(
+        default=None, gt=0, description="Of 730 hours; of updates and what stays between them where every_days is given"
+    )
+    usd_per_run: float | None = Field(
+        default=None,
+        gt=0,
+        exclude_if=lambda given: given is None,
+        description="Training: of the whole run, of one update where every_days repeats it",
+    )
 
 
 class Security(SpecModel):

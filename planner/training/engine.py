@@ -1,7 +1,7 @@
 """Training engine: what a workload takes on one kind of node, and what it misses."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil, inf, lcm
 
@@ -12,7 +12,7 @@ from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import TrainingPerformance
 from planner.reliability.checkpoints import checkpoint_bytes
 from planner.reliability.failures import FailureModel, Surroundings
-from planner.sizing.efficiency import KernelRates, best_flops_per_s
+from planner.sizing.efficiency import best_flops_per_s
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
@@ -23,6 +23,7 @@ from planner.training.fullest_gpu import FullestGpu
 from planner.training.search import COST_WINDOW, Found, LayoutSearch
 from planner.training.shape import Shape
 from planner.training.step_time import StepModel
+from planner.training.workbench import Workbench
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
 
@@ -45,6 +46,9 @@ class TrainingEngine:
     pin: Pin
     precision: Precision
     name: str = "analytic-training-2"
+    workbench: Workbench = field(default_factory=Workbench)
+    wants_nearest: bool = True
+    """Whether a miss has to name the layout that comes nearest; without, what holds is found sooner."""
 
     @cached_property
     def rules(self) -> StateRules:
@@ -232,36 +236,25 @@ class TrainingEngine:
             replicas=replicas,
             capacity=capacity,
             deadline_days=deadline_days,
+            wants_nearest=self.wants_nearest,
         )
 
     def step_model(self, node: NodeTopology) -> StepModel:
         """Step times of the workload on one kind of node."""
-        key = (node.gpu.name, node.gpus, node.nvlink_gb_per_s, node.nic_gbit_per_s)
-        if key not in self._step_models:
-            self._step_models[key] = StepModel(
-                profile=self.profile,
-                node=node,
-                rules=self.rules,
-                rates=KernelRates.of(
-                    node.gpu,
-                    self.precision,
-                    self.headroom.compute_fraction,
-                    self.workload.flash_attention_version,
-                ),
-                sequence_length=self.workload.sequence_length,
-                flash_attention=self.workload.flash_attention,
-                compression=self.compression,
-            )
-        return self._step_models[key]
+        return self.workbench.step_model(
+            self.profile,
+            self.workload,
+            self.rules,
+            self.compression,
+            self.precision,
+            self.headroom.compute_fraction,
+            node,
+        )
 
     @cached_property
     def compression(self) -> Compression | None:
         """What the workload exchanges instead of gradients."""
         return compression_of(self.workload, self.profile, self.rules)
-
-    @cached_property
-    def _step_models(self) -> dict[tuple[str, int, float, float], StepModel]:
-        return {}
 
     def _nearest_miss(self, node: NodeTopology, failures: FailureModel, search: LayoutSearch, max_nodes: int) -> Miss:
         nearest = search.nearest
@@ -285,6 +278,20 @@ class TrainingEngine:
             f" whole nodes of {node.gpus} GPUs, {max_nodes} at most; change workload.global_batch_tokens",
             inf,
         )
+
+    def fastest_days(
+        self, node: NodeTopology, max_nodes: int, surroundings: Surroundings, known_days: float = inf
+    ) -> float:
+        """Days of the fastest run on up to so many nodes, whatever it costs; `known_days` where none is faster."""
+        if self.precision not in node.gpu.peak_tflops:
+            return known_days
+        failures, max_gpus = self.failure_model(node, surroundings), max_nodes * node.gpus
+        replicas = whole_node_replicas(self.batch_sequences, node.gpus, max_gpus)
+        search = self._search(node, failures, node.gpus, max_gpus, replicas, deadline_days=0.0)
+        # All are late for such a deadline, and each bounds what comes after it.
+        search.nearest.days = known_days
+        search.run()
+        return search.nearest.days
 
     def least_node_hours(self, node: NodeTopology) -> float:
         """Every GPU busy all the time with the layers as the best split divides them, nothing exposed."""
@@ -340,7 +347,7 @@ class TrainingEngine:
     @cached_property
     def fullest_gpu(self) -> FullestGpu:
         """Memory as the search asks for it."""
-        return FullestGpu(self.profile, self.rules, self.workload.sequence_length, self.workload.flash_attention)
+        return self.workbench.fullest_gpu(self.profile, self.workload, self.rules, self.precision)
 
     def usable_bytes(self, node: NodeTopology) -> int:
         """What may be used of a GPU's memory."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR
+from math import ceil
 from typing import Any, Final
 
 from planner.errors import Lack, NearestPlan
 from planner.plan import Plan, TrainingPerformance
-from planner.spec import ClusterSpec, Pin, TrainingWorkload
+from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
+from planner.training.workbench import Workbench
 from planner.trials import Trial, fits, three_digits
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
@@ -29,7 +31,11 @@ def holds(decided: Plan) -> bool:
 
 
 def nearest_plans(
-    spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, lacks: Lack
+    spec: ClusterSpec,
+    architecture: ModelArchitecture,
+    catalog: Catalog,
+    lacks: Lack,
+    workbench: Workbench | None = None,
 ) -> tuple[NearestPlan, ...]:
     """Plans that exist when one constraint of a training spec is relaxed; empty for serving.
 
@@ -38,11 +44,12 @@ def nearest_plans(
         architecture: Of its model.
         catalog: What is on sale.
         lacks: What the nearest candidate falls short of; only what may help with that is tried.
+        workbench: Of the plan that does not hold.
     """
     workload = spec.workload
     if not isinstance(workload, TrainingWorkload):
         return ()
-    trial = Trial(spec, architecture, catalog, holds, PRECISION)
+    trial = Trial(spec, architecture, catalog, holds, PRECISION, workbench or Workbench())
     return tuple(found for relax in RELAXATIONS[lacks] for found in relax(trial, workload))
 
 
@@ -71,6 +78,14 @@ def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]
             lambda _: LONGEST_DAYS,
         )
         yield from _later("workload.every_days", workload.every_days, found)
+    if workload.every_days is None and trial.spec.budget == Budget() and trial.spec.pin == Pin():
+        # Money is no object, so that the fastest run there is decides.
+        fastest = trial.fastest_days()
+        days = None if fastest is None else three_digits(fastest, ROUND_CEILING)
+        decided = None if days is None else trial.planned(workload={"deadline_days": days})
+        if days is not None and decided is not None:
+            yield from _later("workload.deadline_days", workload.deadline_days, (days, decided))
+            return
     if workload.every_days is None or own:
         longest = workload.every_days or LONGEST_DAYS
         found = trial.least(
@@ -89,10 +104,23 @@ def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterat
         yield _nearest(decided, field, given, needed, change)
 
 
-def _budget(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _budget_of_the_run(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """The cheapest run there is; that is what the search looks for."""
+    del workload
+    budget = trial.spec.budget
+    decided = None if budget.usd_per_run is None else trial.planned(budget={"usd_per_run": None})
+    if decided is None or budget.usd_per_run is None:
+        return
+    usd = decided.cost.usd_per_run if decided.updates is None else decided.updates.usd_per_update
+    if usd is not None:
+        given = budget.usd_per_run
+        yield _nearest(decided, "budget.usd_per_run", given, _cents_up(usd), _dearer(given, usd))
+
+
+def _budget_of_the_month(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
     budget = trial.spec.budget.usd_per_month
-    decided = None if budget is None else trial.planned(budget=None)
+    decided = None if budget is None else trial.planned(budget={"usd_per_month": None})
     if decided is None or budget is None:
         return
     # The cheapest run is not always the cheapest month.
@@ -103,8 +131,16 @@ def _budget(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     cheapest = trial.planned(decided, budget={"usd_per_month": least * (1 + 1e-9)}) or decided
     usd = _monthly(cheapest)
     if usd is not None:
-        change = f"{usd:,.0f} instead of {budget:,.0f} ({usd - budget:,.0f} USD more, {usd / budget:.3g} times)"
-        yield _nearest(cheapest, "budget.usd_per_month", budget, round(usd, 2), change)
+        yield _nearest(cheapest, "budget.usd_per_month", budget, _cents_up(usd), _dearer(budget, usd))
+
+
+def _cents_up(usd: float) -> float:
+    """An amount that is a budget in which `usd` fits."""
+    return ceil(usd * 100) / 100
+
+
+def _dearer(given: float, usd: float) -> str:
+    return f"{usd:,.0f} instead of {given:,.0f} ({usd - given:,.0f} USD more, {usd / given:.3g} times)"
 
 
 def _nodes(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
@@ -260,7 +296,7 @@ def _pins(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
 
 
 RELAXATIONS: Final[dict[Lack, tuple[Callable[[Trial, TrainingWorkload], Iterator[NearestPlan]], ...]]] = {
-    "budget": (_deadline, _budget, _spot, _machines, _tokens, _method),
+    "budget": (_deadline, _budget_of_the_month, _budget_of_the_run, _spot, _machines, _tokens, _method),
     "time": (_deadline, _nodes, _machines, _tokens, _batch, _method, _block, _pins),
     "memory": (_nodes, _machines, _method, _optimizer, _sequence, _pins),
     "other": (_machines, _spot, _block, _scratch, _pins),

@@ -74,6 +74,7 @@ class LayoutSearch:
         least_gpus: fewer cannot serve.
         capacity: share of the usable memory that a layout may take; more than 1 only for what is pinned.
         deadline_days: what is later is a miss; infinite for what is pinned.
+        wants_nearest: whether, as long as all are late, the least late is sought.
         days_beaten: days from which a run on other machines outdoes one on so many GPUs.
     """
 
@@ -88,6 +89,7 @@ class LayoutSearch:
     replicas: Callable[[int, int], list[tuple[int, int]]]
     capacity: float = 1.0
     deadline_days: float = inf
+    wants_nearest: bool = True
     days_beaten: Callable[[int], float] | None = None
     nearest: Nearest = field(default_factory=Nearest)
     _best: dict[int, Found] = field(default_factory=dict)
@@ -347,7 +349,8 @@ class LayoutSearch:
         if limit_s is not None:
             return limit_s
         days_of = self._days(gpus, 1.0)
-        days = self.deadline_days if self._best else max(self.deadline_days, self.nearest.days)
+        late_counts = self.wants_nearest and not self._best
+        days = max(self.deadline_days, self.nearest.days) if late_counts else self.deadline_days
         limit_s = min(self._known_s(gpus), days / days_of) * (1 + 1e-12)
         if self.days_beaten is not None:
             beaten_s = self._beaten.get(gpus)

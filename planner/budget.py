@@ -1,0 +1,57 @@
+"""The bounds on a bill, of a month and of a run, and by how much it exceeds them."""
+
+from typing import Final, Literal, NamedTuple
+
+from planner.spec import Budget
+
+Period = Literal["month", "run", "update"]
+PERIODS: Final[dict[Period, str]] = {"month": "a month", "run": "the run", "update": "an update"}
+
+
+class Exceeded(NamedTuple):
+    """A bill above its bound."""
+
+    period: Period
+    usd: float
+    budget_usd: float
+
+    @property
+    def ratio(self) -> float:
+        """Of the bill to its bound, above 1."""
+        return self.usd / self.budget_usd
+
+    @property
+    def words(self) -> str:
+        """The bill over its period, as in "1,200 USD a month"."""
+        return f"{self.usd:,.0f} USD {PERIODS[self.period]}"
+
+
+def tightest(one: Budget, other: Budget) -> Budget:
+    """What keeps both of two budgets."""
+    return Budget(
+        usd_per_month=min(filter(None, (one.usd_per_month, other.usd_per_month)), default=None),
+        usd_per_run=min(filter(None, (one.usd_per_run, other.usd_per_run)), default=None),
+    )
+
+
+def exceeded(
+    budget: Budget, usd_per_month: float | None, usd_per_run: float | None, run: Period = "run"
+) -> Exceeded | None:
+    """The bound that a bill exceeds most; None where it keeps both. What is not known exceeds nothing.
+
+    Args:
+        budget: Of the spec.
+        usd_per_month: Of the bill.
+        usd_per_run: Of the bill, of one update where the run is repeated.
+        run: What a run is called.
+    """
+    bills: tuple[tuple[Period, float | None, float | None], ...] = (
+        ("month", usd_per_month, budget.usd_per_month),
+        (run, usd_per_run, budget.usd_per_run),
+    )
+    over = [
+        Exceeded(period, usd, bound)
+        for period, usd, bound in bills
+        if usd is not None and bound is not None and usd > bound
+    ]
+    return max(over, key=lambda found: found.ratio, default=None)
