@@ -251,6 +251,7 @@ class TrainingEngine:
                 sequence_length=self.workload.sequence_length,
                 flash_attention=self.workload.flash_attention,
                 compression=self.compression,
+                software=self.workload.software,
             )
         return self._step_models[key]
 

@@ -24,6 +24,13 @@ read and write more. Estimate, 1 to 3."""
 COPY_PASSES: Final = (3.5, 3.5)
 """The same of the copies of tokens sent to experts and of what comes back: sorted before and after the all-to-all,
 on both ways, and summed (Megatron-Core's token permutation). Estimate, 2 to 5."""
+BIASED_EXPERT_BYTES: Final = ((28, 16), (40, 20))
+"""Traffic of experts with biases beyond that of others, (forward, backward): of a value of a copy's output, and of a
+value that leaves the activation function. No kernel fuses them: the bias times the routing weight in 32 bits, the sum,
+the concatenation over local experts and the cast back (Megatron-Core 0.15, TEGroupedMLP._apply_bias); both halves
+clamped and concatenated before the fused gate (weighted_bias_quick_geglu_impl); backward the same in reverse, with sums
+over tokens and over values for the gradients of bias and routing weight. Counted from that code, each operation of
+PyTorch a kernel."""
 EAGER_PASSES: Final = 1.5
 """Times as much of both where adapters train in eager PyTorch, whose norms, rotary embeddings and activation functions
 are several kernels each. Estimate, 1 to 2."""
@@ -89,6 +96,11 @@ class LayerTime:
     adapters_backward: float = 0.0
     dequantize_forward: float = 0.0
     dequantize_backward: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return sum(getattr(self, part) for part in self.__slots__)
 
 
 class ProductsTime(NamedTuple):
@@ -235,11 +247,18 @@ class LayerTimer:
             + copies * (COPY_PASSES[way] + casts)
             for way in (0, 1)
         )
+        block = group.feed_forward
+        again = 0.0
+        if block.expert_bias:
+            width, copies_out = block.expert_intermediate_size, layer.expert_tokens / split.tensor
+            extra = [copies_out * (bias * self.hidden + clamp * width) for bias, clamp in BIASED_EXPERT_BYTES]
+            forward, backward = forward + extra[0], backward + extra[1]
+            again = copies_out * BIASED_EXPERT_BYTES[0][1] * width
         cheap_residual = layer.cheap_replicated_activation_bytes / (split.tensor if split.sequence_parallel else 1)
         cheap_inner = layer.cheap_sharded_activation_bytes / split.tensor
         # Computed again: two passes over the output of a norm, which it reads and writes; three over that of an
         # activation function, which reads two values.
-        return forward, backward, 2 * cheap_residual + 3 * cheap_inner
+        return forward, backward, 2 * cheap_residual + 3 * cheap_inner + again
 
 
 def _attention_products(attention: Attention, hidden: int, tensor: int, tokens: float) -> Iterator[Product]:

@@ -32,6 +32,8 @@ class StageParts(NamedTuple):
     context_backward: float
     expert_forward: float
     expert_backward: float
+    host_forward: float
+    host_backward: float
 
     @property
     def computing(self) -> float:
@@ -46,8 +48,12 @@ class StageParts(NamedTuple):
         backward = self.matmul_input + self.attention_backward + self.elementwise_backward + self.recompute
         backward += self.adapters_backward + self.dequantize_backward
         return StageTime(
-            forward=forward + self.tensor_forward + self.context_forward + self.expert_forward,
-            backward=backward + self.tensor_backward + self.context_backward + self.expert_backward,
+            forward=forward + self.tensor_forward + self.context_forward + self.expert_forward + self.host_forward,
+            backward=backward
+            + self.tensor_backward
+            + self.context_backward
+            + self.expert_backward
+            + self.host_backward,
             weights=self.matmul_weight,
         )
 
