@@ -1,4 +1,4 @@
-"""What training software does about mixtures of experts, where it decides the time of a step."""
+"""What training software does, where it decides the time of a step."""
 
 from typing import Final, Literal
 
@@ -8,7 +8,7 @@ from planner.spec.base import SpecModel
 
 
 class TrainingSoftware(SpecModel):
-    """Settings of the training framework; the defaults are what frameworks of 2026 run mixtures of experts with."""
+    """Settings of the training framework; the defaults are Megatron-Core's of 2026, as its published recipes run it."""
 
     expert_dispatch: Literal["deduplicated", "alltoall"] = Field(
         default="deduplicated",
@@ -22,6 +22,11 @@ class TrainingSoftware(SpecModel):
         default="partial",
         description="What of a layer with experts is captured: nothing, all but the experts, or all of it (needs fixed"
         " shapes)",
+    )
+    selective_recompute: Literal["modules", "operations"] = Field(
+        default="modules",
+        description="modules: norms, activation functions, MLA's expansion (Megatron-Core); operations: every other"
+        " matrix product as well (PyTorch's selective checkpointing, torchtitan)",
     )
 
 

@@ -149,7 +149,7 @@ class TrainingWorkload(SpecModel):
     software: TrainingSoftware = Field(
         default=DEFAULT_SOFTWARE,
         exclude_if=lambda given: given == DEFAULT_SOFTWARE,
-        description="How the training framework runs mixtures of experts",
+        description="How the training framework runs it",
     )
     gradient_compression: GradientCompression = Field(
         default="none",

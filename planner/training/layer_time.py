@@ -47,6 +47,13 @@ softmax reads and writes it, dropout reads and writes it with a 1-byte mask (ker
 section 4.2)."""
 FLASH_BACKWARD: Final = 2.5
 """FLOPs of FlashAttention's backward pass over its forward pass: 5 products of 2 (arXiv 2307.08691, section 4.1)."""
+RECOMPUTED_PRODUCTS: Final = {"modules": 0.0, "operations": 0.5}
+"""Share of products that selective recompute runs again: PyTorch's selective checkpointing as torchtitan and NeMo
+AutoModel set it up keeps the results of attention, of collectives and of every other product."""
+SCAN_WINDOW: Final = 2500
+"""Sequence over which FlashAttention-2 takes as long as the scan of a state-space or linear-attention block of the same
+width, whose time does not depend on it: Mamba-2's is as fast at 2,000 tokens and 6 times as fast at 16,000 (Dao and Gu
+2024, arXiv 2405.21060, Figure 10). Estimate, 2,000 to 2,700."""
 GRADIENT_BYTES: Final = 8
 """An fp32 weight gradient is read and written back for every micro-batch."""
 
@@ -121,6 +128,8 @@ class LayerTimer:
     hidden: int
     sequence_length: int
     flash_attention: bool
+    recomputed_products: float = 0.0
+    """Share of all products that selective recompute runs again, beside what is cheap."""
     adapters: AdapterTimer | None = None
     """Of weights that are frozen; None: they are trained."""
     profiles: dict[int, LayerProfile] = field(default_factory=dict)
@@ -141,6 +150,7 @@ class LayerTimer:
             recompute, expansions = forward + attention_forward + elementwise_forward + beside.forward, 2
         elif split.recompute == "selective":
             recompute = again + rates.streaming_s(tokens * cheap_bytes) if self.flash_attention else attention_forward
+            recompute += self.recomputed_products * (forward - again)
         return LayerTime(
             matmul_forward=forward,
             matmul_input=inputs,
@@ -208,10 +218,13 @@ class LayerTimer:
     def _attention(self, attention: Attention, split: Split, tokens: float) -> tuple[float, float]:
         """(forward, backward): context parallelism shares the work evenly (zigzag order of blocks)."""
         per_context = attention_flops_per_context_token(attention) / split.tensor
+        length, rates = self.sequence_length, self.rates
+        if attention.kind in ("linear", "ssm"):
+            width = attention.heads / split.tensor * (attention.value_head_dim or attention.head_dim)
+            once = rates.scan_s(tokens * 4 * width * SCAN_WINDOW / 2, SCAN_WINDOW)
+            return once, FLASH_BACKWARD * once
         if not per_context:
             return 0.0, 0.0
-        length = self.sequence_length
-        rates = self.rates
         if self.flash_attention:
             window = min(attention.window or length, length)
             visible = window * (1 - window / (2 * length))

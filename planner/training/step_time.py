@@ -11,12 +11,12 @@ from planner.sizing.efficiency import KernelRates
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.stages import pipeline_stages
-from planner.spec.training_software import TrainingSoftware
+from planner.spec.training_software import DEFAULT_SOFTWARE, TrainingSoftware
 from planner.training.adapter_time import AdapterTimer
 from planner.training.compression import Compression
 from planner.training.exchange import ReplicaExchange
 from planner.training.host import idle_s
-from planner.training.layer_time import LayerTime, LayerTimer, Split
+from planner.training.layer_time import RECOMPUTED_PRODUCTS, LayerTime, LayerTimer, Split
 from planner.training.schedule import StageTime, bubble_s, transfers_overlap
 from planner.training.shape import COMPUTING_PARTS, Pace, Shape, StageParts
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
@@ -45,7 +45,7 @@ class StepModel:
     sequence_length: int
     flash_attention: bool
     compression: Compression | None = None
-    software: TrainingSoftware = TrainingSoftware()
+    software: TrainingSoftware = DEFAULT_SOFTWARE
 
     @cached_property
     def _timer(self) -> LayerTimer:
@@ -54,6 +54,7 @@ class StepModel:
             hidden=self.profile.architecture.hidden_size,
             sequence_length=self.sequence_length,
             flash_attention=self.flash_attention,
+            recomputed_products=RECOMPUTED_PRODUCTS[self.software.selective_recompute],
             adapters=self._adapters,
         )
 
