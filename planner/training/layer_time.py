@@ -35,9 +35,10 @@ EAGER_PASSES: Final = 1.5
 """Times as much of both where adapters train in eager PyTorch, whose norms, rotary embeddings and activation functions
 are several kernels each. Estimate, 1 to 2."""
 ROUTING_S: Final = (0.4e-3, 0.6e-3)
-"""Launches and waits of the host around the routing of one micro-batch to experts, (forward, backward), which the GPU
-sits out. Estimate, 0.2 to 3 ms each: beyond arithmetic and traffic, Megatron Bridge's published layers of Qwen3 and
-DeepSeek-V3 take 0.8 ms on GB200, where CUDA graphs capture them, and 4 to 6 ms on B200, both ways together."""
+"""Waits around the routing of one micro-batch to experts, (forward, backward), which the GPU sits out: small kernels
+one after the other, and the count of each expert's tokens on its way to the host. Estimate, 0.2 to 1 ms each: beyond
+arithmetic and traffic, Megatron Bridge's published layers of Qwen3 and DeepSeek-V3 take 0.8 ms on GB200, both ways
+together. What launches cost beyond that is in `host.py`."""
 CAST_PASSES: Final = {2.0: 0.0, 1.0: 0.5, 0.5: 1.0}
 """More passes over all of it in either direction by bytes of an operand: products read casts of 16-bit values, 4-bit
 ones after a Hadamard transform (NVFP4 pretraining, arXiv 2509.25149, section 4)."""
@@ -107,7 +108,8 @@ class LayerTime:
     @property
     def seconds(self) -> float:
         """All of it."""
-        return sum(getattr(self, part) for part in self.__slots__)
+        total: float = sum(getattr(self, part) for part in self.__slots__)
+        return total
 
 
 class ProductsTime(NamedTuple):
