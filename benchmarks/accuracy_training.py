@@ -106,6 +106,7 @@ def spec_of(run: dict[str, Any]) -> dict[str, Any]:
             "flash_attention": run["flash"],
             "flash_attention_version": run.get("flash_version"),
             "gradient_precision": run.get("gradients", "fp32"),
+            "software": run.get("software", {}),
         },
         "precision": {"weights": run.get("precision", "bf16")},
         "pin": {

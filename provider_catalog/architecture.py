@@ -64,6 +64,8 @@ class FeedForward:
     experts: int = 0
     experts_per_token: int = 0
     expert_intermediate_size: int = 0
+    expert_bias: bool = False
+    """Whether routed experts have biases, and clamp what enters their activation function (gpt-oss)."""
     expert_groups: int = 0
     """Groups that the router divides its experts into, one for each node of the training cluster; 0 has none."""
     groups_per_token: int = 0

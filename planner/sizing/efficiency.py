@@ -76,10 +76,16 @@ ATTENTION_RATES: Final[dict[str, dict[int, AttentionRate]]] = {
     "Ampere": {1: AttentionRate(0.40, 660), 2: AttentionRate(0.62, 660)},
     "Hopper": {1: AttentionRate(0.20, 740), 2: AttentionRate(0.32, 740), 3: AttentionRate(0.61, 740)},
     "Blackwell": {4: AttentionRate(0.55, 1500)},
+    # Twice the exponentials a second of Blackwell (10.7 of 5 T/s), which bound attention there as much as products do
+    # (FlashAttention-4, arXiv 2603.05451). Estimate, 0.55 to 0.8.
+    "Blackwell Ultra": {4: AttentionRate(0.68, 1500)},
     "Ada Lovelace": {1: AttentionRate(0.25, 700), 2: AttentionRate(0.42, 700)},
     "CDNA3": {2: AttentionRate(0.30, 1350)},
     "CDNA2": {2: AttentionRate(0.30, 660)},
 }
+SCAN_RATES: Final = {"Blackwell": AttentionRate(0.32, 1500)}
+"""Of FlashAttention-2 where its kernels were not written for: what they reach on the part before. Estimate, 0.2 to 0.4;
+the scans of state-space blocks are Triton kernels, as fast as it elsewhere."""
 UNKNOWN_ATTENTION: Final = AttentionRate(0.3, 1000)
 NARROW_HEAD_SHARE: Final = 0.83
 """Of heads of 64 over those of 128, where softmax weighs twice as much: the same tables (437 of 524 TFLOP/s, H100)."""
@@ -111,6 +117,9 @@ class KernelRates:
     """Of the format that the output projection runs in, never fewer than 16 bits."""
     attention_flops_per_s: float
     half_tokens: float
+    scan_flops_per_s: float
+    """Of the scan of a state-space block, counted as attention over a window."""
+    scan_half_tokens: float
     bytes_per_s: float
     grouped_share: float
     """Rate of grouped products over that of single ones."""
@@ -137,7 +146,8 @@ class KernelRates:
         narrow = bits < 16
         width = f"{bits}-bit" if narrow else "16-bit"
         rate = rates.get(width, UNKNOWN_RATE) if narrow else wide
-        attention = _attention_rate(generation, attention_version)
+        attention = _attention_rate(gpu.generation, attention_version)
+        scan = SCAN_RATES.get(generation) or _attention_rate(generation, 2)
         grouped_share, grouped_start_s = GROUPED_RATES.get(generation, {}).get(width, UNKNOWN_GROUPED)
         kept = min(1.0, (1 - headroom) / (1 - REFERENCE_HEADROOM))
         sustained = SUSTAINED.get(generation, {})
@@ -154,6 +164,8 @@ class KernelRates:
             head_flops_per_s=wide_peak * wide.share * wide_slower,
             attention_flops_per_s=wide_peak * attention.share * wide_slower,
             half_tokens=attention.half_tokens,
+            scan_flops_per_s=wide_peak * scan.share * wide_slower,
+            scan_half_tokens=scan.half_tokens,
             bytes_per_s=memory_bytes_per_s(gpu),
             grouped_share=grouped_share,
             grouped_start_s=grouped_start_s,
@@ -186,6 +198,10 @@ class KernelRates:
         """Fused attention of `flops` where each token attends to up to `tokens`."""
         narrow = NARROW_HEAD_SHARE if head_dim < 96 else 1.0
         return flops * (1 + self.half_tokens / tokens) / (self.attention_flops_per_s * narrow)
+
+    def scan_s(self, flops: float, tokens: float) -> float:
+        """The scan of a state-space block that costs as much as FlashAttention-2 with `flops` over `tokens`."""
+        return flops * (1 + self.scan_half_tokens / tokens) / self.scan_flops_per_s
 
     def streaming_s(self, moved_bytes: float) -> float:
         """Kernels that move data and hardly compute."""

@@ -8,6 +8,7 @@ from planner.sizing.formats import KEEP_PATTERN
 from planner.spec.base import SpecModel
 from planner.spec.dataset import Dataset
 from planner.spec.fault_tolerance import FaultTolerance
+from planner.spec.training_software import DEFAULT_SOFTWARE, TrainingSoftware
 from provider_catalog.precision import Precision
 
 
@@ -144,6 +145,11 @@ class TrainingWorkload(SpecModel):
         default=None,
         exclude_if=lambda given: given is None,
         description="Generation of its kernels; left out: the newest that runs on the GPU",
+    )
+    software: TrainingSoftware = Field(
+        default=DEFAULT_SOFTWARE,
+        exclude_if=lambda given: given == DEFAULT_SOFTWARE,
+        description="How the training framework runs it",
     )
     gradient_compression: GradientCompression = Field(
         default="none",

@@ -24,13 +24,21 @@ read and write more. Estimate, 1 to 3."""
 COPY_PASSES: Final = (3.5, 3.5)
 """The same of the copies of tokens sent to experts and of what comes back: sorted before and after the all-to-all,
 on both ways, and summed (Megatron-Core's token permutation). Estimate, 2 to 5."""
+BIASED_EXPERT_BYTES: Final = ((28, 16), (40, 20))
+"""Traffic of experts with biases beyond that of others, (forward, backward): of a value of a copy's output, and of a
+value that leaves the activation function. No kernel fuses them: the bias times the routing weight in 32 bits, the sum,
+the concatenation over local experts and the cast back (Megatron-Core 0.15, TEGroupedMLP._apply_bias); both halves
+clamped and concatenated before the fused gate (weighted_bias_quick_geglu_impl); backward the same in reverse, with sums
+over tokens and over values for the gradients of bias and routing weight. Counted from that code, each operation of
+PyTorch a kernel."""
 EAGER_PASSES: Final = 1.5
 """Times as much of both where adapters train in eager PyTorch, whose norms, rotary embeddings and activation functions
 are several kernels each. Estimate, 1 to 2."""
 ROUTING_S: Final = (0.4e-3, 0.6e-3)
-"""Launches and waits of the host around the routing of one micro-batch to experts, (forward, backward), which the GPU
-sits out. Estimate, 0.2 to 3 ms each: beyond arithmetic and traffic, Megatron Bridge's published layers of Qwen3 and
-DeepSeek-V3 take 0.8 ms on GB200, where CUDA graphs capture them, and 4 to 6 ms on B200, both ways together."""
+"""Waits around the routing of one micro-batch to experts, (forward, backward), which the GPU sits out: small kernels
+one after the other, and the count of each expert's tokens on its way to the host. Estimate, 0.2 to 1 ms each: beyond
+arithmetic and traffic, Megatron Bridge's published layers of Qwen3 and DeepSeek-V3 take 0.8 ms on GB200, both ways
+together. What launches cost beyond that is in `host.py`."""
 CAST_PASSES: Final = {2.0: 0.0, 1.0: 0.5, 0.5: 1.0}
 """More passes over all of it in either direction by bytes of an operand: products read casts of 16-bit values, 4-bit
 ones after a Hadamard transform (NVFP4 pretraining, arXiv 2509.25149, section 4)."""
@@ -40,6 +48,13 @@ softmax reads and writes it, dropout reads and writes it with a 1-byte mask (ker
 section 4.2)."""
 FLASH_BACKWARD: Final = 2.5
 """FLOPs of FlashAttention's backward pass over its forward pass: 5 products of 2 (arXiv 2307.08691, section 4.1)."""
+RECOMPUTED_PRODUCTS: Final = {"modules": 0.0, "operations": 0.5}
+"""Share of products that selective recompute runs again: PyTorch's selective checkpointing as torchtitan and NeMo
+AutoModel set it up keeps the results of attention, of collectives and of every other product."""
+SCAN_WINDOW: Final = 2500
+"""Sequence over which FlashAttention-2 takes as long as the scan of a state-space or linear-attention block of the same
+width, whose time does not depend on it: Mamba-2's is as fast at 2,000 tokens and 6 times as fast at 16,000 (Dao and Gu
+2024, arXiv 2405.21060, Figure 10). Estimate, 2,000 to 2,700."""
 GRADIENT_BYTES: Final = 8
 """An fp32 weight gradient is read and written back for every micro-batch."""
 
@@ -90,6 +105,12 @@ class LayerTime:
     dequantize_forward: float = 0.0
     dequantize_backward: float = 0.0
 
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        total: float = sum(getattr(self, part) for part in self.__slots__)
+        return total
+
 
 class ProductsTime(NamedTuple):
     """Seconds of all products of a layer."""
@@ -109,6 +130,8 @@ class LayerTimer:
     hidden: int
     sequence_length: int
     flash_attention: bool
+    recomputed_products: float = 0.0
+    """Share of all products that selective recompute runs again, beside what is cheap."""
     adapters: AdapterTimer | None = None
     """Of weights that are frozen; None: they are trained."""
     profiles: dict[int, LayerProfile] = field(default_factory=dict)
@@ -129,6 +152,7 @@ class LayerTimer:
             recompute, expansions = forward + attention_forward + elementwise_forward + beside.forward, 2
         elif split.recompute == "selective":
             recompute = again + rates.streaming_s(tokens * cheap_bytes) if self.flash_attention else attention_forward
+            recompute += self.recomputed_products * (forward - again)
         return LayerTime(
             matmul_forward=forward,
             matmul_input=inputs,
@@ -196,10 +220,13 @@ class LayerTimer:
     def _attention(self, attention: Attention, split: Split, tokens: float) -> tuple[float, float]:
         """(forward, backward): context parallelism shares the work evenly (zigzag order of blocks)."""
         per_context = attention_flops_per_context_token(attention) / split.tensor
+        length, rates = self.sequence_length, self.rates
+        if attention.kind in ("linear", "ssm"):
+            width = attention.heads / split.tensor * (attention.value_head_dim or attention.head_dim)
+            once = rates.scan_s(tokens * 4 * width * SCAN_WINDOW / 2, SCAN_WINDOW)
+            return once, FLASH_BACKWARD * once
         if not per_context:
             return 0.0, 0.0
-        length = self.sequence_length
-        rates = self.rates
         if self.flash_attention:
             window = min(attention.window or length, length)
             visible = window * (1 - window / (2 * length))
@@ -235,11 +262,18 @@ class LayerTimer:
             + copies * (COPY_PASSES[way] + casts)
             for way in (0, 1)
         )
+        block = group.feed_forward
+        again = 0.0
+        if block.expert_bias:
+            width, copies_out = block.expert_intermediate_size, layer.expert_tokens / split.tensor
+            extra = [copies_out * (bias * self.hidden + clamp * width) for bias, clamp in BIASED_EXPERT_BYTES]
+            forward, backward = forward + extra[0], backward + extra[1]
+            again = copies_out * BIASED_EXPERT_BYTES[0][1] * width
         cheap_residual = layer.cheap_replicated_activation_bytes / (split.tensor if split.sequence_parallel else 1)
         cheap_inner = layer.cheap_sharded_activation_bytes / split.tensor
         # Computed again: two passes over the output of a norm, which it reads and writes; three over that of an
         # activation function, which reads two values.
-        return forward, backward, 2 * cheap_residual + 3 * cheap_inner
+        return forward, backward, 2 * cheap_residual + 3 * cheap_inner + again
 
 
 def _attention_products(attention: Attention, hidden: int, tensor: int, tokens: float) -> Iterator[Product]:

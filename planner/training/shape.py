@@ -32,6 +32,8 @@ class StageParts(NamedTuple):
     context_backward: float
     expert_forward: float
     expert_backward: float
+    host_forward: float
+    host_backward: float
 
     @property
     def computing(self) -> float:
@@ -45,11 +47,9 @@ class StageParts(NamedTuple):
         forward += self.adapters_forward + self.dequantize_forward
         backward = self.matmul_input + self.attention_backward + self.elementwise_backward + self.recompute
         backward += self.adapters_backward + self.dequantize_backward
-        return StageTime(
-            forward=forward + self.tensor_forward + self.context_forward + self.expert_forward,
-            backward=backward + self.tensor_backward + self.context_backward + self.expert_backward,
-            weights=self.matmul_weight,
-        )
+        forward += self.tensor_forward + self.context_forward + self.expert_forward + self.host_forward
+        backward += self.tensor_backward + self.context_backward + self.expert_backward + self.host_backward
+        return StageTime(forward, backward, self.matmul_weight)
 
 
 class Shape(NamedTuple):

@@ -11,10 +11,12 @@ from planner.sizing.efficiency import KernelRates
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.stages import pipeline_stages
+from planner.spec.training_software import DEFAULT_SOFTWARE, TrainingSoftware
 from planner.training.adapter_time import AdapterTimer
 from planner.training.compression import Compression
 from planner.training.exchange import ReplicaExchange
-from planner.training.layer_time import LayerTime, LayerTimer, Split
+from planner.training.host import idle_s
+from planner.training.layer_time import RECOMPUTED_PRODUCTS, LayerTime, LayerTimer, Split
 from planner.training.schedule import StageTime, bubble_s, transfers_overlap
 from planner.training.shape import COMPUTING_PARTS, Pace, Shape, StageParts
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
@@ -43,6 +45,7 @@ class StepModel:
     sequence_length: int
     flash_attention: bool
     compression: Compression | None = None
+    software: TrainingSoftware = DEFAULT_SOFTWARE
 
     @cached_property
     def _timer(self) -> LayerTimer:
@@ -51,6 +54,7 @@ class StepModel:
             hidden=self.profile.architecture.hidden_size,
             sequence_length=self.sequence_length,
             flash_attention=self.flash_attention,
+            recomputed_products=RECOMPUTED_PRODUCTS[self.software.selective_recompute],
             adapters=self._adapters,
         )
 
@@ -65,7 +69,11 @@ class StepModel:
     def traffic(self) -> ReplicaTraffic:
         """Communication inside a replica."""
         return ReplicaTraffic(
-            self.node, self.profile.architecture.hidden_size, self.sequence_length, self.rates.value_bytes
+            self.node,
+            self.profile.architecture.hidden_size,
+            self.sequence_length,
+            self.rates.value_bytes,
+            self.software,
         )
 
     @cached_property
@@ -204,6 +212,7 @@ class StepModel:
             "tensor_parallel": m * (parts.tensor_forward + parts.tensor_backward),
             "context_parallel": m * (parts.context_forward + parts.context_backward),
             "expert_parallel": m * (parts.expert_forward + parts.expert_backward),
+            **({"launches": m * idle} if (idle := parts.host_forward + parts.host_backward) else {}),
             "pipeline_transfers": m * pace.transfer_s,
             "pipeline_bubble": pace.bubble_s,
             "data_parallel": self.exchange.exposed_s(shape, data, zero_stage, pace.time, m),
@@ -229,7 +238,11 @@ class StepModel:
         known = self._layer_parts.get(key)
         if known is None:
             time = self._timer.time(group, split)
-            known = self._layer_parts[key] = _parts(time, self.traffic.layer(group, split, time))
+            traffic = self.traffic.layer(group, split, time)
+            idle = (0.0, 0.0)
+            if group.feed_forward.experts:
+                idle = idle_s(time, traffic, split.recompute, self.software.cuda_graphs)
+            known = self._layer_parts[key] = _parts(time, traffic, idle)
         return known
 
     def _head(self, split: Split) -> StageParts:
@@ -331,7 +344,7 @@ def pacing(gpus: int) -> float:
     return 1 + SPREAD * sqrt(2 * log(gpus)) if gpus > 1 else 1.0
 
 
-def _parts(time: LayerTime, traffic: LayerTraffic) -> StageParts:
+def _parts(time: LayerTime, traffic: LayerTraffic, idle: tuple[float, float] = (0.0, 0.0)) -> StageParts:
     return StageParts(
         time.matmul_forward,
         time.matmul_input,
@@ -348,4 +361,5 @@ def _parts(time: LayerTime, traffic: LayerTraffic) -> StageParts:
         *traffic.tensor,
         *traffic.context,
         *traffic.expert,
+        *idle,
     )

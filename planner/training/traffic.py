@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from planner.sizing.communication import HOP_LATENCY_S, Ring, inside_bytes_per_s, network_bytes_per_s
+from planner.spec.training_software import DEFAULT_SOFTWARE, TrainingSoftware
 from planner.training.layer_time import LayerTime, Split
 from provider_catalog.architecture import LayerGroup
 from provider_catalog.hardware import NodeTopology
@@ -29,7 +30,11 @@ class LayerTraffic:
     context: tuple[float, float] = (0.0, 0.0)
     """What attention does not hide."""
     expert: tuple[float, float] = (0.0, 0.0)
-    """Nothing of it hidden yet: only some schedules do."""
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return sum((*self.tensor, *self.context, *self.expert))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class ReplicaTraffic:
     sequence_length: int
     dispatch_bytes: float
     """Of one value sent to an expert: 1 in 8-bit training (DeepSeek-V3, arXiv 2412.19437, section 3.3.3)."""
+    software: TrainingSoftware = DEFAULT_SOFTWARE
 
     def layer(self, group: LayerGroup, split: Split, time: LayerTime) -> LayerTraffic:
         """One layer of a group."""
@@ -110,8 +116,9 @@ class ReplicaTraffic:
     def expert_values(self, group: LayerGroup, split: Split) -> tuple[float, float]:
         """Values that a rank sends to experts of one layer for a micro-batch, (inside its node, between nodes).
 
-        A copy crosses the network once for every node that holds experts of the token and is handed on over NVLink
-        (DeepSeek-V3, arXiv 2412.19437, section 3.2.2); node-limited routing bounds those nodes.
+        Deduplicated, a copy crosses the network once for every node that holds experts of the token and is handed on
+        over NVLink (DeepSeek-V3, arXiv 2412.19437, section 3.2.2); node-limited routing bounds those nodes. NCCL's
+        all-to-all sends a copy to every expert (Megatron-Core's alltoall dispatcher).
         """
         block, ranks = group.feed_forward, split.tensor * split.expert
         if ranks == 1 or not block.experts:
@@ -119,6 +126,9 @@ class ReplicaTraffic:
         values = self._tokens(split) / split.tensor * self.hidden
         per_node = min(ranks, self.node.gpus)
         nodes = -(-ranks // per_node)
+        if self.software.expert_dispatch == "alltoall":
+            copies = values * block.experts_per_token
+            return copies * (per_node - 1) / ranks, copies * (1 - per_node / ranks)
         reached = nodes * (1 - (1 - 1 / nodes) ** block.experts_per_token)
         if block.expert_groups > 1:
             reached = min(reached, max(block.groups_per_token * nodes / block.expert_groups, block.groups_per_token))
@@ -142,7 +152,9 @@ class ReplicaTraffic:
         one_byte_s = max(
             inside / inside_bytes_per_s(self.node, per_node),
             between / network_bytes_per_s(self.node),
-        ) * (1 if self.node.gpu.generation in TENSOR_EXPOSED else EXPERT_EXPOSED)
+        )
+        if self.software.expert_overlap and self.node.gpu.generation not in TENSOR_EXPOSED:
+            one_byte_s *= EXPERT_EXPOSED
         once = one_byte_s * (self.dispatch_bytes + VALUE_BYTES) + 2 * latency_s
         backward = one_byte_s * 2 * VALUE_BYTES + 2 * latency_s
         return once, backward + (once if split.recompute == "full" else 0.0)

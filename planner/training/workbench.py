@@ -44,9 +44,11 @@ class Workbench:
         length, flash = workload.sequence_length, workload.flash_attention
         rates = KernelRates.of(node.gpu, precision, compute_headroom, workload.flash_attention_version)
         machine = (node.gpu.name, node.gpus, node.nvlink_gb_per_s, node.nic_gbit_per_s)
-        key = (precision, rules, compression, rates, length, flash, machine)
+        key = (precision, rules, compression, rates, length, flash, workload.software, machine)
         if key not in self._step_models:
-            self._step_models[key] = StepModel(profile, node, rules, rates, length, flash, compression)
+            self._step_models[key] = StepModel(
+                profile, node, rules, rates, length, flash, compression, workload.software
+            )
         return self._step_models[key]
 
     def fullest_gpu(

@@ -189,6 +189,7 @@ def mixture_of_experts(
         experts=experts,
         experts_per_token=experts_per_token,
         expert_intermediate_size=expert_width,
+        expert_bias=expert_bias,
         expert_groups=groups[0],
         groups_per_token=groups[1],
         parameters=routed + router + (up + 1) * hidden * shared_width + gate,

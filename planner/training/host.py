@@ -1,0 +1,34 @@
+"""Time that the host takes to launch the kernels of a layer with experts, where the GPU waits for it."""
+
+from typing import Final, Literal
+
+from planner.training.layer_time import LayerTime, Recompute
+from planner.training.traffic import LayerTraffic
+
+CudaGraphs = Literal["none", "partial", "full"]
+
+LAUNCH_S: Final[dict[CudaGraphs, float]] = {"none": 9e-3, "partial": 4.5e-3, "full": 0.0}
+"""Host seconds of one micro-batch in one layer with experts, forward and backward, whatever the tokens: some hundred
+launches from Python, and the host must know how many tokens each expert got before it launches their products. By what
+CUDA graphs capture. Estimates. None, 7 to 14 ms: Mixtral 8x7B on 8 B300 takes 7.5 ms a layer with a loop over 4 local
+experts and 14 with Transformer Engine's GroupedLinear, the same for batches of 1 to 4 (Transformer Engine, issue 2939);
+Qwen3 30B-A3B with micro-batches of 1 takes 9 on B200 and 10 on H100 (Megatron Bridge, 26.02 and 26.04 containers).
+Partial, 2 to 7: attention and routing captured, experts not; the same model takes 6.8 on H100, and GPU time is most of
+that. Full: the capture of a whole step, for which tokens over an expert's capacity must be dropped or padded."""
+FORWARD_SHARE: Final = 1 / 3
+
+
+def idle_s(time: LayerTime, traffic: LayerTraffic, recompute: Recompute, graphs: CudaGraphs) -> tuple[float, float]:
+    """Seconds in which the GPU waits for launches in one layer with experts, (forward, backward).
+
+    The host runs ahead of the GPU and is held up by it in turn, so that a layer takes the longer of both.
+
+    Args:
+        time: of the kernels.
+        traffic: communication that they wait for.
+        recompute: full launches the forward pass again.
+        graphs: what CUDA graphs capture.
+    """
+    launches = LAUNCH_S[graphs] * (1 + FORWARD_SHARE if recompute == "full" else 1)
+    idle = max(0.0, launches - time.seconds - traffic.seconds)
+    return FORWARD_SHARE * idle, (1 - FORWARD_SHARE) * idle
