@@ -94,11 +94,14 @@ SUSTAINED: Final = {
     "Ampere": {"16-bit": 0.90},
     "Hopper": {"16-bit": 0.86, "8-bit": 0.90},
     "Blackwell": {"16-bit": 0.95, "8-bit": 1.0},
+    # The kernels were measured on B200, limited to 1,000 W: this part's limit is 1,400, B300's 1,100.
+    "GB300": {"16-bit": 0.95, "8-bit": 1.2},
 }
 """Rate in a training run over that of the isolated kernel: clocks under the power limit, and what no term names.
 
-The one number of each generation and width that is calibrated on training runs, all 87 of docs/training.md together;
-the leave-one-out error beside each run is that with its family left out. Range 0.8 to 1; 1 where no run is known.
+The one number of each generation and width, of a part where its power limit is another, that is calibrated on training
+runs, all 94 of docs/training.md together; the leave-one-out error beside each run is that with its family left out.
+Range 0.8 to 1.25; 1 where no run is known.
 """
 
 REFERENCE_HEADROOM: Final = 0.30
@@ -150,7 +153,7 @@ class KernelRates:
         scan = SCAN_RATES.get(generation) or _attention_rate(generation, 2)
         grouped_share, grouped_start_s = GROUPED_RATES.get(generation, {}).get(width, UNKNOWN_GROUPED)
         kept = min(1.0, (1 - headroom) / (1 - REFERENCE_HEADROOM))
-        sustained = SUSTAINED.get(generation, {})
+        sustained = SUSTAINED.get(gpu.name, SUSTAINED.get(generation, {}))
         wide_slower = kept * sustained.get("16-bit", 1.0)
         slower = kept * sustained.get(width, 1.0) if narrow else wide_slower
         peak = gpu.peak_tflops[precision] * 1e12

@@ -55,8 +55,6 @@ SCAN_WINDOW: Final = 2500
 """Sequence over which FlashAttention-2 takes as long as the scan of a state-space or linear-attention block of the same
 width, whose time does not depend on it: Mamba-2's is as fast at 2,000 tokens and 6 times as fast at 16,000 (Dao and Gu
 2024, arXiv 2405.21060, Figure 10). Estimate, 2,000 to 2,700."""
-GRADIENT_BYTES: Final = 8
-"""An fp32 weight gradient is read and written back for every micro-batch."""
 
 
 class Split(NamedTuple):
@@ -132,6 +130,8 @@ class LayerTimer:
     flash_attention: bool
     recomputed_products: float = 0.0
     """Share of all products that selective recompute runs again, beside what is cheap."""
+    gradient_bytes: float = 4
+    """Of a weight's gradient, which is read and written back for every micro-batch."""
     adapters: AdapterTimer | None = None
     """Of weights that are frozen; None: they are trained."""
     profiles: dict[int, LayerProfile] = field(default_factory=dict)
@@ -195,7 +195,7 @@ class LayerTimer:
             forward += once
             inputs += rates.product_s(rows, outer, inner, experts=experts)
             if self.adapters is None:
-                weights += rates.product_s(inner, rows, outer, GRADIENT_BYTES, experts)
+                weights += rates.product_s(inner, rows, outer, 2 * self.gradient_bytes, experts)
             if recomputed:
                 again += once
         self.products[key] = ProductsTime(forward, inputs, weights, again)

@@ -55,6 +55,7 @@ class StepModel:
             sequence_length=self.sequence_length,
             flash_attention=self.flash_attention,
             recomputed_products=RECOMPUTED_PRODUCTS[self.software.selective_recompute],
+            gradient_bytes=self.rules.gradient_bytes,
             adapters=self._adapters,
         )
 
