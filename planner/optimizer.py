@@ -21,6 +21,7 @@ from planner.serving.software import refusal
 from planner.spec import Budget, ClusterSpec, Pin
 from planner.topology.of_plan import topology_of
 from planner.training import TrainingEngine
+from planner.training.host import launch_notes
 from planner.training.proposals import compression_proposals
 from planner.training.updates import overrun
 from planner.training.workbench import Workbench
@@ -132,6 +133,7 @@ def plan(
     rejected = tuple(rejection for _, rejection in misses)
     proposals: tuple[CompressionProposal, ...] = ()
     if isinstance(engine, TrainingEngine):
+        notes = (*notes, *launch_notes(best.candidate.performance))
         proposals = compression_proposals(engine, best.candidate, best.machine.node, best.cost.usd_per_hour)
     front = pareto_front(everything)
     topology = topology_of(engine, best.machine, best.candidate, catalog)

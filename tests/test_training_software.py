@@ -12,7 +12,7 @@ from planner.errors import SpecError
 from planner.sizing.efficiency import KernelRates
 from planner.spec.training_software import TrainingSoftware
 from planner.spec_reader import read_spec
-from planner.training.host import LAUNCH_S, idle_s
+from planner.training.host import LAUNCH_S, idle_s, launch_notes
 from planner.training.layer_time import LayerTime, LayerTimer, Split
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
 from provider_catalog.catalog import Catalog
@@ -95,6 +95,8 @@ def test_a_layer_takes_the_longer_of_host_and_gpu(
 def test_a_larger_micro_batch_hides_launches() -> None:
     one, four = (replayed("bridge-qwen3-30b-b200", {"micro_batch": size}) for size in (1, 4))
     assert one.performance.breakdown_s["launches"] > 0
+    assert "larger micro-batches" in launch_notes(one.performance)[0]
+    assert launch_notes(four.performance) == ()
     assert four.performance.breakdown_s.get("launches", 0) < one.performance.breakdown_s["launches"]
     assert four.ours_s < one.ours_s / 2  # 26,859 against 9,691 tokens a second, with graphs
 

@@ -2,6 +2,7 @@
 
 from typing import Final, Literal
 
+from planner.plan import InferencePerformance, TrainingPerformance
 from planner.training.layer_time import LayerTime, Recompute
 from planner.training.traffic import LayerTraffic
 
@@ -16,6 +17,8 @@ Qwen3 30B-A3B with micro-batches of 1 takes 9 on B200 and 10 on H100 (Megatron B
 Partial, 2 to 7: attention and routing captured, experts not; the same model takes 6.8 on H100, and GPU time is most of
 that. Full: the capture of a whole step, for which tokens over an expert's capacity must be dropped or padded."""
 FORWARD_SHARE: Final = 1 / 3
+TOLD_SHARE: Final = 0.05
+"""Share of a step that waits for launches from which a plan says so."""
 
 
 def idle_s(time: LayerTime, traffic: LayerTraffic, recompute: Recompute, graphs: CudaGraphs) -> tuple[float, float]:
@@ -32,3 +35,16 @@ def idle_s(time: LayerTime, traffic: LayerTraffic, recompute: Recompute, graphs:
     launches = LAUNCH_S[graphs] * (1 + FORWARD_SHARE if recompute == "full" else 1)
     idle = max(0.0, launches - time.seconds - traffic.seconds)
     return FORWARD_SHARE * idle, (1 - FORWARD_SHARE) * idle
+
+
+def launch_notes(performance: TrainingPerformance | InferencePerformance) -> tuple[str, ...]:
+    """What would shorten a step in which the GPU waits for the host."""
+    if not isinstance(performance, TrainingPerformance):
+        return ()
+    share = performance.breakdown_s.get("launches", 0.0) / performance.step_time_s
+    if share < TOLD_SHARE:
+        return ()
+    return (
+        f"GPUs wait for the host to launch kernels of experts in {share:.0%} of a step: larger micro-batches, or more"
+        " of a layer in CUDA graphs (workload.software.cuda_graphs), shorten it",
+    )
