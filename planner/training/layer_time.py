@@ -42,6 +42,10 @@ together. What launches cost beyond that is in `host.py`."""
 CAST_PASSES: Final = {2.0: 0.0, 1.0: 0.5, 0.5: 1.0}
 """More passes over all of it in either direction by bytes of an operand: products read casts of 16-bit values, 4-bit
 ones after a Hadamard transform (NVFP4 pretraining, arXiv 2509.25149, section 4)."""
+PADDING_PASSES: Final = {2.0: 0.0, 1.0: 2.0, 0.5: 2.0}
+"""More passes over copies of tokens in either direction by bytes of an operand: quantized products want each expert's
+rows in multiples of 16 or 32, so that what enters is copied with room and what leaves without (Megatron-Core 0.15,
+quantization_padding and quantization_unpadding of TEGroupedMLP)."""
 SCORE_BYTES: Final = (13, 18)
 """Traffic of one attention score without FlashAttention, (forward, backward): products write and read it in 16 bits,
 softmax reads and writes it, dropout reads and writes it with a 1-byte mask (kernels of Megatron-LM, arXiv 2104.04473,
@@ -259,7 +263,7 @@ class LayerTimer:
         forward, backward = (
             residual * (eager * RESIDUAL_PASSES[way] + casts)
             + inner * (eager * INNER_PASSES[way] + casts)
-            + copies * (COPY_PASSES[way] + casts)
+            + copies * (COPY_PASSES[way] + casts + PADDING_PASSES[self.rates.value_bytes])
             for way in (0, 1)
         )
         block = group.feed_forward
