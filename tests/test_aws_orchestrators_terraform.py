@@ -14,7 +14,7 @@ import yaml
 from planner.plan import Plan, Purchase
 from stacks.hcl import readable_hcl
 from tests.support.aws_matrix import state
-from tests.support.aws_stacks import cluster_plan, stack_folder, synthesize
+from tests.support.aws_stacks import ORCHESTRATED, cluster_plan, stack_folder, synthesize
 from tests.support.moto_server import REGION, MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform
@@ -107,11 +107,19 @@ def test_a7_nodes_run_once_their_block_has_started(
     assert (group["desired_capacity"], group["min_size"], group["max_size"]) == (3, 3, 3)
 
 
-def test_parallelcluster_takes_the_configuration_that_terraform_resolves(
+def test_parallelcluster_takes_the_configuration_that_terraform_resolves_once_its_volumes_have_the_key(
     terraform: Terraform, account: MotoServer, ground: Mapping[str, str], tmp_path: Path
 ) -> None:
-    folder, tf = compute(cluster_plan("slurm_watched"), tmp_path, ground), terraform.with_env(account.env)
+    key_arn = account.client("kms").create_key()["KeyMetadata"]["Arn"]
+    watched = ORCHESTRATED["slurm_watched"]
+    plan = example_plan(**{**watched, "spec": {**watched["spec"], "security": {"ebs_default_key": True}}})
+    folder = compute(plan, tmp_path, {**ground, "kms_key_arn": key_arn})
+    tf = terraform.with_env(account.env)
     tf.init(folder)
+    refused = tf.run(["plan", "-no-color"], folder, check=False)
+    assert refused.returncode == 1
+    assert "security.ebs_default_key" in refused.stderr and key_arn in refused.stderr
+    account.client("ec2").modify_ebs_default_kms_key_id(KmsKeyId=key_arn)
     nodes = {}
     for phase in ("validate", "full"):
         tf.run(["apply", "-no-color", "-auto-approve", f"-var=phase={phase}"], folder)

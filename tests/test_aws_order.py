@@ -166,6 +166,23 @@ def test_nothing_is_sent_to_a_topic_that_does_not_take_it_yet(stack: dict[str, A
         assert "aws_sns_topic_policy.alarms" in order[sender]
 
 
+@pytest.mark.parametrize(
+    ("name", "ways"),
+    [
+        ("open", {"aws_route.compute_nat", "aws_route.public_internet", "aws_vpc_endpoint.s3"}),
+        ("closed", {"aws_vpc_endpoint.s3", "aws_vpc_endpoint.ssm", "aws_vpc_endpoint.ecr_dkr", "aws_vpc_endpoint.kms"}),
+    ],
+)
+def test_a4_a_subnet_is_told_to_other_stacks_once_its_nodes_can_get_out(
+    name: str, ways: set[str], documents: dict[str, Documents]
+) -> None:
+    # The outputs of an apply that failed are written too; nodes would boot without packages and Session Manager.
+    network = documents[name]["network"]
+    told = set(network["output"]["compute_subnet_id"]["depends_on"])
+    assert ways | {"aws_route_table_association.compute"} <= told
+    assert {f"aws_vpc_endpoint.{endpoint}" for endpoint in network["resource"]["aws_vpc_endpoint"]} <= told
+
+
 def test_the_way_out_stands_before_what_needs_it_and_goes_after_it(documents: dict[str, Documents]) -> None:
     # EC2 takes no gateway from a network that still has public addresses (provider, aws_eip and aws_nat_gateway).
     order = waits_of(documents["open"]["network"])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from cdktf import TerraformResource
 from cdktf_cdktf_provider_aws.default_security_group import DefaultSecurityGroup
 from cdktf_cdktf_provider_aws.eip import Eip
 from cdktf_cdktf_provider_aws.internet_gateway import InternetGateway
@@ -46,6 +47,8 @@ class Nat:
 
     gateway: NatGateway
     public_ip: Eip
+    routes: tuple[TerraformResource, ...]
+    """Of the nodes to the gateway, and of the gateway to the Internet."""
 
 
 class ClusterNetwork(Construct):
@@ -74,12 +77,20 @@ class ClusterNetwork(Construct):
         named(DefaultSecurityGroup(self, "closed", vpc_id=self.vpc.id, tags={"Name": f"{name}-unused"}), "closed")
 
         self.compute_subnet = self._subnet("compute", config, config.subnets.compute)
-        compute_routes = self._route_table("compute", name, self.compute_subnet)
+        compute_routes, joined = self._route_table("compute", name, self.compute_subnet)
         self.nat = self._nat(config, compute_routes) if config.egress == "nat" else None
         # Checkpoints and weights take this way, free of charge, instead of the NAT gateway.
         self.s3_endpoint = self._gateway("s3", config, compute_routes)
         self.dynamodb_endpoint = self._gateway("dynamodb", config, compute_routes) if config.dynamodb else None
         self.endpoints = self._endpoints(config) if config.egress == "endpoints-only" else ()
+        gateways = (self.s3_endpoint, *((self.dynamodb_endpoint,) if self.dynamodb_endpoint else ()))
+        self.ways_out: tuple[TerraformResource, ...] = (
+            joined,
+            *(self.nat.routes if self.nat else ()),
+            *gateways,
+            *self.endpoints,
+        )
+        """What a node in the subnet needs from its first boot on."""
         self.flow_log = self._flow_log(config, config.flow_log_days) if config.flow_log_days else None
         if not self.flow_log:
             accept(self.vpc, CKV2_AWS_11="flow logs were left out on purpose")
@@ -105,8 +116,8 @@ class ClusterNetwork(Construct):
             InternetGateway(self, "internet", vpc_id=self.vpc.id, tags={"Name": name}),
             "cluster",
         )
-        public_routes = self._route_table("public", name, public_subnet)
-        named(
+        public_routes, public_joined = self._route_table("public", name, public_subnet)
+        to_internet = named(
             Route(
                 self,
                 "public_route",
@@ -130,7 +141,7 @@ class ClusterNetwork(Construct):
             "cluster",
         )
 
-        named(
+        to_gateway = named(
             Route(
                 self,
                 "compute_route",
@@ -140,7 +151,7 @@ class ClusterNetwork(Construct):
             ),
             "compute_nat",
         )
-        return Nat(gateway, public_ip)
+        return Nat(gateway, public_ip, (to_gateway, public_joined, to_internet))
 
     def _endpoints(self, config: NetworkConfig) -> tuple[VpcEndpoint, ...]:
         return InterfaceEndpoints(
@@ -177,13 +188,13 @@ class ClusterNetwork(Construct):
             role,
         )
 
-    def _route_table(self, role: str, name: str, subnet: Subnet) -> RouteTable:
+    def _route_table(self, role: str, name: str, subnet: Subnet) -> tuple[RouteTable, RouteTableAssociation]:
         table = named(
             RouteTable(self, f"{role}_routes", vpc_id=self.vpc.id, tags={"Name": f"{name}-{role}"}),
             role,
         )
-        named(
+        joined = named(
             RouteTableAssociation(self, f"{role}_association", subnet_id=subnet.id, route_table_id=table.id),
             role,
         )
-        return table
+        return table, joined

@@ -2,6 +2,7 @@
 
 from cdk.bootstrap.metrics import GPU_EXPORTER_IMAGE, METRICS_DIR, NODE_EXPORTER_IMAGE, Metrics, mirrored
 from cdk.bootstrap.render import (
+    AWS_INSTANCE_STORE,
     READY_MARKER,
     BatchBurnIn,
     BetweenNodes,
@@ -18,6 +19,7 @@ from cdk.bootstrap.render import (
 )
 
 __all__ = [
+    "AWS_INSTANCE_STORE",
     "GPU_EXPORTER_IMAGE",
     "METRICS_DIR",
     "NODE_EXPORTER_IMAGE",

@@ -12,7 +12,7 @@ from cdk.aws.launch_template import TemplateConfig
 from cdk.aws.naming import address
 from cdk.aws.nodes import NodeConfig, NodeGroup, encoded_user_data
 from cdk.aws.phases import phase, phase_parameter, publish_phase
-from cdk.bootstrap import BetweenNodes, BurnIn, LustreMount, NodeBootstrap, cloud_init
+from cdk.bootstrap import AWS_INSTANCE_STORE, BetweenNodes, BurnIn, LustreMount, NodeBootstrap, cloud_init
 from planner.plan import Plan
 from provider_catalog.collectives import reasons, values
 from provider_catalog.hardware import InstanceType
@@ -55,6 +55,7 @@ def bare_nodes(
         cluster=plan.name,
         scratch=choice.scratch if instance_type.nvme_disks else "none",
         nvme_disks=instance_type.nvme_disks,
+        nvme_by_id=(AWS_INSTANCE_STORE,),
         lustre=lustre,
         fabric=instance_type.fabric,
         rdma_cards=instance_type.rdma_cards,

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from cdktf import App, TerraformRemoteState
+from cdktf import App, TerraformOutput, TerraformRemoteState
 
 from cdk.aws.addresses import Subnets, control_plane_range, cut
 from cdk.aws.control_plane_subnet import ControlPlaneSubnet
@@ -62,7 +62,6 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
     )
     outputs: dict[str, tuple[object, str]] = {
         "vpc_id": (network.vpc.id, "VPC of the cluster"),
-        "compute_subnet_id": (network.compute_subnet.id, "Private subnet of nodes and file servers"),
         "availability_zone": (
             network.compute_subnet.availability_zone,
             "Zone of the cluster, by the name it has in this account",
@@ -78,6 +77,15 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
             compute_zone_id=_zone_id(plan, catalog),
         )
         outputs["control_plane_subnet_id"] = (other.subnet.id, CONTROL_PLANE_SUBNET)
+    # An apply that stopped half-way tells no subnet, so that no node is started where there is no way out yet.
+    subnet = TerraformOutput(
+        stack,
+        "compute_subnet_id",
+        value=network.compute_subnet.id,
+        description="Private subnet of nodes and file servers",
+    )
+    # Its own argument writes references as templates, which Terraform does not take here (cdktf 0.21).
+    subnet.add_override("depends_on", [address(way) for way in network.ways_out])
     addresses: dict[str, str] = {}
     if network.nat:
         nat = address(network.nat.gateway)

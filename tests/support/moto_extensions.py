@@ -1,9 +1,9 @@
 """Operations our stacks call and moto 5.2.5 lacks, written as moto writes its own.
 
 Added: EC2 placement groups and capacity reservations (create, describe, modify, delete or cancel), offerings of
-Capacity Blocks, and the life cycle of FSx for Lustre file systems, which moto creates without one. Shapes and error
-codes follow the EC2 and FSx API references. Mended: a delete marker can be removed from a bucket whose versioning is
-suspended; moto answers such a request with an error of its own, and Terraform repeats it for most of an hour.
+Capacity Blocks, the default key of EBS as it is read (moto only sets it), and the life cycle of FSx for Lustre file
+systems, which moto creates without one. Shapes and error codes follow the EC2 and FSx API references. Mended: a delete
+marker can be removed from a bucket whose versioning is suspended; moto answers such a request with an error of its own.
 """
 
 import time
@@ -352,6 +352,15 @@ def _dispose_of_nothing(self: FakeDeleteMarker) -> None:
     """A marker has no content to close."""
 
 
+class DefaultKeyOfVolumes(EC2BaseResponse):
+    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetEbsDefaultKmsKeyId.html."""
+
+    def get_ebs_default_kms_key_id(self) -> ActionResult:
+        self.error_on_dryrun()
+        chosen = self.ec2_backend.default_kms_key_id
+        return ActionResult({"KmsKeyId": chosen or self.ec2_backend.modify_ebs_default_kms_key_id("")})
+
+
 def install() -> None:
     """Extend moto's EC2, FSx and S3 in this process; a second call changes nothing."""
     if PlacementGroupBackend in EC2Backend.__mro__:
@@ -365,7 +374,13 @@ def install() -> None:
         CapacityReservationBackend,
         CapacityBlockBackend,
     )
-    EC2Response.__bases__ = (*EC2Response.__bases__, PlacementGroups, CapacityReservations, CapacityBlocks)
+    EC2Response.__bases__ = (
+        *EC2Response.__bases__,
+        PlacementGroups,
+        CapacityReservations,
+        CapacityBlocks,
+        DefaultKeyOfVolumes,
+    )
     patches: dict[type, dict[str, Any]] = {
         FakeDeleteMarker: {"dispose": _dispose_of_nothing},
         FileSystem: {"__init__": _init_file_system, "to_dict": _describe_file_system},

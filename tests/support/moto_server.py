@@ -5,6 +5,7 @@ succeeds would hide that the first did not: it is answered once and for all, and
 """
 
 import json
+import re
 import sys
 import threading
 import traceback
@@ -14,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
 
 import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -30,6 +32,10 @@ REGION = "us-east-1"
 # Read beside cdk.tf.json as an override: a bucket name cannot be a subdomain of a loopback address, so S3 is asked with
 # the bucket in the path. The provider reads this setting from nowhere else, and the document under test stays as it is.
 PROVIDER_OVERRIDE = {"provider": {"aws": [{"s3_use_path_style": True}]}}
+
+
+XML_ERRORS = {"s3": "<Error>{}</Error>", "ec2": "<Response><Errors><Error>{}</Error></Errors></Response>"}
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True)
@@ -109,10 +115,18 @@ class OneByOne:
                 operation = environ.get("HTTP_X_AMZ_TARGET", "")
                 asked = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {operation}".rstrip()
                 self._errors.append(f"{asked}\n{traceback.format_exc()}")
-                headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", "MotoFailed")]
-                start_response("501 Not Implemented", headers, sys.exc_info())
-                message = f"moto failed: {type(error).__name__}: {error}"
-                return [json.dumps({"__type": "MotoFailed", "message": message}).encode()]
+                start_response("501 Not Implemented", [("x-amzn-ErrorType", "MotoFailed")], sys.exc_info())
+                return [_error(environ, f"{type(error).__name__}: {error}").encode()]
+
+
+def _error(environ: "WSGIEnvironment", message: str) -> str:
+    """An error as clients of the service read it: the protocols differ (Smithy, AWS protocols)."""
+    signed = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+    service = signed[1] if signed else ""
+    if service not in XML_ERRORS and not environ.get("CONTENT_TYPE", "").startswith(FORM):
+        return json.dumps({"__type": "MotoFailed", "message": message})
+    frame = XML_ERRORS.get(service, "<ErrorResponse><Error>{}</Error></ErrorResponse>")
+    return frame.format(f"<Code>MotoFailed</Code><Message>{escape(message)}</Message>")
 
 
 @contextmanager
