@@ -20,6 +20,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:
+        # Of click's own output, such as --help onto a full disk; those of commands have left as exit codes.
+        print(f"error: {error.strerror or error}", file=sys.stderr)
+        sys.exit(4)
 
 
 if __name__ == "__main__":
