@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from planner.sizing.formats import KEEP_PATTERN
 from planner.spec.base import SpecModel
@@ -14,6 +14,8 @@ from provider_catalog.precision import Precision
 
 class NominalModel(SpecModel):
     """A model known by its size only."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     parameters: str = Field(description="Nominal size such as 7B, 65B, 1.5B; the published shape of that class is used")
 
