@@ -113,7 +113,7 @@ docs: setup ## renew what README.md and docs/ show of our own output
 	$(PY) -m tests.support.shown
 
 bench: setup ## planning, start-up and synthesis times, as tables
-	@for bench in help plan bill synth; do $(PY) -m benchmarks.bench_$$bench; done
+	@for bench in commands plan bill synth; do $(PY) -m benchmarks.bench_$$bench; done
 
 synth: setup ## cdktf synth through the npm command line, into cdktf.out/
 	cdktf synth $(ARGS)

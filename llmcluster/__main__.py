@@ -1,6 +1,7 @@
 """Entry point of the command line, kept light: `--help` imports click and nothing of the planner."""
 
 import gc
+import io
 import sys
 
 OBJECTS_BEFORE_COLLECTION = 100_000
@@ -12,14 +13,21 @@ def main() -> None:
 
     Exit codes: 0 done, 2 wrong input, 3 no feasible plan, 4 an outside service, tool or disk failed.
     """
-    from llmcluster.cli import cli
-
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an arrow on an ASCII terminal is no reason to fail
     try:
+        from llmcluster.cli import cli
+
         cli()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:
+        # Of click's own output, such as --help onto a full disk; those of commands have left as exit codes.
+        print(f"error: {error.strerror or error}", file=sys.stderr)
+        sys.exit(4)
 
 
 if __name__ == "__main__":

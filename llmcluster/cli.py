@@ -307,11 +307,12 @@ def spec() -> None:
 @spec.command()
 def schema() -> None:
     """Print the JSON Schema of a spec, so that editors complete and check it."""
-    import json
+    with exit_codes():
+        import json
 
-    from planner.spec import ClusterSpec
+        from planner.spec import ClusterSpec
 
-    click.echo(json.dumps(ClusterSpec.model_json_schema(), indent=2))
+        click.echo(json.dumps(ClusterSpec.model_json_schema(), indent=2))
 
 
 cli.add_command(catalog_commands)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llmcluster.serving_report import serving_facts, slo_table
+from llmcluster.terminal import terminal
 from llmcluster.topology_report import topology_facts
 from planner.parallelism import Layout
 from planner.plan import Cost, InferencePerformance, Plan
@@ -34,7 +35,7 @@ def print_plan(plan: Plan, levers: tuple[str, ...] = ()) -> None:
         plan: What to print.
         levers: What would help where the plan does not hold.
     """
-    screen = console()
+    screen = terminal()
     screen.rule(f"[bold]{plan.name}[/]", align="left")
     screen.print(decision(plan), highlight=False, soft_wrap=True)
     screen.print(_memory_table(plan))
@@ -88,7 +89,7 @@ def _schedule(layout: Layout) -> str:
 
 def print_where(stacks: Sequence["SynthesizedStack"]) -> None:
     """Print where the stacks of a cluster lie."""
-    screen = console()
+    screen = terminal()
     for stack in stacks:
         hcl = f" (for review: {stack.hcl_folder})" if stack.hcl_folder else ""
         screen.print(f"[bold]{stack.role:<12}[/] {stack.folder}{hcl}", highlight=False, soft_wrap=True)
@@ -97,7 +98,7 @@ def print_where(stacks: Sequence["SynthesizedStack"]) -> None:
 
 def print_cost(plan: Plan) -> None:
     """Print the bill line by line, each with the source of its price."""
-    screen = console()
+    screen = terminal()
     screen.print(decision(plan), highlight=False, soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("item", "quantity", "unit price", "USD/h", "price from"):
@@ -111,12 +112,6 @@ def print_cost(plan: Plan) -> None:
     _print_totals(screen, plan)
     for note in plan.cost.notes:
         screen.print(f"[yellow]note[/] {note}", highlight=False)
-
-
-def console() -> Console:
-    """The terminal's width; 120 columns where the output is no terminal."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=120)
 
 
 def _promise(plan: Plan) -> str:
@@ -193,7 +188,8 @@ def _memory_table(plan: Plan) -> Table:
 
 def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
     choice, layout, performance = plan.choice, plan.choice.layout, plan.performance
-    details = f"weights {choice.weights}, KV cache {choice.kv_cache}, one replica on {layout.gpus_per_replica} GPUs"
+    gpus = "1 GPU" if layout.gpus_per_replica == 1 else f"{layout.gpus_per_replica} GPUs"
+    details = f"weights {choice.weights}, KV cache {choice.kv_cache}, one replica on {gpus}"
     if performance.kind == "training":
         details = (
             f"micro-batch {layout.micro_batch}, ZeRO {layout.zero_stage}, recompute {layout.recompute},"

@@ -2,10 +2,10 @@
 
 import yaml
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from llmcluster.report import decision
+from llmcluster.terminal import terminal
 from planner.scenario import Check, Judgement, judge, scenario_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
@@ -47,8 +47,7 @@ def judgement(name: str) -> Judgement:
 
 def print_judgement(found: Judgement) -> None:
     """Print what the guide's hardware does, what ours does, and how they differ."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=120)
+    console = terminal()
     console.rule(f"[bold]{found.title}[/]", align="left")
     console.print(f"{found.source}. {found.reading}", highlight=False)
     console.print(f"[bold]guide[/]   {decision(found.replay)}", highlight=False, soft_wrap=True)

@@ -106,6 +106,8 @@ def read_overlay(path: Path, catalog: "Catalog") -> PriceLayer:
         CatalogError: the file is missing or broken, or names a provider, region, instance type or SKU that `catalog`
             does not hold; the message names the nearest.
     """
+    if not path.is_file():
+        raise CatalogError(f"{path}: cannot be read, no file is there; name a YAML file of prices, see docs/catalog.md")
     document = read_yaml(path)
     if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
         raise CatalogError(f"{path}: expected source, as_of and a list of prices; see docs/catalog.md for an example")

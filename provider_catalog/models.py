@@ -39,7 +39,7 @@ _SIZE_UNITS: Final = {"": 1.0, "m": 1e6, "b": 1e9, "t": 1e12}
 
 ACCEPTED: Final = (
     "a preset name such as deepseek-ai/DeepSeek-R1, a path to a config.json or to a folder holding one, "
-    "or a nominal size such as {parameters: 65B} or {tier: lite}"
+    "a nominal size such as 65B, or a tier such as lite"
 )
 
 

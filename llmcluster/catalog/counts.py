@@ -3,7 +3,7 @@
 from rich import box
 from rich.table import Table
 
-from llmcluster.report import console
+from llmcluster.terminal import terminal
 from provider_catalog.inventory import UNKNOWN, Holding
 
 
@@ -16,7 +16,7 @@ def print_counts(found: tuple[Holding, ...]) -> None:
         table.add_column(heading, justify="right")
     for row in found:
         table.add_row(row.provider, row.priced, row.kind, str(row.prices), row.oldest or "-", row.newest or "-")
-    screen = console()
+    screen = terminal()
     screen.print(table)
     for provider in dict.fromkeys(row.provider for row in found):
         of_cloud = [row for row in found if row.provider == provider]

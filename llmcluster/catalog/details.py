@@ -4,8 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from llmcluster.terminal import terminal
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Provenance
 from provider_catalog.hardware import InstanceType
@@ -84,7 +83,7 @@ def _topology(catalog: Catalog, instance_type: InstanceType) -> dict[str, Any]:
 
 def print_details(found: dict[str, Any]) -> None:
     """Print facts, the environment of collectives, then prices, with their sources."""
-    console = Console()
+    console = terminal()
     for entry in found["facts"]:
         for field, value in entry.items():
             console.print(f"{field:<28} {value}", highlight=False, markup=False, soft_wrap=True)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from llmcluster.terminal import terminal
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.prices import PurchaseOption
@@ -65,6 +65,4 @@ def print_listing(rows: Sequence[dict[str, Any]]) -> None:
             *("-" if price is None else f"{price:,.4g}" for price in prices),
             row["prices_as_of"] or "-",
         )
-    console = Console()
-    # Piped, a table keeps its columns whatever the width of the terminal around it.
-    (console if console.is_terminal else Console(width=150)).print(table)
+    terminal(piped_width=150).print(table)

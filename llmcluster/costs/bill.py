@@ -9,7 +9,8 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.catalog.staleness import warn_of_dates
-from llmcluster.report import console, print_cost
+from llmcluster.report import print_cost
+from llmcluster.terminal import terminal
 from planner.cost import HOURS_PER_MONTH
 from planner.errors import SpecError
 from planner.plan import Plan
@@ -124,7 +125,7 @@ def _document(estimate: "Estimate") -> dict[str, Any]:
 
 
 def _print_estimate(estimate: "Estimate") -> None:
-    screen = console()
+    screen = terminal()
     screen.rule(f"[bold]{estimate.name}[/], from its resources", align="left")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("resource", "billed for", "quantity", "unit price", "USD/h"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from llmcluster.report import console
+from llmcluster.terminal import terminal
 from planner.comparison import Comparison, Option, compare
 from planner.errors import SpecError
 from planner.worked_examples import AMD_CLAIM, GuideExample, PeerComparison, guide_example, peer_comparisons
@@ -51,7 +51,7 @@ def compare_output(
 
 
 def _print_comparison(found: Comparison) -> None:
-    screen = console()
+    screen = terminal()
     screen.rule(f"[bold]{found.name}[/]: a {found.period}, {found.utilisation:.0%} in use", align="left")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("where")
@@ -103,7 +103,7 @@ def _parts(option: Option) -> str:
 
 
 def _print_guide(found: GuideExample) -> None:
-    screen = console()
+    screen = terminal()
     screen.rule("[bold]the hardware guide's 13B model for a year[/]", align="left")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("part", "USD a year"):
@@ -131,7 +131,7 @@ def _print_guide(found: GuideExample) -> None:
 
 
 def _print_peers(peers: tuple[PeerComparison, ...]) -> None:
-    screen = console()
+    screen = terminal()
     screen.rule(f"[bold]AMD against NVIDIA: {AMD_CLAIM:.0%} cheaper at equal compute?[/]", align="left")
     for peer in peers:
         screen.print(f"[bold]{peer.amd} against {peer.nvidia}[/]: {peer.peak_ratio:.2f} of its peak", highlight=False)

@@ -9,7 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from llmcluster.report import console
+from llmcluster.terminal import terminal
 from planner.errors import SpecError
 from planner.plan import Plan
 from planner.plan_diff import Change, MoneyChange, PlanDiff, cluster_added, cluster_removed, diff_plans
@@ -98,7 +98,7 @@ def markdown(diff: PlanDiff) -> str:
 
 
 def _print(diff: PlanDiff) -> None:
-    screen = console()
+    screen = terminal()
     title = diff.new_name if diff.old_name == diff.new_name else f"{diff.old_name} to {diff.new_name}"
     screen.rule(f"[bold]{title}[/]", align="left")
     screen.print(_headline(diff), highlight=False)

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.catalog.staleness import warn_of_dates
-from llmcluster.report import console
+from llmcluster.terminal import terminal
 from planner.mix_comparison import MixComparison, compare_mixes
 from planner.purchase_terms import FlatRule, ReservedTerm, TermYear
 from provider_catalog.catalog import Catalog
@@ -31,7 +31,7 @@ def mix_output(spec: Path, seed: int, as_json: bool, prices: Path | None, term: 
 
 
 def _print(mix: MixComparison) -> None:
-    screen = console()
+    screen = terminal()
     spot = "no Spot price" if mix.spot_usd_per_hour is None else f"Spot {mix.spot_usd_per_hour:,.4g} USD"
     screen.rule(f"[bold]{mix.name}[/]", align="left")
     screen.print(

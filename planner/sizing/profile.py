@@ -7,7 +7,7 @@ from operator import attrgetter, le
 
 from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, layer_profile
 from planner.sizing.stages import stage_sizes
-from provider_catalog.architecture import FeedForward, ModelArchitecture
+from provider_catalog.architecture import ModelArchitecture
 
 SUMMED = (
     "dense_parameters",
@@ -97,17 +97,6 @@ class ModelProfile:
             if (block := group.feed_forward).experts
         )
 
-    def mean_expert_share(self, tokens: int) -> float:
-        """Expected share of the routed experts that `tokens` evenly routed tokens touch: 1 - (1 - k/E)^tokens."""
-        block = self._expert_block
-        if block is None:
-            return 0.0
-        return 1 - (1 - block.experts_per_token / block.experts) ** max(tokens, 1)
-
-    @cached_property
-    def _expert_block(self) -> FeedForward | None:
-        return next((g.feed_forward for g in self.architecture.layers if g.feed_forward.experts), None)
-
     @cached_property
     def embedding_stage_parameters(self) -> int:
         """What the first stage holds beside its layers."""
@@ -118,13 +107,6 @@ class ModelProfile:
         """What the last stage holds beside its layers; a tied head is a copy there when the pipeline splits."""
         architecture = self.architecture
         return (architecture.head_parameters or architecture.embedding_parameters) + architecture.other_parameters
-
-    def attention_flops_per_token(self, context_tokens: float) -> float:
-        """Forward attention FLOPs per token when each attends to `context_tokens` tokens, windows respected."""
-        return sum(
-            flops * (context_tokens if window is None else min(context_tokens, window))
-            for window, flops in self._attention_by_window
-        )
 
     def causal_attention_flops_per_token(self, sequence_length: int) -> float:
         """Mean forward attention FLOPs per token of a causal sequence: half of it is visible on average."""

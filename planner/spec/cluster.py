@@ -169,7 +169,7 @@ class Headroom(SpecModel):
     """What is kept free: of peak compute (30 % in the hardware guide that this product follows) and of memory."""
 
     compute_fraction: float = Field(default=0.30, ge=0, lt=1)
-    memory_fraction: float = Field(default=0.90, gt=0, le=1, description="Share of GPU memory that may be used")
+    memory_fraction: float = Field(default=0.90, ge=0.01, le=1, description="Share of GPU memory that may be used")
 
 
 class State(SpecModel):

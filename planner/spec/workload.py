@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from planner.sizing.formats import KEEP_PATTERN
 from planner.spec.base import SpecModel
@@ -14,6 +14,8 @@ from provider_catalog.precision import Precision
 
 class NominalModel(SpecModel):
     """A model known by its size only."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     parameters: str = Field(description="Nominal size such as 7B, 65B, 1.5B; the published shape of that class is used")
 
@@ -53,7 +55,7 @@ class InferenceWorkload(SpecModel):
     """Serve requests of a typical shape at a load."""
 
     kind: Literal["inference"]
-    request_rate_per_s: float | None = Field(default=None, gt=0, le=1e6, description="Requests a second at peak")
+    request_rate_per_s: float | None = Field(default=None, ge=1e-9, le=1e6, description="Requests a second at peak")
     concurrency: int | None = Field(default=None, gt=0, le=10_000_000, description="Requests in flight at peak")
     prompt_tokens: int = Field(default=1024, gt=0, le=10_000_000)
     output_tokens: int = Field(default=256, gt=0, le=10_000_000)
@@ -123,7 +125,7 @@ class TrainingWorkload(SpecModel):
     )
     sequence_length: int = Field(default=4096, gt=0, le=10_000_000)
     global_batch_tokens: float = Field(default=4_194_304, gt=0, le=1e12, description="Tokens of one optimizer step")
-    deadline_days: float = Field(default=30, gt=0, le=3650)
+    deadline_days: float = Field(default=30, ge=1e-6, le=3650)
     optimizer: Optimizer = Field(
         default="adamw",
         description="adamw keeps fp32 master weights and fp32 moments; paged-adamw moves them to the host (adapters)",

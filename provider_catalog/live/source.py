@@ -132,7 +132,6 @@ class Source:
     fetch: Callable[[Request, Advance], Fetched]
     options: frozenset[PurchaseOption] = frozenset()
     """Purchase options whose prices it replaces."""
-    prices_services: bool = False
 
 
 @contextmanager

@@ -20,6 +20,9 @@ _ATTENTION: Final = frozenset(
     ("self_attn", "attn", "attention", "self_attention", "linear_attn", "mamba", "mixer", "temporal_block", "kda")
 )
 _FEED_FORWARD: Final = frozenset(("mlp", "feed_forward", "ffn", "moe", "block_sparse_moe", "experts_mlp"))
+_LAYERS: Final = frozenset(("layers", "h", "blocks", "layer"))
+_HEAD: Final = frozenset(("lm_head", "embed_out", "output_layer"))
+_EMBEDDING: Final = frozenset(("embed_tokens", "wte", "word_embeddings", "embed_in", "embeddings"))
 _SHARED: Final = frozenset(("shared_experts", "shared_expert", "shared_mlp", "share_expert", "shared_head_mlp"))
 _ROUTER: Final = frozenset(("gate", "router", "shared_expert_gate", "e_score_correction_bias"))
 _BESIDE: Final = ("vision", "visual", "audio", "mtp", "mm_", "multi_modal", "image", "eagle", "projector", "norm")
@@ -184,41 +187,51 @@ def _meant(pattern: str) -> Iterator[tuple[str, int | None, str]]:
     words = [word for part in pattern.split(".") if (word := part.strip("*"))]
     if any(beside in word for word in words for beside in _BESIDE):
         return
-    layer: int | None = None
-    for position, word in enumerate(words):
-        if word in ("layers", "h", "blocks", "layer"):
-            words = words[position + 1 :]
-            if words and words[0].isdecimal():
-                layer, words = int(words[0]), words[1:]
-                if not words:
-                    yield "layer", layer, WHOLE
-                    return
-            break
-    if not words:
-        return
-    last = words[-1]
-    if last in ("lm_head", "embed_out", "output_layer"):
+    layer, inside = _layer(words)
+    if not inside:
+        if layer is not None:
+            yield "layer", layer, WHOLE
+    elif inside[-1] in _HEAD:
         yield "head", None, WHOLE
-    elif last in ("embed_tokens", "wte", "word_embeddings", "embed_in", "embeddings"):
+    elif inside[-1] in _EMBEDDING:
         yield "embedding", None, WHOLE
-    elif any(word in _SHARED for word in words):
-        yield from (("shared", layer, name) for name in _projections(last, _SHARED, _MLP_PROJECTIONS))
-    elif "experts" in words:
-        inside = words[words.index("experts") + 1 :]
-        if not inside or (inside[0].isdecimal() and len(inside) == 1):
-            yield "experts", layer, inside[0] if inside else WHOLE
-        elif not inside[0].isdecimal():
-            yield from (("experts", layer, name) for name in _projections(last, frozenset(), _MLP_PROJECTIONS))
-    elif any(word in _ATTENTION for word in words) or (
-        last in _ATTENTION_PROJECTIONS and last not in ("dense", "c_proj")
-    ):
-        yield from (("attention", layer, name) for name in _projections(last, _ATTENTION, _ATTENTION_PROJECTIONS))
+    else:
+        yield from ((block, layer, name) for block, name in _parts(inside))
+
+
+def _layer(words: list[str]) -> tuple[int | None, list[str]]:
+    """The number of the layer that a name lies in, and the words after it; None and all of them outside of layers."""
+    start = next((position for position, word in enumerate(words) if word in _LAYERS), -1)
+    inside = words[start + 1 :]
+    if start >= 0 and inside and inside[0].isdecimal():
+        return int(inside[0]), inside[1:]
+    return None, inside
+
+
+def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
+    """(block, projection) of a name inside of a layer."""
+    last, every = words[-1], set(words)
+    if every & _SHARED:
+        yield from (("shared", name) for name in _projections(last, _SHARED, _MLP_PROJECTIONS))
+    elif "experts" in every:
+        yield from (("experts", name) for name in _of_experts(words[words.index("experts") + 1 :]))
+    elif every & _ATTENTION or (last in _ATTENTION_PROJECTIONS and last not in ("dense", "c_proj")):
+        yield from (("attention", name) for name in _projections(last, _ATTENTION, _ATTENTION_PROJECTIONS))
     elif last not in _ROUTER and (words[0] in _FEED_FORWARD or last in _MLP_PROJECTIONS):
         for name in _projections(last, _FEED_FORWARD, _MLP_PROJECTIONS):
-            yield "mlp", layer, name
+            yield "mlp", name
             if name == WHOLE:
-                yield "shared", layer, WHOLE
-                yield "experts", layer, WHOLE
+                yield "shared", WHOLE
+                yield "experts", WHOLE
+
+
+def _of_experts(inside: list[str]) -> tuple[str, ...]:
+    """What is meant inside of the routed experts: all of them, one by its number, or projections of all."""
+    if not inside:
+        return (WHOLE,)
+    if inside[0].isdecimal():
+        return (inside[0],) if len(inside) == 1 else ()
+    return _projections(inside[-1], frozenset(), _MLP_PROJECTIONS)
 
 
 def _projections(word: str, blocks: frozenset[str], known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ SOURCES = (
         price_list.fetch_on_demand,
         options=frozenset({"on-demand"}),
     ),
-    Source("services", "service prices", price_list.PERMISSION, price_list.fetch_services, prices_services=True),
+    Source("services", "service prices", price_list.PERMISSION, price_list.fetch_services),
     Source("spot", "Spot prices", spot.PRICE_PERMISSION, spot.fetch_prices, options=frozenset({"spot"})),
     Source("placement-scores", "Spot placement scores", spot.SCORE_PERMISSION, spot.fetch_scores),
     Source(

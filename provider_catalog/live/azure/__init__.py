@@ -11,6 +11,6 @@ SOURCES = (
         retail.fetch_instances,
         options=frozenset({"on-demand", "spot", "reserved-1y", "reserved-3y"}),
     ),
-    Source("services", "service prices", retail.PERMISSION, retail.fetch_services, prices_services=True),
+    Source("services", "service prices", retail.PERMISSION, retail.fetch_services),
     Source("instance-types", "hardware facts", skus.PERMISSION, skus.check),
 )
