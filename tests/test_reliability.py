@@ -371,7 +371,7 @@ def test_spare_nodes_cost_what_as_many_more_nodes_do() -> None:
     # They are in no sum.
     known = sum(item.usd_per_hour or 0 for item in cost.items)
     assert cost.usd_per_hour == pytest.approx(known)
-    reliable = train({"node_mtbf_days": 1e5}, pin={"nodes": 64}, deadline_days=300)
+    reliable = train({"node_mtbf_days": 36500}, pin={"nodes": 64}, deadline_days=300)
     assert reliable.cost.spare_nodes is None
     pin = {"node": {"gpu": "A100", "gpus": 8, "nic_gbit_per_s": 1600}, "nodes": 64}
     assert train({"node_mtbf_days": 20}, pin=pin, placement={}).cost.spare_nodes is None
