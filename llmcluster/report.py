@@ -11,7 +11,7 @@ from llmcluster.serving_report import serving_facts, slo_table
 from llmcluster.terminal import terminal
 from llmcluster.topology_report import topology_facts
 from planner.parallelism import Layout
-from planner.plan import Cost, InferencePerformance, Plan
+from planner.plan import Cost, InferencePerformance, Plan, TrainingPerformance
 from planner.reliability.outlook import Reliability
 
 if TYPE_CHECKING:
@@ -208,8 +208,9 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
             f"{performance.step_time_s:.2f} s a step, {performance.tokens_per_s_per_gpu:,.0f} tokens/s/GPU,"
             f" goodput {performance.goodput:.1%}, {performance.gpu_hours:,.0f} GPU hours ({performance.engine})",
         )
+        yield "breakdown", _breakdown(performance)
         if performance.reliability is not None:
-            yield "failures", _failures(performance.reliability)
+            yield "failures", f"{_failures(performance.reliability)}{_spares_cost(plan.cost)}"
         for proposal in plan.compression:
             daily = proposal.saved_usd_per_day
             money = "" if daily is None else f", {daily:,.0f} USD a day"
@@ -224,6 +225,31 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
     if purchase.capacity_block_nodes:
         mix = f"{purchase.capacity_block_nodes} in a Capacity Block"
     yield "bought", f"{mix}: {purchase.reason}"
+
+
+def _breakdown(performance: TrainingPerformance) -> str:
+    """Every part of a step in seconds, then what comes between steps on average."""
+    taken = {name: seconds for name, seconds in performance.breakdown_s.items() if seconds > 0}
+    hidden = [name for name in performance.breakdown_s if name not in taken]
+    text = _parts(taken)
+    if hidden:
+        text += f"; no time for {', '.join(name.replace('_', ' ') for name in hidden)}"
+    if performance.effective_step_time_s is not None:
+        between = _parts(performance.breakdown_between_steps_s)
+        text += f"; between steps {between}, on average {performance.effective_step_time_s:.3g} s from one to the next"
+    return text
+
+
+def _parts(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_short(part)} s" for name, part in seconds.items())
+
+
+def _spares_cost(cost: Cost) -> str:
+    spares = cost.spare_nodes
+    if spares is None:
+        return ""
+    run = "" if spares.usd_per_run is None else f", {spares.usd_per_run:,.0f} USD the run"
+    return f" (not bought; {spares.usd_per_hour:,.2f} USD/h{run}, {spares.share_of_bill:.1%} of the bill)"
 
 
 def _failures(outlook: Reliability) -> str:

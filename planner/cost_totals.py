@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final
 
 from planner.candidate import Candidate
-from planner.capacity import Mix
+from planner.capacity import BLOCK_SIZES, Mix
 from planner.cost import NAT_GB_PER_NODE_MONTH, NAT_GB_RANGE
 from planner.machines import Machine
 from planner.plan import (
@@ -16,6 +16,7 @@ from planner.plan import (
     CostRange,
     InferencePerformance,
     Purchase,
+    SpareNodesCost,
     TokenCosts,
     TrainingPerformance,
 )
@@ -34,6 +35,7 @@ PAID_BY_NODE: Final = frozenset(
     {"root_disk", "nat_data", "flow_logs", "interface_endpoint_data", "prometheus", "metrics_collected"}
 )
 """Roles of lines whose quantity is so much a node."""
+COMPUTE_ROLES: Final = frozenset({"compute_reserved", "compute_on_demand", "compute_spot", "compute_capacity_block"})
 _NAT: Final = (
     NAT_GB_RANGE[0] / NAT_GB_PER_NODE_MONTH,
     NAT_GB_RANGE[1] / NAT_GB_PER_NODE_MONTH,
@@ -78,7 +80,34 @@ def with_totals(
             "usd_per_hour_by_phase": _by_phase(cost.usd_per_hour, spec, performance),
             "usd_per_hour_by_rollout": _by_rollout(cost.usd_per_hour, cost.items, spec, mix.purchase),
             "range": _range(cost, spec, machine, mix, candidate, catalog),
+            "spare_nodes": _spare_nodes(cost, cost.usd_per_hour, mix.purchase, candidate),
         }
+    )
+
+
+def _spare_nodes(cost: Cost, usd_per_hour: float, purchase: Purchase, candidate: Candidate) -> SpareNodesCost | None:
+    """What the spare nodes that are advised add to an hour and a run; a Capacity Block grows to the next size."""
+    performance, nodes = candidate.performance, candidate.nodes
+    outlook = performance.reliability if isinstance(performance, TrainingPerformance) else None
+    if outlook is None or not outlook.spare_nodes:
+        return None
+    spares = outlook.spare_nodes
+    compute = sum(item.usd_per_hour or 0.0 for item in cost.items if item.role in COMPUTE_ROLES)
+    by_node = sum(item.usd_per_hour or 0.0 for item in cost.items if item.role in PAID_BY_NODE)
+    bought, more = nodes, float(spares)
+    if purchase.capacity_block_instances:
+        bought = purchase.capacity_block_instances
+        size = next((size for size in BLOCK_SIZES if size >= nodes + spares), None)
+        if size is None:
+            return None
+        more = max(0.0, size - bought)
+    added = compute / bought * more + by_node / nodes * spares
+    hours = None if cost.usd_per_run is None else cost.usd_per_run / usd_per_hour
+    return SpareNodesCost(
+        nodes=spares,
+        usd_per_hour=added,
+        usd_per_run=None if hours is None else added * hours,
+        share_of_bill=added / usd_per_hour,
     )
 
 

@@ -89,7 +89,13 @@ class TrainingPerformance(PlanModel):
     gpu_hours: float
     days: float
     breakdown_s: dict[str, float]
-    """Parts of one step in seconds; they sum to step_time_s."""
+    """Parts of one step in seconds; they sum to step_time_s, the time between two steps that published runs state."""
+    breakdown_between_steps_s: dict[str, float] = Field(default_factory=dict)
+    """What the run takes beside its steps, in seconds for each of them on average: `checkpoints` (training stands still
+    for the write, or for the copy to host memory that an asynchronous one begins with), `lost_work` (done again after
+    a failure) and `restarts`. With breakdown_s they sum to effective_step_time_s. Empty in plans made before it."""
+    effective_step_time_s: float | None = None
+    """step_time_s / goodput: days are steps times this. None in plans made before it."""
     reliability: Reliability | None = None
     """None in plans made before it was planned."""
 
@@ -206,6 +212,16 @@ class CostRange(PlanModel):
     drivers: tuple[CostDriver, ...]
 
 
+class SpareNodesCost(PlanModel):
+    """What the spare nodes that `performance.reliability` advises would cost beside the bill, in none of its sums."""
+
+    nodes: int
+    usd_per_hour: float
+    """Bought as the nodes of the plan are, with disks and what else is billed by node."""
+    usd_per_run: float | None
+    share_of_bill: float
+
+
 class Cost(PlanModel):
     """The bill. Sums cover the items with a known price; `unknown` names the others."""
 
@@ -228,6 +244,8 @@ class Cost(PlanModel):
     """Where the spec has a phase `validate`: that phase, in which reserved capacity is paid in full, and `full`."""
     range: CostRange | None = None
     items: tuple[CostItem, ...]
+    spare_nodes: SpareNodesCost | None = None
+    """None where none are advised, where the price is unknown, and in plans made before it."""
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     usage: Usage = Usage()

@@ -96,6 +96,8 @@ def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> Training
     return performance.model_copy(
         update={
             "goodput": goodput,
+            "breakdown_between_steps_s": failures.between_steps_s(gpus, performance.step_time_s, candidate.nodes),
+            "effective_step_time_s": performance.step_time_s / goodput,
             "days": days,
             "gpu_hours": days * 24 * gpus,
             "reliability": failures.reliability(gpus, days, performance.step_time_s, candidate.nodes),

@@ -178,3 +178,97 @@ def test_the_command_line_gives_the_nearest_plans_as_data(tmp_path: Path) -> Non
     spec.write_text("name: run\n")
     finished = CliRunner().invoke(cli, ["plan", str(spec), "--json"])
     assert (finished.exit_code, json.loads(finished.stdout)["error"]["exit_code"]) == (2, 2)
+
+
+def test_a_budget_of_the_run() -> None:
+    document = changed(workload={"deadline_days": 10})
+    architecture, catalog = load_model(MODEL, None), Catalog.load()
+    free = plan(read_spec(document, "spec"), architecture, catalog).cost.usd_per_run
+    assert free is not None
+    error = refused({**document, "budget": {"usd_per_run": free / 2}})
+    assert error.lacks == "budget"
+    assert f"costs {free:,.0f} USD the run, {free / 2:,.0f} more than the budget of {free / 2:,.0f} (2 times)" in str(
+        error
+    )
+    dearer = by_field(error)["budget.usd_per_run"]
+    assert dearer.given == free / 2
+    # What is said to suffice does, and is the least that does: to the cent.
+    assert dearer.needed == pytest.approx(free, abs=0.01)
+    enough = read_spec({**document, "budget": {"usd_per_run": dearer.needed}}, "spec")
+    assert plan(enough, architecture, catalog).cost.usd_per_run == pytest.approx(free)
+    fewer = by_field(error)["workload.tokens"]
+    assert fewer.usd_per_run is not None
+    assert fewer.usd_per_run <= free / 2
+
+
+def test_more_time_helps_where_a_run_costs_too_much() -> None:
+    # More nodes scale less than linearly, so that a longer run is a cheaper one.
+    document = changed(workload={"deadline_days": 1}, placement={"instance_types": ["p5.48xlarge"]})
+    architecture, catalog = load_model(MODEL, None), Catalog.load()
+    hurried, slow = (
+        plan(read_spec(changed(workload={"deadline_days": days}, placement=document["placement"]), "spec"),
+             architecture, catalog).cost.usd_per_run
+        for days in (1, 100)
+    )  # fmt: skip
+    assert hurried is not None
+    assert slow is not None
+    budget = (hurried + slow) / 2
+    later = by_field(refused({**document, "budget": {"usd_per_run": budget}}))["workload.deadline_days"]
+    assert later.days is not None
+    assert later.days > 1
+    assert later.usd_per_run is not None
+    assert later.usd_per_run <= budget
+
+
+def test_of_two_budgets_the_one_that_is_missed_most_is_named() -> None:
+    document = changed(workload={"deadline_days": 10}, budget={"usd_per_run": 1e9, "usd_per_month": 20_000})
+    error = refused(document)
+    assert "USD a month" in str(error)
+    assert "budget.usd_per_run" not in by_field(error)
+    # Both at once: none is enough alone.
+    both = by_field(refused({**document, "budget": {"usd_per_run": 10, "usd_per_month": 20_000}}))
+    assert not {"budget.usd_per_run", "budget.usd_per_month"} & set(both)
+
+
+def test_an_update_is_the_run_of_continued_training() -> None:
+    document = changed(workload={"tokens": 1e9, "every_days": 30})
+    architecture, catalog = load_model(MODEL, None), Catalog.load()
+    updates = plan(read_spec(document, "spec"), architecture, catalog).updates
+    assert updates is not None
+    assert updates.usd_per_update is not None
+    error = refused({**document, "budget": {"usd_per_run": updates.usd_per_update / 2}})
+    assert f"costs {updates.usd_per_update:,.0f} USD an update" in str(error)
+    assert by_field(error)["budget.usd_per_run"].needed == pytest.approx(updates.usd_per_update, abs=0.01)
+
+
+def test_a_budget_of_the_run_on_the_command_line(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump(changed(workload={"deadline_days": 10})))
+    finished = CliRunner().invoke(cli, ["plan", str(spec), "--json", "--max-usd-per-run", "100"])
+    assert finished.exit_code == 3
+    assert json.loads(finished.stdout)["error"]["lacks"] == "budget"
+    assert "budget.usd_per_run:" in finished.stderr
+    unbounded = CliRunner().invoke(cli, ["plan", str(spec), "--json"])
+    bounded = CliRunner().invoke(cli, ["plan", str(spec), "--json", "--max-usd-per-run", "1e9"])
+    assert bounded.stdout == unbounded.stdout
+    serving = {"name": "chat", "model": MODEL, "workload": {"kind": "inference"}}
+    spec.write_text(yaml.safe_dump(serving))
+    finished = CliRunner().invoke(cli, ["plan", str(spec), "--max-usd-per-run", "100"])
+    assert finished.exit_code == 2
+    assert "--max-usd-per-month" in finished.stderr
+    spec.write_text(yaml.safe_dump({**serving, "budget": {"usd_per_run": 100}}))
+    finished = CliRunner().invoke(cli, ["plan", str(spec)])
+    assert finished.exit_code == 2
+    assert "budget.usd_per_run is 100, but workload.kind is inference" in finished.stderr
+
+
+def test_no_pinned_number_of_nodes_is_faster_than_the_deadline_that_is_named() -> None:
+    document = changed(workload={"deadline_days": 0.5}, placement={"max_nodes": 16})
+    named = by_field(refused(document))["workload.deadline_days"]
+    for instance_type in document["placement"]["instance_types"][:2]:
+        for nodes in (4, 8, 12, 15, 16):
+            pin = {"instance_type": instance_type, "nodes": nodes}
+            pinned = plan(read_spec({**document, "pin": pin}, "spec"), load_model(MODEL, None), Catalog.load())
+            assert isinstance(pinned.performance, TrainingPerformance)
+            assert named.days is not None
+            assert pinned.performance.days >= named.days * (1 - 1e-9)

@@ -319,3 +319,59 @@ def test_a_pace_is_what_its_parts_are() -> None:
     assert best_pace(5, 600, 100, inf) == CheckpointPace(inf, 5, 600, 100)
     assert time_shares(best_pace(5, 600, 100, inf), inf).useful == 1
     assert time_shares(CheckpointPace(1e9, 5, 600), 60).useful == 0
+
+
+@pytest.mark.parametrize("capacity", [{}, {"interruption": "tolerate"}])
+@pytest.mark.parametrize("checkpoint", ["sync", "async"])
+def test_the_breakdown_holds_every_second_of_the_run_once(capacity: dict[str, Any], checkpoint: str) -> None:
+    decided = train({"checkpoint": checkpoint}, capacity=capacity, pin={"nodes": 64}, deadline_days=300)
+    performance = decided.performance
+    assert isinstance(performance, TrainingPerformance)
+    step_s, between, outlook = (
+        performance.step_time_s,
+        performance.breakdown_between_steps_s,
+        reliability_of(performance),
+    )
+    assert sum(performance.breakdown_s.values()) == pytest.approx(step_s)
+    assert step_s + sum(between.values()) == pytest.approx(performance.effective_step_time_s)
+    assert performance.days * 86400 == pytest.approx(performance.steps * performance.effective_step_time_s)
+    assert set(between) == {"checkpoints", "lost_work", "restarts"}
+    # Each checkpoint stands for the work of one interval.
+    assert between["checkpoints"] == pytest.approx(step_s * outlook.stall_s / outlook.interval_s)
+
+
+def test_slower_checkpoints_leave_the_step_alone() -> None:
+    # Step times that papers publish hold no checkpoint, so that replays must not depend on the storage.
+    slow, fast = (
+        train({"checkpoint": "sync", "storage_gb_per_s": rate}, pin={"nodes": 64}).performance for rate in (1, 1000)
+    )
+    assert isinstance(slow, TrainingPerformance)
+    assert isinstance(fast, TrainingPerformance)
+    assert slow.step_time_s == fast.step_time_s
+    assert slow.breakdown_s == fast.breakdown_s
+    assert slow.breakdown_between_steps_s["checkpoints"] > 3 * fast.breakdown_between_steps_s["checkpoints"]
+
+
+def test_a_run_without_failures_and_checkpoints_is_its_steps() -> None:
+    model = FailureModel(Surroundings(), FaultTolerance(), 10**12, 8)
+    assert sum(model.between_steps_s(64, 10.0).values()) == pytest.approx(10.0 / model.goodput(64) - 10.0)
+    hopeless = FailureModel(Surroundings(), FaultTolerance(node_mtbf_days=0.1, restart_minutes=1440), 10**12, 8)
+    assert sum(hopeless.between_steps_s(4096, 10.0).values()) == pytest.approx(990)
+
+
+def test_spare_nodes_cost_what_as_many_more_nodes_do() -> None:
+    fixed = train({"node_mtbf_days": 20}, pin={"nodes": 64}, deadline_days=300)
+    spares, cost = fixed.cost.spare_nodes, fixed.cost
+    larger = train({"node_mtbf_days": 20}, pin={"nodes": 128}, deadline_days=300)
+    assert spares is not None
+    assert spares.nodes == reliability_of(fixed.performance).spare_nodes > 0
+    a_node = ((larger.cost.usd_per_hour or 0) - (cost.usd_per_hour or 0)) / 64
+    assert spares.usd_per_hour == pytest.approx(spares.nodes * a_node, rel=1e-3)
+    assert spares.usd_per_run == pytest.approx(spares.usd_per_hour * fixed.performance.days * 24)  # type: ignore[union-attr]
+    # They are in no sum.
+    known = sum(item.usd_per_hour or 0 for item in cost.items)
+    assert cost.usd_per_hour == pytest.approx(known)
+    reliable = train({"node_mtbf_days": 36500}, pin={"nodes": 64}, deadline_days=300)
+    assert reliable.cost.spare_nodes is None
+    pin = {"node": {"gpu": "A100", "gpus": 8, "nic_gbit_per_s": 1600}, "nodes": 64}
+    assert train({"node_mtbf_days": 20}, pin=pin, placement={}).cost.spare_nodes is None

@@ -125,6 +125,19 @@ class FailureModel:
         pace = best_pace(stall, restart_s, write_s if mode == "async" else 0.0, mtbf_s)
         return Course(store, mode, write_s, pace, mtbf_s, time_shares(pace, mtbf_s))
 
+    def between_steps_s(self, gpus: int, step_s: float, spot_nodes: int = 0) -> dict[str, float]:
+        """Seconds that the run takes beside each step, on average; with the step they sum to step over goodput.
+
+        Args:
+            gpus: of the run.
+            step_s: of one optimizer step.
+            spot_nodes: of its nodes.
+        """
+        course = self.course(gpus, spot_nodes)
+        parts = {name: share for name, share in course.shares._asdict().items() if name != "useful"}
+        beside_s, total = step_s / course.goodput - step_s, sum(parts.values())
+        return {name: beside_s * share / total if total else 0.0 for name, share in parts.items()}
+
     def restart_parts_s(self, store: Store, nodes: int) -> dict[str, float]:
         """A restart by parts."""
         given = self.tolerance.restart_minutes

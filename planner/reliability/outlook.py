@@ -47,7 +47,7 @@ class Reliability(PlanModel):
     """At the highest interruption rate and the slowest restart."""
     goodput_high: float
     spare_nodes: int
-    """Advice; spare nodes are neither bought nor priced."""
+    """Advice; they are not bought. `cost.spare_nodes` says what they would add to the bill."""
     spare_reason: str
 
     def pace_at(self, mtbf_hours: float) -> CheckpointPace:

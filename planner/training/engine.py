@@ -404,6 +404,8 @@ class TrainingEngine:
             gpu_hours=days * 24 * layout.gpus,
             days=days,
             breakdown_s=breakdown,
+            breakdown_between_steps_s=failures.between_steps_s(layout.gpus, step_time_s),
+            effective_step_time_s=step_time_s / failures.goodput(layout.gpus),
             reliability=failures.reliability(layout.gpus, days, step_time_s),
         )
 
