@@ -226,12 +226,25 @@ def diff(old: Path, new: Path, form: str | None, prices: Path | None) -> None:
 @click.option("--peers", is_flag=True, help="Compare AMD's servers with NVIDIA's at equal compute.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--prices", type=click.Path(path_type=Path), help=PRICES_HELP)
-def compare(spec: Path | None, grid: str | None, guide: bool, peers: bool, as_json: bool, prices: Path | None) -> None:
+@click.option(
+    "--own",
+    type=click.Path(path_type=Path),
+    help="Figures of one's own servers, power, housing and staff (YAML) in place of the catalog's.",
+)
+def compare(
+    spec: Path | None,
+    grid: str | None,
+    guide: bool,
+    peers: bool,
+    as_json: bool,
+    prices: Path | None,
+    own: Path | None,
+) -> None:
     """Compare SPEC on every cloud and on servers of one's own: cost, range, break-even month, CO2."""
     with exit_codes():
         from llmcluster.costs.compare import compare_output
 
-        compare_output(spec, grid=grid, guide=guide, peers=peers, as_json=as_json, prices=prices)
+        compare_output(spec, grid=grid, guide=guide, peers=peers, as_json=as_json, prices=prices, own=own)
 
 
 @cli.command()

@@ -1,6 +1,7 @@
 """One workload on every cloud and on hardware of one's own: what it costs, and when owning breaks even."""
 
 from collections.abc import Iterator
+from math import inf
 from typing import Final, Literal
 
 from planner.capacity import mean_demand
@@ -18,6 +19,7 @@ from planner.tco import (
     model_updates_usd,
     own_cost,
 )
+from planner.unknown_prices import UNKNOWN_PRICES
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.on_prem import Estimate, OnPrem, OwnServer
@@ -38,6 +40,8 @@ class Option(PlanModel):
     """For the period of the comparison; None: not feasible, or a price that nobody has sourced."""
     low_usd: float | None = None
     high_usd: float | None = None
+    unknown_usd: float = 0.0
+    """Most that lines without a known price may add: in `high_usd`, not in `usd`."""
     days: float | None = None
     """Of the run, when training."""
     own_cost: OwnCost | None = None
@@ -47,6 +51,11 @@ class Option(PlanModel):
     kwh: float | None = None
     co2_tonnes: float | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def compared_usd(self) -> float:
+        """What options are put in order by: with the most that unknown prices may add, and without any price last."""
+        return inf if self.usd is None else self.usd + self.unknown_usd
 
 
 class Comparison(PlanModel):
@@ -86,7 +95,7 @@ def compare(
     on_prem = _updated(spec, on_prem)
     utilisation = 1.0 if training else mean_demand(spec.capacity)
     clouds = [_cloud(spec, architecture, catalog, on_prem, name, utilisation) for name in catalog.providers]
-    cheapest = min((option.usd for option in clouds if option.usd is not None), default=None)
+    cheapest = min(clouds, key=lambda option: option.compared_usd).usd if clouds else None
     owned = [_own(spec, architecture, catalog, on_prem, each, utilisation, cheapest) for each in on_prem.servers]
     intensity = None if grid is None else on_prem.grid_kg_co2_per_kwh[grid].value
     options = [*clouds, *owned]
@@ -163,6 +172,7 @@ def _cloud(
     if decided.updates is not None and decided.updates.usd_per_year is not None and bounds is not None:
         usd = decided.updates.usd_per_year + updates
         months = decided.updates.usd_per_year / bounds.expected_usd
+    unknown = sum(driver.high_usd for driver in bounds.drivers if driver.name == UNKNOWN_PRICES) if bounds else 0.0
     kw, note = _power_kw(decided, catalog, on_prem)
     pue = on_prem.cloud_pue.get(provider, on_prem.pue).value
     return Option(
@@ -173,6 +183,7 @@ def _cloud(
         usd=usd,
         low_usd=None if bounds is None else bounds.low_usd * months + updates,
         high_usd=None if bounds is None else bounds.high_usd * months + updates,
+        unknown_usd=unknown * months,
         days=_days(decided),
         kwh=electricity_kwh(kw, pue, utilisation, hours),
         notes=tuple(filter(None, (why, note, _unknown(decided)))),

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from planner.parallelism import Layout
 from planner.plan import Cost, CostItem, Plan, UpdateCosts
 from planner.plan_model import PlanModel
+from planner.unknown_prices import UNKNOWN_PRICES
 
 HOURS_PER_MONTH: Final = 730
+_UNKNOWN: Final[dict[tuple[bool, bool], Literal["", "old", "new", "both"]]] = {
+    (False, False): "", (True, False): "old", (False, True): "new", (True, True): "both",
+}  # fmt: skip
 IGNORED: Final = ("reason", "layout", "purchase", "shared_storage")
 """Fields of the choice that are text, or that are compared field by field."""
 
@@ -29,6 +33,8 @@ class ItemChange(PlanModel):
     old_usd_per_month: float | None
     """None: the line was not there, or its price is not known."""
     new_usd_per_month: float | None
+    unknown: Literal["", "old", "new", "both"] = ""
+    """On which side the line is there and nobody knows its price: the parts of the change then count it as nothing."""
     by_price_usd: float
     """What the new quantity costs more because its price moved."""
     by_quantity_usd: float
@@ -56,6 +62,8 @@ class PlanDiff(PlanModel):
     catalog: tuple[Change, ...]
     causes: tuple[str, ...]
     """In one line each: what explains the difference."""
+    left_out: tuple[str, ...] = ()
+    """In one line each: what has no known price and is in no total, before and after."""
 
     @property
     def same(self) -> bool:
@@ -78,6 +86,7 @@ def diff_plans(old: Plan, new: Plan) -> PlanDiff:
         spec=spec,
         catalog=catalog,
         causes=tuple(_causes(items, decision, spec, catalog)),
+        left_out=tuple(_left_out(old.cost, new.cost)),
     )
 
 
@@ -103,7 +112,18 @@ def _one_sided(plan: Plan, old: Cost | None, new: Cost | None, cause: str) -> Pl
         spec=(),
         catalog=(),
         causes=(cause,),
+        left_out=tuple(_left_out(old, new)),
     )
+
+
+def _left_out(old: Cost | None, new: Cost | None) -> Iterator[str]:
+    for side, cost in (("before", old), ("after", new)):
+        if cost is None or not cost.unknown:
+            continue
+        bounds = cost.range
+        most = sum(driver.high_usd for driver in bounds.drivers if driver.name == UNKNOWN_PRICES) if bounds else 0.0
+        up_to = f", up to {most:,.0f} USD a {bounds.period} at what others ask" if bounds and most else ""
+        yield f"{side}: {', '.join(cost.unknown)}{up_to}"
 
 
 def _largest_first(items: list[ItemChange]) -> list[ItemChange]:
@@ -159,6 +179,7 @@ def _item(old: CostItem | None, new: CostItem | None, same_thing: bool) -> ItemC
         name=item.name,
         old_usd_per_month=before,
         new_usd_per_month=after,
+        unknown=_UNKNOWN[old is not None and before is None, new is not None and after is None],
         by_price_usd=by_price,
         by_quantity_usd=change - by_price,
         why=_why(old, new),

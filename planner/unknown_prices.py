@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from planner.cost import hours_of
 from planner.plan import Cost, CostDriver, CostItem
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import ServicePrice
 from provider_catalog.storage import SharedFileSystem
+
+UNKNOWN_PRICES: Final = "unknown prices"
+"""Name of the driver of a bill's range."""
 
 
 class PriceBounds(NamedTuple):
@@ -62,7 +65,7 @@ def unknown_prices(hours: float, cost: Cost, catalog: Catalog, provider: str) ->
         parts.append(f"left out of the total, {least:,.0f} to {most:,.0f} USD: {'; '.join(bounded)} (estimate)")
     if unbounded:
         parts.append(f"left out of the total and of this range, as nothing like it has a price: {'; '.join(unbounded)}")
-    return CostDriver(name="unknown prices", assumption="; ".join(parts), low_usd=0.0, high_usd=most)
+    return CostDriver(name=UNKNOWN_PRICES, assumption="; ".join(parts), low_usd=0.0, high_usd=most)
 
 
 def _usd(item: CostItem, unit_price_usd: float, hours: float) -> float:

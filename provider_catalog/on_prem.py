@@ -1,8 +1,9 @@
 """Hardware of one's own: prices, power, housing and staff, each with its range and source."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,9 +18,9 @@ FILE = "on_prem.yaml"
 class Estimate(Fact):
     """A figure with its range; the unit is in the name of the field that holds it."""
 
-    value: float = Field(ge=0)
-    low: float = Field(ge=0)
-    high: float = Field(ge=0)
+    value: float = Field(ge=0, allow_inf_nan=False)
+    low: float = Field(ge=0, allow_inf_nan=False)
+    high: float = Field(ge=0, allow_inf_nan=False)
     source: str
     as_of: str
 
@@ -94,3 +95,55 @@ def _load(path: Path) -> OnPrem:
     if not isinstance(document, dict):
         raise CatalogError(f"{path}: expected a mapping at the top, found {type(document).__name__}")
     return fact(OnPrem, document, str(path))
+
+
+def with_own_figures(on_prem: OnPrem, path: Path, catalog: Catalog) -> OnPrem:
+    """`on_prem` under the figures of a YAML file: `source`, `as_of`, and any of its fields.
+
+    A figure is a number, or `value` with `low` and `high`. A server of a known name takes the place of what it gives;
+    others are added.
+
+    Raises:
+        CatalogError: the file is broken, or names a field or a GPU that does not exist.
+    """
+    document = read_yaml(path)
+    known = ("source", "as_of", *OnPrem.model_fields)
+    if not isinstance(document, Mapping) or {"source", "as_of"} - set(document):
+        raise CatalogError(f"{path}: expected source, as_of and figures; see docs/cost.md for an example")
+    if unknown := sorted(set(document) - set(known)):
+        raise CatalogError(f"{path}: unknown key {unknown[0]!r}; the keys are {', '.join(known)}")
+    origin = {"source": str(document["source"]), "as_of": str(document["as_of"])}
+    merged = on_prem.model_dump()
+    for field in document.keys() & OnPrem.model_fields:
+        given = document[field]
+        if field == "servers":
+            merged[field] = _servers(merged[field], given, origin, str(path))
+        elif isinstance(merged[field], dict) and "value" not in merged[field]:
+            if not isinstance(given, Mapping):
+                raise CatalogError(f"{path}: {field} is {given!r}; give a figure by name")
+            merged[field] |= {name: _figure(figure, origin) for name, figure in given.items()}
+        else:
+            merged[field] = given if field == "depreciation_years" else _figure(given, origin)
+    own = fact(OnPrem, merged, str(path))
+    for server in own.servers:
+        catalog.gpu(server.gpu)
+    return own
+
+
+def _servers(known: Sequence[Any], given: Any, origin: Mapping[str, str], where: str) -> tuple[Any, ...]:
+    servers = {server["name"]: server for server in known}
+    if not isinstance(given, list) or not all(isinstance(row, Mapping) and "name" in row for row in given):
+        raise CatalogError(f"{where}: servers is a list of servers, each with its name")
+    for row in given:
+        figures = {name: _figure(row[name], origin) for name in ("price_usd", "max_power_kw") if name in row}
+        servers[row["name"]] = {**servers.get(row["name"], {}), **row, **figures}
+    return tuple(servers.values())
+
+
+def _figure(given: Any, origin: Mapping[str, str]) -> Any:
+    """A number is its own range; what is neither number nor mapping is left to the check of the whole."""
+    if isinstance(given, Mapping):
+        return {"low": given.get("value"), "high": given.get("value"), **given, **origin}
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return {"value": given, "low": given, "high": given, **origin}
+    return given

@@ -87,6 +87,25 @@ def test_the_parts_of_every_line_add_up_to_the_total(tmp_path: Path) -> None:
     assert moved == pytest.approx((new.cost.usd_per_month or 0) - (old.cost.usd_per_month or 0))
 
 
+def test_a_line_that_loses_its_price_is_no_saving(tmp_path: Path) -> None:
+    old, azure = spec(tmp_path), tmp_path / "azure.yaml"
+    azure.write_text(
+        "name: chat\nmodel: Qwen/Qwen2.5-7B\nworkload: {kind: inference, request_rate_per_s: 40}\n"
+        "placement: {providers: [azure], regions: [eastus]}\n"
+    )
+    found = diff_plans(planned(old), planned(azure))
+    [storage] = [item for item in found.items if item.role == "shared_storage"]
+    assert (storage.unknown, storage.new_usd_per_month) == ("new", None)
+    # 16 TiB at up to what FSx for Lustre asks for the same throughput: 0.31 USD an hour for 1.2 TiB in Tokyo
+    [said] = found.left_out
+    assert said.startswith("after: shared file system AMLFS-Durable-Premium-125, up to 3,090 USD a month")
+    for form in ((), ("--markdown",)):
+        text = CliRunner().invoke(cli, ["diff", str(old), str(azure), *form]).stdout
+        assert "in no total" in text
+        assert "unknown" in next(line for line in text.splitlines() if "174.00" in line)
+    assert diff_plans(planned(azure), planned(azure)).same
+
+
 def test_specs_locks_and_folders_compare(tmp_path: Path) -> None:
     old, new = spec(tmp_path), spec(tmp_path, "b", rate=120)
     lock = tmp_path / "old.plan.json"

@@ -11,12 +11,20 @@ from planner.comparison import Comparison, Option, compare
 from planner.errors import SpecError
 from planner.worked_examples import AMD_CLAIM, GuideExample, PeerComparison, guide_example, peer_comparisons
 from provider_catalog.catalog import Catalog
-from provider_catalog.on_prem import load_on_prem
+from provider_catalog.facts import CatalogError
+from provider_catalog.on_prem import load_on_prem, with_own_figures
 from stacks.specs import load_spec, priced_catalog
 
 
 def compare_output(
-    spec: Path | None, *, grid: str | None, guide: bool, peers: bool, as_json: bool, prices: Path | None
+    spec: Path | None,
+    *,
+    grid: str | None,
+    guide: bool,
+    peers: bool,
+    as_json: bool,
+    prices: Path | None,
+    own: Path | None = None,
 ) -> None:
     """Print a comparison for a spec, the guide's 13B example, AMD against NVIDIA, or several of them.
 
@@ -27,6 +35,11 @@ def compare_output(
         raise SpecError("give a spec to compare, or --guide for the 13B example, or --peers for AMD against NVIDIA")
     catalog = Catalog.load()
     on_prem = load_on_prem(catalog)
+    if own is not None:
+        try:
+            on_prem = with_own_figures(on_prem, own, catalog)
+        except CatalogError as error:
+            raise SpecError(f"--own: {error}") from error
     compared = None
     if spec is not None:
         loaded = load_spec(spec)
@@ -59,7 +72,7 @@ def _print_comparison(found: Comparison) -> None:
     columns = [f"USD a {found.period}", "range", "breaks even after"] + (["t CO2"] if found.grid else [])
     for column in columns:
         table.add_column(column, justify="right")
-    for option in sorted(found.options, key=lambda each: (not each.feasible, each.usd is None, each.usd or 0)):
+    for option in sorted(found.options, key=lambda each: (not each.feasible, each.compared_usd)):
         cells = [_usd(option.usd) if option.feasible else "", _bounds(option), _break_even(option)]
         if found.grid:
             cells.append("" if option.co2_tonnes is None else f"{option.co2_tonnes:,.1f}")
@@ -114,7 +127,8 @@ def _print_guide(found: GuideExample) -> None:
         where = f"{rate.instance_type}, {rate.region} ({rate.as_of})"
         table.add_row(f"  {where}: {rate.usd_per_gpu_hour:.2f}", f"{rate.usd_per_year:,.0f}")
     table.add_row("own, as claimed", f"{found.claimed_own_usd:,.0f}")
-    table.add_row(f"  depreciation of {own.purchase_usd:,.0f} in three years", f"{own.depreciation_usd:,.0f}")
+    years = own.purchase_usd / own.depreciation_usd if own.depreciation_usd else 0
+    table.add_row(f"  depreciation of {own.purchase_usd:,.0f} in {years:.3g} years", f"{own.depreciation_usd:,.0f}")
     for name in ("support", "electricity", "colocation", "staff"):
         table.add_row(f"  {name}", f"{getattr(own, f'{name}_usd'):,.0f}")
     table.add_row(f"  sum, {found.own_low_usd:,.0f} to {found.own_high_usd:,.0f}", f"{found.own_usd:,.0f}")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from rich import box
 from rich.markup import escape
@@ -12,7 +12,7 @@ from rich.table import Table
 from llmcluster.terminal import terminal
 from planner.errors import SpecError
 from planner.plan import Plan
-from planner.plan_diff import Change, MoneyChange, PlanDiff, cluster_added, cluster_removed, diff_plans
+from planner.plan_diff import Change, ItemChange, MoneyChange, PlanDiff, cluster_added, cluster_removed, diff_plans
 from provider_catalog.catalog import Catalog
 from stacks.locks import LOCK_SUFFIX, read_plan
 from stacks.planning import plan_specs
@@ -76,6 +76,8 @@ def markdown(diff: PlanDiff) -> str:
     lines = [f"### {title}: {_headline(diff)}", ""]
     if diff.same:
         return "\n".join([*lines, ""])
+    lines += [f"No known price, and in no total, {_cell(each)}." for each in diff.left_out]
+    lines += [""] if diff.left_out else []
     lines += ["| USD per | before | after | change |", "|---|--:|--:|--:|"]
     lines += [
         f"| {total.what} | {_usd(total.old_usd)} | {_usd(total.new_usd)} | {_change(total)} |" for total in diff.totals
@@ -84,7 +86,7 @@ def markdown(diff: PlanDiff) -> str:
         lines += ["", "| line of the bill | before, USD/month | after, USD/month | by price | by quantity | why |"]
         lines += ["|---|--:|--:|--:|--:|---|"]
         lines += [
-            f"| {_cell(item.name)} | {_usd(item.old_usd_per_month)} | {_usd(item.new_usd_per_month)} |"
+            f"| {_cell(item.name)} | {_side(item, 'old')} | {_side(item, 'new')} |"
             f" {item.by_price_usd:+,.2f} | {item.by_quantity_usd:+,.2f} | {_cell(item.why)} |"
             for item in diff.items
         ]
@@ -104,11 +106,13 @@ def _print(diff: PlanDiff) -> None:
     screen.print(_headline(diff), highlight=False)
     if diff.same:
         return
+    for each in diff.left_out:
+        screen.print(f"[yellow]no known price, and in no total,[/] {escape(each)}", highlight=False)
     screen.print(_table(("USD per", "before", "after", "change"),
         [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]))  # fmt: skip
     if diff.items:
         rows = [
-            (item.name, _usd(item.old_usd_per_month), _usd(item.new_usd_per_month), f"{item.by_price_usd:+,.2f}",
+            (item.name, _side(item, "old"), _side(item, "new"), f"{item.by_price_usd:+,.2f}",
              f"{item.by_quantity_usd:+,.2f}", item.why)
             for item in diff.items
         ]  # fmt: skip
@@ -168,6 +172,12 @@ def _usd(amount: float | None) -> str:
     if amount is None:
         return "–"
     return f"{amount:,.4f}" if 0 < amount < 0.1 else f"{amount:,.2f}"
+
+
+def _side(item: ItemChange, side: Literal["old", "new"]) -> str:
+    if item.unknown in (side, "both"):
+        return "unknown"
+    return _usd(item.old_usd_per_month if side == "old" else item.new_usd_per_month)
 
 
 _PLAIN: Final = str.maketrans(
