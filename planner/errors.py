@@ -40,6 +40,7 @@ class NearestPlan:
     """Of the run; None when serving."""
     usd_per_month: float | None
     usd_per_run: float | None
+    """Of one update where training continues."""
 
 
 class InfeasibleError(Exception):

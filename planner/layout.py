@@ -71,9 +71,8 @@ def divides_layers(layers: int, chunks: int) -> bool:
 
 
 def pipeline_degrees(layers: int) -> list[int]:
-    """Numbers of stages to try: what divides the layers, alone or with embedding and head, and powers of two."""
-    even = {*divisors(layers), *divisors(layers + 2), *(2**i for i in range(7))}
-    return sorted(p for p in even if p <= min(layers, MAX_PIPELINE) and divides_layers(layers, p))
+    """Numbers of stages to try: all that divide the layers evenly enough."""
+    return [stages for stages in range(1, min(layers, MAX_PIPELINE) + 1) if divides_layers(layers, stages)]
 
 
 def virtual_degrees(layers: int, pipeline: int) -> list[int]:
@@ -186,7 +185,7 @@ def check_pins(architecture: ModelArchitecture, workload: TrainingWorkload, pin:
         limit = batch_sequences // (fixed.micro_batch or 1) if fixed.data else batch_sequences
         raise SpecError(
             f"{field} is {fixed.data or fixed.micro_batch}; a batch of {batch_sequences} sequences"
-            f" (workload.global_batch_tokens) gives every replica a micro-batch up to {max(limit, 1)}"
+            f" (workload.global_batch_tokens) is less than a micro-batch for each replica: nearest is {max(limit, 1)}"
         )
 
 

@@ -26,6 +26,11 @@ def infeasible(spec: ClusterSpec, misses: list[tuple[Miss, Rejection]]) -> Infea
     )
 
 
+def times(ratio: float) -> str:
+    """A ratio in words, to two digits and without an exponent."""
+    return f"{ratio:,.0f} times" if ratio >= 100 else f"{ratio:.2g} times"
+
+
 def _lacks(nearest: Miss) -> Lack:
     if nearest.serves:
         return "budget"
@@ -37,16 +42,16 @@ def _lacks(nearest: Miss) -> Lack:
 def _by_how_much(spec: ClusterSpec, nearest: Miss, looked_at: int) -> str:
     """What the nearest of the misses lacks."""
     among = "the one machine looked at" if looked_at == 1 else f"the {looked_at} machines looked at"
-    lacks, times = _lacks(nearest), f"{nearest.shortfall:.2g} times"
+    lacks, so_much = _lacks(nearest), times(nearest.shortfall)
     over = nearest.exceeded
     if over is not None:
         return (
             f"the cheapest that does it costs {over.words}, {over.usd - over.budget_usd:,.0f} more than the budget of"
-            f" {over.budget_usd:,.0f} ({times})"
+            f" {over.budget_usd:,.0f} ({so_much})"
         )
     if isinstance(spec.workload, TrainingWorkload) and lacks == "time":
         at_least = "at least " if nearest.bound else ""
-        return f"of {among} the nearest is {at_least}{times} too slow, on as many nodes as it may have"
+        return f"of {among} the nearest is {at_least}{so_much} too slow, on as many nodes as it may have"
     if isinstance(spec.workload, TrainingWorkload) and lacks == "memory":
-        return f"it does not fit: of {among} the nearest needs {times} the memory that may be used"
-    return f"none of {among} will do"
+        return f"it does not fit: of {among} the nearest needs {so_much} the memory that may be used"
+    return f"none of {among} will do" if looked_at > 1 else f"{among} will not do: {nearest.reason}"

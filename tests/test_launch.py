@@ -167,6 +167,27 @@ def test_training_flags_are_documented() -> None:
     assert int(given["--global-batch-size"] or 0) == 2**22 // 4096
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "chunks", "flags"),
+    [
+        (4, 5, set()),
+        # 81 places for 80 layers, 82 for 80
+        (9, 1, {"--account-for-loss-in-pipeline-split"}),
+        (2, 41, {"--account-for-loss-in-pipeline-split", "--account-for-embedding-in-pipeline-split"}),
+    ],
+)
+def test_layers_that_do_not_fill_their_stages_leave_room_for_embedding_and_head(
+    pipeline: int, chunks: int, flags: set[str]
+) -> None:
+    layout = {"tensor": 8, "pipeline": pipeline, "virtual_stages": chunks, "recompute": "full"}
+    pin = {**TRAINING["pin"], "nodes": 16 * pipeline, "layout": layout}
+    document = {**TRAINING, "pin": pin}
+    decided = plan(read_spec({"name": "launched", **document}, "spec"), architecture(document["model"]), CATALOG)
+    launch = training_launch(decided, architecture(document["model"]), SOFTWARE)
+    _check_documented(launch, "megatron-lm")
+    assert {name for name, _ in _given(launch, "megatron-lm") if "account-for" in name} == flags
+
+
 STUB = """#!{python}
 import json, sys
 with open({log!r}, "a") as log:

@@ -20,8 +20,8 @@ def test_the_annotated_compute_stack_is_the_one_written() -> None:
 
 def test_what_differs_is_renewed_or_told() -> None:
     text = shown.COMPUTE_STACK.read_text()
-    whole, part = ('strategy = "cluster"', "desired_capacity          = 128")
+    whole, part = ('strategy = "cluster"', "desired_capacity          = 108")
     assert text.count(whole) == text.count(part) == 1
     assert shown.compute_stack(text.replace(whole, 'strategy = "spread"')) == text
     with pytest.raises(shown.ShownError, match=re.escape('resource "aws_autoscaling_group" "reserved"')):
-        shown.compute_stack(text.replace(part, "desired_capacity          = 127"))
+        shown.compute_stack(text.replace(part, "desired_capacity          = 107"))

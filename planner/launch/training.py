@@ -52,7 +52,7 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
     choice, outlook = plan.choice, performance.reliability
     arguments = (
         *_model(architecture, group, workload),
-        *_layout(plan, workload, performance),
+        *_layout(plan, workload, performance, _places_left(plan, architecture)),
         *flags(
             data_path="${DATA_PATH}",
             tokenizer_type="HuggingFaceTokenizer",
@@ -77,7 +77,7 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
             ),
         ),
         environment=(*fabric_environment(plan), *((ONE_QUEUE,) if choice.layout.tensor > 1 else ())),
-        notes=_notes(plan, workload),
+        notes=_notes(plan, workload, _places_left(plan, architecture)),
     )
 
 
@@ -128,7 +128,15 @@ def _model(architecture: ModelArchitecture, group: LayerGroup, workload: Trainin
     )
 
 
-def _layout(plan: Plan, workload: TrainingWorkload, performance: TrainingPerformance) -> tuple[str, ...]:
+def _places_left(plan: Plan, architecture: ModelArchitecture) -> int:
+    """Layers by which the model falls short of equal chunks of its pipeline."""
+    layout = plan.choice.layout
+    return -architecture.layer_count % (layout.pipeline * layout.virtual_stages)
+
+
+def _layout(
+    plan: Plan, workload: TrainingWorkload, performance: TrainingPerformance, places_left: int
+) -> tuple[str, ...]:
     layout, weights = plan.choice.layout, plan.choice.weights
     sequences = max(1, round(workload.global_batch_tokens / workload.sequence_length))
     sharded = layout.zero_stage >= 1
@@ -137,6 +145,9 @@ def _layout(plan: Plan, workload: TrainingWorkload, performance: TrainingPerform
         tensor_model_parallel_size=layout.tensor,
         pipeline_model_parallel_size=layout.pipeline,
         num_virtual_stages_per_pipeline_rank=layout.virtual_stages if layout.virtual_stages > 1 else None,
+        # Head and embedding count as a layer each, so that Megatron's stages are those of the plan.
+        account_for_loss_in_pipeline_split=places_left in (1, 2),
+        account_for_embedding_in_pipeline_split=places_left == 2,
         context_parallel_size=layout.context if layout.context > 1 else None,
         # As planned: keys and values around a ring, experts split as the layers around them.
         cp_comm_type="p2p" if layout.context > 1 else None,
@@ -161,7 +172,7 @@ def _layout(plan: Plan, workload: TrainingWorkload, performance: TrainingPerform
     )
 
 
-def _notes(plan: Plan, workload: TrainingWorkload) -> tuple[str, ...]:
+def _notes(plan: Plan, workload: TrainingWorkload, places_left: int) -> tuple[str, ...]:
     layout = plan.choice.layout
     notes = [
         "learning rate, warm-up and weight decay are not planned: give them to the script (--lr 1.5e-4 ...);"
@@ -177,6 +188,11 @@ def _notes(plan: Plan, workload: TrainingWorkload) -> tuple[str, ...]:
         notes.append(
             "checkpoints are planned to go to the object store: CHECKPOINT_FOLDER is a mount of it (Mountpoint for"
             " Amazon S3, BlobFuse)"
+        )
+    if places_left > 2:
+        notes.append(
+            f"the layers fall {places_left} short of equal pipeline stages: give their places to"
+            " --pipeline-model-parallel-layout, as embedding, head and a multi-token-prediction layer"
         )
     if layout.zero_stage > 1:
         notes.append(

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import ceil, inf, lcm
+from math import ceil, inf
 
 from planner.candidate import NO_RIVALS, Candidate, Miss, Rivals
 from planner.errors import SpecError
-from planner.layout import ZeroStage, batch_sequences, check_pins, divisors, expert_count
+from planner.layout import ZeroStage, batch_sequences, check_pins
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import TrainingPerformance
 from planner.reliability.checkpoints import checkpoint_bytes
@@ -20,6 +20,8 @@ from planner.spec import Headroom, Pin, TrainingWorkload
 from planner.training.compression import Compression, compression_of, kept_bytes
 from planner.training.degrees import whole_node_replicas
 from planner.training.fullest_gpu import FullestGpu
+from planner.training.misses import memory_reason, split_name
+from planner.training.pinned import check_product, no_layout
 from planner.training.search import COST_WINDOW, Found, LayoutSearch
 from planner.training.shape import Shape
 from planner.training.step_time import StepModel
@@ -136,7 +138,7 @@ class TrainingEngine:
     def _pinned(self, node: NodeTopology, failures: FailureModel) -> Iterator[Candidate | Miss]:
         """The cluster is given: its fastest layout, whether it meets the deadline and, at the last, fits or not."""
         gpus = self.pin.nodes * node.gpus if self.pin.nodes else None
-        self._check_pinned_product(node)
+        check_product(self.pin, node)
 
         def replicas(per_replica: int, micro_batch: int) -> list[tuple[int, int]]:
             data = self.pin.layout.data
@@ -156,63 +158,8 @@ class TrainingEngine:
             if found:
                 yield from (self._candidate(node, failures, found[count]) for count in sorted(found))
                 return
-        raise SpecError(self._no_pinned_layout(node))
-
-    def _check_pinned_product(self, node: NodeTopology) -> None:
-        fixed = self.pin.layout
-        if self.pin.nodes is None or fixed.tensor is None or fixed.pipeline is None:
-            return
-        gpus = self.pin.nodes * node.gpus
-        replica = fixed.tensor * fixed.pipeline * (fixed.context or 1)
-        if gpus % replica:
-            step = lcm(replica, node.gpus) // node.gpus
-            nearest = max(1, round(self.pin.nodes / step)) * step
-            raise SpecError(
-                f"pin.nodes is {self.pin.nodes}, {gpus} GPUs, not a multiple of tensor x pipeline x context ="
-                f" {replica}: nearest is {nearest} ({nearest * node.gpus} GPUs); change pin.nodes or pin.layout"
-            )
-        data = fixed.data or gpus // replica
-        if data * replica != gpus and (fixed.context is not None or gpus % (replica * data)):
-            raise SpecError(
-                f"pin.layout.data is {data}, but {gpus} GPUs (pin.nodes) at {replica} a replica make it"
-                f" {gpus // replica}: nearest is {gpus // replica}; change pin.nodes, or leave data out"
-            )
-
-    def _no_pinned_layout(self, node: NodeTopology) -> str:
-        """Why a pinned cluster has no layout at all: its batch is too small, or its degrees do not fill it."""
-        fixed = self.pin.layout
-        gpus = self.pin.nodes * node.gpus if self.pin.nodes else None
-        replica = (fixed.tensor or 1) * (fixed.pipeline or 1) * (fixed.context or 1)
-        if gpus and fixed.data and gpus % (fixed.data * replica):
-            asked = fixed.data
-            return (
-                f"pin.layout.data is {asked}; times {replica}, the other degrees that are pinned, it must divide the"
-                f" {gpus} GPUs of pin.nodes: nearest is {min(divisors(gpus // replica), key=lambda d: abs(d - asked))}"
-            )
-        data = gpus // replica if gpus else fixed.data or 1
-        if data * (fixed.micro_batch or 1) > self.batch_sequences and (fixed.tensor or fixed.data):
-            least = data * (fixed.micro_batch or 1) * self.workload.sequence_length
-            return (
-                f"workload.global_batch_tokens is {self.workload.global_batch_tokens:g}, {self.batch_sequences}"
-                f" sequences, fewer than one micro-batch for each of the {data} replicas: nearest is {least:,}, or more"
-                " tensor, pipeline or context parallelism"
-            )
-        if gpus and fixed.expert and fixed.expert > 1:
-            ranks = gpus // ((fixed.tensor or 1) * (fixed.pipeline or 1))
-            legal = [e for e in divisors(expert_count(self.profile.architecture)) if ranks % e == 0]
-            asked = fixed.expert
-            nearest = min(legal or [1], key=lambda e: abs(e - asked))
-            if ranks % asked:
-                return (
-                    f"pin.layout.expert is {asked}; it must divide data x context parallelism, {ranks} on {gpus}"
-                    f" GPUs: nearest is {nearest}. Tensor parallelism is beside it: Megatron's expert-parallel degree"
-                    " with expert tensor parallelism 1 is this times tensor"
-                )
-        return (
-            f"pin: no layout of {self.profile.architecture.name} fills {gpus or 'the pinned'} GPUs with a whole number"
-            f" of replicas and a batch of {self.batch_sequences} sequences; change pin.nodes, pin.layout or"
-            " workload.global_batch_tokens"
-        )
+        architecture = self.profile.architecture
+        raise SpecError(no_layout(self.pin, node, self.workload, architecture, self.batch_sequences))
 
     def _search(
         self,
@@ -265,14 +212,14 @@ class TrainingEngine:
             lost = 1 - failures.goodput(layout.gpus)
             of_which = f" ({lost:.0%} of them lost to failures and checkpoints)" if lost >= LOSS_TOLD else ""
             return Miss(
-                f"{_split_name(layout)} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days"
+                f"{split_name(layout)} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days"
                 f"{of_which}, {late:.3g} more than the deadline",
                 nearest.days / self.workload.deadline_days,
                 fits_memory=True,
             )
         if nearest.memory is not None:
             layout, micro_batches = nearest.memory
-            return Miss(_memory_reason(layout, self.memory(node, layout, micro_batches)), nearest.memory_ratio)
+            return Miss(memory_reason(layout, self.memory(node, layout, micro_batches)), nearest.memory_ratio)
         return Miss(
             f"no layout divides the {self.batch_sequences} sequences of a batch into whole micro-batches and fills"
             f" whole nodes of {node.gpus} GPUs, {max_nodes} at most; change workload.global_batch_tokens",
@@ -429,18 +376,3 @@ class _Judge:
 
     def days_per_step_s(self, gpus: int) -> float:
         return self.engine.days(self.failures, gpus, 1.0)
-
-
-def _split_name(layout: Layout) -> str:
-    parts = [f"TP{layout.tensor}", f"PP{layout.pipeline}", f"DP{layout.data}"]
-    parts += [f"EP{layout.expert}"] if layout.expert > 1 else []
-    parts += [f"CP{layout.context}"] if layout.context > 1 else []
-    return " ".join([*parts, f"micro-batch {layout.micro_batch}", f"recompute {layout.recompute}"])
-
-
-def _memory_reason(layout: Layout, memory: MemoryPerGpu) -> str:
-    gib = 2**30
-    return (
-        f"{_split_name(layout)} ZeRO {layout.zero_stage} on {layout.gpus} GPU{'' if layout.gpus == 1 else 's'} needs"
-        f" {memory.total_bytes / gib:.1f} GiB a GPU ({memory.rank}), {memory.capacity_bytes / gib:.1f} GiB may be used"
-    )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from planner.errors import Lack, NearestPlan
 from planner.plan import Plan, TrainingPerformance
+from planner.refusals import times
 from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
 from planner.training.workbench import Workbench
 from planner.trials import Trial, fits, three_digits
@@ -60,7 +61,7 @@ def too_slow(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:
         return None
     return (
         f"no cluster carries {spec.name!r}: the fastest takes {fastest.days:.3g} days ({fastest.nodes:,} x"
-        f" {fastest.instance_type}), {fastest.days / fastest.given:.2g} times what {fastest.field} allows,"
+        f" {fastest.instance_type}), {times(fastest.days / fastest.given)} what {fastest.field} allows,"
         f" {fastest.given:g}"
     )
 
@@ -100,7 +101,7 @@ def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]
 def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
     if found is not None and found[0] > given:
         needed, decided = found
-        change = f"{needed:g} instead of {given:g} ({needed - given:.3g} days more, {needed / given:.2g} times)"
+        change = f"{needed:g} instead of {given:g} ({needed - given:.3g} days more, {times(needed / given)})"
         yield _nearest(decided, field, given, needed, change)
 
 
@@ -111,7 +112,7 @@ def _budget_of_the_run(trial: Trial, workload: TrainingWorkload) -> Iterator[Nea
     decided = None if budget.usd_per_run is None else trial.planned(budget={"usd_per_run": None})
     if decided is None or budget.usd_per_run is None:
         return
-    usd = decided.cost.usd_per_run if decided.updates is None else decided.updates.usd_per_update
+    usd = _run_usd(decided)
     if usd is not None:
         given = budget.usd_per_run
         yield _nearest(decided, "budget.usd_per_run", given, _cents_up(usd), _dearer(given, usd))
@@ -140,7 +141,7 @@ def _cents_up(usd: float) -> float:
 
 
 def _dearer(given: float, usd: float) -> str:
-    return f"{usd:,.0f} instead of {given:,.0f} ({usd - given:,.0f} USD more, {usd / given:.3g} times)"
+    return f"{usd:,.0f} instead of {given:,.0f} ({usd - given:,.0f} USD more, {times(usd / given)})"
 
 
 def _nodes(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
@@ -319,12 +320,18 @@ def _monthly(decided: Plan) -> float | None:
     return decided.cost.usd_per_month if decided.updates is None else decided.updates.usd_per_month
 
 
+def _run_usd(decided: Plan) -> float | None:
+    """What a budget of the run is held against."""
+    return decided.cost.usd_per_run if decided.updates is None else decided.updates.usd_per_update
+
+
 def _nearest(
     decided: Plan, field: str, given: str | float | None, needed: str | float | None, change: str
 ) -> NearestPlan:
-    choice, cost, performance = decided.choice, decided.cost, decided.performance
+    choice, performance = decided.choice, decided.performance
     days = performance.days if isinstance(performance, TrainingPerformance) else None
-    money = "" if cost.usd_per_run is None else f", {cost.usd_per_run:,.0f} USD the run"
+    usd = _run_usd(decided)
+    money = "" if usd is None else f", {usd:,.0f} USD {'the run' if decided.updates is None else 'an update'}"
     where = f"{choice.nodes:,} x {choice.instance_type} in {choice.region}"
     return NearestPlan(
         field=field,
@@ -337,5 +344,5 @@ def _nearest(
         nodes=choice.nodes,
         days=days,
         usd_per_month=_monthly(decided),
-        usd_per_run=cost.usd_per_run,
+        usd_per_run=usd,
     )

@@ -5,42 +5,34 @@ more nodes are of use only where they are faster. Splits are taken up in the ord
 token, and the search ends when the bound beats nothing that was found.
 """
 
-import heapq
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import gcd, inf
 from typing import Protocol
 
 from planner.layout import (
-    Schedule,
     ZeroStage,
-    context_degrees,
     expert_degrees,
     legal_tensor_degrees,
     micro_batch_sizes,
-    pipeline_degrees,
     recompute_choices,
-    schedules,
     zero_stages,
 )
 from planner.parallelism import Layout
 from planner.spec import Pin, TrainingWorkload
 from planner.training.degrees import Degree, Once
 from planner.training.layer_time import Split
+from planner.training.memory_fit import MemoryFit, MemoryJudge
 from planner.training.misses import Nearest
-from planner.training.schedule import chunk_share
 from planner.training.shape import Shape
+from planner.training.split_bounds import SplitBounds
 from planner.training.step_time import StepModel, pacing
 from provider_catalog.architecture import ModelArchitecture
 
 COST_WINDOW = 1.02
 """GPU time over the least found that a layout may take where it has to beat runs on other machines to be of use: what
 is paid by the hour beside nodes (storage, network) can make a faster run the cheaper one, by no more than its share."""
-
-
-NOT_ASKED = (0, 1 << 30)
-"""(most replicas on which a shape is known not to fit, fewest on which it is known to)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +44,8 @@ class Found:
     step_s: float
 
 
-class Judge(Protocol):
+class Judge(MemoryJudge, Protocol):
     """What the search asks about a complete layout."""
-
-    def memory_ratio(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
-        """Memory of the fullest GPU over what may be used."""
-        ...
 
     def days_per_step_s(self, gpus: int) -> float:
         """Length of the run, lost time included, for each second of a step."""
@@ -92,6 +80,8 @@ class LayoutSearch:
     wants_nearest: bool = True
     days_beaten: Callable[[int], float] | None = None
     nearest: Nearest = field(default_factory=Nearest)
+    _bounds: SplitBounds = field(init=False)
+    _fit: MemoryFit = field(init=False)
     _best: dict[int, Found] = field(default_factory=dict)
     _least_gpu_s: float = inf
     _front: list[tuple[int, float]] = field(default_factory=list)
@@ -102,16 +92,16 @@ class LayoutSearch:
     _beaten: dict[int, float] = field(default_factory=dict)
     _once: dict[tuple[int, int, int, int], Once] = field(default_factory=dict)
     _degrees_of: dict[tuple[int, int], list[Degree]] = field(default_factory=dict)
-    _unfit: dict[tuple[object, ...], tuple[int, int]] = field(default_factory=dict)
-    _known: dict[tuple[Shape, ZeroStage], tuple[int, int]] = field(default_factory=dict)
-    _bounds: dict[Split, float] = field(default_factory=dict)
     _lengths: dict[int, float] = field(default_factory=dict)
-    _idles: dict[int, float] = field(default_factory=dict)
-    _schedules: dict[int, list[tuple[Schedule, int]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._bounds = SplitBounds(self.architecture, self.workload, self.pin, self.model, self.batch_sequences)
+        smallest = micro_batch_sizes(self.batch_sequences, self.pin)[0]
+        self._fit = MemoryFit(self.judge, self.capacity, self.nearest, smallest, self._degrees)
 
     def least_gpu_s_per_token(self) -> float:
         """GPU seconds that a token takes at least, whatever the layout."""
-        return next((bound for bound, _ in self._by_bound()), inf) * pacing(self.least_gpus)
+        return next((bound for bound, _ in self._bounds.in_order()), inf) * pacing(self.least_gpus)
 
     def run(self, known: Iterable[Found] = ()) -> dict[int, Found]:
         """The fastest layout by GPUs in use.
@@ -121,11 +111,11 @@ class LayoutSearch:
         """
         for found in known:
             self._try_known(found.layout, found.micro_batches)
-        for bound_gpu_s, split in self._by_bound():
+        for bound_gpu_s, split in self._bounds.in_order():
             if not self._beats_front(bound_gpu_s):
                 break
-            for pipeline in self._pipelines(split):
-                if self._in_question(self._even_s(split, pipeline), split, pipeline):
+            for pipeline in self._bounds.pipelines(split, self.max_gpus):
+                if self._in_question(self._bounds.even_s(split, pipeline), split, pipeline):
                     self._try_pipeline(split, pipeline)
         return self._best
 
@@ -135,7 +125,7 @@ class LayoutSearch:
         legal = layout.tensor in legal_tensor_degrees(self.architecture, node) and layout.expert in expert_degrees(
             self.architecture, node, layout.tensor, self.pin
         )
-        if not (fills and legal and self._fits(shape, layout.zero_stage, layout.data, micro_batches)):
+        if not (fills and legal and self._fit.fits(shape, layout.zero_stage, layout.data, micro_batches)):
             return
         step_s = self.model.step_s(shape, layout.data, layout.zero_stage, micro_batches)
         if step_s < self._known_s(layout.gpus):
@@ -174,43 +164,27 @@ class LayoutSearch:
             return False
         if key in self._up_to_date:
             return True
-        idle, longest_s = self._idle(pipeline), 0.0
+        idle, longest_s = self._bounds.idle(pipeline), 0.0
         for _, micro_batches, gpus, slowest in self._every_degree(key[0] * pipeline, split.micro_batch):
             longest_s = max(longest_s, self._limit_s(gpus) / (slowest * (micro_batches + idle)))
         self._longest_s[key] = longest_s
         self._up_to_date.add(key)
         return micro_batch_s < longest_s
 
-    def _even_s(self, split: Split, pipeline: int) -> float:
-        """Seconds of a micro-batch on a stage if all stages were equal and nothing had to be waited for."""
-        tokens = split.micro_batch * self.workload.sequence_length
-        return self._bound(split) * tokens / (split.tensor * split.context * pipeline)
-
-    def _idle(self, pipeline: int) -> float:
-        """Micro-batches that the bubble of a pipeline is as long as, at least."""
-        if pipeline not in self._idles:
-            layers = self.architecture.layer_count
-            shares = [
-                chunk_share(layers, pipeline, chunks) if schedule in ("1f1b", "interleaved") else 0.0
-                for schedule, chunks in self._schedules_of(pipeline)
-            ]
-            self._idles[pipeline] = (pipeline - 1) * min(shares)
-        return self._idles[pipeline]
-
     def _try_pipeline(self, split: Split, pipeline: int) -> None:
         """Every schedule of a pipeline, with what may fit of recompute and ZeRO."""
         degrees = self._degrees(split, pipeline)
         if not degrees:
             return
-        once, idle, stages = self._least_once(split, pipeline), self._idle(pipeline), zero_stages(self.pin)
+        once, idle, stages = self._least_once(split, pipeline), self._bounds.idle(pipeline), zero_stages(self.pin)
         two_way = self.pin.layout.schedule == "dualpipe"
         for recompute in recompute_choices(self.workload, self.pin):
             chosen = split._replace(recompute=recompute)
             plain = Shape(chosen, pipeline, "1f1b", 1)
-            if not self._hopeful(plain, stages[-1], degrees[-1]):
+            if not self._fit.hopeful(plain, stages[-1], degrees[-1]):
                 continue
             if two_way:
-                busy_s, starting_s = self._even_s(chosen, pipeline), 0.0
+                busy_s, starting_s = self._bounds.even_s(chosen, pipeline), 0.0
             else:
                 busy_s, starting_s = self.model.least_pace_s(chosen, pipeline)
             if not self._in_question(busy_s, split, pipeline):
@@ -219,10 +193,10 @@ class LayoutSearch:
             worth = self._worth(busy_s, bubble_s, once, degrees)
             if not worth:
                 return
-            if worth[-1] is not degrees[-1] and not self._hopeful(plain, stages[-1], worth[-1]):
+            if worth[-1] is not degrees[-1] and not self._fit.hopeful(plain, stages[-1], worth[-1]):
                 continue
             left = stages
-            while len(left) > 1 and not self._hopeful(plain, left[0], worth[-1]):
+            while len(left) > 1 and not self._fit.hopeful(plain, left[0], worth[-1]):
                 left = left[1:]
             exact = self._replicas_once(plain, left[0])
             if not two_way:
@@ -240,7 +214,7 @@ class LayoutSearch:
             once: of the lowest of the stages, in 1F1B.
         """
         chunks_hidden = False
-        for schedule, chunks in self._schedules_of(plain.pipeline):
+        for schedule, chunks in self._bounds.schedules_of(plain.pipeline):
             if chunks > 1 and chunks_hidden:
                 continue
             shape = Shape(plain.split, plain.pipeline, schedule, chunks)
@@ -262,50 +236,6 @@ class LayoutSearch:
         if gpus not in self._lengths:
             self._lengths[gpus] = self.judge.days_per_step_s(gpus)
         return self._lengths[gpus] * step_s
-
-    def _pipelines(self, split: Split) -> list[int]:
-        fixed = self.pin.layout.pipeline
-        degrees = [fixed] if fixed else pipeline_degrees(self.architecture.layer_count)
-        return [p for p in degrees if p * split.tensor * split.context <= self.max_gpus]
-
-    def _schedules_of(self, pipeline: int) -> list[tuple[Schedule, int]]:
-        if pipeline not in self._schedules:
-            self._schedules[pipeline] = schedules(self.architecture.layer_count, pipeline, self.pin)
-        return self._schedules[pipeline]
-
-    def _by_bound(self) -> Iterator[tuple[float, Split]]:
-        """Splits in the order of their bound. More context parallelism never lowers it and is taken up when due."""
-        contexts = context_degrees(self.workload.sequence_length, self.pin)
-        recompute = recompute_choices(self.workload, self.pin)[0]
-        fixed = self.pin.layout
-        tensors = [fixed.tensor] if fixed.tensor else legal_tensor_degrees(self.architecture, self.model.node)
-        heap: list[tuple[float, int, Split]] = []
-        for tensor in tensors:
-            sequence_parallel = tensor > 1 if fixed.sequence_parallel is None else fixed.sequence_parallel
-            for expert in expert_degrees(self.architecture, self.model.node, tensor, self.pin):
-                for micro_batch in micro_batch_sizes(self.batch_sequences, self.pin):
-                    split = Split(tensor, contexts[0], expert, micro_batch, recompute, sequence_parallel)
-                    heap.append((self._bound(split), 0, split))
-        heapq.heapify(heap)
-        while heap:
-            bound, place, split = heapq.heappop(heap)
-            yield bound, split
-            if place + 1 < len(contexts):
-                wider = split._replace(context=contexts[place + 1])
-                heapq.heappush(heap, (max(bound, self._bound(wider)), place + 1, wider))
-
-    def _bound(self, split: Split) -> float:
-        """GPU seconds of a token at least."""
-        if split not in self._bounds:
-            self._bounds[split] = self._bound_of(split)
-        return self._bounds[split]
-
-    def _bound_of(self, split: Split) -> float:
-        bound = self.model.busy_gpu_s_per_token(split)
-        fixed = self.pin.layout
-        if split.expert > 1 and fixed.schedule == "dualpipe" and fixed.pipeline != 1:
-            bound = min(bound, self.model.busy_gpu_s_per_token(split, two_way=True))
-        return bound
 
     def _least_once(self, split: Split, pipeline: int) -> Once:
         key = (split.tensor, split.context, split.expert, pipeline)
@@ -379,56 +309,15 @@ class LayoutSearch:
         """A shape at the lowest of some ZeRO stages that fits, if it is the fastest yet. Higher ones are slower."""
         data, micro_batches = degree.data, degree.micro_batches
         for stage in stages:
-            if data <= self._known.get((plain, stage), NOT_ASKED)[0]:
+            if self._fit.is_known_unfit(plain, stage, data):
                 continue
             step_s = self.model.step_s(shape, data, stage, micro_batches)
             if self._known_s(degree.gpus) <= step_s:
                 return
             # No schedule takes less memory than 1F1B.
-            if self._fits(plain, stage, data, micro_batches) and self._fits(shape, stage, data, micro_batches):
+            if self._fit.fits(plain, stage, data, micro_batches) and self._fit.fits(shape, stage, data, micro_batches):
                 self._accept(step_s, shape.layout(data, stage), micro_batches)
                 return
-
-    def _hopeful(self, plain: Shape, zero_stage: ZeroStage, degree: Degree) -> bool:
-        """Whether a shape fits in 1F1B on the most replicas, on which it takes the least memory.
-
-        What does not fit in smaller micro-batches on more replicas does not fit at all, which saves asking again.
-        """
-        split, pipeline = plain.split, plain.pipeline
-        key = (split.tensor, split.context, split.expert, split.recompute, pipeline, zero_stage)
-        if key not in self._unfit:
-            size = micro_batch_sizes(self.batch_sequences, self.pin)[0]
-            least = split._replace(micro_batch=size)
-            # The smallest micro-batch on the most replicas takes the least of all.
-            degrees = self._degrees(least, plain.pipeline)
-            fits = not degrees or self._fits(
-                plain._replace(split=least), zero_stage, degrees[-1].data, degrees[-1].micro_batches
-            )
-            self._unfit[key] = (1 << 30, 0) if fits else (size, degrees[-1].data)
-        smallest, most = self._unfit[key]
-        if split.micro_batch >= smallest and degree.data <= most:
-            return False
-        if self._fits(plain, zero_stage, degree.data, degree.micro_batches):
-            return True
-        self._unfit[key] = (split.micro_batch, degree.data)
-        return False
-
-    def _fits(self, shape: Shape, zero_stage: ZeroStage, data: int, micro_batches: int) -> bool:
-        if self.capacity == inf:
-            return True
-        # More replicas never take more memory.
-        key = (shape, zero_stage)
-        unfit, fit = self._known.get(key, NOT_ASKED)
-        if unfit < data < fit:
-            ratio = self.judge.memory_ratio(shape, data, zero_stage, micro_batches)
-            if ratio > self.capacity:
-                if ratio < self.nearest.memory_ratio:
-                    self.nearest.note_memory(ratio, shape.layout(data, zero_stage), micro_batches)
-                unfit = data
-            else:
-                fit = data
-            self._known[key] = (unfit, fit)
-        return data >= fit
 
     def _accept(self, step_s: float, layout: Layout, micro_batches: int) -> None:
         days = self._days(layout.gpus, step_s)

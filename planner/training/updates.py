@@ -9,6 +9,7 @@ from planner.capacity import BLOCK_DAYS, BLOCK_SIZES, Mix
 from planner.cost import HOURS_PER_MONTH, HOURS_PER_YEAR
 from planner.machines import OWN, Machine
 from planner.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
+from planner.refusals import times
 from planner.reliability.checkpoints import OWN_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
@@ -76,7 +77,7 @@ def overrun(updates: UpdateCosts) -> str | None:
         return None
     return (
         f"an update takes {days:.3g} days, and one starts every {updates.every_days:g} (workload.every_days):"
-        f" {days - updates.every_days:.3g} days too long, {days / updates.every_days:.2g} times"
+        f" {days - updates.every_days:.3g} days too long, {times(days / updates.every_days)}"
     )
 
 
