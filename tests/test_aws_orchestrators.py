@@ -244,6 +244,12 @@ def test_a15_the_script_of_nodes_is_written_once_its_bucket_is_versioned_and_clo
     assert {f"aws_s3_bucket_{kind}.scripts" for kind in kinds} <= waits_for
 
 
+def test_a16_auto_scaling_uses_the_key_where_it_starts_the_nodes(cluster: Documents) -> None:
+    # A key policy that names a role of AWS which the account does not have yet is refused (MalformedPolicyDocument).
+    uses = any("AutoScaling" in statement["sid"] for statement in statements(cluster, "key"))
+    assert uses != ("parallelcluster" in cluster["compute"].get("locals", {}))
+
+
 def test_a16_slurm_demands_the_customer_key_for_root_volumes_where_it_is_asked_to(
     clusters: dict[str, Documents], tmp_path: Path
 ) -> None:

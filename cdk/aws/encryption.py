@@ -73,11 +73,7 @@ def rotated_key(
 
 
 class EncryptionKey(Construct):
-    """Rotated KMS key that account administrators manage and Auto Scaling may use for root disks (rule A16).
-
-    The statements for Auto Scaling are those of the EC2 Auto Scaling guide, "Required AWS KMS key policy for use with
-    encrypted volumes". Without them launches fail, and the only trace is in the activity of the group.
-    """
+    """Rotated KMS key of account administrators that Auto Scaling may use where it starts the nodes (rule A16)."""
 
     def __init__(
         self,
@@ -87,13 +83,12 @@ class EncryptionKey(Construct):
         name: str,
         region: str,
         protect: bool,
+        auto_scaling: bool,
         log_groups: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         account_arn = f"arn:{partition(self)}:iam::{account_id(self)}"
         log_arn = f"arn:{partition(self)}:logs:{region}:{account_id(self)}:log-group"
-        administrators = _aws_principal(f"{account_arn}:root")
-        auto_scaling = _aws_principal(f"{account_arn}:{AUTO_SCALING_ROLE}")
         policy = named(
             DataAwsIamPolicyDocument(
                 self,
@@ -101,31 +96,12 @@ class EncryptionKey(Construct):
                 statement=[
                     # In a key policy "*" is this one key.
                     DataAwsIamPolicyDocumentStatement(
-                        sid="AccountAdministersKey", actions=["kms:*"], resources=["*"], principals=administrators
-                    ),
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="AutoScalingUsesKey",
-                        actions=[
-                            "kms:Decrypt",
-                            "kms:DescribeKey",
-                            "kms:Encrypt",
-                            "kms:GenerateDataKey*",
-                            "kms:ReEncrypt*",
-                        ],
+                        sid="AccountAdministersKey",
+                        actions=["kms:*"],
                         resources=["*"],
-                        principals=auto_scaling,
+                        principals=_aws_principal(f"{account_arn}:root"),
                     ),
-                    DataAwsIamPolicyDocumentStatement(
-                        sid="AutoScalingGrantsKeyToVolumes",
-                        actions=["kms:CreateGrant"],
-                        resources=["*"],
-                        principals=auto_scaling,
-                        condition=[
-                            DataAwsIamPolicyDocumentStatementCondition(
-                                test="Bool", variable="kms:GrantIsForAWSResource", values=["true"]
-                            )
-                        ],
-                    ),
+                    *(_auto_scaling_uses_key(f"{account_arn}:{AUTO_SCALING_ROLE}") if auto_scaling else []),
                     *([logs_use_key(region, [f"{log_arn}:{group}" for group in log_groups])] if log_groups else []),
                 ],
             ),
@@ -145,6 +121,33 @@ class EncryptionKey(Construct):
             "cluster",
         )
         named(KmsAlias(self, "alias", name=f"alias/{name}", target_key_id=self.key.key_id), "cluster")
+
+
+def _auto_scaling_uses_key(role_arn: str) -> list[DataAwsIamPolicyDocumentStatement]:
+    """What lets Auto Scaling start nodes whose root disks are under a key.
+
+    Source: EC2 Auto Scaling guide, "Required AWS KMS key policy for use with encrypted volumes". Without it launches
+    fail, and the only trace is in the activity of the group.
+    """
+    return [
+        DataAwsIamPolicyDocumentStatement(
+            sid="AutoScalingUsesKey",
+            actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+            resources=["*"],
+            principals=_aws_principal(role_arn),
+        ),
+        DataAwsIamPolicyDocumentStatement(
+            sid="AutoScalingGrantsKeyToVolumes",
+            actions=["kms:CreateGrant"],
+            resources=["*"],
+            principals=_aws_principal(role_arn),
+            condition=[
+                DataAwsIamPolicyDocumentStatementCondition(
+                    test="Bool", variable="kms:GrantIsForAWSResource", values=["true"]
+                )
+            ],
+        ),
+    ]
 
 
 def logs_use_key(region: str, group_arns: Sequence[str]) -> DataAwsIamPolicyDocumentStatement:

@@ -27,7 +27,14 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
     protect_data = protect_data and plan.spec.storage.keep_on_destroy
     logs = [control_plane_logs(plan.name)] if plan.spec.orchestrator == "kubernetes" else []
     encryption = EncryptionKey(
-        stack, "encryption", name=plan.name, region=plan.choice.region, protect=protect_data, log_groups=logs
+        stack,
+        "encryption",
+        name=plan.name,
+        region=plan.choice.region,
+        protect=protect_data,
+        # ParallelCluster starts nodes by itself, without Auto Scaling.
+        auto_scaling=plan.spec.orchestrator != "slurm",
+        log_groups=logs,
     )
     outputs = {"kms_key_arn": (encryption.key.arn, "Key of disks, checkpoints and shared files")}
     addresses = {"encryption_key": address(encryption.key)}
