@@ -11,7 +11,7 @@ from planner.spec import Budget
 from planner.spec_reader import read_spec
 from planner.unknown_prices import price_bounds
 from provider_catalog.catalog import Catalog
-from provider_catalog.layers import read_overlay
+from provider_catalog.layers import PriceLayer, read_overlay
 from provider_catalog.models import load_model
 
 CATALOG = Catalog.packaged()
@@ -88,7 +88,7 @@ def test_a_budget_that_only_holds_without_the_unknown_is_said() -> None:
         ("azure", "flow_log_gb", "on other clouds"),
         ("azure", "AMLFS-Durable-Premium-40", "PERSISTENT_2-125 of aws"),  # the next faster one that keeps data
         ("azure", "AMLFS-Durable-Premium-500", "PERSISTENT_2-500 of aws"),
-        ("aws", "lustre_metadata_iops_month", None),
+        ("aws", "lustre_metadata_iops_month", "in other regions"),
         ("own", "", None),
     ],
 )
@@ -99,12 +99,27 @@ def test_bounds_come_from_the_nearest_thing_that_has_a_price(provider: str, sku:
         assert 0 <= bounds.least_usd <= bounds.most_usd
 
 
+METADATA = {
+    "placement": {"providers": ["aws"], "regions": ["us-west-2"]},
+    "storage": {"shared_tib": 2, "lustre": {"metadata_iops": 12000}},
+}
+"""2,400 GiB come with 3,000 metadata IOPS."""
+
+
+def test_metadata_operations_are_bounded_by_the_price_of_another_region() -> None:
+    driver = unknown_of(serve(METADATA))
+    assert "metadata IOPS beyond those of the size as in other regions (0.055 to 0.055 USD)" in driver.assumption
+    assert driver.high_usd >= 9000 * 0.055
+
+
 def test_what_nothing_bounds_is_named_in_the_range() -> None:
-    given = {
-        "placement": {"providers": ["aws"], "regions": ["us-east-1"]},
-        "storage": {"shared_tib": 2, "lustre": {"metadata_iops": 12000}},
-    }
-    driver = unknown_of(serve(given))
-    assert driver.high_usd == 0
-    assert "metadata IOPS" in driver.assumption
-    assert "nothing like it has a price" in driver.assumption
+    gaps = tuple(
+        price.model_copy(update={"unit_price_usd": None})
+        for price in CATALOG.service_prices
+        if price.sku == "lustre_metadata_iops_month"
+    )
+    catalog = CATALOG.under(PriceLayer(Path("gaps"), "", (), gaps, names_every_zone=False))
+    assert price_bounds(catalog, "aws", "lustre_metadata_iops_month") is None
+    before, after = unknown_of(serve(METADATA)), unknown_of(serve(METADATA, catalog))
+    assert before.high_usd - after.high_usd == pytest.approx(9000 * 0.055)
+    assert "as nothing like it has a price: metadata IOPS beyond those of the size" in after.assumption
