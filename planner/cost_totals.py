@@ -41,10 +41,12 @@ _NAT: Final = (
     NAT_GB_RANGE[1] / NAT_GB_PER_NODE_MONTH,
     f"{NAT_GB_RANGE[0]:g} to {NAT_GB_RANGE[1]:g} GB through NAT a node and month",
 )
+_ENDPOINTS: Final = (*_NAT[:2], _NAT[2].replace("NAT", "private endpoints"))
 _CHECKPOINTS: Final = (0.5, 2.0, "checkpoints half to double of storage.checkpoints_tib")
 _METRICS: Final = (0.5, 2.0, "metrics half to double")
 USAGE_RANGES: Final[dict[str, tuple[float, float, str]]] = {
     "nat_data": _NAT,
+    "interface_endpoint_data": _ENDPOINTS,
     "checkpoint_storage": _CHECKPOINTS,
     "private_endpoint_data": _CHECKPOINTS,
     "log_data": (0.3, 10.0, "logs of the control plane a third to tenfold"),

@@ -88,11 +88,15 @@ def _next_hour(given: str, previous: float | datetime | None, where: str) -> flo
         expected = previous + 1
     else:
         raise SpecError(f"{where}: hour is {given!r}, after one of another kind; write all of them the same way")
-    if isinstance(expected, datetime) and (expected.month, expected.day) == (2, 29) != (hour.month, hour.day):
-        expected += timedelta(days=1)  # the trace has 365 days
+    if isinstance(expected, datetime) and isinstance(hour, datetime) and _is_leap_day(expected):
+        expected += timedelta(days=0 if _is_leap_day(hour) else 1)  # the trace has 365 days
     if hour != expected:
         raise SpecError(f"{where}: hour is {given}, {_why_not(hour, expected)}")
     return hour
+
+
+def _is_leap_day(time: datetime) -> bool:
+    return (time.month, time.day) == (2, 29)
 
 
 def _why_not(hour: float | datetime, expected: float | datetime) -> str:

@@ -12,16 +12,22 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.live import refresh, store
 from provider_catalog.live.source import Fetched, PlacementScore, Request, Source
-from provider_catalog.prices import InstancePrice
+from provider_catalog.prices import InstancePrice, PurchaseOption
 
 CATALOG = Catalog.packaged()
 TODAY = date(2026, 11, 24)
 
 
-def price(option: str, usd: float) -> InstancePrice:
-    given = {"provider": "aws", "region": "us-east-1", "zone": None, "instance_type": "p5.48xlarge", "option": option}
-    origin = Provenance(source="test", as_of="2026-11-24", kind="live")
-    return InstancePrice(**given, usd_per_hour=usd, provenance=origin)
+def price(option: PurchaseOption, usd: float) -> InstancePrice:
+    return InstancePrice(
+        provider="aws",
+        region="us-east-1",
+        zone=None,
+        instance_type="p5.48xlarge",
+        option=option,
+        usd_per_hour=usd,
+        provenance=Provenance(source="test", as_of="2026-11-24", kind="live"),
+    )
 
 
 def score(region: str, value: int) -> PlacementScore:

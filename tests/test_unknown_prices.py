@@ -11,7 +11,7 @@ from planner.spec import Budget
 from planner.spec_reader import read_spec
 from planner.unknown_prices import price_bounds
 from provider_catalog.catalog import Catalog
-from provider_catalog.layers import read_overlay
+from provider_catalog.layers import PriceLayer, read_overlay
 from provider_catalog.models import load_model
 
 CATALOG = Catalog.packaged()
@@ -20,12 +20,15 @@ TOKYO = 0.31 / 1200 * 730
 a GiB-month. Azure Managed Lustre has no public price; its SKU of the same throughput starts at 16 TiB."""
 
 
-def serve(catalog: Catalog = CATALOG, most: float | None = None, **rest: Any) -> Plan:
+AZURE = {"placement": {"providers": ["azure"], "regions": ["eastus"]}}
+
+
+def serve(given: dict[str, Any], catalog: Catalog = CATALOG, most: float | None = None) -> Plan:
     document = {
         "name": "unknown",
         "model": "mistralai/Mistral-7B-v0.1",
         "workload": {"kind": "inference", "request_rate_per_s": 20, "prompt_tokens": 1024, "output_tokens": 256},
-        **rest,
+        **given,
     }
     within = None if most is None else Budget(usd_per_month=most)
     return plan(read_spec(document, "spec"), load_model("mistralai/Mistral-7B-v0.1", None), catalog, within)
@@ -38,10 +41,11 @@ def unknown_of(decided: Plan) -> CostDriver:
 
 
 def test_what_has_no_price_widens_the_range_and_stays_out_of_the_total() -> None:
-    cost = (decided := serve(placement={"providers": ["azure"], "regions": ["eastus"]})).cost
+    cost = (decided := serve(AZURE)).cost
     assert [item.name for item in cost.items if item.usd_per_hour is None] == list(cost.unknown)
     driver = unknown_of(decided)
-    assert (driver.low_usd, driver.high_usd) == (0, pytest.approx(16384 * TOKYO, rel=1e-3))
+    assert driver.low_usd == 0
+    assert driver.high_usd == pytest.approx(16384 * TOKYO, rel=1e-3)
     assert cost.range is not None
     assert cost.range.expected_usd == cost.usd_per_month
     assert cost.range.high_usd >= cost.range.expected_usd + driver.high_usd
@@ -57,8 +61,8 @@ def test_a_gap_in_a_price_list_makes_no_cloud_cheap(tmp_path: Path) -> None:
         "  - {provider: azure, region: eastus, sku: AMLFS-Durable-Premium-125, unit_price_usd: 0.001}\n"
     )
     given = {"placement": {"instance_types": ["p5.4xlarge", "Standard_NC40ads_H100_v5"]}}
-    known = serve(CATALOG.under(read_overlay(overlay, CATALOG)), **given)
-    gap = serve(**given)
+    known = serve(given, CATALOG.under(read_overlay(overlay, CATALOG)))
+    gap = serve(given)
     assert known.choice.provider == "azure"
     assert gap.choice.provider == "aws"
     [other] = [each for each in gap.alternatives if each.provider == "azure"]
@@ -69,12 +73,11 @@ def test_a_gap_in_a_price_list_makes_no_cloud_cheap(tmp_path: Path) -> None:
 
 
 def test_a_budget_that_only_holds_without_the_unknown_is_said() -> None:
-    azure = {"placement": {"providers": ["azure"], "regions": ["eastus"]}}
-    within = serve(most=6000, **azure)
+    within = serve(AZURE, most=6000)
     assert within.cost.usd_per_month is not None
     assert within.cost.usd_per_month < 6000
     assert any("only without what has no known price" in note for note in within.notes)
-    assert not any("only without" in note for note in serve(most=60_000, **azure).notes)
+    assert not any("only without" in note for note in serve(AZURE, most=60_000).notes)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,7 @@ def test_a_budget_that_only_holds_without_the_unknown_is_said() -> None:
         ("azure", "flow_log_gb", "on other clouds"),
         ("azure", "AMLFS-Durable-Premium-40", "PERSISTENT_2-125 of aws"),  # the next faster one that keeps data
         ("azure", "AMLFS-Durable-Premium-500", "PERSISTENT_2-500 of aws"),
-        ("aws", "lustre_metadata_iops_month", None),
+        ("aws", "lustre_metadata_iops_month", "in other regions"),
         ("own", "", None),
     ],
 )
@@ -96,12 +99,27 @@ def test_bounds_come_from_the_nearest_thing_that_has_a_price(provider: str, sku:
         assert 0 <= bounds.least_usd <= bounds.most_usd
 
 
+METADATA = {
+    "placement": {"providers": ["aws"], "regions": ["us-west-2"]},
+    "storage": {"shared_tib": 2, "lustre": {"metadata_iops": 12000}},
+}
+"""2,400 GiB come with 3,000 metadata IOPS."""
+
+
+def test_metadata_operations_are_bounded_by_the_price_of_another_region() -> None:
+    driver = unknown_of(serve(METADATA))
+    assert "metadata IOPS beyond those of the size as in other regions (0.055 to 0.055 USD)" in driver.assumption
+    assert driver.high_usd >= 9000 * 0.055
+
+
 def test_what_nothing_bounds_is_named_in_the_range() -> None:
-    given = {
-        "placement": {"providers": ["aws"], "regions": ["us-east-1"]},
-        "storage": {"shared_tib": 2, "lustre": {"metadata_iops": 12000}},
-    }
-    driver = unknown_of(serve(**given))
-    assert driver.high_usd == 0
-    assert "metadata IOPS" in driver.assumption
-    assert "nothing like it has a price" in driver.assumption
+    gaps = tuple(
+        price.model_copy(update={"unit_price_usd": None})
+        for price in CATALOG.service_prices
+        if price.sku == "lustre_metadata_iops_month"
+    )
+    catalog = CATALOG.under(PriceLayer(Path("gaps"), "", (), gaps, names_every_zone=False))
+    assert price_bounds(catalog, "aws", "lustre_metadata_iops_month") is None
+    before, after = unknown_of(serve(METADATA)), unknown_of(serve(METADATA, catalog))
+    assert before.high_usd - after.high_usd == pytest.approx(9000 * 0.055)
+    assert "as nothing like it has a price: metadata IOPS beyond those of the size" in after.assumption

@@ -106,8 +106,8 @@ def _print(diff: PlanDiff) -> None:
     screen.print(_headline(diff), highlight=False)
     if diff.same:
         return
-    for each in diff.left_out:
-        screen.print(f"[yellow]no known price, and in no total,[/] {escape(each)}", highlight=False)
+    for left_out in diff.left_out:
+        screen.print(f"[yellow]no known price, and in no total,[/] {escape(left_out)}", highlight=False)
     screen.print(_table(("USD per", "before", "after", "change"),
         [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]))  # fmt: skip
     if diff.items:
