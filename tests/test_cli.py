@@ -1,6 +1,7 @@
 """The command line as a user and a CI script meet it: contracts, messages, exit codes, nothing half-written."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,8 +136,10 @@ def test_size_reads_a_config_and_its_folder(tmp_path: Path) -> None:
         (GOOD.replace("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7BB"), ["Qwen/Qwen2.5-7BB", "Qwen/Qwen2.5-7B"]),
         (GOOD.replace("placement:", "placment:"), ["placment", "did you mean 'placement'"]),
         (GOOD.replace("request_rate_per_s", "request_rate"), ["workload.request_rate", "request_rate_per_s"]),
-        (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: -1"), ["request_rate_per_s", "greater than 0"]),
+        (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: -1"), ["request_rate_per_s", "greater than"]),
         (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: .nan"), ["request_rate_per_s", "finite"]),
+        (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: 5.0e-324"), ["request_rate_per_s", "0.000000001"]),
+        (GOOD + "headroom: {memory_fraction: 1.0e-30}\n", ["headroom.memory_fraction", "0.01"]),
         (GOOD.replace("inference, request_rate_per_s: 1", "training, tokens: -5"), ["workload.tokens", "-5"]),
         (GOOD.replace("inference", "inferrence"), ["inferrence", "inference, training, finetuning"]),
         (GOOD.replace("kind: inference, ", ""), ["workload.kind", "missing"]),
@@ -159,6 +162,32 @@ def test_wrong_input_names_the_field_and_writes_nothing(tmp_path: Path, text: st
     for words in says:
         assert words in finished.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
+
+
+def test_a_reader_that_has_gone_is_no_failure() -> None:
+    command = [sys.executable, "-m", "llmcluster", "cost", "clusters/quickstart.yaml"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux'")
+def test_help_onto_a_full_disk_is_a_failure_outside() -> None:
+    command = [sys.executable, "-m", "llmcluster", "--help"]
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (finished.returncode, finished.stderr) == (4, "error: No space left on device\n")
+
+
+def test_an_ascii_terminal_reads_every_line() -> None:
+    command = [sys.executable, "-m", "llmcluster", "cost", "clusters/quickstart.yaml"]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    finished = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.isascii()
 
 
 def test_files_that_are_no_specs(tmp_path: Path) -> None:
