@@ -27,7 +27,7 @@ from tests.support import terraform as terraform_cli
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
-pytest_plugins = ["tests.support.forbid_skips", "tests.support.time_limit"]
+pytest_plugins = ["tests.support.forbid_skips"]
 
 # Without a deadline and with fixed seeds a loaded machine and a second run give the same verdict.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
