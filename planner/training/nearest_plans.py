@@ -82,12 +82,11 @@ def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]
             lambda _: LONGEST_DAYS,
         )
         yield from _later("workload.every_days", workload.every_days, found)
-    if workload.every_days is None and trial.spec.budget == Budget() and trial.spec.pin == Pin():
-        # Money is no object, so that the fastest run there is decides.
-        fastest = trial.fastest_days()
-        days = None if fastest is None else three_digits(fastest, ROUND_CEILING)
-        decided = None if days is None else trial.planned(workload={"deadline_days": days})
-        if days is not None and decided is not None:
+    fastest = _fastest_days(trial)
+    if fastest is not None:
+        days = three_digits(fastest, ROUND_CEILING)
+        decided = trial.planned(workload={"deadline_days": days})
+        if decided is not None:
             yield from _later("workload.deadline_days", workload.deadline_days, (days, decided))
             return
     if workload.every_days is None or own:
@@ -99,6 +98,13 @@ def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]
             _days,
         )
         yield from _later("workload.deadline_days", workload.deadline_days, found)
+
+
+def _fastest_days(trial: Trial) -> float | None:
+    """Days of the fastest run there is, where it alone decides: money is no object, and nothing is pinned."""
+    spec = trial.spec
+    updated = isinstance(spec.workload, TrainingWorkload) and spec.workload.every_days is not None
+    return None if updated or spec.budget != Budget() or spec.pin != Pin() else trial.fastest_days
 
 
 def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
@@ -191,6 +197,15 @@ def _tokens(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
         data = workload.dataset.model_dump(mode="json", exclude_unset=True)
         return trial.planned(among, workload={"dataset": {**data, "examples": max(1, int(amount))}})
 
+    fastest = _fastest_days(trial)
+    if fastest is not None:
+        # Days are as the steps; the last step may be one too many, or fall victim to rounding.
+        for share in (workload.deadline_days / fastest, 0.99 * workload.deadline_days / fastest):
+            most = attempt(share, None) if LEAST_TOKENS <= share < 1 else None
+            if most is not None:
+                needed = three_digits(share * given, ROUND_FLOOR)
+                yield _nearest(most, field, given, needed, f"{needed:,g} instead of {given:,g} ({share:.0%})")
+                return
     # Halve until it holds, then close in.
     high, low, decided = 1.0, 0.5, None
     while low >= LEAST_TOKENS and (decided := attempt(low, None)) is None:
