@@ -32,9 +32,10 @@ def decide(loaded: LoadedSpec, catalog: Catalog, within: Budget | None = None) -
         decided = plan(loaded.spec, loaded.architecture, catalog, within, workbench=workbench)
     except InfeasibleError as error:
         helps = levers(bounded, loaded.architecture, catalog)
-        plans = nearest_plans(bounded, loaded.architecture, catalog, error.lacks, workbench)
+        plans = nearest_plans(bounded, loaded.architecture, catalog, error.lacks, workbench, error.exceeded)
         message = too_slow(bounded, plans) if error.lacks == "time" else None
-        raise InfeasibleError(message or str(error), error.nearest, helps, plans, error.lacks) from error
+        text = message or str(error)
+        raise InfeasibleError(text, error.nearest, helps, plans, error.lacks, error.exceeded) from error
     if not meets_deadline(decided):
         lacks: Lack = "time" if fits(decided) else "memory"
         plans = nearest_plans(bounded, loaded.architecture, catalog, lacks, workbench)

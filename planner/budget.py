@@ -1,29 +1,7 @@
 """The bounds on a bill, of a month and of a run, and by how much it exceeds them."""
 
-from typing import Final, Literal, NamedTuple
-
+from planner.errors import Exceeded, Period
 from planner.spec import Budget
-
-Period = Literal["month", "run", "update"]
-PERIODS: Final[dict[Period, str]] = {"month": "a month", "run": "the run", "update": "an update"}
-
-
-class Exceeded(NamedTuple):
-    """A bill above its bound."""
-
-    period: Period
-    usd: float
-    budget_usd: float
-
-    @property
-    def ratio(self) -> float:
-        """Of the bill to its bound, above 1."""
-        return self.usd / self.budget_usd
-
-    @property
-    def words(self) -> str:
-        """The bill over its period, as in "1,200 USD a month"."""
-        return f"{self.usd:,.0f} USD {PERIODS[self.period]}"
 
 
 def tightest(one: Budget, other: Budget) -> Budget:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
-from planner.budget import Exceeded
+from planner.errors import Exceeded
 from planner.parallelism import Layout, MemoryPerGpu
 from planner.plan import InferencePerformance, TrainingPerformance
 from planner.reliability.failures import FailureModel, Surroundings

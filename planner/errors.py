@@ -1,7 +1,7 @@
 """The two ways in which planning says no. The command line turns them into exit codes 2 and 3."""
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 from provider_catalog.errors import CatalogError
 
@@ -16,6 +16,28 @@ class NearestMiss:
 
     candidate: str
     reason: str
+
+
+Period = Literal["month", "run", "update"]
+PERIODS: Final[dict[Period, str]] = {"month": "a month", "run": "the run", "update": "an update"}
+
+
+class Exceeded(NamedTuple):
+    """A bill above its bound."""
+
+    period: Period
+    usd: float
+    budget_usd: float
+
+    @property
+    def ratio(self) -> float:
+        """Of the bill to its bound, above 1."""
+        return self.usd / self.budget_usd
+
+    @property
+    def words(self) -> str:
+        """The bill over its period, as in "1,200 USD a month"."""
+        return f"{self.usd:,.0f} USD {PERIODS[self.period]}"
 
 
 Lack = Literal["budget", "time", "memory", "other"]
@@ -53,6 +75,7 @@ class InfeasibleError(Exception):
         levers: tuple[str, ...] = (),
         plans: tuple[NearestPlan, ...] = (),
         lacks: Lack = "other",
+        exceeded: Exceeded | None = None,
     ) -> None:
         super().__init__(message)
         self.nearest = nearest
@@ -62,6 +85,8 @@ class InfeasibleError(Exception):
         """Where the change leads to, as far as it is known as data."""
         self.lacks: Lack = lacks
         """What the nearest candidate falls short of."""
+        self.exceeded = exceeded
+        """The budget that it exceeds, where it lacks nothing else."""
 
 
 WRONG_INPUT, INFEASIBLE, OUTSIDE_FAILED = 2, 3, 4

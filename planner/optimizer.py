@@ -6,10 +6,11 @@ from math import inf
 from typing import NamedTuple
 
 from planner.assembly import Priced, alternative, assemble, pareto_front, shared_storage, with_updates
-from planner.budget import PERIODS, Period, exceeded, tightest
+from planner.budget import exceeded, tightest
 from planner.candidate import NO_RIVALS, Candidate, Engine, Miss, Rivals
 from planner.cost import HOURS_PER_MONTH
 from planner.engines import check_against_model, engine_of
+from planner.errors import PERIODS, Period
 from planner.inference import InferenceEngine
 from planner.machines import Machine, machines
 from planner.plan import CompressionProposal, Plan, Rejection, TrainingPerformance

@@ -23,6 +23,7 @@ def infeasible(spec: ClusterSpec, misses: list[tuple[Miss, Rejection]]) -> Infea
         f"no cluster carries {spec.name!r}: {_by_how_much(spec, first, len(misses))}",
         tuple(NearestMiss(rejection.candidate, rejection.reason) for _, rejection in nearest),
         lacks=_lacks(first),
+        exceeded=first.exceeded,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Context, Decimal
+from functools import cached_property
 from math import sqrt
 from typing import Any
 
@@ -41,6 +42,7 @@ class Trial:
     precision: float
     workbench: Workbench = field(default_factory=Workbench)
 
+    @cached_property
     def fastest_days(self) -> float | None:
         """Days of the fastest run of the spec, whatever it costs; None where none is known."""
         try:

@@ -219,7 +219,7 @@ def test_an_impossible_deadline_names_the_nearest() -> None:
         ({"pipeline": 40, "data": 1}, ["pipeline = 40", "32 GPUs", "nearest is pin.layout.pipeline 8 instead of 40"]),
         ({"tensor": 8, "data": 64}, ["pin.layout.data", "32 GPUs", "nearest is 4"]),
         ({"micro_batch": 3}, ["pin.layout.micro_batch", "2048 sequences", "nearest is 2"]),
-        ({"data": 4, "micro_batch": 1024}, ["pin.layout.data", "up to 2"]),
+        ({"data": 4, "micro_batch": 1024}, ["pin.layout.data", "nearest is 2"]),
         ({"pipeline": 1, "virtual_stages": 4}, ["pin.layout.virtual_stages", "pin.layout.pipeline", "nearest is 1"]),
         ({"schedule": "interleaved", "virtual_stages": 1}, ["pin.layout.virtual_stages", "nearest is 2"]),
         ({"schedule": "dualpipe", "pipeline": 5}, ["pin.layout.pipeline", "even", "nearest is 4"]),

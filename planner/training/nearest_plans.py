@@ -5,7 +5,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR
 from math import ceil
 from typing import Any, Final
 
-from planner.errors import Lack, NearestPlan
+from planner.errors import Exceeded, Lack, NearestPlan
 from planner.plan import Plan, TrainingPerformance
 from planner.refusals import times
 from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
@@ -37,6 +37,7 @@ def nearest_plans(
     catalog: Catalog,
     lacks: Lack,
     workbench: Workbench | None = None,
+    exceeded: Exceeded | None = None,
 ) -> tuple[NearestPlan, ...]:
     """Plans that exist when one constraint of a training spec is relaxed; empty for serving.
 
@@ -46,12 +47,14 @@ def nearest_plans(
         catalog: What is on sale.
         lacks: What the nearest candidate falls short of; only what may help with that is tried.
         workbench: Of the plan that does not hold.
+        exceeded: The budget that the nearest candidate exceeds, where it lacks nothing else.
     """
     workload = spec.workload
     if not isinstance(workload, TrainingWorkload):
         return ()
     trial = Trial(spec, architecture, catalog, holds, PRECISION, workbench or Workbench())
-    return tuple(found for relax in RELAXATIONS[lacks] for found in relax(trial, workload))
+    money = () if exceeded is None else _budgets(trial, exceeded)
+    return (*money, *(found for relax in RELAXATIONS[lacks] for found in relax(trial, workload)))
 
 
 def too_slow(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:
@@ -79,12 +82,11 @@ def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]
             lambda _: LONGEST_DAYS,
         )
         yield from _later("workload.every_days", workload.every_days, found)
-    if workload.every_days is None and trial.spec.budget == Budget() and trial.spec.pin == Pin():
-        # Money is no object, so that the fastest run there is decides.
-        fastest = trial.fastest_days()
-        days = None if fastest is None else three_digits(fastest, ROUND_CEILING)
-        decided = None if days is None else trial.planned(workload={"deadline_days": days})
-        if days is not None and decided is not None:
+    fastest = _fastest_days(trial)
+    if fastest is not None:
+        days = three_digits(fastest, ROUND_CEILING)
+        decided = trial.planned(workload={"deadline_days": days})
+        if decided is not None:
             yield from _later("workload.deadline_days", workload.deadline_days, (days, decided))
             return
     if workload.every_days is None or own:
@@ -98,6 +100,13 @@ def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]
         yield from _later("workload.deadline_days", workload.deadline_days, found)
 
 
+def _fastest_days(trial: Trial) -> float | None:
+    """Days of the fastest run there is, where it alone decides: money is no object, and nothing is pinned."""
+    spec = trial.spec
+    updated = isinstance(spec.workload, TrainingWorkload) and spec.workload.every_days is not None
+    return None if updated or spec.budget != Budget() or spec.pin != Pin() else trial.fastest_days
+
+
 def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
     if found is not None and found[0] > given:
         needed, decided = found
@@ -105,43 +114,20 @@ def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterat
         yield _nearest(decided, field, given, needed, change)
 
 
-def _budget_of_the_run(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    """The cheapest run there is; that is what the search looks for."""
-    del workload
-    budget = trial.spec.budget
-    decided = None if budget.usd_per_run is None else trial.planned(budget={"usd_per_run": None})
-    if decided is None or budget.usd_per_run is None:
-        return
-    usd = _run_usd(decided)
-    if usd is not None:
-        given = budget.usd_per_run
-        yield _nearest(decided, "budget.usd_per_run", given, _cents_up(usd), _dearer(given, usd))
-
-
-def _budget_of_the_month(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    del workload
-    budget = trial.spec.budget.usd_per_month
-    decided = None if budget is None else trial.planned(budget={"usd_per_month": None})
-    if decided is None or budget is None:
-        return
-    # The cheapest run is not always the cheapest month.
-    monthly = [_monthly(decided)]
-    if decided.updates is None:
-        monthly += [option.usd_per_month for option in decided.alternatives]
-    least = min((usd for usd in monthly if usd is not None), default=0.0)
-    cheapest = trial.planned(decided, budget={"usd_per_month": least * (1 + 1e-9)}) or decided
-    usd = _monthly(cheapest)
-    if usd is not None:
-        yield _nearest(cheapest, "budget.usd_per_month", budget, _cents_up(usd), _dearer(budget, usd))
+def _budgets(trial: Trial, exceeded: Exceeded) -> Iterator[NearestPlan]:
+    """The budget in which the nearest candidate fits, the other one kept."""
+    field = "usd_per_month" if exceeded.period == "month" else "usd_per_run"
+    decided = trial.planned(budget={field: exceeded.usd * (1 + 1e-9)})
+    usd = None if decided is None else _monthly(decided) if exceeded.period == "month" else _run_usd(decided)
+    if decided is not None and usd is not None:
+        given = exceeded.budget_usd
+        change = f"{usd:,.0f} instead of {given:,.0f} ({usd - given:,.0f} USD more, {times(usd / given)})"
+        yield _nearest(decided, f"budget.{field}", given, _cents_up(usd), change)
 
 
 def _cents_up(usd: float) -> float:
     """An amount that is a budget in which `usd` fits."""
     return ceil(usd * 100) / 100
-
-
-def _dearer(given: float, usd: float) -> str:
-    return f"{usd:,.0f} instead of {given:,.0f} ({usd - given:,.0f} USD more, {times(usd / given)})"
 
 
 def _nodes(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
@@ -211,6 +197,15 @@ def _tokens(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
         data = workload.dataset.model_dump(mode="json", exclude_unset=True)
         return trial.planned(among, workload={"dataset": {**data, "examples": max(1, int(amount))}})
 
+    fastest = _fastest_days(trial)
+    if fastest is not None:
+        # Days are as the steps; the last step may be one too many, or fall victim to rounding.
+        for share in (workload.deadline_days / fastest, 0.99 * workload.deadline_days / fastest):
+            most = attempt(share, None) if LEAST_TOKENS <= share < 1 else None
+            if most is not None:
+                needed = three_digits(share * given, ROUND_FLOOR)
+                yield _nearest(most, field, given, needed, f"{needed:,g} instead of {given:,g} ({share:.0%})")
+                return
     # Halve until it holds, then close in.
     high, low, decided = 1.0, 0.5, None
     while low >= LEAST_TOKENS and (decided := attempt(low, None)) is None:
@@ -297,7 +292,7 @@ def _pins(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
 
 
 RELAXATIONS: Final[dict[Lack, tuple[Callable[[Trial, TrainingWorkload], Iterator[NearestPlan]], ...]]] = {
-    "budget": (_deadline, _budget_of_the_month, _budget_of_the_run, _spot, _machines, _tokens, _method),
+    "budget": (_deadline, _spot, _machines, _tokens, _method),
     "time": (_deadline, _nodes, _machines, _tokens, _batch, _method, _block, _pins),
     "memory": (_nodes, _machines, _method, _optimizer, _sequence, _pins),
     "other": (_machines, _spot, _block, _scratch, _pins),
