@@ -53,6 +53,8 @@ def test_an_error_of_moto_is_answered_once_and_told_with_its_traceback(
     assert len(asked) == 1
     with pytest.raises(AssertionError, match=r"(?s)(POST|GET) /.*Traceback.*KeyError: 'no such thing'"):
         server.check()
+    # A reset makes the default network of each region in use anew, and looks at it.
+    monkeypatch.undo()
     server.reset()
     server.check()
 
