@@ -1,15 +1,18 @@
 """Planning in process: each example, and training searches over many machines and many GPUs."""
 
+import contextlib
 import resource
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.timing import ROOT, call_s, print_table
+from llmcluster.deciding import decide
+from planner.errors import InfeasibleError
 from planner.optimizer import plan
 from planner.spec_reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
-from stacks.specs import load_spec
+from stacks.specs import LoadedSpec, load_spec
 
 H100: Final = {"providers": ["aws"], "instance_types": ["p5.48xlarge"], "max_nodes": 2048}
 SEARCHES: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
@@ -40,6 +43,22 @@ SEARCHES: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
     ),
 }
 
+REFUSALS: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
+    "405B in a day": ("meta-llama/Meta-Llama-3.1-405B", {"tokens": 15e12, "deadline_days": 1}, {}),
+    "405B for 1,000 USD a month": (
+        "meta-llama/Meta-Llama-3.1-405B",
+        {"tokens": 1e12, "deadline_days": 60},
+        {"usd_per_month": 1000},
+    ),
+    "DeepSeek-V3 in a day": ("deepseek-ai/DeepSeek-V3", {"tokens": 14.8e12, "deadline_days": 1}, {}),
+    "DeepSeek-V3 for 1,000 USD the run": (
+        "deepseek-ai/DeepSeek-V3",
+        {"tokens": 1e12, "deadline_days": 60},
+        {"usd_per_run": 1000},
+    ),
+}
+"""Over all AWS and Azure types, with the nearest plans."""
+
 
 def main() -> None:
     """Time them and print the tables."""
@@ -47,6 +66,11 @@ def main() -> None:
     print_table("Planning, in process", rows, target_s=0.5)
     print_table(
         "Training searches, in process", {name: search_s(*search) for name, search in SEARCHES.items()}, target_s=1
+    )
+    print_table(
+        "Refusals with the nearest plans, in process",
+        {name: refusal_s(*refused) for name, refused in REFUSALS.items()},
+        target_s=3,
     )
     print(
         f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB, target under 286 (300 MB)"
@@ -64,6 +88,18 @@ def search_s(model: str, workload: dict[str, Any], placement: dict[str, Any]) ->
     document = {"name": "run", "model": model, "workload": {"kind": "training", **workload}, "placement": placement}
     spec, architecture = read_spec(document, "spec"), load_model(model)
     return call_s(lambda: plan(spec, architecture, Catalog.load()), 3)
+
+
+def refusal_s(model: str, workload: dict[str, Any], budget: dict[str, Any]) -> list[float]:
+    """Refuse one training run three times; seconds each, without reading spec and model."""
+    document = {"name": "run", "model": model, "workload": {"kind": "training", **workload}, "budget": budget}
+    loaded = LoadedSpec(read_spec(document, "spec"), load_model(model), Path("spec.yaml"))
+
+    def refuse() -> None:
+        with contextlib.suppress(InfeasibleError):
+            decide(loaded, Catalog.load())
+
+    return call_s(refuse, 3)
 
 
 if __name__ == "__main__":

@@ -71,8 +71,9 @@ def divides_layers(layers: int, chunks: int) -> bool:
 
 
 def pipeline_degrees(layers: int) -> list[int]:
-    """Numbers of stages to try: all that divide the layers evenly enough."""
-    return [stages for stages in range(1, min(layers, MAX_PIPELINE) + 1) if divides_layers(layers, stages)]
+    """Numbers of stages to try: what divides the layers, alone or with embedding and head, and powers of two."""
+    even = {*divisors(layers), *divisors(layers + 1), *divisors(layers + 2), *(2**i for i in range(7))}
+    return sorted(p for p in even if p <= min(layers, MAX_PIPELINE) and divides_layers(layers, p))
 
 
 def virtual_degrees(layers: int, pipeline: int) -> list[int]:

@@ -9,8 +9,9 @@ from planner.errors import Exceeded, Lack, NearestPlan
 from planner.plan import Plan, TrainingPerformance
 from planner.refusals import times
 from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
+from planner.training.updates import EVALUATION_SHARE, START_H
 from planner.training.workbench import Workbench
-from planner.trials import Trial, fits, three_digits
+from planner.trials import Attempt, Trial, fits, three_digits
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 
@@ -19,6 +20,8 @@ MOST_NODES: Final = 16384
 PRECISION: Final = 1.08
 """Bounds are found to 8 %, and a plan's own days within them are a bound as well."""
 DEADLINES: Final = ("workload.deadline_days", "workload.every_days")
+WITH_TIME_LEFT: Final = 1.1
+"""Of the least days of an update: enough to read weights and data in."""
 LEAST_TOKENS: Final = 1 / 64
 """Of what was asked; a run of fewer is another one."""
 
@@ -73,16 +76,14 @@ def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]
     own = "deadline_days" in workload.model_fields_set
     if workload.every_days is not None:
         # Whoever named no deadline wants an update to end before the next, however long that is.
-        found = trial.least(
-            lambda days, among: trial.planned(
-                among, workload={"every_days": days, **({} if own else {"deadline_days": days})}
-            ),
-            workload.every_days,
-            LONGEST_DAYS,
-            lambda _: LONGEST_DAYS,
-        )
+        def attempt(days: float, among: Plan | None) -> Plan | None:
+            return trial.planned(among, workload={"every_days": days, **({} if own else {"deadline_days": days})})
+
+        found = _fastest_update(trial, attempt)
+        if found is None:
+            found = trial.least(attempt, workload.every_days, LONGEST_DAYS, lambda _: LONGEST_DAYS)
         yield from _later("workload.every_days", workload.every_days, found)
-    fastest = _fastest_days(trial)
+    fastest = _fastest_days(trial) if workload.every_days is None else None
     if fastest is not None:
         days = three_digits(fastest, ROUND_CEILING)
         decided = trial.planned(workload={"deadline_days": days})
@@ -103,8 +104,22 @@ def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]
 def _fastest_days(trial: Trial) -> float | None:
     """Days of the fastest run there is, where it alone decides: money is no object, and nothing is pinned."""
     spec = trial.spec
-    updated = isinstance(spec.workload, TrainingWorkload) and spec.workload.every_days is not None
-    return None if updated or spec.budget != Budget() or spec.pin != Pin() else trial.fastest_days
+    return None if spec.budget != Budget() or spec.pin != Pin() else trial.fastest_days
+
+
+def _fastest_update(trial: Trial, attempt: Attempt) -> tuple[float, Plan] | None:
+    """Days of the fastest update with what it takes beside training, which an update with some time left tells."""
+    fastest = _fastest_days(trial)
+    if fastest is None:
+        return None
+    training_h = fastest * 24 * (1 + EVALUATION_SHARE)
+    loose = attempt(three_digits((training_h + START_H) / 24 * WITH_TIME_LEFT, ROUND_CEILING), None)
+    if loose is None or loose.updates is None:
+        return None
+    beside_h = loose.updates.hours - sum(loose.updates.hours_by_part[part] for part in ("train", "evaluate"))
+    days = three_digits((training_h + beside_h) / 24, ROUND_CEILING)
+    decided = attempt(days, None)
+    return None if decided is None else (days, decided)
 
 
 def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
@@ -197,7 +212,7 @@ def _tokens(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
         data = workload.dataset.model_dump(mode="json", exclude_unset=True)
         return trial.planned(among, workload={"dataset": {**data, "examples": max(1, int(amount))}})
 
-    fastest = _fastest_days(trial)
+    fastest = _fastest_days(trial) if workload.every_days is None else None
     if fastest is not None:
         # Days are as the steps; the last step may be one too many, or fall victim to rounding.
         for share in (workload.deadline_days / fastest, 0.99 * workload.deadline_days / fastest):
