@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -37,13 +38,13 @@ def run(
             kill_group(running)
             stdout, stderr = running.communicate()
             raise OverdueError(f"{' '.join(command)} in {cwd}: over {timeout_s:g} s\n{stdout}\n{stderr}") from late
-        except BaseException:
+        finally:
             kill_group(running)
-            raise
     return subprocess.CompletedProcess(command, running.returncode, stdout, stderr)
 
 
 def kill_group(running: "subprocess.Popen[str]") -> None:
     """End a program that was started in a session of its own, with all that it started."""
-    if running.poll() is None:
+    # Its children may be there when it is gone itself.
+    with suppress(ProcessLookupError):
         os.killpg(running.pid, signal.SIGKILL)
