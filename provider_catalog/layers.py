@@ -111,9 +111,9 @@ def read_overlay(path: Path, catalog: "Catalog") -> PriceLayer:
     document = read_yaml(path)
     if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
         raise CatalogError(f"{path}: expected source, as_of and a list of prices; see docs/catalog.md for an example")
-    unknown = sorted(set(document) - {"source", "as_of", "prices"})
-    if unknown:
-        raise CatalogError(f"{path}: unknown key {unknown[0]!r}; the keys are source, as_of and prices")
+    for key in document:
+        if key not in ("source", "as_of", "prices"):
+            raise CatalogError(f"{path}: unknown key {key!r}; the keys are source, as_of and prices")
     given = {key: str(document[key]) for key in ("source", "as_of") if document.get(key) is not None}
     provenance = fact(Provenance, {**given, "kind": "negotiated"}, str(path))
     instances: list[InstancePrice] = []

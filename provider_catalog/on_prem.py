@@ -104,17 +104,20 @@ def with_own_figures(on_prem: OnPrem, path: Path, catalog: Catalog) -> OnPrem:
     others are added.
 
     Raises:
-        CatalogError: the file is broken, or names a field or a GPU that does not exist.
+        CatalogError: the file is missing or broken, or names a field or a GPU that does not exist.
     """
+    if not path.is_file():
+        raise CatalogError(f"{path}: cannot be read, no file is there; name a YAML file of figures, see docs/cost.md")
     document = read_yaml(path)
     known = ("source", "as_of", *OnPrem.model_fields)
-    if not isinstance(document, Mapping) or {"source", "as_of"} - set(document):
+    if not isinstance(document, Mapping) or any(document.get(key) is None for key in ("source", "as_of")):
         raise CatalogError(f"{path}: expected source, as_of and figures; see docs/cost.md for an example")
-    if unknown := sorted(set(document) - set(known)):
-        raise CatalogError(f"{path}: unknown key {unknown[0]!r}; the keys are {', '.join(known)}")
-    origin = {"source": str(document["source"]), "as_of": str(document["as_of"])}
+    for key in document:
+        if key not in known:
+            raise CatalogError(f"{path}: unknown key {key!r}; the keys are {', '.join(known)}")
+    origin = {key: str(document[key]) for key in ("source", "as_of")}
     merged = on_prem.model_dump()
-    for field in document.keys() & OnPrem.model_fields:
+    for field in (key for key in document if key not in origin):
         given = document[field]
         if field == "servers":
             merged[field] = _servers(merged[field], given, origin, str(path))
@@ -132,9 +135,10 @@ def with_own_figures(on_prem: OnPrem, path: Path, catalog: Catalog) -> OnPrem:
 
 def _servers(known: Sequence[Any], given: Any, origin: Mapping[str, str], where: str) -> tuple[Any, ...]:
     servers = {server["name"]: server for server in known}
-    if not isinstance(given, list) or not all(isinstance(row, Mapping) and "name" in row for row in given):
-        raise CatalogError(f"{where}: servers is a list of servers, each with its name")
-    for row in given:
+    rows = given if isinstance(given, list) else [None]
+    if not all(isinstance(row, Mapping) and isinstance(row.get("name"), str) for row in rows):
+        raise CatalogError(f"{where}: servers is a list of servers, each with its name in words")
+    for row in rows:
         figures = {name: _figure(row[name], origin) for name in ("price_usd", "max_power_kw") if name in row}
         servers[row["name"]] = {**servers.get(row["name"], {}), **row, **figures}
     return tuple(servers.values())

@@ -71,6 +71,8 @@ def test_the_comparison_takes_them_with_a_grid_of_ones_own(tmp_path: Path) -> No
         ("depreciation_years: 0", "depreciation_years' is 0"),
         ("grid_kg_co2_per_kwh: 3", "give a figure by name"),
         ("servers: 3", "servers is a list of servers"),
+        ("servers: [{name: [x]}]", "servers is a list of servers"),
+        ("1: 2\ntarif: 1", "unknown key 1; the keys are source"),
         ("servers: [{name: x}]", "gpu' is missing"),
         (f"servers: [{OURS.replace('H200', 'H2000')}]", "unknown gpu 'H2000'; did you mean 'H200'"),
     ],
@@ -84,9 +86,10 @@ def test_a_wrong_figure_is_refused(text: str, message: str, tmp_path: Path) -> N
     assert "--own" in refused.stderr
 
 
-def test_a_file_without_a_source_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("origin", ["", "source:\nas_of: 2026-11-01\n"])
+def test_a_file_without_a_source_is_refused(origin: str, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
-    path.write_text("pue: 1.2\n")
+    path.write_text(f"{origin}pue: 1.2\n")
     with pytest.raises(CatalogError, match="expected source, as_of and figures"):
         with_own_figures(ON_PREM, path, CATALOG)
 
