@@ -19,7 +19,7 @@ from planner.tco import (
     model_updates_usd,
     own_cost,
 )
-from planner.unknown_prices import UNKNOWN_PRICES
+from planner.unknown_prices import most_unknown_usd
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.on_prem import Estimate, OnPrem, OwnServer
@@ -172,7 +172,6 @@ def _cloud(
     if decided.updates is not None and decided.updates.usd_per_year is not None and bounds is not None:
         usd = decided.updates.usd_per_year + updates
         months = decided.updates.usd_per_year / bounds.expected_usd
-    unknown = sum(driver.high_usd for driver in bounds.drivers if driver.name == UNKNOWN_PRICES) if bounds else 0.0
     kw, note = _power_kw(decided, catalog, on_prem)
     pue = on_prem.cloud_pue.get(provider, on_prem.pue).value
     return Option(
@@ -183,7 +182,7 @@ def _cloud(
         usd=usd,
         low_usd=None if bounds is None else bounds.low_usd * months + updates,
         high_usd=None if bounds is None else bounds.high_usd * months + updates,
-        unknown_usd=unknown * months,
+        unknown_usd=most_unknown_usd(bounds) * months,
         days=_days(decided),
         kwh=electricity_kwh(kw, pue, utilisation, hours),
         notes=tuple(filter(None, (why, note, _unknown(decided)))),

@@ -75,7 +75,7 @@ def cluster_cost(
     Items whose price nobody sourced have no amount; they are named in `unknown` and the totals leave them out.
     """
     services = _service_items(prices, bill)
-    items = (*_compute_items(bill, offers, mix), *services)
+    items = (*_compute_items(offers, mix), *services)
     known = [item.usd_per_hour for item in items if item.usd_per_hour is not None]
     unknown = tuple(item.name for item in items if item.usd_per_hour is None)
     compute_known = all(item.usd_per_hour is not None for item in items if item.role.startswith("compute"))
@@ -127,7 +127,7 @@ def _usage(services: Sequence[CostItem], mix: Mix) -> Usage:
     )
 
 
-def _compute_items(bill: Bill, offers: Offers, mix: Mix) -> list[CostItem]:
+def _compute_items(offers: Offers, mix: Mix) -> list[CostItem]:
     purchase = mix.purchase
     block = purchase.capacity_block_instances
     rows = (

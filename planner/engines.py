@@ -71,20 +71,18 @@ def engine_of(
     experts, keep = spec.precision.experts, spec.precision.keep
     if isinstance(spec.workload, InferenceWorkload):
         stored = architecture.published_precision if weights == "auto" else weights
-        architecture = with_formats(architecture, stored, None if experts == "auto" else experts, keep)
-    else:
-        _check_training(spec)
-    if isinstance(spec.workload, InferenceWorkload):
+        served = with_formats(architecture, stored, None if experts == "auto" else experts, keep)
         return InferenceEngine(
-            profile=ModelProfile.of(architecture),
+            profile=ModelProfile.of(served),
             workload=spec.workload,
             headroom=spec.headroom,
             pin=spec.pin,
-            weights=architecture.published_precision if weights == "auto" else weights,
+            weights=served.published_precision if weights == "auto" else weights,
             kv_cache="bf16" if kv_cache == "auto" else kv_cache,
             may_widen=weights == "auto",
             also=spec.precision.also,
         )
+    _check_training(spec)
     precision: Precision = "bf16" if weights == "auto" else weights
     if spec.workload.method == "qlora" and BITS_PER_VALUE[precision] != 16:
         raise SpecError(

@@ -20,6 +20,7 @@ class NearestMiss:
 
 Period = Literal["month", "run", "update"]
 PERIODS: Final[dict[Period, str]] = {"month": "a month", "run": "the run", "update": "an update"}
+"""In words, behind an amount."""
 
 
 class Exceeded(NamedTuple):

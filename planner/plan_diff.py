@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
+from planner.cost import HOURS_PER_MONTH
 from planner.parallelism import Layout
 from planner.plan import Cost, CostItem, Plan, UpdateCosts
 from planner.plan_model import PlanModel
-from planner.unknown_prices import UNKNOWN_PRICES
+from planner.unknown_prices import most_unknown_usd
 
-HOURS_PER_MONTH: Final = 730
 _UNKNOWN: Final[dict[tuple[bool, bool], Literal["", "old", "new", "both"]]] = {
     (False, False): "", (True, False): "old", (False, True): "new", (True, True): "both",
 }  # fmt: skip
@@ -120,8 +120,7 @@ def _left_out(old: Cost | None, new: Cost | None) -> Iterator[str]:
     for side, cost in (("before", old), ("after", new)):
         if cost is None or not cost.unknown:
             continue
-        bounds = cost.range
-        most = sum(driver.high_usd for driver in bounds.drivers if driver.name == UNKNOWN_PRICES) if bounds else 0.0
+        bounds, most = cost.range, most_unknown_usd(cost.range)
         up_to = f", up to {most:,.0f} USD a {bounds.period} at what others ask" if bounds and most else ""
         yield f"{side}: {', '.join(cost.unknown)}{up_to}"
 

@@ -18,7 +18,14 @@ from provider_catalog.defaults import OrchestratorDefaults
 
 
 def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Candidate) -> Priced:
-    """A candidate with the way its nodes are bought and its bill."""
+    """A candidate with the way its nodes are bought and its bill.
+
+    Args:
+        spec: Capacity, storage and orchestrator are taken from it.
+        catalog: Prices and defaults; what has no price is left out of the bill.
+        machine: Whose offers are bought, or nodes of one's own.
+        candidate: Nodes and performance; a run on Spot nodes gets the goodput that reclaims leave it.
+    """
     performance, run_hours = candidate.performance, None
     mix: Mix | None
     owned = machine.provider == OWN

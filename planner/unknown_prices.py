@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from planner.cost import hours_of
-from planner.plan import Cost, CostDriver, CostItem
+from planner.plan import Cost, CostDriver, CostItem, CostRange
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import ServicePrice
 from provider_catalog.storage import SharedFileSystem
@@ -35,6 +35,12 @@ def price_bounds(catalog: Catalog, provider: str, sku: str) -> PriceBounds | Non
         or _bounds(same, "on other clouds")
         or _of_file_systems(catalog, provider, sku)
     )
+
+
+def most_unknown_usd(bounds: CostRange | None) -> float:
+    """Most that unknown prices add to a bill, USD for the period of its range; 0 where every price is known."""
+    drivers = () if bounds is None else bounds.drivers
+    return sum((driver.high_usd for driver in drivers if driver.name == UNKNOWN_PRICES), 0.0)
 
 
 def most_unknown_usd_per_hour(cost: Cost, catalog: Catalog, provider: str) -> float:

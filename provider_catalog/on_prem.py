@@ -135,7 +135,7 @@ def with_own_figures(on_prem: OnPrem, path: Path, catalog: Catalog) -> OnPrem:
 
 def _servers(known: Sequence[Any], given: Any, origin: Mapping[str, str], where: str) -> tuple[Any, ...]:
     servers = {server["name"]: server for server in known}
-    rows = given if isinstance(given, list) else [None]
+    rows: list[Any] = given if isinstance(given, list) else [None]
     if not all(isinstance(row, Mapping) and isinstance(row.get("name"), str) for row in rows):
         raise CatalogError(f"{where}: servers is a list of servers, each with its name in words")
     for row in rows:

@@ -352,9 +352,8 @@ def test_slower_checkpoints_leave_the_step_alone() -> None:
     assert slow.breakdown_between_steps_s["checkpoints"] > 3 * fast.breakdown_between_steps_s["checkpoints"]
 
 
-def test_a_run_without_failures_and_checkpoints_is_its_steps() -> None:
-    model = FailureModel(Surroundings(), FaultTolerance(), 10**12, 8)
-    assert sum(model.between_steps_s(64, 10.0).values()) == pytest.approx(10.0 / model.goodput(64) - 10.0)
+def test_a_hopeless_run_is_told_as_one_percent_of_useful_work() -> None:
+    # All of its shares but the useful one have to come to what days are counted by, 99 steps beside each.
     hopeless = FailureModel(Surroundings(), FaultTolerance(node_mtbf_days=0.1, restart_minutes=1440), 10**12, 8)
     assert sum(hopeless.between_steps_s(4096, 10.0).values()) == pytest.approx(990)
 

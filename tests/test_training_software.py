@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.accuracy_training import HELD_OUT, Replay, replay, runs
 from planner.errors import SpecError
 from planner.sizing.efficiency import KernelRates
-from planner.spec.training_software import TrainingSoftware
+from planner.spec.training_software import CudaGraphs, TrainingSoftware
 from planner.spec_reader import read_spec
 from planner.training.host import LAUNCH_S, idle_s, launch_notes
 from planner.training.layer_time import LayerTime, LayerTimer, Split
@@ -21,7 +21,6 @@ from provider_catalog.models import load_model
 
 RUNS = {run["name"]: run for run in runs(HELD_OUT)}
 QWEN = "bridge-qwen3-30b-h100-bf16"
-CudaGraphs = Literal["none", "partial", "full"]
 
 
 def replayed(name: str, layout: dict[str, Any] | None = None, **changed: Any) -> Replay:

@@ -84,8 +84,8 @@ ATTENTION_RATES: Final[dict[str, dict[int, AttentionRate]]] = {
     "CDNA2": {2: AttentionRate(0.30, 660)},
 }
 SCAN_RATES: Final = {"Blackwell": AttentionRate(0.32, 1500)}
-"""Of FlashAttention-2 where its kernels were not written for: what they reach on the part before. Estimate, 0.2 to 0.4;
-the scans of state-space blocks are Triton kernels, as fast as it elsewhere."""
+"""FlashAttention-2's rate, by which scans of state-space blocks are counted, on a generation that its kernels were not
+written for: that of the generation before. Estimate, 0.2 to 0.4."""
 UNKNOWN_ATTENTION: Final = AttentionRate(0.3, 1000)
 NARROW_HEAD_SHARE: Final = 0.83
 """Of heads of 64 over those of 128, where softmax weighs twice as much: the same tables (437 of 524 TFLOP/s, H100)."""

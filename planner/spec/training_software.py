@@ -6,6 +6,8 @@ from pydantic import Field
 
 from planner.spec.base import SpecModel
 
+CudaGraphs = Literal["none", "partial", "full"]
+
 
 class TrainingSoftware(SpecModel):
     """Settings of the training framework; the defaults are Megatron-Core's of 2026, as its published recipes run it."""
@@ -18,7 +20,7 @@ class TrainingSoftware(SpecModel):
     expert_overlap: bool = Field(
         default=True, description="Whether tokens travel to their experts while another micro-batch computes"
     )
-    cuda_graphs: Literal["none", "partial", "full"] = Field(
+    cuda_graphs: CudaGraphs = Field(
         default="partial",
         description="What of a layer with experts is captured: nothing, all but the experts, or all of it (needs fixed"
         " shapes)",

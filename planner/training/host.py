@@ -1,12 +1,11 @@
 """Time that the host takes to launch the kernels of a layer with experts, where the GPU waits for it."""
 
-from typing import Final, Literal
+from typing import Final
 
 from planner.plan import InferencePerformance, TrainingPerformance
+from planner.spec.training_software import CudaGraphs
 from planner.training.layer_time import LayerTime, Recompute
 from planner.training.traffic import LayerTraffic
-
-CudaGraphs = Literal["none", "partial", "full"]
 
 LAUNCH_S: Final[dict[CudaGraphs, float]] = {"none": 9e-3, "partial": 4.5e-3, "full": 0.0}
 """Host seconds of one micro-batch in one layer with experts, forward and backward, whatever the tokens: some hundred
@@ -17,6 +16,7 @@ Qwen3 30B-A3B with micro-batches of 1 takes 9 on B200 and 10 on H100 (Megatron B
 Partial, 2 to 7: attention and routing captured, experts not; the same model takes 6.8 on H100, and GPU time is most of
 that. Full: the capture of a whole step, for which tokens over an expert's capacity must be dropped or padded."""
 FORWARD_SHARE: Final = 1 / 3
+"""Of the launches: backward each product has two, for inputs and weights, where forward it has one."""
 TOLD_SHARE: Final = 0.05
 """Share of a step that waits for launches from which a plan says so."""
 

@@ -109,7 +109,7 @@ class LayerTime:
 
     @property
     def seconds(self) -> float:
-        """All of it."""
+        """Seconds of all kernels, forward and backward."""
         total: float = sum(getattr(self, part) for part in self.__slots__)
         return total
 

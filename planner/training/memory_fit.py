@@ -11,7 +11,8 @@ from planner.training.layer_time import Split
 from planner.training.misses import Nearest
 from planner.training.shape import Shape
 
-NOT_ASKED: Final = (0, 1 << 30)
+MORE_THAN_ANY: Final = 1 << 30
+NOT_ASKED: Final = (0, MORE_THAN_ANY)
 """(most replicas on which a shape is known not to fit, fewest on which it is known to)."""
 
 
@@ -41,6 +42,7 @@ class MemoryFit:
     smallest_micro_batch: int
     degrees: Callable[[Split, int], list[Degree]]
     _unfit: dict[tuple[object, ...], tuple[int, int]] = field(default_factory=dict)
+    """(smallest micro-batch, most replicas) known not to fit: larger ones on as many or fewer do not either."""
     _known: dict[tuple[Shape, ZeroStage], tuple[int, int]] = field(default_factory=dict)
 
     def hopeful(self, plain: Shape, zero_stage: ZeroStage, degree: Degree) -> bool:
@@ -58,7 +60,7 @@ class MemoryFit:
             fits = not degrees or self.fits(
                 plain._replace(split=least), zero_stage, degrees[-1].data, degrees[-1].micro_batches
             )
-            self._unfit[key] = (1 << 30, 0) if fits else (size, degrees[-1].data)
+            self._unfit[key] = (MORE_THAN_ANY, 0) if fits else (size, degrees[-1].data)
         smallest, most = self._unfit[key]
         if split.micro_batch >= smallest and degree.data <= most:
             return False
@@ -66,6 +68,12 @@ class MemoryFit:
             return True
         self._unfit[key] = (split.micro_batch, degree.data)
         return False
+
+    def hopeful_stages(self, plain: Shape, stages: list[ZeroStage], degree: Degree) -> list[ZeroStage]:
+        """ZeRO stages without the low ones at which a shape does not fit in 1F1B; the highest always stays."""
+        while len(stages) > 1 and not self.hopeful(plain, stages[0], degree):
+            stages = stages[1:]
+        return stages
 
     def is_known_unfit(self, shape: Shape, zero_stage: ZeroStage, data: int) -> bool:
         """Whether a shape was seen not to fit on so many replicas or more."""

@@ -5,7 +5,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR
 from math import ceil
 from typing import Any, Final
 
-from planner.errors import Exceeded, Lack, NearestPlan
+from planner.errors import PERIODS, Exceeded, Lack, NearestPlan
 from planner.plan import Plan, TrainingPerformance
 from planner.refusals import times
 from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
@@ -341,7 +341,7 @@ def _nearest(
     choice, performance = decided.choice, decided.performance
     days = performance.days if isinstance(performance, TrainingPerformance) else None
     usd = _run_usd(decided)
-    money = "" if usd is None else f", {usd:,.0f} USD {'the run' if decided.updates is None else 'an update'}"
+    money = "" if usd is None else f", {usd:,.0f} USD {PERIODS['run' if decided.updates is None else 'update']}"
     where = f"{choice.nodes:,} x {choice.instance_type} in {choice.region}"
     return NearestPlan(
         field=field,

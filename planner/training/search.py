@@ -195,9 +195,7 @@ class LayoutSearch:
                 return
             if worth[-1] is not degrees[-1] and not self._fit.hopeful(plain, stages[-1], worth[-1]):
                 continue
-            left = stages
-            while len(left) > 1 and not self._fit.hopeful(plain, left[0], worth[-1]):
-                left = left[1:]
+            left = self._fit.hopeful_stages(plain, stages, worth[-1])
             exact = self._replicas_once(plain, left[0])
             if not two_way:
                 worth = self._worth(busy_s, bubble_s, exact, worth)

@@ -33,7 +33,7 @@ class LayerTraffic:
 
     @property
     def seconds(self) -> float:
-        """All of it."""
+        """Seconds of all of it that the layer waits for."""
         return sum((*self.tensor, *self.context, *self.expert))
 
 
