@@ -1,9 +1,9 @@
 """A plan on Azure: three stacks, so that compute can go while files, checkpoints and addresses stay."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from cdktf import App, TerraformOutput, TerraformStack
+from cdktf import App, TerraformOutput, TerraformResource, TerraformStack
 
 from cdk.azure.addresses import AddressPlan, address_plan
 from cdk.azure.compute import NodeConfig, NodeSet, PurchaseOption, node_sets
@@ -27,7 +27,7 @@ from provider_catalog.collectives import Variable, reasons, values
 from provider_catalog.hardware import InstanceType
 from stacks.azure_states import state_stack
 from stacks.clouds import BuiltStack, StackRole, stack_id
-from stacks.state import name_provider_source, remote_state, set_backend
+from stacks.state import name_provider_source, remote_state, set_backend, tell_after
 
 GIB_PER_TIB: Final = 1024
 
@@ -91,7 +91,14 @@ class AzureCluster:
                 tags=tags,
             ),
         )
-        _output(stack, "checkpoint_container_id", storage.container.id, "Resource id of the checkpoint container")
+        # No node is started, and no right is given, for a container that nobody can reach yet.
+        _output(
+            stack,
+            "checkpoint_container_id",
+            storage.container.id,
+            "Resource id of the checkpoint container",
+            once=[storage.endpoint],
+        )
         _output(
             stack,
             "checkpoint_container_url",
@@ -157,7 +164,7 @@ def _network(app: App, plan: Plan, addresses: AddressPlan, tags: Mapping[str, st
     )
     _output(stack, "resource_group_name", network.resource_group.name, "Resource group of the whole cluster")
     for role, subnet in network.subnets.items():
-        _output(stack, f"{role}_subnet_id", subnet.id, _SUBNETS[role])
+        _output(stack, f"{role}_subnet_id", subnet.id, _SUBNETS[role], once=network.ways_out)
     _output(
         stack, "blob_dns_zone_id", network.blob_dns_zone.id, "DNS zone in which private endpoints of blobs register"
     )
@@ -286,5 +293,14 @@ def _stack(app: App, plan: Plan, role: StackRole) -> TerraformStack:
     return stack
 
 
-def _output(stack: TerraformStack, name: str, value: object, description: str) -> None:
-    TerraformOutput(stack, name, value=value, description=description)
+def _output(
+    stack: TerraformStack,
+    name: str,
+    value: object,
+    description: str,
+    *,
+    once: Sequence[TerraformResource] = (),
+) -> None:
+    output = TerraformOutput(stack, name, value=value, description=description)
+    if once:
+        tell_after(output, [address(resource) for resource in once])

@@ -4,6 +4,7 @@ Left alone, cdktf writes an absolute local path, and the output then differs by 
 the folder of the stack (`cdktf.out/stacks/<stack>`), which is where Terraform runs.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from cdktf import (
@@ -13,6 +14,7 @@ from cdktf import (
     DataTerraformRemoteStateS3,
     LocalBackend,
     S3Backend,
+    TerraformOutput,
     TerraformRemoteState,
     TerraformStack,
 )
@@ -100,3 +102,9 @@ def name_provider_source(stack: TerraformStack, provider: str) -> None:
     """
     stack.add_override("terraform.required_version", TERRAFORM)
     stack.add_override(f"terraform.required_providers.{provider}.source", f"hashicorp/{provider}")
+
+
+def tell_after(output: TerraformOutput, addresses: Iterable[str]) -> None:
+    """Lets an apply that stopped half-way tell `output` to other stacks only where all of `addresses` stands."""
+    # Its own argument writes references as templates, which Terraform does not take here (cdktf 0.21).
+    output.add_override("depends_on", list(addresses))

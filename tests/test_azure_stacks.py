@@ -170,7 +170,7 @@ def test_z2_single_nodes_are_reserved_outside_a_placement_group() -> None:
     assert nodes["single_placement_group"] is False
     assert "proximity_placement_group_id" not in nodes
     assert nodes["capacity_reservation_group_id"] == "${azurerm_capacity_reservation_group.cluster.id}"
-    assert nodes["depends_on"] == ["azurerm_capacity_reservation.cluster"]
+    assert "azurerm_capacity_reservation.cluster" in nodes["depends_on"]
     (reservation,) = resources(found, "azurerm_capacity_reservation").values()
     assert reservation["sku"] == {"name": "Standard_NC24ads_A100_v4", "capacity": 2}
     assert reservation["zone"] == nodes["zones"][0]
@@ -390,6 +390,29 @@ def test_user_data_fits_and_mounts_the_file_system_of_the_storage_stack() -> Non
 def test_unknown_instance_type_and_bad_network_name_their_field() -> None:
     assert "network.cidr" in refusal(example_plan("azure", spec={"network": {"cidr": "10.42.0.0/24"}}))
     assert "instance_type" in refusal(example_plan("azure", instance_type="Standard_ND40rs_v2"))
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_nodes_start_with_their_rights_and_their_way_out_and_end_before_them(plan: Plan) -> None:
+    # The identity of a node does not bring its role with it, nor a subnet its NAT gateway: Terraform makes and removes
+    # side by side what no reference or depends_on puts in an order.
+    found = documents(plan)
+    network, storage, compute = (found[role] for role in ("network", "storage", "compute"))
+    for nodes in compute["resource"][SCALE_SET].values():
+        assert "azurerm_role_assignment.checkpoints" in nodes["depends_on"]
+    kinds = (
+        "azurerm_nat_gateway_public_ip_association",
+        "azurerm_subnet_nat_gateway_association",
+        "azurerm_subnet_network_security_group_association",
+        "azurerm_private_dns_zone_virtual_network_link",
+    )
+    ways = {f"{kind}.{name}" for kind in kinds for name in network["resource"][kind]}
+    told = {name: output for name, output in network["output"].items() if name.endswith("_subnet_id")}
+    assert {"compute_subnet_id", "endpoints_subnet_id"} <= set(told)
+    for output in told.values():
+        assert set(output["depends_on"]) == ways
+    # Nodes are told the container once its name leads to the private endpoint.
+    assert storage["output"]["checkpoint_container_id"]["depends_on"] == ["azurerm_private_endpoint.checkpoints"]
 
 
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="the terraform binary is not on PATH")

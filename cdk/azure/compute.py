@@ -77,6 +77,7 @@ class _Shared:
     """What every scale set refers to."""
 
     identity: UserAssignedIdentity
+    may_use_checkpoints: RoleAssignment
     ssh_public_key: str
     image_version: str
     custom_data: str
@@ -93,8 +94,10 @@ def node_sets(
     bought = {option: count for option, count in nodes.items() if count}
     for option, count in bought.items():
         _check(config, option, count)
+    identity, may_use_checkpoints = _identity(scope, config)
     shared = _Shared(
-        identity=_identity(scope, config),
+        identity=identity,
+        may_use_checkpoints=may_use_checkpoints,
         ssh_public_key=_ssh_public_key(scope),
         image_version=_image_version(scope),
         custom_data=_custom_data(scope, config.user_data),
@@ -127,7 +130,7 @@ def _check(config: NodeConfig, option: PurchaseOption, count: int) -> None:
         )
 
 
-def _identity(scope: Construct, config: NodeConfig) -> UserAssignedIdentity:
+def _identity(scope: Construct, config: NodeConfig) -> tuple[UserAssignedIdentity, RoleAssignment]:
     identity = UserAssignedIdentity(
         scope,
         "nodes",
@@ -136,7 +139,7 @@ def _identity(scope: Construct, config: NodeConfig) -> UserAssignedIdentity:
         location=config.region,
         tags=dict(config.tags),
     )
-    RoleAssignment(
+    may_use_checkpoints = RoleAssignment(
         scope,
         "checkpoints",
         description="Nodes read and write checkpoints",
@@ -145,7 +148,7 @@ def _identity(scope: Construct, config: NodeConfig) -> UserAssignedIdentity:
         principal_id=identity.principal_id,
         principal_type="ServicePrincipal",
     )
-    return identity
+    return identity, may_use_checkpoints
 
 
 def _ssh_public_key(scope: Construct) -> str:
@@ -245,8 +248,9 @@ def _node_set(scope: Construct, config: NodeConfig, shared: _Shared, option: Pur
         # Empty: kept in storage that Azure manages.
         boot_diagnostics=LinuxVirtualMachineScaleSetBootDiagnostics(),
         tags=dict(config.tags),
-        # The set refers to the group only; without this, nodes could start before anything is reserved.
-        depends_on=None if reservation is None else [reservation],
+        # The set refers to the identity and to the group only. Without this nodes could start before they may read
+        # their checkpoints or before anything is reserved, and lose that right while they still save their work.
+        depends_on=[shared.may_use_checkpoints, *([] if reservation is None else [reservation])],
     )
     return NodeSet(scale_set, reservation)
 

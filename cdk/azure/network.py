@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cdktf import TerraformResource
 from cdktf_cdktf_provider_azurerm.nat_gateway import NatGateway
 from cdktf_cdktf_provider_azurerm.nat_gateway_public_ip_association import NatGatewayPublicIpAssociation
 from cdktf_cdktf_provider_azurerm.network_security_group import NetworkSecurityGroup
@@ -45,6 +46,8 @@ class ClusterNetwork:
     nat_gateway: NatGateway
     nat_public_ip: PublicIp
     blob_dns_zone: PrivateDnsZone
+    ways_out: tuple[TerraformResource, ...]
+    """What whoever stands in a subnet needs from the first moment on: NAT, security group, names of private blobs."""
 
 
 def cluster_network(scope: Construct, config: NetworkConfig) -> ClusterNetwork:
@@ -64,10 +67,10 @@ def cluster_network(scope: Construct, config: NetworkConfig) -> ClusterNetwork:
         "cluster",
     )
     subnets = _subnets(scope, config, group, network)
-    _security(scope, config, group, subnets)
-    nat, address = _egress(scope, config, group, subnets)
-    zone = _private_blobs(scope, group, network, tags)
-    return ClusterNetwork(group, subnets, nat, address, zone)
+    secured = _security(scope, config, group, subnets)
+    nat, address, routed = _egress(scope, config, group, subnets)
+    zone, link = _private_blobs(scope, group, network, tags)
+    return ClusterNetwork(group, subnets, nat, address, zone, (*secured, *routed, link))
 
 
 def _subnets(
@@ -93,7 +96,9 @@ def _subnets(
     }
 
 
-def _security(scope: Construct, config: NetworkConfig, group: ResourceGroup, subnets: Mapping[str, Subnet]) -> None:
+def _security(
+    scope: Construct, config: NetworkConfig, group: ResourceGroup, subnets: Mapping[str, Subnet]
+) -> list[SubnetNetworkSecurityGroupAssociation]:
     security = named(
         NetworkSecurityGroup(
             scope,
@@ -137,16 +142,20 @@ def _security(scope: Construct, config: NetworkConfig, group: ResourceGroup, sub
         destination_address_prefix="*",
         destination_port_range="*",
     )
-    for role, subnet in subnets.items():
-        association = SubnetNetworkSecurityGroupAssociation(
-            scope, f"{role}_security", subnet_id=subnet.id, network_security_group_id=security.id
+    return [
+        named(
+            SubnetNetworkSecurityGroupAssociation(
+                scope, f"{role}_security", subnet_id=subnet.id, network_security_group_id=security.id
+            ),
+            role,
         )
-        named(association, role)
+        for role, subnet in subnets.items()
+    ]
 
 
 def _egress(
     scope: Construct, config: NetworkConfig, group: ResourceGroup, subnets: Mapping[str, Subnet]
-) -> tuple[NatGateway, PublicIp]:
+) -> tuple[NatGateway, PublicIp, list[TerraformResource]]:
     tags = dict(config.tags)
     zones = None if config.zone is None else [config.zone]
     address = PublicIp(
@@ -173,28 +182,30 @@ def _egress(
         ),
         "cluster",
     )
-    named(
+    has_address = named(
         NatGatewayPublicIpAssociation(scope, "nat_address", nat_gateway_id=nat.id, public_ip_address_id=address.id),
         "cluster",
     )
     # Managed Lustre's servers report to Azure services outside the network, so their subnet needs a way out as well.
-    for role in ("compute", "lustre"):
-        if role in subnets:
-            association = SubnetNatGatewayAssociation(
-                scope, f"{role}_egress", subnet_id=subnets[role].id, nat_gateway_id=nat.id
-            )
-            named(association, role)
-    return nat, address
+    routed = [
+        named(
+            SubnetNatGatewayAssociation(scope, f"{role}_egress", subnet_id=subnets[role].id, nat_gateway_id=nat.id),
+            role,
+        )
+        for role in ("compute", "lustre")
+        if role in subnets
+    ]
+    return nat, address, [has_address, *routed]
 
 
 def _private_blobs(
     scope: Construct, group: ResourceGroup, network: VirtualNetwork, tags: dict[str, str]
-) -> PrivateDnsZone:
+) -> tuple[PrivateDnsZone, PrivateDnsZoneVirtualNetworkLink]:
     # The zone name is fixed by Private Link for the blob service: learn.microsoft.com, private endpoint DNS.
     zone = PrivateDnsZone(
         scope, "blob", name="privatelink.blob.core.windows.net", resource_group_name=group.name, tags=tags
     )
-    named(
+    link = named(
         PrivateDnsZoneVirtualNetworkLink(
             scope,
             "blob_link",
@@ -207,4 +218,4 @@ def _private_blobs(
         ),
         "blob",
     )
-    return zone
+    return zone, link

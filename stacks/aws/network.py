@@ -18,6 +18,7 @@ from provider_catalog.catalog import Catalog
 from stacks.aws.base import add_outputs, new_stack
 from stacks.aws.own_network import CONTROL_PLANE_SUBNET, file_server_addresses, own_network
 from stacks.clouds import BuiltStack
+from stacks.state import tell_after
 
 ADDRESSES_OF_PODS: Final = 32
 """Of a Kubernetes node: a prefix of 16 in use and one held ready (VPC CNI, WARM_PREFIX_TARGET=1). GPU nodes run few
@@ -77,15 +78,14 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
             compute_zone_id=_zone_id(plan, catalog),
         )
         outputs["control_plane_subnet_id"] = (other.subnet.id, CONTROL_PLANE_SUBNET)
-    # An apply that stopped half-way tells no subnet, so that no node is started where there is no way out yet.
+    # No node is started where there is no way out yet.
     subnet = TerraformOutput(
         stack,
         "compute_subnet_id",
         value=network.compute_subnet.id,
         description="Private subnet of nodes and file servers",
     )
-    # Its own argument writes references as templates, which Terraform does not take here (cdktf 0.21).
-    subnet.add_override("depends_on", [address(way) for way in network.ways_out])
+    tell_after(subnet, [address(way) for way in network.ways_out])
     addresses: dict[str, str] = {}
     if network.nat:
         nat = address(network.nat.gateway)
