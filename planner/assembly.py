@@ -71,7 +71,13 @@ class Priced:
             amount = self.updates.usd_per_update
         if amount is None or hourly is None:
             return float("inf")
-        return amount if not self.unknown_usd_per_hour else amount * (1 + self.unknown_usd_per_hour / hourly)
+        return amount * self.unknown_factor
+
+    @property
+    def unknown_factor(self) -> float:
+        """What the bill is multiplied by where lines without a known price cost the most that is asked elsewhere."""
+        hourly = self.cost.usd_per_hour
+        return 1 + self.unknown_usd_per_hour / hourly if hourly else 1.0
 
     @property
     def bills(self) -> tuple[float | None, float | None]:

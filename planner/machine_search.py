@@ -143,13 +143,14 @@ class MachineSearch:
 
     def _visit(self, bounded: BoundedMachine) -> Miss | None:
         """Search a machine, or say why it is not worth it; the miss where nothing serves."""
-        machine, rivals = bounded.machine, self._rivals(bounded)
+        machine = bounded.machine
         if (miss := self._over_budget(bounded)) is not None:
             return miss
         if not self.wants_nearest:
             machine = replace(machine, max_nodes=min(machine.max_nodes, self._most_nodes(bounded)))
             if machine.max_nodes < 1:
                 return Miss("a month of one node is over the budget", inf, fits_memory=True, bound=True)
+        rivals = self._rivals(bounded)
         best_usd = min((priced.objective_usd for priced in self.found), default=inf)
         if bounded.least_usd > FAR_DEARER * best_usd and bounded.too_slow(rivals):
             reason = f"costs {bounded.least_usd:,.0f} USD a run at least, the cheapest {best_usd:,.0f}"

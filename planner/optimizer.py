@@ -119,9 +119,9 @@ def _smallest(search: MachineSearch, best: Priced) -> Priced | None:
 
 def _over_with_unknown(best: Priced, budget: Budget, run: Period) -> tuple[str, ...]:
     """A note where the budget is kept only as long as nothing without a known price is counted."""
-    if not best.unknown_usd_per_hour or not best.cost.usd_per_hour:
+    if not best.unknown_usd_per_hour:
         return ()
-    most = 1 + best.unknown_usd_per_hour / best.cost.usd_per_hour
+    most = best.unknown_factor
     monthly, run_usd = best.bills
     over = exceeded(budget, monthly and monthly * most, run_usd and run_usd * most, run)
     if over is None:

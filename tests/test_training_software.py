@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.accuracy_training import HELD_OUT, Replay, replay, runs
+from benchmarks.leave_one_out import eight_gpus
 from planner.errors import SpecError
 from planner.sizing.efficiency import KernelRates
 from planner.spec.training_software import CudaGraphs, TrainingSoftware
@@ -16,7 +17,6 @@ from planner.training.host import LAUNCH_S, idle_s, launch_notes
 from planner.training.layer_time import LayerTime, LayerTimer, Split
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
 from provider_catalog.catalog import Catalog
-from provider_catalog.hardware import NodeTopology
 from provider_catalog.models import load_model
 
 RUNS = {run["name"]: run for run in runs(HELD_OUT)}
@@ -53,24 +53,12 @@ def test_published_runs(name: str, within: float) -> None:
     assert abs(replay(RUNS[name]).error) <= within
 
 
-def two_nodes_of_h100() -> NodeTopology:
-    h100 = Catalog.load().gpu("H100")
-    return NodeTopology(
-        gpu=h100,
-        gpus=8,
-        gpu_memory_bytes=int(h100.memory_gb * 1e9),
-        nvlink_gb_per_s=h100.nvlink_gb_per_s,
-        nic_gbit_per_s=3200,
-        fabric="infiniband",
-    )
-
-
 def test_an_all_to_all_sends_a_copy_to_every_expert() -> None:
     # DeepSeek-V3 (arXiv 2412.19437), section 3.2.2: a token crosses the network once for each of its nodes. On two
     # nodes half of the 8 copies of Qwen3's tokens cross one by one; deduplicated, one does, almost surely.
     model, split = load_model("Qwen/Qwen3-30B-A3B"), Split(1, 1, 16, 1, "none", False)
     softwares = [TrainingSoftware(expert_dispatch=way) for way in ("deduplicated", "alltoall")]
-    traffic = [ReplicaTraffic(two_nodes_of_h100(), model.hidden_size, 4096, 2, software) for software in softwares]
+    traffic = [ReplicaTraffic(eight_gpus("H100"), model.hidden_size, 4096, 2, software) for software in softwares]
     once, each = (one.expert_values(model.layers[0], split)[1] for one in traffic)
     assert each == 4 * 4096 * model.hidden_size
     assert once == pytest.approx(each / 4, rel=0.01)
