@@ -4,87 +4,31 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cdktf import App, DataResource, TerraformLocal, TerraformOutput, TerraformStack
 
 from planner.errors import SpecError
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks import app as stacks_app
 from stacks import clouds, planning
-from stacks.app import SynthesizedStack, specs_of_context, synthesize, write_stacks
-from stacks.clouds import BuiltStack, stack_id
+from stacks.app import specs_of_context, synthesize
+from stacks.clouds import BuiltStack
 from stacks.locks import write_lock
-from stacks.planning import PlannedSpec
 from stacks.sidecar import cost_markdown, stack_cost
-from stacks.state import remote_state, set_backend
+from tests.support.paper_cloud import SCRIPT, every_cloud, on, write
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform
 
 ROOT = Path(__file__).parent.parent
 CLUSTERS = sorted((ROOT / "clusters").glob("*.yaml"))
-SCRIPT = "#!/bin/bash\necho \"$HOME\" | sed 's/\\(.*\\)/<\\1>/'\n"
-
-
-class PaperCloud:
-    """Two stacks of what Terraform has built in, so that it needs no provider to apply them."""
-
-    def build(self, app: App, plan: Plan, catalog: Catalog) -> tuple[BuiltStack, ...]:
-        network = TerraformStack(app, stack_id(plan, "network"))
-        set_backend(network, plan)
-        address = DataResource(network, "address", input={"dns": "fs-1.example.com"})
-        TerraformOutput(network, "file_system", value=address.output, description="Address of the file system")
-        compute = TerraformStack(app, stack_id(plan, "compute"))
-        set_backend(compute, plan)
-        dns = remote_state(compute, network, plan).get_string("file_system.dns")
-        text = TerraformLocal(compute, "user_data", f'{SCRIPT}mount "{dns}"\n')
-        nodes = DataResource(compute, "nodes", input={"text": text.as_string, "regex": '\\d "q"', "ids": ["a", "b"]})
-        nodes.add_override("depends_on", ["data.terraform_remote_state.network"])
-        TerraformOutput(compute, "given", value=nodes.output, description="What the nodes were given")
-        return (
-            BuiltStack("network", network),
-            BuiltStack("compute", compute, {"compute_on_demand": "terraform_data.nodes"}),
-        )
-
-
-class BrokenCloud:
-    """Fails after its first stack."""
-
-    def build(self, app: App, plan: Plan, catalog: Catalog) -> tuple[BuiltStack, ...]:
-        TerraformStack(app, stack_id(plan, "network"))
-        raise SpecError("placement.zone: no such zone")
-
-
-CLOUDS = {
-    "aws": "stacks.aws:AwsCluster",
-    "azure": "stacks.azure:AzureCluster",
-    "paper": f"{__name__}:PaperCloud",
-    "broken": f"{__name__}:BrokenCloud",
-}
-
-
-def every_cloud() -> dict[str, EntryPoint]:
-    """The project's own entry points and those of this module, as if all were installed."""
-    return {name: EntryPoint(name, value, clouds.ENTRY_POINT_GROUP) for name, value in CLOUDS.items()}
 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clouds, "registered_clouds", every_cloud)
-
-
-def on(cloud: str, **fields: Any) -> Plan:
-    plan = example_plan(**fields)
-    return plan.model_copy(update={"choice": plan.choice.model_copy(update={"provider": cloud})})
-
-
-def write(plan: Plan, folder: Path, *, hcl: bool = False) -> list[SynthesizedStack]:
-    planned = [PlannedSpec(Path("example.yaml"), plan, locked=False)]
-    return write_stacks(planned, Catalog.load(), folder / "cdktf.out", folder / "hcl.out" if hcl else None)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -163,7 +107,8 @@ def test_cdktf_synth_hcl_writes_the_bytes_of_the_own_hcl_folder(tmp_path: Path) 
     write(on("paper"), tmp_path, hcl=True)
     # cdktf reads the variable when Node starts, so this takes a process of its own.
     code = (
-        "from pathlib import Path; from stacks import clouds; from tests.test_app import every_cloud, on, write; "
+        "from pathlib import Path; from stacks import clouds; "
+        "from tests.support.paper_cloud import every_cloud, on, write; "
         "clouds.registered_clouds = every_cloud; write(on('paper'), Path())"
     )
     folder = tmp_path / "by-cli"

@@ -17,8 +17,8 @@ from cdk.aws.kubernetes_burn_in import BURN_IN, REPORT
 from cdk.bootstrap import BetweenNodes, BurnIn, all_reduce
 from planner.plan import PassThresholds, Purchase
 from tests.support.aws_stacks import Documents, synthesize
+from tests.support.nodes import AWS, files, unit
 from tests.support.plans import example_plan
-from tests.test_bootstrap import AWS, files, unit
 
 THRESHOLDS: Final = PassThresholds(inside_gb_per_s=204.0, between_gb_per_s=34.0)
 TORCH: Final = """

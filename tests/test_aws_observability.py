@@ -21,8 +21,8 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from stacks.aws.dashboard import grafana_dashboard
 from tests.support.aws_stacks import Documents, synthesize
+from tests.support.nodes import AWS, files
 from tests.support.plans import example_plan
-from tests.test_bootstrap import AWS, files
 
 WATCHED: dict[str, Any] = {"observability": {"notify": ["ops@example.com"], "metrics": True}}
 

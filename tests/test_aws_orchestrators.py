@@ -11,17 +11,13 @@ import yaml
 
 from planner.errors import SpecError
 from tests.support import parallelcluster
-from tests.support.aws_stacks import ORCHESTRATED, Documents, cluster_plan, synthesize
+from tests.support.aws_stacks import ORCHESTRATED, Documents, cluster_plan, only, resources, statements, synthesize
 from tests.support.plans import example_plan
-from tests.test_aws_stacks import only, resources, statements
 
 NODES_GROUP = "${aws_security_group.nodes.id}"
 COMPUTE_SUBNET = "${data.terraform_remote_state.network.outputs.compute_subnet_id}"
 KEY = "${data.terraform_remote_state.storage.outputs.kms_key_arn}"
 
-PARALLELCLUSTER: Final = json.loads(
-    (Path(__file__).parent / "data" / "parallelcluster_3_16.json").read_text(encoding="utf-8")
-)
 STAND_INS: Final = {
     "s3_bucket": "example-boot-123456789012-us-east-1",
     "s3_object": "on-node-configured.sh",
@@ -435,7 +431,7 @@ def with_stand_ins(documents: Documents) -> str:
 
 @pytest.mark.parametrize("name", [name for name in ORCHESTRATED if name.startswith("slurm")])
 def test_parallelcluster_takes_the_configuration(name: str, clusters: dict[str, Documents]) -> None:
-    jsonschema.validate(yaml.safe_load(with_stand_ins(clusters[name])), PARALLELCLUSTER)
+    jsonschema.validate(yaml.safe_load(with_stand_ins(clusters[name])), parallelcluster.SCHEMA)
 
 
 def test_the_package_of_parallelcluster_takes_the_configuration_too(clusters: dict[str, Documents]) -> None:
@@ -482,10 +478,10 @@ def test_the_schema_of_parallelcluster_refuses_what_it_does_not_know() -> None:
             ],
         },
     }
-    jsonschema.validate(configuration, PARALLELCLUSTER)
+    jsonschema.validate(configuration, parallelcluster.SCHEMA)
     configuration["Scheduling"]["SlurmQueues"][0]["CapacityType"] = "RESERVED"  # type: ignore[index]
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(configuration, PARALLELCLUSTER)
+        jsonschema.validate(configuration, parallelcluster.SCHEMA)
 
 
 def test_slurm_nodes_have_efa_scratch_and_the_shared_file_system(clusters: dict[str, Documents]) -> None:

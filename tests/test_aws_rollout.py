@@ -20,8 +20,8 @@ from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
 from stacks.planning import PlannedSpec
 from tests.support.aws_stacks import synthesize
+from tests.support.nodes import AWS, files, unit
 from tests.support.plans import example_plan
-from tests.test_bootstrap import AWS, files, unit
 
 CATALOG = Catalog.load()
 TWO_FIRST: dict[str, Any] = {"spec": {"rollout": {"validation_nodes": 2}}}

@@ -8,7 +8,16 @@ import pytest
 
 from planner.errors import SpecError
 from planner.plan import Purchase
-from tests.support.aws_stacks import CLUSTERS, ROLES, Documents, cluster_plan, synthesize
+from tests.support.aws_stacks import (
+    CLUSTERS,
+    ROLES,
+    Documents,
+    cluster_plan,
+    only,
+    resources,
+    statements,
+    synthesize,
+)
 from tests.support.plans import example_plan
 
 ANYWHERE = {"0.0.0.0/0", "::/0"}
@@ -22,26 +31,6 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Documents]:
 @pytest.fixture(params=list(CLUSTERS))
 def cluster(request: pytest.FixtureRequest, clusters: dict[str, Documents]) -> Documents:
     return clusters[request.param]
-
-
-def resources(documents: Documents, kind: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for document in documents.values():
-        found |= document["resource"].get(kind, {})
-    return found
-
-
-def only(documents: Documents, kind: str) -> dict[str, Any]:
-    (resource,) = resources(documents, kind).values()
-    return resource
-
-
-def statements(documents: Documents, name: str) -> list[dict[str, Any]]:
-    for document in documents.values():
-        for policy, content in document.get("data", {}).get("aws_iam_policy_document", {}).items():
-            if policy == name:
-                return list(content["statement"])
-    raise AssertionError(f"no policy document {name}")
 
 
 def strings(value: Any) -> Iterator[str]:

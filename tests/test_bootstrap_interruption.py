@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cdk.bootstrap import cloud_init
-from tests.test_bootstrap import AWS, calls, files, install, run
+from tests.support.nodes import AWS, calls, files, install, run
 
 SPOT = replace(AWS, interruptible=True)
 

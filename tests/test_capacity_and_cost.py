@@ -17,31 +17,10 @@ from planner.plan import Plan, TrainingPerformance
 from planner.spec import Capacity
 from planner.spec_reader import read_spec
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import Provenance
 from provider_catalog.layers import PriceLayer
 from provider_catalog.models import load_model
-from provider_catalog.prices import InstancePrice, PurchaseOption
 from stacks.specs import load_spec
-
-
-def offer(option: PurchaseOption, usd_per_hour: float) -> InstancePrice:
-    return InstancePrice(
-        provider="x",
-        region="r",
-        zone=None,
-        instance_type="t",
-        option=option,
-        usd_per_hour=usd_per_hour,
-        provenance=Provenance(source="test", as_of="2026", kind="list"),
-    )
-
-
-def offers(on_demand: float = 10, spot: float | None = None, commitment: float | None = None) -> Offers:
-    return Offers(
-        on_demand=offer("on-demand", on_demand),
-        spot=None if spot is None else offer("spot", spot),
-        commitment=None if commitment is None else offer("reserved-1y", commitment),
-    )
+from tests.support.offers import offer, offers
 
 
 def test_newsvendor_reserves_up_to_the_price_ratio() -> None:

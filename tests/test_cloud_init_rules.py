@@ -7,7 +7,6 @@ cloud-init`) its whole schema is held against the user data too.
 
 import gzip
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +14,8 @@ import jsonschema
 import pytest
 import yaml
 
-from cdk.bootstrap import BetweenNodes, BurnIn, Health, LustreMount, Metrics, NodeBootstrap, cloud_init
-from tests.test_bootstrap import AWS, AZURE, BARE
+from cdk.bootstrap import NodeBootstrap, cloud_init
+from tests.support.nodes import EVERYTHING, NODES
 
 TEXT: Final = {"type": "string"}
 ENCODINGS: Final = ("b64", "base64", "gz", "gzip", "gz+b64", "gz+base64", "gzip+b64", "gzip+base64")
@@ -50,20 +49,6 @@ SCHEMA: Final[dict[str, Any]] = {
         },
     },
 }
-
-EVERYTHING = replace(
-    AWS,
-    burn_in=BurnIn(
-        "aws ssm get-parameter --name /llmcluster/example/phase",
-        204.0,
-        BetweenNodes(2, 34.0, "registry.example/torch:1", "aws ecr get-login | docker login", "aws ec2 describe"),
-    ),
-    lustre=LustreMount("aws", "fs-0123@tcp:/abcdefgh", efa=True),
-    metrics=Metrics("https://aps.example/workspaces/ws-1/api/v1/remote_write", "us-east-1"),
-    health=Health("aws cloudwatch put-metric-data --namespace llmcluster/example"),
-    interruptible=True,
-)
-NODES = {"aws": AWS, "azure": AZURE, "bare": BARE, "everything": EVERYTHING}
 
 
 @pytest.mark.parametrize("node", NODES.values(), ids=list(NODES))

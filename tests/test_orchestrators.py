@@ -13,7 +13,7 @@ from planner.spec import CapacityBlock
 from planner.spec_reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
-from tests.test_capacity_and_cost import offers
+from tests.support.offers import offers
 
 AWS = {"providers": ["aws"], "regions": ["us-east-1"]}
 BLOCK = {"start": "2026-12-10", "days": 7}

@@ -17,10 +17,9 @@ from planner.launch.of_plan import launch_files
 from planner.launch.training import training_launch
 from tests.support.aws_stacks import FEATURES, cluster_plan, synthesize
 from tests.support.azure_stacks import documents
+from tests.support.launches import ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
+from tests.support.nodes import NODES, files
 from tests.support.plans import example_plan
-from tests.test_bootstrap import files
-from tests.test_cloud_init_rules import NODES
-from tests.test_launch import ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = ROOT / "cdk" / "bootstrap" / "templates"

@@ -205,3 +205,26 @@ def stack_folder(folder: Path, plan: Plan, role: str) -> Path:
 def cluster_plan(name: str) -> Plan:
     """The plan of one of CLUSTERS or ORCHESTRATED."""
     return example_plan(**{**CLUSTERS, **ORCHESTRATED}[name])
+
+
+def resources(documents: Documents, kind: str) -> dict[str, dict[str, Any]]:
+    """Return the resources of one type in all stacks, by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for document in documents.values():
+        found |= document["resource"].get(kind, {})
+    return found
+
+
+def only(documents: Documents, kind: str) -> dict[str, Any]:
+    """Return the resource of a type that has exactly one."""
+    (resource,) = resources(documents, kind).values()
+    return resource
+
+
+def statements(documents: Documents, name: str) -> list[dict[str, Any]]:
+    """Return the statements of an IAM policy document."""
+    for document in documents.values():
+        for policy, content in document.get("data", {}).get("aws_iam_policy_document", {}).items():
+            if policy == name:
+                return list(content["statement"])
+    raise AssertionError(f"no policy document {name}")

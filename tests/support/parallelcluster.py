@@ -6,6 +6,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
+
+SCHEMA: Final[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "data" / "parallelcluster_3_16.json").read_text(encoding="utf-8")
+)
+"""JSON Schema of a cluster configuration, for tests without the package."""
 
 LOAD = """
 import json, sys, yaml
