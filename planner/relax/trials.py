@@ -8,7 +8,7 @@ from math import sqrt
 from typing import Any
 
 from planner.errors import InfeasibleError, SpecError
-from planner.market.machines import OWN
+from planner.market.place import place_of
 from planner.plan.plan import Plan
 from planner.search.optimizer import fastest_days, plan
 from planner.spec import ClusterSpec
@@ -59,7 +59,7 @@ class Trial:
             changes: Fields by part of the spec; a part given as None is left out.
         """
         document = self.spec.model_dump(mode="json", exclude_unset=True)
-        if among is not None and among.choice.provider != OWN:
+        if among is not None and not place_of(among.choice.provider, self.catalog).owned:
             others = (other.instance_type for other in among.alternatives)
             types = {among.choice.instance_type, *others}
             document["placement"] = {**document.get("placement", {}), "instance_types": sorted(types)}
