@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
+from planner.workspace import planning
+from planner.workspace.locks import write_lock
 from provider_catalog.catalog import Catalog
 from stacks import app as stacks_app
-from stacks import clouds, planning
+from stacks import clouds
 from stacks.app import specs_of_context, synthesize
 from stacks.clouds import BuiltStack
-from stacks.locks import write_lock
 from stacks.sidecar import cost_markdown, stack_cost
 from tests.support.paper_cloud import SCRIPT, every_cloud, on, write
 from tests.support.plans import example_plan

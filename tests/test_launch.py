@@ -19,8 +19,8 @@ from planner.launch.serving import ENGINES as ENGINE_COMMANDS
 from planner.launch.serving import serving_launch
 from planner.launch.settings import ServingSettings, serving_settings
 from planner.launch.training import training_launch
-from planner.optimizer import plan
-from planner.spec_reader import read_spec
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
 from tests.support.launches import CATALOG, ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
 
 ROOT = Path(__file__).parent.parent

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from planner.launch.commands import Launch
 from planner.launch.serving import serving_launch
-from planner.optimizer import plan
-from planner.plan import Plan
-from planner.spec_reader import read_spec
+from planner.plan.plan import Plan
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model

@@ -1,6 +1,6 @@
 """Prices of one made-up instance type."""
 
-from planner.capacity import Offers
+from planner.market.offers import Offers
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, PurchaseOption
 

@@ -7,12 +7,12 @@ from typing import Any, Final
 from cdktf import App, DataResource, TerraformLocal, TerraformOutput, TerraformStack
 
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
+from planner.workspace.planning import PlannedSpec
 from provider_catalog.catalog import Catalog
 from stacks import clouds
 from stacks.app import SynthesizedStack, write_stacks
 from stacks.clouds import BuiltStack, stack_id
-from stacks.planning import PlannedSpec
 from stacks.state import remote_state, set_backend
 from tests.support.plans import example_plan
 
