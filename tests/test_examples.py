@@ -27,7 +27,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Plan],
     folder = tmp_path_factory.mktemp("examples")
     planned = plan_specs(SPECS, Catalog.load())
     plans = {entry.plan.name: entry.plan for entry in planned}
-    return plans, write_stacks(planned, Catalog.load(), folder / "cdktf.out")
+    return plans, write_stacks(planned, Catalog.load(), folder / "cdktf.out", folder / "hcl.out")
 
 
 def document(stack: SynthesizedStack) -> dict[str, Any]:
@@ -67,6 +67,24 @@ def test_the_examples_are_the_four_that_the_readme_names() -> None:
         "llama-65b-training-azure",
         "quickstart",
     }
+
+
+def test_every_stack_has_its_plan_bill_and_launch_script(
+    examples: tuple[dict[str, Plan], list[SynthesizedStack]],
+) -> None:
+    _, written = examples
+    assert len(written) == len(ROLES) * len(SPECS)
+    for stack in written:
+        names = {path.name for path in stack.folder.iterdir()}
+        assert {"cdk.tf.json", "plan.json", "cost.json", "cost.md"} <= names
+        assert ("launch.sh" in names) == (stack.role == "compute")
+
+
+def test_terraform_fmt_leaves_the_hcl_of_every_example_as_it_is(
+    examples: tuple[dict[str, Plan], list[SynthesizedStack]], terraform: Terraform
+) -> None:
+    (folder,) = {stack.hcl_folder.parents[1] for stack in examples[1] if stack.hcl_folder}
+    terraform.run(["fmt", "-check", "-diff", "-recursive"], folder)
 
 
 @pytest.mark.parametrize("cluster", ["deepseek-r1-serving", "llama-65b-training", "quickstart"])

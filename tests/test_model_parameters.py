@@ -71,21 +71,6 @@ def test_gpt3_counts_to_the_papers_total() -> None:
     assert load_model("gpt3-175b").total_parameters / 1e6 == pytest.approx(174_600, rel=1e-3)
 
 
-def test_tied_head_is_counted_once() -> None:
-    shape = {
-        "model_type": "llama",
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "vocab_size": 1000,
-    }
-    tied = read_config({**shape, "tie_word_embeddings": True}, "tied")
-    untied = read_config({**shape, "tie_word_embeddings": False}, "untied")
-    assert tied.head_parameters == 0
-    assert untied.total_parameters - tied.total_parameters == 64 * 1000
-
-
 def test_layer_order_follows_the_configuration() -> None:
     # gpt-oss alternates windowed and full layers, the first windowed (arXiv 2508.10925, section 2.3: 128 tokens)
     model = load_model("openai/gpt-oss-20b")
