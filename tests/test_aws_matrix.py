@@ -72,7 +72,7 @@ def nodes_by_kind(plan: Plan) -> dict[str, int]:
     return {kind: purchase[f"{kind}_nodes"] for kind in KINDS if purchase[f"{kind}_nodes"]}
 
 
-def test_the_matrix_is_wide(matrix: Mapping[str, Plan]) -> None:
+def test_the_matrix_covers_every_family_orchestrator_and_purchase(matrix: Mapping[str, Plan]) -> None:
     assert len(matrix) >= 40
     seen = Counter((plan.spec.orchestrator, kind) for plan in matrix.values() for kind in nodes_by_kind(plan))
     assert {orchestrator for orchestrator, _ in seen} == set(ORCHESTRATORS)

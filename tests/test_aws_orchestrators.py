@@ -378,7 +378,9 @@ def test_a19_no_efa_plugin_where_there_is_no_efa(tmp_path: Any) -> None:
     assert "kubernetes/efa-device-plugin.yaml" not in files
 
 
-def test_a19_add_ons(kubernetes: Documents, clusters: dict[str, Documents]) -> None:
+def test_a19_nodes_wait_for_network_and_identity_add_ons_and_coredns_waits_for_nodes(
+    kubernetes: Documents, clusters: dict[str, Documents]
+) -> None:
     addons = {addon["addon_name"]: addon for addon in resources(kubernetes, "aws_eks_addon").values()}
     assert {"vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"} <= set(addons)
     # A node becomes ready with these, and CoreDNS needs one that is.

@@ -239,7 +239,7 @@ def test_a12_nodes_are_clients_on_their_primary_interface(clusters: dict[str, Do
     assert not any(clients in interface["security_groups"] for interface in others)
 
 
-def test_a15_checkpoint_bucket(cluster: Documents) -> None:
+def test_a15_the_checkpoint_bucket_is_versioned_encrypted_and_private(cluster: Documents) -> None:
     storage = cluster["storage"]["resource"]
     (encryption,) = storage["aws_s3_bucket_server_side_encryption_configuration"]["checkpoints"]["rule"]
     by_default = encryption["apply_server_side_encryption_by_default"]

@@ -190,7 +190,7 @@ def test_an_ascii_terminal_reads_every_line() -> None:
     assert finished.stdout.isascii()
 
 
-def test_files_that_are_no_specs(tmp_path: Path) -> None:
+def test_a_file_that_is_no_spec_is_refused(tmp_path: Path) -> None:
     big = tmp_path / "big.yaml"
     with big.open("wb") as file:
         file.truncate(100_000_000)

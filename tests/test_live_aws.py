@@ -103,7 +103,7 @@ def asked(seen: faulty_http.Seen) -> dict[str, str]:
     return {entry["Field"]: entry["Value"] for entry in json.loads(seen.body)["Filters"]}
 
 
-def test_on_demand_prices(server: Server) -> None:
+def test_on_demand_prices_are_read_page_by_page(server: Server) -> None:
     def respond(seen: faulty_http.Seen) -> Answer:
         if asked(seen)["instanceType"] != "p5.48xlarge":
             return Answer(products())
@@ -144,7 +144,7 @@ def test_a_type_that_is_listed_twice_has_one_price(server: Server) -> None:
     assert fetched.notes == ["p5.48xlarge in us-east-1: 55.04, 98.32 USD an hour are listed; the dearest is taken"]
 
 
-def test_service_prices(server: Server) -> None:
+def test_service_prices_are_read_by_usage_type(server: Server) -> None:
     def respond(seen: faulty_http.Seen) -> Answer:
         filters, code = asked(seen), json.loads(seen.body)["ServiceCode"]
         if code == "AmazonFSx":
@@ -331,7 +331,7 @@ def ec2_only(answers: dict[str, Answer]) -> Callable[[faulty_http.Seen], Answer]
     return respond
 
 
-def test_capacity_blocks_by_the_hour(server: Server) -> None:
+def test_the_fee_of_a_capacity_block_is_a_price_for_each_instance_hour(server: Server) -> None:
     """EC2 API reference, DescribeCapacityBlockOfferings, example response: the fee is for all instances and hours."""
     offering = (
         "<item><capacityBlockOfferingId>cbr-0123456789abcdefg</capacityBlockOfferingId>"
@@ -348,7 +348,7 @@ def test_capacity_blocks_by_the_hour(server: Server) -> None:
     assert found["p5.48xlarge"] == ("use1-az6", "capacity-block", 39.33)
 
 
-def test_placement_scores(server: Server) -> None:
+def test_placement_scores_are_asked_for_ten_regions_at_a_time(server: Server) -> None:
     body = (
         "<spotPlacementScoreSet><item><region>us-east-1</region><availabilityZoneId>use1-az6</availabilityZoneId>"
         "<score>3</score></item></spotPlacementScoreSet>"
@@ -464,7 +464,7 @@ def test_who_may_not_list_regions_may_still_ask_each(server: Server) -> None:
         ({"AWS_PROFILE": "nobody"}, "nobody.*AWS_PROFILE names a profile"),
     ],
 )
-def test_no_credentials(
+def test_missing_credentials_are_an_error_before_any_request(
     server: Server, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str | None], message: str
 ) -> None:
     for name, value in environment.items():
@@ -483,7 +483,7 @@ def test_without_a_network_not_every_region_is_waited_for(monkeypatch: pytest.Mo
     assert len(asked) < UNANSWERED
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_is_an_error_that_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
     with faulty_http.serve() as gone:
         monkeypatch.setenv("AWS_ENDPOINT_URL", gone.url)
     with pytest.raises(LiveError, match=r"no answer .*check the network"):

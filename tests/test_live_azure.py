@@ -72,7 +72,7 @@ def test_rows_become_prices_by_purchase_option(server: Server) -> None:
     assert f"armSkuName eq '{H100}'" in where
 
 
-def test_a_recorded_answer(server: Server) -> None:
+def test_a_recorded_answer_gives_on_demand_and_spot_prices(server: Server) -> None:
     """The API's answer of 2026 for Standard_D2s_v3 in eastus.
 
     Recorded in github.com/rshade/finfocus-plugin-azure-public, internal/pricing/testdata/retail/spot, commit
@@ -235,7 +235,7 @@ def test_savings_plans_stand_in_where_there_is_no_reservation(server: Server) ->
     assert sources["reserved-1y"] == "Azure Retail Prices API"
 
 
-def test_services_by_meter(server: Server) -> None:
+def test_service_prices_are_read_by_meter(server: Server) -> None:
     disk = {"serviceName": "Storage", "productName": "Premium SSD Managed Disks", "unitOfMeasure": "1/Month"}
     nat = {"serviceName": "NAT Gateway", "productName": "NAT Gateway", "armRegionName": "Global"}
 
@@ -349,7 +349,9 @@ def test_refusals_name_the_action(compute: Server, status: int, message: str) ->
         (0, "token", "", "not the documented answer"),
     ],
 )
-def test_no_sign_in(monkeypatch: pytest.MonkeyPatch, code: int, out: str, err: str, message: str) -> None:
+def test_a_missing_sign_in_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, code: int, out: str, err: str, message: str
+) -> None:
     done = SimpleNamespace(returncode=code, stdout=out, stderr=err)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr("subprocess.run", lambda *args, **options: done)
@@ -357,7 +359,7 @@ def test_no_sign_in(monkeypatch: pytest.MonkeyPatch, code: int, out: str, err: s
         skus.check(request(), ignore)
 
 
-def test_no_azure_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_azure_command_line_is_an_error_that_says_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(LiveError, match=r"not installed.*az login"):
         skus.check(request(), ignore)

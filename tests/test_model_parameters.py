@@ -56,7 +56,7 @@ def test_v3_draft_layer_is_apart_and_of_the_published_size() -> None:
     assert load_model("deepseek-ai/DeepSeek-V3").mtp_parameters / 1e9 == pytest.approx(11.5, rel=0.02)
 
 
-def test_r1_latent_attention_shape() -> None:
+def test_r1_is_read_with_its_published_latent_attention_and_experts() -> None:
     # arXiv 2412.19437, section 4.2: 61 layers, 128 heads, r_kv 512, r_q 1536, per-head 128 and 64 decoupled
     model = load_model("deepseek-r1")
     attention = model.layers[0].attention

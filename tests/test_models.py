@@ -166,7 +166,7 @@ def test_path_to_a_file_or_its_folder_relative_to_the_spec(tmp_path: Path) -> No
     assert load_model("my-model/config.json", tmp_path).name == "my-model"
 
 
-def test_folder_without_a_configuration(tmp_path: Path) -> None:
+def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"holds no config\.json"):
         load_model(str(tmp_path))
 

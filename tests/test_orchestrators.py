@@ -123,7 +123,7 @@ def test_a7_a_block_has_at_most_64_instances() -> None:
 
 
 @pytest.mark.parametrize("days", [1, 14, 21, 182])
-def test_a7_terms_on_sale(days: int) -> None:
+def test_a7_block_terms_that_aws_sells_are_accepted(days: int) -> None:
     assert CapacityBlock.model_validate({**BLOCK, "days": days}).days == days
 
 

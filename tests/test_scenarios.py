@@ -30,7 +30,7 @@ def check(found: Judgement, requirement: str) -> Check:
     return next(row for row in found.checks if row.requirement == requirement)
 
 
-def test_the_guides_figures() -> None:
+def test_scenarios_hold_the_figures_of_the_guide() -> None:
     # Hardware guide: 2 x A100 40 GB, < 200 ms, < 5 ms, 512 GB; 4 x A100 80 GB, 2 TB RAID 0, < 50 ms; 8 x H100, 10 TB,
     # < 1 ms
     chat, batch, training = (

@@ -91,7 +91,7 @@ def embedded(value: Any, name: str) -> Iterator[tuple[str, str]]:
         yield from inside
 
 
-def test_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> None:
+def test_shellcheck_accepts_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> None:
     scripts = {
         f"{kind}-{Path(path).name}": text
         for kind, node in NODES.items()
@@ -101,7 +101,7 @@ def test_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> N
     assert complaints(shellcheck, scripts, tmp_path) == []
 
 
-def test_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
+def test_shellcheck_accepts_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
     plans = {name: cluster_plan(name) for name in ("p4d_gang_spot", "g6_single")}
     plans |= {name: FEATURES[name] for name in ("open", "closed", "watched", "kubernetes", "slurm")}
     found: dict[str, str] = {}
@@ -123,7 +123,7 @@ def purpose(template: str) -> str:
     return next(line for line in template.splitlines() if line.startswith("# ")).partition("{{")[0]
 
 
-def test_launch_scripts(shellcheck: str, tmp_path: Path) -> None:
+def test_shellcheck_accepts_the_launch_scripts(shellcheck: str, tmp_path: Path) -> None:
     launches: dict[str, Launch] = {f"{engine}-{name}": serving(name, engine) for engine in ENGINES for name in SPECS}
     launches["megatron"] = training_launch(planned("training"), architecture(TRAINING["model"]), SOFTWARE)
     scripts = {
@@ -136,13 +136,13 @@ def test_launch_scripts(shellcheck: str, tmp_path: Path) -> None:
     assert complaints(shellcheck, scripts, tmp_path) == []
 
 
-def test_the_scripts_of_this_repository(shellcheck: str, tmp_path: Path) -> None:
+def test_shellcheck_accepts_the_scripts_of_this_repository(shellcheck: str, tmp_path: Path) -> None:
     scripts = {path.name: path.read_text() for path in (ROOT / ".ci").iterdir()}
     assert "run" in scripts
     assert complaints(shellcheck, scripts, tmp_path) == []
 
 
-def test_a_fault_would_be_seen(shellcheck: str, tmp_path: Path) -> None:
+def test_shellcheck_finds_a_fault_in_an_embedded_script(shellcheck: str, tmp_path: Path) -> None:
     text = "#cloud-config\nwrite_files:\n- path: /usr/local/sbin/faulty\n  content: |\n    #!/bin/sh\n    cd $1\n"
     document = {"resource": {"aws_launch_template": {"nodes": {"user_data": text}}}}
     scripts = dict(embedded(document, "faulty"))
