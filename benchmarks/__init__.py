@@ -1,1 +1,1 @@
-"""Timings of what a user waits for. They print figures and judge nothing: a loaded machine is not a failed test."""
+"""Timings, accuracy tables and comparisons. They print figures; no test depends on a timing."""

@@ -1,4 +1,4 @@
-"""The analytic engine held against kernel-level reference latencies and published serving runs.
+"""Comparison of the analytic engine with kernel-level reference latencies and published serving runs.
 
 Every point is replayed through `pin:`, as a user would. Beside each group stands the error that remains when its
 points are left out of the calibration.

@@ -1,4 +1,4 @@
-"""Parameter counts held against published ones, as the Markdown tables of docs/sizing.md."""
+"""Comparison of parameter counts with published ones, as the Markdown tables of docs/sizing.md."""
 
 from collections.abc import Sequence
 from pathlib import Path

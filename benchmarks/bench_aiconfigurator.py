@@ -1,4 +1,4 @@
-"""Side by side with aiconfigurator 0.12's own search: 16 x H200, DeepSeek-R1, 4000 in, 500 out, 1000 ms, 50 ms.
+"""Comparison with the search of aiconfigurator 0.12: 16 x H200, DeepSeek-R1, 4000 in, 500 out, 1000 ms, 50 ms.
 
 Both searches run here, one after the other. Without the package (`pip install aiconfigurator==0.12.*`) only ours does.
 """

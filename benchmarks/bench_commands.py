@@ -1,4 +1,4 @@
-"""Wall time of whole commands, interpreter start included; the rounds take turns, so that all see the same load."""
+"""Wall time of whole commands, interpreter start included. Each round runs all of them, so that load hits all alike."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Calibration of the analytic engine on some of the reference points, judged on the others.
+"""Cross-validation of the analytic engine: it is calibrated on some reference points and tested on the others.
 
 A search by steps over the rates that decide these latencies, one GPU generation at a time, from the same start for
 all: round figures that belong to no generation. A generation without points takes the mean of the others.

@@ -1,4 +1,4 @@
-"""The burn-in of the phase validate with every orchestrator; its scripts run here, with tools that pretend."""
+"""The burn-in of the validate phase under every orchestrator. Its scripts run here, with stubs for the tools."""
 
 import json
 import os

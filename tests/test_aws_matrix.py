@@ -1,4 +1,4 @@
-"""Every instance family under every orchestrator, tests/support/aws_matrix.py, judged by Terraform and checkov."""
+"""Terraform and checkov judge every spec of tests/support/aws_matrix.py: each family under each orchestrator."""
 
 import json
 from collections import Counter

@@ -1,4 +1,7 @@
-"""Terraform day after day, against a local AWS: states, applies that are stopped, phases, sizes, take-over, the end."""
+"""Operations of a cluster with Terraform against a local AWS.
+
+They are remote states, interrupted applies, phases, changes of size, import of existing resources, and destroy.
+"""
 
 from pathlib import Path
 

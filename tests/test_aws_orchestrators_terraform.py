@@ -1,6 +1,6 @@
 """Terraform on compute stacks with an orchestrator or in a Capacity Block, against a local AWS.
 
-Network and storage are stood in for by states with the identifiers that matter; test_aws_terraform.py has them whole.
+States with the identifiers that matter stand in for the network and storage stacks; test_aws_terraform.py has both.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Day two on AWS: phases of a roll-out, burn-in, take-over of what exists, the bucket of the states."""
+"""Operations on AWS: phases of a roll-out, burn-in, import of existing resources, the bucket of the states."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Shared file systems of AWS clusters: what a spec may ask of FSx for Lustre (rules A11, A12)."""
+"""Shared file systems of AWS clusters: the options of FSx for Lustre that a spec may set (rules A11, A12)."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Terraform itself on the AWS stacks: validate, plan, and a whole life against a local AWS."""
+"""Terraform applies, plans again and destroys the AWS stacks of one cluster, against a local AWS."""
 
 import json
 from pathlib import Path

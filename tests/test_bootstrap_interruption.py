@@ -1,4 +1,4 @@
-"""The notice that a node gets before it is taken away, and what runs then (rule A9)."""
+"""The interruption notice of a node, and the hooks that run on it (rule A9)."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The command line as a user and a CI script meet it: contracts, messages, exit codes, nothing half-written."""
+"""The command line keeps its contracts: JSON keys, messages and exit codes; a failed command writes no file."""
 
 import json
 import os

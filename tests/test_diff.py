@@ -1,4 +1,4 @@
-"""`llmcluster diff`: money first, what changed, and whether the price or the thing bought moved."""
+"""`llmcluster diff` shows money first, then what changed, and tells a changed price from a changed purchase."""
 
 import json
 from pathlib import Path

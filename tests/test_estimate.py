@@ -1,4 +1,4 @@
-"""The bill read back from Terraform resources: it is the plan's to the cent, and says what it cannot price."""
+"""The bill computed from Terraform resources equals the plan's to the cent and names what it cannot price."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every cluster in clusters/ as a user gets it: Terraform itself validates and plans each AWS stack."""
+"""Every cluster in clusters/ is written whole; Terraform validates and plans each AWS stack."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Fine-tuning: adapters, data sets and what does not go together, against published runs and papers."""
+"""Fine-tuning against published runs and papers: adapters, data sets, and settings that contradict each other."""
 
 import statistics
 from typing import Any

@@ -1,4 +1,4 @@
-"""Training that nothing carries: by how much, and the nearest plans with one constraint relaxed."""
+"""A training spec that no cluster satisfies is refused with the nearest plans, each with one constraint relaxed."""
 
 import json
 import re

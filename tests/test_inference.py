@@ -1,4 +1,4 @@
-"""Serving plans against kernel-level reference latencies, and what must hold of any plan."""
+"""Serving plans against kernel-level reference latencies, and properties of any plan."""
 
 from functools import cache
 

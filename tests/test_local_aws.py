@@ -1,4 +1,4 @@
-"""The local AWS of the Terraform tests, and the programs that they start: what goes wrong there ends a test at once."""
+"""Errors of the local AWS, and programs that hang, end a Terraform test at once."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Presets, paths and nominal sizes: what `model:` in a spec may say."""
+"""`model:` in a spec may be a preset, a path or a nominal size."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figures of one's own in place of the catalog's: what they change in a year of owning, and how they are refused."""
+"""A user's own cost figures replace the catalog's in the comparison with owned hardware; wrong ones are refused."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Negotiated and refreshed prices over the snapshot: what they change, what they leave, and how they are refused."""
+"""Negotiated and refreshed prices override the snapshot where they name a price; wrong ones are refused."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Policies, the simulated year that judges them, and demand traces."""
+"""Purchase policies, the simulated year that compares them, and demand traces."""
 
 import csv
 import json

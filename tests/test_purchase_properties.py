@@ -1,4 +1,4 @@
-"""What holds of every mix, whatever the demand and the prices."""
+"""Properties of every purchase mix, whatever the demand and the prices."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a quantization_config says, held against the size of published checkpoints; and selective quantization."""
+"""quantization_config is read so that published checkpoints have their size; and selective quantization."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What refreshes leave to each other: several at once, or one after another for other regions."""
+"""Price refreshes keep each other's results, whether they run at once or one after another."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

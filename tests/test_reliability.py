@@ -1,4 +1,4 @@
-"""Failures of training runs against published clusters, and what must hold of checkpoints and goodput."""
+"""Failure rates against published clusters, and properties of checkpoints and goodput."""
 
 from math import inf
 from typing import Any

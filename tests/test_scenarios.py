@@ -1,4 +1,4 @@
-"""Named scenarios: what the guide asks is what is checked, and the comparison says what is true."""
+"""Named scenarios hold the guide's requirements, and the comparison with the guide's hardware is true."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Every shell script that we write or generate, read by shellcheck."""
+"""shellcheck reads every shell script that we write or generate."""
 
 import email
 import re

@@ -1,4 +1,4 @@
-"""README.md and docs/ show what we write today; `make docs` renews them."""
+"""README.md and docs/ show our current output; `make docs` renews them."""
 
 import re
 

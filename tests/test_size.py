@@ -1,4 +1,4 @@
-"""`llmcluster size`: published figures, the contract, the checkpoint beside the configuration, and what it loads."""
+"""`llmcluster size`: published figures, JSON keys, checkpoints beside the configuration, and a quick start."""
 
 import json
 import subprocess

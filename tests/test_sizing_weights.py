@@ -1,4 +1,4 @@
-"""Bytes of the weights against published checkpoints, and what sharding may never do."""
+"""Bytes of the weights against published checkpoints, and properties of sharding."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Topology: what the clouds publish of their nodes, where ranks lie on them, and the environment of each fabric."""
+"""Topology: published wiring of the nodes, placement of ranks, and environment variables of each fabric."""
 
 import subprocess
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Training plans against published runs, and what must hold of any plan."""
+"""Training plans against published runs, and properties of any plan."""
 
 from typing import Any
 

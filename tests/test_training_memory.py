@@ -1,4 +1,4 @@
-"""Training memory against profiled runs and published figures, and what must hold of any layout."""
+"""Training memory against profiled runs and published figures, and properties of any layout."""
 
 from itertools import pairwise
 from typing import Any

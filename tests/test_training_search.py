@@ -1,4 +1,4 @@
-"""What must hold of the search over layouts, whatever model, GPU and size."""
+"""Properties of the search over layouts, whatever the model, GPU and size."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What training software does to the time of a step, against published pairs of runs."""
+"""Effects of training software on step time, against published pairs of runs."""
 
 from dataclasses import replace
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Prices that nobody has sourced: bounded by what others ask, in the range and in the choice, never in the total."""
+"""Unknown prices are bounded by the prices of others: in the range and in the choice, never in the total."""
 
 from pathlib import Path
 from typing import Any

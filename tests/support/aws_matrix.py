@@ -1,8 +1,8 @@
-"""Specs of every family, orchestrator, purchase, network, storage and watch, and one Terraform run over all stacks.
+"""Specs that cover every instance family, orchestrator, purchase, network, storage and observability option.
 
-Each stack becomes a module of one root, so that the provider starts once. What differs from a stack deployed by itself:
-the provider block and the backend stand in the root, and the outputs of other stacks are read from states written by
-hand.
+One Terraform run judges the stacks of all specs: each stack becomes a module of one root, so that the provider starts
+once. Two things differ from a stack that is deployed alone. The provider block and the backend are in the root, and
+the outputs of other stacks are read from states that the tests write.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""The bill read back from Terraform documents, held against the plan's."""
+"""Comparison of the bill computed from Terraform documents with the bill of the plan."""
 
 from collections import defaultdict
 from collections.abc import Sequence

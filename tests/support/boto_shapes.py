@@ -1,4 +1,4 @@
-"""Requests held against botocore's service models beyond what botocore itself checks: enumerations and lengths."""
+"""Checks of requests against botocore's service models that botocore itself leaves out: enumerations and lengths."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""An apply that is stopped when the local AWS says so: a clock says it at another moment on every machine."""
+"""An apply that is stopped at a certain request to the local AWS, because a timer would hit another one each time."""
 
 import signal
 import subprocess

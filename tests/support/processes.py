@@ -1,4 +1,4 @@
-"""Programs that the tests start. None may outlive its time, and none of its children may outlive it."""
+"""Programs that the tests start. Each ends within its time limit, and its children end with it."""
 
 import os
 import signal

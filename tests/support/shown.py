@@ -1,4 +1,4 @@
-"""What README.md and docs/ show of our own output, kept at what is written today: `make docs`.
+"""Our own output as README.md and docs/ show it; `make docs` renews it.
 
 - README.md: what `make demo` prints for its example.
 - docs/aws-compute-stack.md: blocks of HCL. A comment that begins with `…` stands for what is left out there; a block
