@@ -28,7 +28,7 @@ import stacks, {{package}}
 
 
 def main() -> None:
-    """Time it, compare the documents and print the table."""
+    """Time synthesis, compare the documents and print the table."""
     rows: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for cloud, spec in SPECS.items():

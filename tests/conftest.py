@@ -73,7 +73,7 @@ def moto_server() -> Iterator[MotoServer]:
 
 @pytest.fixture
 def aws(moto_server: MotoServer) -> Iterator[MotoServer]:
-    """A local AWS in which nothing exists yet but the account's defaults; errors of its own fail the test."""
+    """An empty local AWS with only the account's defaults; internal errors of the server fail the test."""
     moto_server.reset()
     yield moto_server
     moto_server.check()
@@ -81,7 +81,7 @@ def aws(moto_server: MotoServer) -> Iterator[MotoServer]:
 
 @pytest.fixture
 def account(aws: MotoServer) -> MotoServer:
-    """A local AWS that takes all of our stacks."""
+    """A local AWS with the corrections of moto that our stacks need."""
     aws_moto.install()
     aws.reset()
     return aws

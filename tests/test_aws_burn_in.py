@@ -93,7 +93,7 @@ def script(path: Path, text: str) -> Path:
 
 
 def run(command: list[str], env: Mapping[str, str], folder: Path) -> tuple[int, list[str], str]:
-    """Exit code, recorded calls and output of `command`, whose tools lie in `folder`/tools."""
+    """Return exit code, recorded calls and output of `command`, whose tools are in `folder`/tools."""
     (folder / "calls").unlink(missing_ok=True)
     done = subprocess.run(
         command,

@@ -20,7 +20,7 @@ from tests.support.terraform import Terraform, TerraformError
 
 
 def remains(aws: MotoServer) -> dict[str, list[str]]:
-    """What stands in the account and is not there from the beginning, by kind."""
+    """Return the resources that were created in the account, by kind."""
     ec2, groups = aws.client("ec2"), aws.client("autoscaling").describe_auto_scaling_groups()
     found = {
         "vpcs": [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]],

@@ -18,7 +18,7 @@ REFERENCE: Final = re.compile(r"(?:data\.)?(?:aws_\w+|local)\.\w+")
 
 
 def waits_of(document: dict[str, Any]) -> dict[str, set[str]]:
-    """Each resource, data source and local of a stack with all that it waits for, however far off."""
+    """Return everything that each resource, data source and local of a stack waits for, directly or not."""
     direct = {
         prefix + f"{kind}.{name}": set(REFERENCE.findall(json.dumps(content)))
         for prefix, section in (("", "resource"), ("data.", "data"))

@@ -15,7 +15,7 @@ from tests.support.terraform import Terraform
 
 
 def disks(folder: Path, *names: str) -> dict[str, str]:
-    """A /dev/disk/by-id as udev fills it: every link of one number points to the same disk."""
+    """Create a /dev/disk/by-id as udev fills it: links with the same number point to the same disk."""
     by_id = folder / "by-id"
     by_id.mkdir()
     for name in names:

@@ -135,6 +135,7 @@ def train(tokens: float, **rest: Any) -> Plan:
     return plan(read_spec(document, "spec"), load_model("Qwen/Qwen2.5-7B", None), Catalog.load())
 
 
+@pytest.mark.slow
 def test_more_work_never_costs_less() -> None:
     runs = [train(tokens).cost.usd_per_run or 0 for tokens in (1e9, 2e9, 1e10, 1e11)]
     assert runs == sorted(runs)
@@ -210,6 +211,7 @@ TYPES = ["g6.xlarge", "g6e.xlarge", "p4d.24xlarge", "p5.48xlarge"]
 factors = st.lists(st.sampled_from([0.05, 0.5, 0.9, 1.0]), min_size=16, max_size=16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["serving", "training"])
 @settings(max_examples=15, deadline=None)
 @given(factors=factors)
@@ -245,9 +247,9 @@ def test_a_cheaper_price_never_raises_the_total(kind: str, factors: list[float])
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "clusters").glob("*.yaml"))
 S3_WRITE_USD, S3_READ_USD, KMS_REQUEST_USD = 0.005 / 1000, 0.0004 / 1000, 0.03 / 10_000
-"""Of one request in us-east-1 (prices of S3 Standard and of KMS); those of Azure's hot blobs and keys are as low."""
+"""USD per request in us-east-1 (S3 Standard and KMS); Azure's hot blobs and keys cost as little."""
 PART_BYTES = 8 * 2**20
-"""What the AWS command line sends in one request (its default multipart_chunksize)."""
+"""Bytes that the AWS command line sends in one request (its default multipart_chunksize)."""
 LOG_GIB_STORED_USD = 0.03
 
 

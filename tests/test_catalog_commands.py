@@ -58,7 +58,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def eastus(factor: float = 1.0, left_out: int = 0) -> Answer:
-    """Today's list for eastus: the snapshot's prices times `factor`, without the first few."""
+    """Return today's list for eastus: the snapshot's prices times `factor`, without the first few."""
     known = [p for p in CATALOG.instance_prices if (p.provider, p.region) == ("azure", "eastus")]
     years = {"reserved-1y": 1, "reserved-3y": 3}
     rows = [
@@ -173,7 +173,7 @@ def test_one_source_fails_and_the_other_is_kept(server: Server, prices: Path, mo
 
 
 def test_aws_through_moto(aws: MotoServer, prices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """moto sells every Spot instance for 0.00001 USD, which is not believed."""
+    """moto sells every Spot instance for 0.00001 USD, which the refresh rejects as implausible."""
     for name, value in aws.env.items():
         monkeypatch.setenv(name, value)
     order = ("refresh", "--provider", "aws", "--region", "us-east-1", "--what", "spot,instance-types", "--json")

@@ -39,7 +39,7 @@ V100 = Gpu(
     source="NVIDIA V100 data sheet",
     as_of="2020-01",
 )
-"""What the papers ran on; no cloud of the catalog has it."""
+"""The GPU of the papers; no cloud of the catalog offers it."""
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def planned(path: Path) -> Plan:
 
 
 def dearer(plan: Plan, role: str, by: float) -> Plan:
-    """The same plan after the price of a line has moved, as a later catalog would have it."""
+    """Return the same plan after the price of a line has changed, as in a later catalog."""
     items = tuple(
         item.model_copy(
             update={"unit_price_usd": (item.unit_price_usd or 0) * by, "usd_per_hour": (item.usd_per_hour or 0) * by}
@@ -160,7 +160,7 @@ HOSTILE = "a|b <img src=x> @everyone `code` **bold** [link](x)"
 
 
 def test_what_a_spec_says_is_shown_and_never_read(tmp_path: Path) -> None:
-    """Tags are free text: in a comment on a pull request they may mention nobody, and be no Markdown and no HTML."""
+    """Tags are free text: in a pull-request comment they must not mention anybody or act as Markdown or HTML."""
     first, second = spec(tmp_path), spec(tmp_path, "b")
     second.write_text(second.read_text() + f"tags: {json.dumps({'owner': HOSTILE, '[/red]': 'x'})}\n")
     text = CliRunner().invoke(cli, ["diff", str(first), str(second), "--markdown"]).stdout

@@ -75,7 +75,7 @@ MATRIX = {
 
 
 class Written:
-    """Examples and matrix, planned and synthesized once."""
+    """Plan and synthesize the examples and the matrix once."""
 
     def __init__(self, folder: Path) -> None:
         specs = list(EXAMPLES)

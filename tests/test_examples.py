@@ -17,6 +17,8 @@ from tests.support.azure_schema import missing_outputs, problems
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 SPECS = tuple(sorted((ROOT / "clusters").glob("*.yaml")))
 ROLES: tuple[StackRole, ...] = ("network", "storage", "compute")
@@ -36,7 +38,7 @@ def document(stack: SynthesizedStack) -> dict[str, Any]:
 
 
 def state_of_outputs(stack: SynthesizedStack) -> None:
-    """A state that holds a value for each output of a stack, so that the stacks after it can be planned alone."""
+    """Write a state with a value for each output of a stack, so that later stacks can be planned alone."""
     values = {name: f"{name.replace('_', '-')}-0123456789abcdef0" for name in document(stack).get("output", {})}
     values |= {"availability_zone": "us-east-1b"} if "availability_zone" in values else {}
     arns = {

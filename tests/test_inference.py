@@ -17,7 +17,7 @@ AWS = {"providers": ["aws"], "regions": ["us-east-1"]}
 
 @cache
 def reference_errors() -> dict[str, list[float]]:
-    """Relative error of every reference point by phase, replayed through pins."""
+    """Return the relative error of every reference point, by phase; each point is replayed through a pin."""
     errors: dict[str, list[float]] = {"prefill": [], "decode": []}
     for point in read_points(REFERENCE):
         errors[point.phase].append(abs(replay(point) / point.latency_ms - 1))
@@ -91,6 +91,7 @@ def test_the_slo_holds_and_memory_fits() -> None:
     assert all((decided.cost.usd_per_hour or 0) <= amount for amount in hourly)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(rate=st.floats(0.5, 50), tpot_ms=st.floats(30, 200))
 def test_more_load_or_a_tighter_slo_never_costs_less(rate: float, tpot_ms: float) -> None:

@@ -18,7 +18,7 @@ H200_NODE = {"node": {"gpu": "H200", "gpus": 8, "nic_gbit_per_s": 3200}, "nodes"
 
 
 def pinned(name: str, **workload: Any) -> InferencePerformance:
-    """One node of eight H200, tensor parallel, as many requests as the SLO holds."""
+    """Plan one node of eight H200 with tensor parallelism and as many requests as the SLO allows."""
     load = {"request_rate_per_s": 1e5, "prompt_tokens": 2000, "output_tokens": 500, **workload}
     layout = {"tensor": 8, "pipeline": 1, "attention_data": 1}
     return performance(serve(name, load, pin={**H200_NODE, "layout": layout}))

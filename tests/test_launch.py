@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def _given(launch: Launch, engine: str) -> list[tuple[str, str | None]]:
-    """Flags of all commands with what follows each."""
+    """Return the flags of all commands, each with the value that follows it."""
     entry = SOFTWARE.engine_flags[engine].command[0]
     found: list[tuple[str, str | None]] = []
     for command in launch.commands:
@@ -114,7 +114,7 @@ with open({log!r}, "a") as log:
 def _run(
     launch: Launch, folder: Path, rank: int | None = None, given: tuple[str, ...] = (), **variables: str
 ) -> list[list[str]]:
-    """Runs the script with stand-ins for the engines that write down their arguments, each call a line."""
+    """Run the script with stubs for the engines; return the recorded arguments of each call."""
     (folder / "launch.sh").write_text(script(launch))
     for name, content in launch.files.items():
         (folder / name).write_text(content)

@@ -28,7 +28,7 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dummy credentials, and none of the machine's own configuration."""
+    """Set dummy credentials and hide the machine's own configuration."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
@@ -290,7 +290,7 @@ def test_savings_plans_become_reserved_rates(server: Server) -> None:
 
 
 def test_savings_plans_without_end_are_left(server: Server) -> None:
-    """boto3 has no paginator for this operation, and so no guard of its own."""
+    """boto3 has no paginator for this operation, so nothing else stops an endless list."""
     server.play(Answer({"searchResults": [rate("us-east-1", "Compute", 1, "44.0")], "nextToken": "again"}))
     with pytest.raises(LiveError, match="does not end"):
         commitments.fetch_savings_plans(request(), ignore)
@@ -322,7 +322,7 @@ REGIONS = ec2(
 
 
 def ec2_only(answers: dict[str, Answer]) -> Callable[[faulty_http.Seen], Answer]:
-    """By the Action of the request; zones always answer."""
+    """Answer by the Action of the request; the request for zones always succeeds."""
 
     def respond(seen: faulty_http.Seen) -> Answer:
         action = seen.body.split("Action=")[1].split("&")[0]

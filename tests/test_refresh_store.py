@@ -39,7 +39,7 @@ def score(region: str, value: int) -> PlacementScore:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A refresh into the folder, of one source that gives this answer."""
+    """Return a function that refreshes the folder from one source with a given answer."""
 
     def run(folder: Path, fetched: Fetched) -> None:
         def fetch(request: Request, advance: object) -> Fetched:

@@ -39,7 +39,7 @@ def shellcheck() -> str:
 
 
 def complaints(shellcheck: str, scripts: Mapping[str, str], folder: Path) -> list[str]:
-    """What shellcheck says of scripts by name, every severity, and disabled checks without a reason."""
+    """Return shellcheck's findings of every severity, and disabled checks that give no reason."""
     paths = []
     for name, text in scripts.items():
         path = folder / re.sub(r"[^\w.-]+", "-", name).strip("-")
@@ -63,7 +63,7 @@ def complaints(shellcheck: str, scripts: Mapping[str, str], folder: Path) -> lis
 
 
 def embedded(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Scripts in a document by where they stand, in YAML and MIME texts as well; none may stay unread."""
+    """Yield all scripts of a document by their place, also those inside YAML and MIME texts."""
     if isinstance(value, Mapping) and "path" in value and "content" in value:
         yield from embedded(value["content"], f"{name}-{Path(value['path']).name}")
     elif isinstance(value, Mapping):
@@ -119,7 +119,7 @@ def test_shellcheck_accepts_the_scripts_in_the_documents(shellcheck: str, tmp_pa
 
 
 def purpose(template: str) -> str:
-    """The first comment of a script, as far as every configuration has it."""
+    """Return the part of a script's first comment that all configurations share."""
     return next(line for line in template.splitlines() if line.startswith("# ")).partition("{{")[0]
 
 

@@ -102,6 +102,7 @@ def test_the_front_trades_cost_against_time() -> None:
     assert [point.days for point in front] == sorted((point.days for point in front), reverse=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(tokens=st.floats(1e10, 8e11), more=st.floats(1.01, 3))
 def test_more_tokens_never_take_less_time_or_money(tokens: float, more: float) -> None:

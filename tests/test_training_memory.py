@@ -141,7 +141,7 @@ Case = tuple[str, dict[str, Any], dict[str, Any]]
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """A model, a layout and the rest of what training_memory takes."""
+    """Draw the arguments of training_memory."""
     name = draw(st.sampled_from(MODELS))
     layout = {
         "tensor": draw(st.sampled_from([1, 2, 4, 8])),

@@ -117,7 +117,7 @@ ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
         "spec": {"capacity": {"block": OFFERED_BLOCK}},
     },
 }
-"""Clusters with an orchestrator, or in a Capacity Block: bought, and on offer."""
+"""Clusters with an orchestrator, or in a Capacity Block that is bought or only offered."""
 
 THRESHOLDS: Final = PassThresholds(inside_gb_per_s=200.0, between_gb_per_s=40.0)
 
@@ -158,7 +158,7 @@ FEATURES: Final[dict[str, Plan]] = {
         spec={"network": {"vpc_id": "vpc-0a1b2c3d", "subnet_id": "subnet-0a1b2c3d"}},
     ),
 }
-"""Plans that between them have every kind of resource."""
+"""Plans that together contain every type of resource."""
 
 Documents = dict[str, dict[str, Any]]
 
@@ -198,12 +198,12 @@ def synthesize(
 
 
 def stack_folder(folder: Path, plan: Plan, role: str) -> Path:
-    """Where the document of a stack lies."""
+    """Return the folder of a stack's document."""
     return folder / "cdktf.out" / "stacks" / f"{plan.name}-{role}"
 
 
 def cluster_plan(name: str) -> Plan:
-    """The plan of one of CLUSTERS or ORCHESTRATED."""
+    """Return the plan of one of CLUSTERS or ORCHESTRATED."""
     return example_plan(**{**CLUSTERS, **ORCHESTRATED}[name])
 
 

@@ -44,7 +44,7 @@ def run(
 
 
 def kill_group(running: "subprocess.Popen[str]") -> None:
-    """End a program that was started in a session of its own, with all that it started."""
-    # Its children may be there when it is gone itself.
+    """Kill a program that was started in a session of its own, and all its children."""
+    # The children may outlive the program.
     with suppress(ProcessLookupError):
         os.killpg(running.pid, signal.SIGKILL)
