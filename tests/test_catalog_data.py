@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.precision import Precision
+from provider_catalog.prices import PurchaseOption
 from provider_catalog.storage import SharedFileSystem
 
 CATALOG = Catalog.load()
@@ -207,8 +208,8 @@ def test_instance_types_of_one_region_cost_the_same_on_demand_in_every_zone() ->
     ],
 )
 def test_prices_are_those_that_the_providers_publish(
-    provider: str, region: str, name: str, option, usd_per_hour: float
-) -> None:  # type: ignore[no-untyped-def]
+    provider: str, region: str, name: str, option: PurchaseOption, usd_per_hour: float
+) -> None:
     found = CATALOG.prices.instance(provider, region, name, option)
     assert found is not None
     assert found.usd_per_hour == usd_per_hour
