@@ -112,6 +112,7 @@ def test_more_tokens_never_take_less_time_or_money(tokens: float, more: float) -
     assert (p4d(tokens=tokens).cost.usd_per_run or 0) <= (p4d(tokens=tokens * more).cost.usd_per_run or 0) * (1 + 1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(days=st.floats(15, 90), longer=st.floats(1.01, 3))
 def test_a_longer_deadline_never_costs_more(days: float, longer: float) -> None:
@@ -137,6 +138,7 @@ def test_a_faster_gpu_is_never_slower(tensor: int, pipeline: int, micro_batch: i
     assert step_s(faster[1]) <= step_s(faster[0])
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     layout=st.fixed_dictionaries(
