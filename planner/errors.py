@@ -106,7 +106,7 @@ def failure_document(error: Exception) -> dict[str, object]:
     document: dict[str, object] = {"exit_code": code, "kind": KINDS[code], "message": str(error)}
     if isinstance(error, InfeasibleError):
         document["lacks"] = error.lacks
-        document["nearest_misses"] = [asdict(miss) for miss in error.nearest]
+        document["nearest_misses"] = [asdict(near_miss) for near_miss in error.nearest]
         document["would_help"] = list(error.levers)
         document["nearest_plans"] = [asdict(plan) for plan in error.plans]
     return {"error": document}
@@ -121,10 +121,15 @@ def failure(error: Exception) -> tuple[int, str]:
     if isinstance(error, SpecError | CatalogError):
         return WRONG_INPUT, f"error: {error}"
     if isinstance(error, InfeasibleError):
-        nearest = [f"  {miss.candidate}: {miss.reason}" for miss in error.nearest]
+        nearest = [f"  {near_miss.candidate}: {near_miss.reason}" for near_miss in error.nearest]
         helps = ["what would help:", *(f"  {lever}" for lever in error.levers)] if error.levers else []
         return INFEASIBLE, "\n".join([f"infeasible: {error}", *nearest, *helps])
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return OUTSIDE_FAILED, f"error: {where}{error.strerror or error}; nothing was half-written"
     raise error
+
+
+def times(ratio: float) -> str:
+    """A ratio in words, to two digits and without an exponent."""
+    return f"{ratio:,.0f} times" if ratio >= 100 else f"{ratio:.2g} times"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from cdktf import TerraformResource
 
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from stacks.clouds import BuiltStack
 
 

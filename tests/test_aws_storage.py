@@ -7,13 +7,13 @@ import pytest
 import yaml
 
 from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
-from planner.assembly import shared_storage
+from planner.cost.lustre_lines import included_metadata_iops, lustre_lines
+from planner.cost.shared_storage import shared_storage
 from planner.errors import InfeasibleError, SpecError
-from planner.lustre_lines import included_metadata_iops, lustre_lines
-from planner.machines import machines
-from planner.optimizer import plan as make_plan
+from planner.market.machines import machines
+from planner.search.optimizer import plan as make_plan
 from planner.spec import ClusterSpec
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from tests.support.aws_stacks import synthesize

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from planner.cost import HOURS_PER_MONTH
+from planner.cost.bill import HOURS_PER_MONTH
 from planner.errors import SpecError
-from planner.plan import Usage
+from planner.plan.plan import Usage
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import PriceBook
