@@ -1,4 +1,7 @@
-"""What a node does at its first boot and at every later one, as cloud-init user data."""
+"""What a node does when it boots, as cloud-init user data.
+
+May import `provider_catalog`. Knows no cloud's resources and imports no cdktf.
+"""
 
 from cdk.bootstrap.metrics import GPU_EXPORTER_IMAGE, METRICS_DIR, NODE_EXPORTER_IMAGE, Metrics, mirrored
 from cdk.bootstrap.render import (

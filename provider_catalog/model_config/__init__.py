@@ -1,4 +1,7 @@
-"""From the config.json of any decoder to a ModelArchitecture: one module a family, one table of families."""
+"""Readers that turn the config.json of any decoder into a ModelArchitecture: one module per family, one table of families.
+
+May import `provider_catalog`, except `provider_catalog.live`.
+"""
 
 from provider_catalog.model_config.reader import read_config
 

@@ -1,4 +1,7 @@
-"""Live prices of Azure: the Retail Prices API, and azure-mgmt-compute for what a subscription may have."""
+"""Live prices of Azure from the Retail Prices API, and the sizes of a subscription from azure-mgmt-compute.
+
+May import `provider_catalog`, but not another cloud's folder.
+"""
 
 from provider_catalog.live.azure import retail, skus
 from provider_catalog.live.source import Source
