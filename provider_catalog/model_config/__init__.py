@@ -1,4 +1,4 @@
-"""Readers that turn the config.json of any decoder into a ModelArchitecture: one module per family, one table of families.
+"""Readers that turn the config.json of any decoder into a ModelArchitecture: one module and one table row per family.
 
 May import `provider_catalog`, except `provider_catalog.live`.
 """
