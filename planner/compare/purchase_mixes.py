@@ -4,8 +4,8 @@ from dataclasses import replace
 from math import ceil
 
 from planner.errors import SpecError
-from planner.market.machines import OWN
 from planner.market.offers import offers_of
+from planner.market.place import place_of
 from planner.plan.base import PlanModel
 from planner.plan.plan import Plan, TrainingPerformance
 from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES, mean_demand, serving_demand, serving_rates
@@ -87,7 +87,7 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None 
         SpecError: the plan is for hardware of one's own, or the instance type has no on-demand price to compare with.
     """
     choice, spec = plan.choice, plan.spec
-    if choice.provider == OWN:
+    if place_of(choice.provider, catalog).owned:
         raise SpecError(f"{plan.name}: nodes of one's own (pin.node) are not bought from a cloud; nothing to mix")
     instance_type = catalog.instance_type(choice.provider, choice.instance_type)
     offers = offers_of(spec, catalog, choice.region, choice.zone, instance_type)

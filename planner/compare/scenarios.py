@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
-from planner.market.machines import OWN
+from planner.market.place import place_of
 from planner.plan.base import PlanModel
 from planner.plan.plan import InferencePerformance, Plan, TrainingPerformance
 from planner.search.optimizer import plan
@@ -124,7 +124,7 @@ def _replayed(spec: ClusterSpec, scenario: Scenario) -> ClusterSpec:
 
 def _instance_type(decided: Plan, catalog: Catalog) -> InstanceType | None:
     choice = decided.choice
-    return None if choice.provider == OWN else catalog.instance_type(choice.provider, choice.instance_type)
+    return place_of(choice.provider, catalog).instance_type(choice.instance_type)
 
 
 def _checks(scenario: Scenario, sides: _Sides) -> Iterator[Check]:

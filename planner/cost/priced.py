@@ -6,15 +6,13 @@ from planner.cost.bill import Bill, ServiceLine, checkpoint_traffic_gb, cluster_
 from planner.cost.lustre_lines import lustre_lines
 from planner.cost.network_lines import network_lines, unbuilt_roles
 from planner.cost.observability_lines import watch_lines
-from planner.cost.shared_storage import shared_storage
 from planner.cost.unpriced import most_unknown_usd_per_hour
 from planner.engine.candidate import Candidate
-from planner.market.machines import OWN, Machine
+from planner.market.machines import Machine
 from planner.plan.plan import Cost, Purchase, SharedStorage, TrainingPerformance, UpdateCosts
 from planner.purchase.mix import Mix, block_mix, mean_demand, serving_mix, training_mix
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.catalog import Catalog
-from provider_catalog.defaults import OrchestratorDefaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
     """
     performance, run_hours = candidate.performance, None
     mix: Mix | None
-    owned = machine.provider == OWN
+    owned = machine.place.owned
     busy = 1.0 if isinstance(spec.workload, TrainingWorkload) else mean_demand(spec.capacity)
     block = spec.capacity.block
     if block is not None and not owned:
@@ -117,7 +115,7 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
             candidate.nodes,
             mean_demand=busy,
         )
-    storage = shared_storage(spec, catalog, machine)
+    storage = machine.place.shared_storage(spec)
     bill = Bill(
         provider=machine.provider,
         region=machine.region,
@@ -126,29 +124,22 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
         checkpoints_gib=spec.storage.checkpoints_tib * 1024,
         checkpoint_gb_per_month=checkpoint_traffic_gb(performance),
         root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
-        orchestrator=_orchestrator(spec, catalog, machine),
+        orchestrator=machine.place.orchestrator(spec.orchestrator),
         without=unbuilt_roles(spec),
-        extra=_extra_lines(spec, catalog, machine, candidate.nodes, storage),
+        extra=_extra_lines(spec, machine, candidate.nodes, storage),
     )
     cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
     unknown_usd = most_unknown_usd_per_hour(cost, catalog, machine.provider)
     return Priced(machine, replace(candidate, performance=performance), mix, cost, unknown_usd_per_hour=unknown_usd)
 
 
-def _orchestrator(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> OrchestratorDefaults | None:
-    return (
-        None
-        if machine.provider == OWN
-        else catalog.provider_defaults(machine.provider).orchestrators[spec.orchestrator]
-    )
-
-
 def _extra_lines(
-    spec: ClusterSpec, catalog: Catalog, machine: Machine, nodes: int, storage: SharedStorage | None
+    spec: ClusterSpec, machine: Machine, nodes: int, storage: SharedStorage | None
 ) -> tuple[ServiceLine, ...]:
-    if machine.provider == OWN:
+    defaults = machine.place.defaults
+    if defaults is None:
         return ()
-    network = network_lines(spec, catalog.provider_defaults(machine.provider), nodes)
+    network = network_lines(spec, defaults, nodes)
     watched = watch_lines(spec, nodes, nodes * machine.node.gpus, shared_storage=storage is not None)
     return (*network, *lustre_lines(spec.storage.lustre, storage), *watched)
 

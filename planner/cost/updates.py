@@ -7,7 +7,6 @@ from typing import Final
 from planner.cost.bill import HOURS_PER_MONTH, HOURS_PER_YEAR
 from planner.cost.priced import Priced
 from planner.errors import times
-from planner.market.machines import OWN
 from planner.plan.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
 from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES
 from planner.reliability.checkpoints import OWN_STORAGE
@@ -125,7 +124,7 @@ def _compute_usd(priced: Priced, spec: ClusterSpec, hours: float) -> float:
 
 def _options(priced: Priced, hours: float, per_year: float) -> Iterator[UpdateOption]:
     """Ways to buy the nodes of an update, nodes alone."""
-    if priced.machine.provider == OWN:
+    if priced.machine.place.owned:
         return
     offers, nodes, purchase = priced.machine.offers, priced.candidate.nodes, priced.mix.purchase
     if offers.on_demand is not None:

@@ -1,48 +1,26 @@
-"""From the catalog and a spec to what a place gives a training run: interruption rate, stores, host memory."""
+"""What a place gives a training run: its interruption rate, stores for checkpoints, and host memory."""
 
-from planner.errors import SpecError
-from planner.market.machines import OWN, Machine
-from planner.plan.plan import SharedStorage
-from planner.reliability.checkpoints import OWN_STORAGE, Store
+from planner.market.machines import Machine
 from planner.reliability.failures import NodeEnvironment
-from planner.reliability.stores import file_system_store, object_store
-from planner.spec import ClusterSpec, TrainingWorkload
+from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 
 
-def node_environment(
-    spec: ClusterSpec, catalog: Catalog, machine: Machine, storage: SharedStorage | None
-) -> NodeEnvironment:
-    """What nodes of a machine find in their place.
+def node_environment(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> NodeEnvironment:
+    """What the nodes of a machine find in their place.
 
     Args:
-        spec: What is wanted.
-        catalog: What is known.
-        machine: The kind of node, and where it stands.
-        storage: The shared file system on order.
+        spec: Names the shared file system and the target of checkpoints.
+        catalog: Holds the interruption rates of GPU generations.
+        machine: The kind of node and its place.
 
     Raises:
-        SpecError: checkpoints are to go where this place has nothing.
+        SpecError: the spec sends checkpoints to a store that the place does not have.
     """
-    owned = machine.provider == OWN
-    stores: list[Store] = [OWN_STORAGE] if owned else []
-    if storage is not None:
-        system = catalog.shared_file_system(machine.provider, storage.sku)
-        stores.append(file_system_store(system, storage.size_gib, machine.node.nic_gbit_per_s, spec.storage.lustre.efa))
-    objects = None if owned else catalog.provider_defaults(machine.provider).object_store
-    if objects is not None:
-        stores.append(object_store(objects, machine.node.nic_gbit_per_s))
-    if isinstance(spec.workload, TrainingWorkload):
-        asked = spec.workload.fault_tolerance.checkpoint_to
-        if asked == "object_store" and objects is None:
-            raise SpecError(
-                "workload.fault_tolerance.checkpoint_to is object_store, and nothing is known of one on"
-                f" {machine.provider}; allowed is auto, with storage_gb_per_s for storage of one's own"
-            )
     return NodeEnvironment(
         rate=catalog.interruption_rate(machine.node.gpu.generation),
         causes=tuple(catalog.interruption_causes.items()),
-        stores=tuple(stores) or (OWN_STORAGE,),
+        stores=machine.place.checkpoint_stores(spec, machine.node.nic_gbit_per_s),
         host_memory_bytes=machine.host_memory_bytes,
-        owned=owned,
+        owned=machine.place.owned,
     )

@@ -9,15 +9,13 @@ from planner.errors import SpecError
 from planner.market.features import check_features
 from planner.market.lustre import no_efa_client
 from planner.market.offers import Offers, offers_of
+from planner.market.place import ON_PREMISES, OWN, CloudPlace, Place
 from planner.plan.plan import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Provenance
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
 from provider_catalog.prices import InstancePrice
-
-OWN = "own"
-"""Provider and region of hardware that the user described instead of naming an instance type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class Machine:
     offers: Offers
     no_offer: str | None
     """Why nothing is on sale here by default; None when something is."""
+    place: Place
     host_memory_bytes: int | None = None
     """Of a node, beside that of its GPUs; None where nobody said."""
 
@@ -157,7 +156,8 @@ def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> 
 
 def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: InstanceType) -> Machine:
     provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
-    defaults = catalog.provider_defaults(provider)
+    place = CloudPlace(provider, catalog)
+    defaults = place.defaults
     block = spec.capacity.block
     fixed_zone = spec.placement.zone or (block and block.zone)
     zone = fixed_zone or defaults.default_zones[region]
@@ -180,8 +180,9 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
         multi_node=instance_type.multi_node,
         max_nodes=min(spec.placement.max_nodes, gang_limit),
         offers=offers,
-        no_offer=_no_efa_storage(spec, catalog, instance_type)
+        no_offer=_no_efa_storage(spec, place, instance_type)
         or _no_offer(spec, catalog, region, zone, instance_type, offers),
+        place=place,
         host_memory_bytes=instance_type.memory_mib * 2**20,
     )
 
@@ -214,16 +215,11 @@ def _no_offer(
     return f"price unknown in {region} ({zone}){hint}"
 
 
-def _no_efa_storage(spec: ClusterSpec, catalog: Catalog, instance_type: InstanceType) -> str | None:
+def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: InstanceType) -> str | None:
     if not spec.storage.lustre.efa:
         return None
-    provider = instance_type.provider
-    sku = spec.storage.shared_sku or catalog.provider_defaults(provider).shared_file_system
-    try:
-        system = catalog.shared_file_system(provider, sku)
-    except CatalogError as error:
-        raise SpecError(f"storage.shared_sku: {error}") from error
-    return no_efa_client(spec.storage.lustre, system, instance_type.name, catalog.topology(instance_type))
+    topology = place.catalog.topology(instance_type)
+    return no_efa_client(spec.storage.lustre, place.file_system(spec), instance_type.name, topology)
 
 
 def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:
@@ -251,6 +247,7 @@ def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:
         max_nodes=1_000_000,
         offers=Offers(on_demand=_own_price(node, gpu.name), spot=None, commitment=None, reservable=False),
         no_offer=None,
+        place=ON_PREMISES,
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from planner.cost.priced import Priced
-from planner.cost.shared_storage import shared_storage
 from planner.cost.totals import with_totals
 from planner.cost.updates import update_notes
 from planner.plan.plan import (
@@ -41,7 +40,7 @@ def assemble(
     proposals: tuple[CompressionProposal, ...] = (),
 ) -> Plan:
     """The Plan of a finished search."""
-    choice = _choice(spec, catalog, best)
+    choice = _choice(spec, best)
     scaling = autoscaling(spec, best.candidate)
     return Plan(
         name=spec.name,
@@ -82,7 +81,7 @@ def assemble(
     )
 
 
-def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
+def _choice(spec: ClusterSpec, best: Priced) -> Choice:
     machine, candidate = best.machine, best.candidate
     return Choice(
         provider=machine.provider,
@@ -97,7 +96,7 @@ def _choice(spec: ClusterSpec, catalog: Catalog, best: Priced) -> Choice:
         weights=candidate.weights,
         kv_cache=candidate.kv_cache,
         purchase=best.mix.purchase,
-        shared_storage=shared_storage(spec, catalog, machine),
+        shared_storage=machine.place.shared_storage(spec),
         scratch=spec.storage.scratch if machine.nvme_disks else "none",
         root_disk_gib=machine.root_disk_gib,
         root_disk=machine.root_disk,

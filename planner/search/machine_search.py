@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from planner.cost.bill import HOURS_PER_MONTH
 from planner.cost.priced import Priced, price
-from planner.cost.shared_storage import shared_storage
 from planner.cost.updates import overrun, with_updates
 from planner.engine.candidate import NO_INCUMBENTS, Candidate, Engine, Incumbents, NearMiss
 from planner.errors import Period
@@ -114,8 +113,10 @@ class MachineSearch:
         """The distinct ways to do the work on one machine, cheapest first, and the nearest miss."""
         nearest: NearMiss | None = None
         priced: list[Priced] = []
-        place = node_environment(self.spec, self.catalog, machine, shared_storage(self.spec, self.catalog, machine))
-        for found in self.engine.candidates(machine.node, machine.max_nodes, machine.multi_node, place, incumbents):
+        environment = node_environment(self.spec, self.catalog, machine)
+        for found in self.engine.candidates(
+            machine.node, machine.max_nodes, machine.multi_node, environment, incumbents
+        ):
             judged = found if isinstance(found, NearMiss) else self._judged(machine, found)
             if isinstance(judged, Priced):
                 priced.append(judged)

@@ -2,7 +2,6 @@
 
 from planner.cost.priced import Priced
 from planner.cost.updates import START_H
-from planner.market.machines import OWN
 from planner.plan.plan import Choice, InferencePerformance, TrainingPerformance
 from planner.purchase.terms import reserved_terms
 from planner.reliability.advice import checkpoint_notes
@@ -125,7 +124,7 @@ def plan_notes(
             f"{' with EFA' if spec.storage.lustre.efa else ''} is sold at"
             f" {storage.size_gib:,} GiB, the next legal size"
         )
-    if spec.storage.scratch == "raid0" and not best.machine.nvme_disks and best.machine.provider != OWN:
+    if spec.storage.scratch == "raid0" and not best.machine.nvme_disks and not best.machine.place.owned:
         notes.append(f"{choice.instance_type} has no local NVMe disks: there is no scratch array")
     memory = best.candidate.memory
     if memory.total_bytes > memory.capacity_bytes:
@@ -140,14 +139,12 @@ def plan_notes(
             "the Capacity Block is not bought yet: the compute stack looks up what is on offer, and makes nodes once"
             " capacity.block.reservation_id names it"
         )
-    if choice.purchase.reserved_nodes and best.machine.provider != OWN:
-        commitment = catalog.provider_defaults(best.machine.provider).commitment_note
+    place = best.machine.place
+    if choice.purchase.reserved_nodes:
+        commitment = place.defaults and place.defaults.commitment_note
         notes += [commitment] if commitment else []
         notes += _terms_on_offer(spec, catalog, choice)
-    if best.machine.provider != OWN:
-        instance_type = catalog.instance_type(best.machine.provider, choice.instance_type)
-        defaults = catalog.provider_defaults(best.machine.provider)
-        notes += quota_notes(choice.purchase, instance_type, choice.region, defaults)
+    notes += quota_notes(choice.purchase, place, choice.instance_type, choice.region)
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:
         notes.append(f"weights are published in {published}; planned in {choice.weights}")

@@ -5,7 +5,6 @@ from itertools import chain
 from math import inf
 
 from planner.cost.priced import Priced, price
-from planner.cost.shared_storage import shared_storage
 from planner.errors import PERIODS, Period
 from planner.market.environment import node_environment
 from planner.market.machines import machines
@@ -81,7 +80,7 @@ def plan(
         notes = (*notes, *launch_notes(best.candidate.performance))
         proposals = compression_proposals(engine, best.candidate, best.machine.node, best.cost.usd_per_hour)
     front = pareto_front(search.everything)
-    topology = topology_of(engine, best.machine, best.candidate, catalog)
+    topology = topology_of(engine, best.machine, best.candidate)
     decided = assemble(
         spec, architecture, catalog, best, others, rejected, notes, front, topology=topology, proposals=proposals
     )
@@ -105,8 +104,8 @@ def fastest_days(
     for bound in sorted(cheapest_first(spec, catalog, engine), key=lambda bound: bound.least_days):
         machine = bound.machine
         if bound.least_days < fastest and machine.no_offer is None:
-            place = node_environment(spec, catalog, machine, shared_storage(spec, catalog, machine))
-            fastest = engine.fastest_days(machine.node, bound.most_nodes, place, fastest)
+            environment = node_environment(spec, catalog, machine)
+            fastest = engine.fastest_days(machine.node, bound.most_nodes, environment, fastest)
     return fastest if fastest < inf else None
 
 
