@@ -1,7 +1,4 @@
-"""The stacks of a cluster, composed from constructs for a Plan, and the CDKTF app that cdktf.json starts.
-
-May import `cdk`, `planner` and `provider_catalog`.
-"""
+"""The stacks of a cluster, composed from constructs for a Plan, and the CDKTF app that cdktf.json starts."""
 
 from cdk.providers import use_bundled_node
 

@@ -1,7 +1,4 @@
-"""What a node does when it boots, as cloud-init user data.
-
-May import `provider_catalog`. Knows no cloud's resources and imports no cdktf.
-"""
+"""What a node does at its first boot and at every later one, as cloud-init user data."""
 
 from cdk.bootstrap.metrics import GPU_EXPORTER_IMAGE, METRICS_DIR, NODE_EXPORTER_IMAGE, Metrics, mirrored
 from cdk.bootstrap.render import (

@@ -1,7 +1,4 @@
-"""Readers that turn the config.json of any decoder into a ModelArchitecture: one module and one table row per family.
-
-May import `provider_catalog`, except `provider_catalog.live`.
-"""
+"""From the config.json of any decoder to a ModelArchitecture: one module a family, one table of families."""
 
 from provider_catalog.model_config.reader import read_config
 

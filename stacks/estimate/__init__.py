@@ -1,7 +1,5 @@
-"""The bill computed from Terraform resources without their plan, so that drift between plan and resources shows.
+"""The bill read back from Terraform resources, without the plan that they came from: how drift between the two shows.
 
-`documents` reads the documents and the output of `terraform show`. One module per cloud says what each resource is
-billed for. `bill` prices that. `infracost` writes it in the format of Infracost.
-
-May import `provider_catalog` and the bill of `planner`, but no construct of `cdk`.
+`documents` reads what Terraform would read or shows; a module a cloud says what each resource is billed for; `bill`
+prices that; `infracost` writes it as other tools read it.
 """

@@ -1,4 +1,4 @@
-"""Live prices of AWS, fetched with boto3. May import `provider_catalog`, but not another cloud's folder."""
+"""Live prices of AWS, by boto3."""
 
 from provider_catalog.live.aws import commitments, instance_types, price_list, spot
 from provider_catalog.live.source import Source

@@ -1,7 +1,4 @@
-"""Live prices of Azure from the Retail Prices API, and the sizes of a subscription from azure-mgmt-compute.
-
-May import `provider_catalog`, but not another cloud's folder.
-"""
+"""Live prices of Azure: the Retail Prices API, and azure-mgmt-compute for what a subscription may have."""
 
 from provider_catalog.live.azure import retail, skus
 from provider_catalog.live.source import Source
