@@ -1,1 +1,4 @@
-"""Timings, accuracy tables and comparisons. They print figures; no test depends on a timing."""
+"""Timings, accuracy against published figures, and the comparison of two versions' output.
+
+They print tables; no test depends on a timing. May import every package.
+"""

@@ -8,13 +8,12 @@ from cdktf import App, DataResource, TerraformLocal, TerraformOutput, TerraformS
 
 from planner.errors import SpecError
 from planner.plan.plan import Plan
-from planner.workspace.planning import PlannedSpec
 from provider_catalog.catalog import Catalog
 from stacks import clouds
 from stacks.app import SynthesizedStack, write_stacks
 from stacks.clouds import BuiltStack, stack_id
 from stacks.state import remote_state, set_backend
-from tests.support.plans import example_plan
+from tests.support.plans import example_plan, planned_spec
 
 SCRIPT: Final = "#!/bin/bash\necho \"$HOME\" | sed 's/\\(.*\\)/<\\1>/'\n"
 
@@ -71,5 +70,5 @@ def on(cloud: str, **fields: Any) -> Plan:
 
 def write(plan: Plan, folder: Path, *, hcl: bool = False) -> list[SynthesizedStack]:
     """Write the stacks of a plan below `folder`/cdktf.out, and with `hcl` below `folder`/hcl.out too."""
-    planned = [PlannedSpec(Path("example.yaml"), plan, locked=False)]
-    return write_stacks(planned, Catalog.load(), folder / "cdktf.out", folder / "hcl.out" if hcl else None)
+    planned = [planned_spec(plan)]
+    return write_stacks(planned, folder / "cdktf.out", folder / "hcl.out" if hcl else None)
