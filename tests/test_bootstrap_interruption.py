@@ -35,10 +35,7 @@ def node(tmp_path: Path) -> Mapping[str, str]:
     for folder in (Path(environment["STUBS"], "metadata"), hooks):
         folder.mkdir()
     # The notice arrives while the watch sleeps.
-    sleep = Path(environment["STUBS"], "sleep")
-    sleep.write_text(
-        '#!/usr/bin/env bash\necho "sleep $*" >> "$STUBS/calls"\nmv "$STUBS/arrives/"* "$STUBS/metadata/"\n'
-    )
+    Path(environment["STUBS"], "sleep").write_text(SLEEP)
     Path(environment["STUBS"], "arrives").mkdir()
     return {
         **environment,
