@@ -538,7 +538,7 @@ def test_a20_names_stay_within_their_limits(tmp_path: Any) -> None:
             assert len(group["node_group_name"]) <= 63
 
 
-def test_what_is_billed_has_an_address(clusters: dict[str, Documents]) -> None:
+def test_every_billed_role_has_an_address(clusters: dict[str, Documents]) -> None:
     kubernetes = clusters["kubernetes_replicas"]["compute"]["addresses"]
     assert kubernetes["control_plane"] == "aws_eks_cluster.cluster"
     assert kubernetes["service_nodes"] == "aws_eks_node_group.system"

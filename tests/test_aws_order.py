@@ -147,7 +147,7 @@ def test_a19_a_node_finds_its_network_and_the_agent_of_pod_identity(stack: dict[
         assert "aws_cloudwatch_log_group.control_plane" in order[group]
 
 
-def test_a15_what_is_said_about_a_bucket_is_said_one_after_the_other(stack: dict[str, Any]) -> None:
+def test_a15_settings_of_a_bucket_are_changed_one_after_the_other(stack: dict[str, Any]) -> None:
     # S3 answers OperationAborted to two changes of who may reach a bucket (hashicorp/terraform-provider-aws,
     # issues 7628 and 33478), when it is made and when it goes.
     order = waits_of(stack)

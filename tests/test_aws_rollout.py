@@ -157,7 +157,7 @@ def written(imports: dict[str, str], folder: Path) -> dict[str, dict[str, Any]]:
     return {stack.role: json.loads((stack.folder / "cdk.tf.json").read_text()) for stack in stacks}
 
 
-def test_what_exists_is_taken_over_by_import_blocks(tmp_path: Path) -> None:
+def test_existing_resources_are_taken_over_by_import_blocks(tmp_path: Path) -> None:
     documents = written(
         {"storage.aws_s3_bucket.checkpoints": "acme-checkpoints", "network.aws_vpc.cluster": "vpc-0a1b2c3d"}, tmp_path
     )

@@ -175,7 +175,7 @@ def test_a8_a_gangs_reservation_is_targeted_and_names_the_placement_group(cluste
     assert target == {"capacity_reservation_id": "${aws_ec2_capacity_reservation.reserved.id}"}
 
 
-def test_a8_what_is_sold_by_capacity_block_only_cannot_be_reserved_otherwise(tmp_path: Any) -> None:
+def test_a8_types_sold_only_by_capacity_block_cannot_be_reserved_otherwise(tmp_path: Any) -> None:
     plan = example_plan(instance_type="p5e.48xlarge", nodes=2, purchase=Purchase(reserved_nodes=2))
     with pytest.raises(SpecError, match=r"p5e\.48xlarge cannot be bought as On-Demand.*capacity-block"):
         synthesize(plan, tmp_path)
@@ -258,7 +258,7 @@ def test_a15_the_checkpoint_bucket_is_versioned_encrypted_and_private(cluster: D
     assert tls_only["condition"] == [{"test": "Bool", "variable": "aws:SecureTransport", "values": ["false"]}]
 
 
-def test_what_holds_data_is_protected(clusters: dict[str, Documents]) -> None:
+def test_resources_that_hold_data_are_protected_from_destroy(clusters: dict[str, Documents]) -> None:
     documents = clusters["p4d_gang_reserved"]
     storage = {"storage": documents["storage"]}
     for kind in ("aws_kms_key", "aws_s3_bucket", "aws_fsx_lustre_file_system"):

@@ -254,7 +254,7 @@ LOG_GIB_STORED_USD = 0.03
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_what_is_left_out_of_the_bill_is_less_than_1_percent_of_the_compute(path: Path) -> None:
+def test_items_left_out_of_the_bill_are_below_1_percent_of_the_compute(path: Path) -> None:
     """Counted generously: all state of a run every hour, or 16-bit weights to every node once a day; no bucket keys;
     logs kept for a year.
     """
@@ -308,7 +308,7 @@ def test_checkpoints_in_the_object_store_pay_for_their_way_there() -> None:
     assert quantity["shared_file_system"] == pytest.approx(20 * 2**40 / 1e9)
 
 
-def test_what_is_billed_by_use_is_in_the_range_with_what_it_is_assumed_to_be() -> None:
+def test_usage_based_items_are_in_the_range_with_their_assumption() -> None:
     pinned = {"instance_type": "g6e.xlarge", "nodes": 2}
     found = serve(pin=pinned, orchestrator="kubernetes", observability={"metrics": True}).cost
     assert found.range is not None

@@ -224,7 +224,7 @@ def test_prices_are_those_that_the_providers_publish(
         ("aws", "us-east-1", "p4d.24xlarge", "reserved-3y"),
     ],
 )
-def test_what_nobody_sourced_has_no_price(provider: str, region: str, name: str, option) -> None:  # type: ignore[no-untyped-def]
+def test_a_price_without_a_source_stays_unknown(provider: str, region: str, name: str, option) -> None:  # type: ignore[no-untyped-def]
     assert CATALOG.prices.instance(provider, region, name, option) is None
 
 

@@ -59,7 +59,7 @@ def test_user_data_keeps_the_schema_of_cloud_init(node: NodeBootstrap) -> None:
         jsonschema.Draft4Validator(json.loads(INSTALLED.read_text())).validate(document)
 
 
-def test_what_cloud_init_does_not_know_is_seen() -> None:
+def test_keys_that_cloud_init_does_not_know_are_found() -> None:
     with pytest.raises(jsonschema.ValidationError, match="mode"):
         jsonschema.validate({"write_files": [{"path": "/x", "mode": "0644"}]}, SCHEMA)
     with pytest.raises(jsonschema.ValidationError, match="644"):
@@ -80,7 +80,7 @@ def test_a_second_run_writes_the_same_files_and_starts_the_same_units(node: Node
     }
 
 
-def test_what_is_too_long_as_text_is_compressed_and_then_fits() -> None:
+def test_user_data_that_is_too_long_as_text_fits_when_compressed() -> None:
     # EC2 user guide, "Run commands at launch": 16 KB, before base64.
     text = cloud_init(EVERYTHING).encode()
     assert len(text) > 16_384 > 2 * len(gzip.compress(text, mtime=0))

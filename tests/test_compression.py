@@ -163,7 +163,7 @@ REPLICAS = {"tensor": 1, "pipeline": 1, "context": 1}
         ),
     ],
 )
-def test_what_runs_on_the_layout_is_proposed_where_the_exchange_is_exposed(
+def test_methods_that_the_layout_allows_are_proposed_where_the_exchange_is_exposed(
     layout: dict[str, Any], settings: set[str]
 ) -> None:
     decided = train(layout, model="deepseek-ai/deepseek-coder-1.3b-base")
@@ -239,7 +239,7 @@ def test_a_method_brings_its_layout_along(method: str) -> None:
         assert layout.tensor == layout.context == layout.expert == 1
 
 
-def test_what_compression_saves_at_most_is_the_exchange() -> None:
+def test_compression_saves_at_most_the_time_of_the_exchange() -> None:
     fixed = {**SHARDED, "micro_batch": 1, "recompute": "none"}
     plain, packed = (train(fixed, gradient_compression=name).performance for name in ("none", "zero_pp_int4"))
     assert isinstance(plain, TrainingPerformance)
@@ -263,7 +263,9 @@ def test_what_compression_saves_at_most_is_the_exchange() -> None:
         ({}, {"gradient_compression": "2-bit"}, r"workload.*gradient_compression"),
     ],
 )
-def test_what_does_not_go_together_is_refused(layout: dict[str, Any], workload: dict[str, Any], message: str) -> None:
+def test_contradictory_compression_settings_are_refused(
+    layout: dict[str, Any], workload: dict[str, Any], message: str
+) -> None:
     with pytest.raises(SpecError, match=message):
         train(layout, **workload)
 

@@ -139,7 +139,7 @@ def test_an_slo_that_nothing_reaches_names_the_nearest() -> None:
     assert any("the SLO is" in near_miss.reason for near_miss in raised.value.nearest)
 
 
-def test_what_a_pin_leaves_out_is_derived() -> None:
+def test_fields_that_a_pin_leaves_out_are_derived() -> None:
     decided = serve(
         "meta-llama/Meta-Llama-3.1-70B",
         {"concurrency": 8, "prompt_tokens": 2048, "output_tokens": 512},

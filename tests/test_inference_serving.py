@@ -137,7 +137,7 @@ def test_a_pinned_split_that_the_model_cannot_take_is_the_users_error(layout: di
         ({"engine": "guess"}, "engine"),
     ],
 )
-def test_what_a_workload_may_not_say(workload: dict[str, Any], message: str) -> None:
+def test_contradictory_serving_settings_are_refused(workload: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         serve(LLAMA, workload)
 

@@ -232,7 +232,7 @@ def test_flags_of_ones_own_are_passed_on(tmp_path: Path) -> None:
     assert call[-2:] == ["--lr", "1.5e-4"]
 
 
-def test_what_the_script_needs_is_asked_for(tmp_path: Path) -> None:
+def test_a_missing_variable_ends_the_script_with_its_name(tmp_path: Path) -> None:
     launch = serving("moe-over-two-nodes", "vllm")
     with pytest.raises(AssertionError, match="HEAD_ADDRESS"):
         _run(launch, tmp_path, 0)

@@ -59,7 +59,7 @@ def test_an_error_of_moto_is_answered_once_and_told_with_its_traceback(
     server.check()
 
 
-def test_what_aws_refuses_is_no_error_of_moto(server: MotoServer) -> None:
+def test_a_refusal_as_aws_gives_it_is_no_error_of_moto(server: MotoServer) -> None:
     with pytest.raises(ClientError, match=r"InvalidVpcID\.NotFound"):
         server.client("ec2").delete_vpc(VpcId="vpc-00000000000000000")
     server.check()

@@ -297,7 +297,7 @@ def test_a_commitment_is_planned_with_for_a_single_node_too(tmp_path: Path) -> N
     assert saved == pytest.approx(on_demand.usd_per_hour - 0.4, abs=0.01)
 
 
-def test_what_is_not_signed_for_says_what_signing_would_save(tmp_path: Path) -> None:
+def test_a_plan_without_a_commitment_says_what_one_would_save(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(
         "name: chat\nmodel: deepseek-ai/DeepSeek-R1\n"

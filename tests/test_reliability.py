@@ -267,7 +267,7 @@ def test_a_node_of_little_memory_writes_its_checkpoints_synchronously() -> None:
     assert small.course(16).mode == "sync"
 
 
-def test_what_a_spec_says_of_failures_is_taken() -> None:
+def test_failure_figures_of_the_spec_replace_the_records() -> None:
     given = {"node_mtbf_days": 64, "restart_minutes": 5, "storage_gb_per_s": 100, "checkpoint": "sync"}
     outlook = reliability_of(train(given, pin={"nodes": 64}).performance)
     assert outlook.mtbf_hours == pytest.approx(24)
@@ -289,7 +289,7 @@ def test_what_a_spec_says_of_failures_is_taken() -> None:
         {"checkpoint_to": "tape"},
     ],
 )
-def test_what_cannot_be_is_refused_by_name(wrong: dict[str, Any]) -> None:
+def test_impossible_failure_figures_are_refused_by_field(wrong: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=f"workload.*fault_tolerance.{next(iter(wrong))}"):
         train(wrong)
 

@@ -189,7 +189,7 @@ def test_a_7b_model_is_not_trained_whole_on_one_80_gb_gpu() -> None:
     assert (small.gpus, large.gpus) == (2, 1)
 
 
-def test_what_no_number_serves_is_said() -> None:
+def test_a_model_that_no_number_of_gpus_serves_is_reported() -> None:
     tiny = GpuMemory("tiny", 2 * GIB, 8)
     assert smallest_serving(load_model("deepseek-r1"), Serving("bf16", "bf16", 8192, 16), tiny) is None
     assert smallest_training(ModelProfile.of(load_model("deepseek-r1")), 4096, [tiny]) == {"tiny": None}

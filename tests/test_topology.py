@@ -333,7 +333,7 @@ def test_efa_is_named_where_there_is_efa_and_nowhere_else() -> None:
         assert (environment(kind.provider, kind.name).get("FI_PROVIDER") == "efa") == (kind.fabric == "efa"), kind.name
 
 
-def test_what_the_efa_plugin_sets_by_itself_is_left_to_it() -> None:
+def test_variables_that_the_efa_plugin_sets_are_left_to_it() -> None:
     by_itself = {"NCCL_BUFFSIZE", "NCCL_P2P_NET_CHUNKSIZE", "NCCL_PROTO", "NCCL_TUNER_PLUGIN", "FI_EFA_FORK_SAFE"}
     for name in ("p4d.24xlarge", "p5.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge"):
         told = {entry.variable: entry for entry in CATALOG.collectives(CATALOG.instance_type("aws", name))}

@@ -40,7 +40,7 @@ def unknown_of(decided: Plan) -> CostDriver:
     return driver
 
 
-def test_what_has_no_price_widens_the_range_and_stays_out_of_the_total() -> None:
+def test_an_unknown_price_widens_the_range_and_stays_out_of_the_total() -> None:
     cost = (decided := serve(AZURE)).cost
     assert [item.name for item in cost.items if item.usd_per_hour is None] == list(cost.unknown)
     driver = unknown_of(decided)
@@ -112,7 +112,7 @@ def test_metadata_operations_are_bounded_by_the_price_of_another_region() -> Non
     assert driver.high_usd >= 9000 * 0.055
 
 
-def test_what_nothing_bounds_is_named_in_the_range() -> None:
+def test_an_unknown_price_without_a_bound_is_named_in_the_range() -> None:
     gaps = tuple(
         price.model_copy(update={"unit_price_usd": None})
         for price in CATALOG.service_prices
