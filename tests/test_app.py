@@ -104,6 +104,7 @@ def test_hcl_and_json_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.M
     assert sorted(path.name for path in stack.folder.glob("cdk.tf*")) == ["cdk.tf.json"]
 
 
+@pytest.mark.slow
 def test_cdktf_synth_hcl_writes_the_bytes_of_the_own_hcl_folder(tmp_path: Path) -> None:
     write(on("paper"), tmp_path, hcl=True)
     # cdktf reads the variable when Node starts, so this takes a process of its own.
@@ -275,6 +276,7 @@ def run_app(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "code", "said"),
     [
@@ -312,6 +314,7 @@ def test_two_specs_of_one_name_are_refused_with_both_paths(tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_output_folder_that_is_a_file_is_an_error_of_the_outside(tmp_path: Path) -> None:
     (tmp_path / "cdktf.json").write_text(json.dumps({"context": {"specs": "*.yaml"}}))
     shutil.copy(ROOT / "clusters" / "quickstart.yaml", tmp_path)

@@ -101,6 +101,7 @@ def test_shellcheck_accepts_the_scripts_of_every_kind_of_node(shellcheck: str, t
     assert complaints(shellcheck, scripts, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_shellcheck_accepts_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
     plans = {name: cluster_plan(name) for name in ("p4d_gang_spot", "g6_single")}
     plans |= {name: FEATURES[name] for name in ("open", "closed", "watched", "kubernetes", "slurm")}
