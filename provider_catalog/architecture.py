@@ -9,73 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from provider_catalog.attention.base import Attention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.precision import Precision
 from provider_catalog.quantization import StoredAs, WeightFormats
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attention:
-    """The token-mixing block of a layer.
-
-    `gqa` covers multi-head, grouped-query and multi-query attention. `parameters` counts every weight of the
-    block: projections, biases, query/key norms, latent norms, indexer; not the layer's own norms.
-    """
-
-    kind: Literal["gqa", "mla", "linear", "ssm", "none"]
-    heads: int = 0
-    kv_heads: int = 0
-    head_dim: int = 0
-    """Query/key width of a head (MLA: nope + rope)."""
-    value_head_dim: int = 0
-    window: int | None = None
-    """Tokens a sliding-window or chunked layer can see; None sees all."""
-    q_lora_rank: int | None = None
-    kv_lora_rank: int = 0
-    qk_rope_head_dim: int = 0
-    cache_values_per_token: int = 0
-    """Values this layer adds to the KV cache per token (within its window), before any sharding."""
-    cache_compression: int = 1
-    """Tokens that share one cache entry (DeepSeek-V4's compressed caches); 1 elsewhere."""
-    local_window: int = 0
-    """Latest tokens a compressed cache also keeps uncompressed (DeepSeek-V4's sliding-window branch)."""
-    indexer_values_per_token: int = 0
-    """Values a sparse-attention indexer caches per token."""
-    state_values: int = 0
-    """Fixed state per sequence of a linear-attention or state-space layer, in values."""
-    state_precision: Precision = "bf16"
-    """Format of that state, whatever the KV cache is stored in: `mamba_ssm_cache_dtype`, else the compute format."""
-    parameters: int = 0
-    key_value_parameters: int = 0
-    """Key and value projections with their biases: tensor parallelism divides them by at most kv_heads."""
-    replicated_parameters: int = 0
-    """What every tensor-parallel rank holds whole: latent down-projections, norms over a head, an indexer."""
-    high_precision_parameters: int = 0
-    """Norms, biases, convolutions and decay rates, which no quantization touches."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeedForward:
-    """The channel-mixing block of a layer. `parameters` counts all of it, routed experts included."""
-
-    kind: Literal["dense", "moe", "none"]
-    intermediate_size: int = 0
-    """Width of the dense block, or of all shared experts together in a mixture-of-experts layer."""
-    gated: bool = True
-    experts: int = 0
-    experts_per_token: int = 0
-    expert_intermediate_size: int = 0
-    expert_bias: bool = False
-    """Whether routed experts have biases, and clamp what enters their activation function (gpt-oss)."""
-    expert_groups: int = 0
-    """Groups that the router divides its experts into, one for each node of the training cluster; 0 has none."""
-    groups_per_token: int = 0
-    """Groups that the experts of one token may lie in: node-limited routing (DeepSeek-V3, arXiv 2412.19437, 2.1.2)."""
-    parameters: int = 0
-    routed_expert_parameters: int = 0
-    """All routed experts of the layer together; a token uses experts_per_token / experts of them."""
-    router_parameters: int = 0
-    high_precision_parameters: int = 0
-    """Biases and gates beside the router, which no quantization touches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +75,11 @@ class ModelArchitecture:
     def routed_expert_parameters(self) -> int:
         """All routed experts of all layers."""
         return sum(group.count * group.feed_forward.routed_expert_parameters for group in self.layers)
+
+    @cached_property
+    def has_latent_cache(self) -> bool:
+        """Whether any layer keeps one latent cache entry per token that all heads read."""
+        return any(group.attention.has_latent_cache for group in self.layers)
 
     @cached_property
     def layer_sequence(self) -> tuple[int, ...]:

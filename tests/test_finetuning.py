@@ -97,7 +97,7 @@ def test_adapter_parameters(model: str, rank: int, targets: Any, millions: float
 def test_naming_all_layers_is_naming_the_blocks(model: str) -> None:
     architecture = load_model(model, None)
     profile = ModelProfile.of(architecture)
-    names = {layer.name for group in architecture.layers for layer in linear_layers(group, architecture.hidden_size)}
+    names = {layer.name for group in architecture.layers for layer in linear_layers(group)}
 
     def trained(targets: Any) -> tuple[float, float]:
         rules = StateRules.of(finetuning(method="lora", lora_targets=targets), architecture)

@@ -246,7 +246,7 @@ class InferenceEngine:
 
     @cached_property
     def _has_latent_cache(self) -> bool:
-        return any(group.attention.kind == "mla" for group in self.profile.architecture.layers)
+        return self.profile.architecture.has_latent_cache
 
     def _layouts(self, node: NodeTopology, multi_node: bool) -> Iterator[Layout]:
         fixed = self.pin.layout

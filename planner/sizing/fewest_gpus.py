@@ -157,8 +157,7 @@ def _tensor_degree(architecture: ModelArchitecture, gpus: int, gpus_per_node: in
 
 def _groups(architecture: ModelArchitecture, tensor: int) -> tuple[int, ...]:
     """Groups of data-parallel attention to try: it pays where tensor parallelism repeats the cache."""
-    latent = any(group.attention.kind == "mla" for group in architecture.layers)
-    return (1, tensor) if latent and tensor > 1 else (1,)
+    return (1, tensor) if architecture.has_latent_cache and tensor > 1 else (1,)
 
 
 @lru_cache(maxsize=4096)

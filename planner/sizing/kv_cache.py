@@ -9,7 +9,8 @@ from math import ceil
 from typing import Final
 
 from planner.sizing.stages import pipeline_stages
-from provider_catalog.architecture import Attention, ModelArchitecture
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.attention.base import Attention
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 
 BLOCK_TOKENS: Final = 16
@@ -87,14 +88,12 @@ def _layer_bits(attention: Attention, tokens: int, precision: Precision, tensor:
     seen = held if attention.window is None else min(held, _whole_blocks(attention.window, block_tokens))
     entries = -(-seen // attention.cache_compression)
     per_entry = attention.cache_values_per_token
-    state = attention.state_values
     if tensor > 1 and attention.kv_heads > 1:
         per_entry = per_entry * -(-attention.kv_heads // tensor) // attention.kv_heads
-    if tensor > 1 and attention.kind in ("linear", "ssm") and attention.heads:
-        state = -(-state * -(-attention.heads // tensor) // attention.heads)
+    state = attention.state_values_on_rank(tensor) * BITS_PER_VALUE[attention.state_precision]
     values = entries * (per_entry + attention.indexer_values_per_token)
     values += min(held, _whole_blocks(attention.local_window, block_tokens)) * per_entry
-    return values * BITS_PER_VALUE[precision] + state * BITS_PER_VALUE[attention.state_precision]
+    return values * BITS_PER_VALUE[precision] + state
 
 
 def _whole_blocks(tokens: int, block_tokens: int) -> int:

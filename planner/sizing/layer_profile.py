@@ -1,8 +1,12 @@
 """One layer in numbers: parameters by how they are divided, and what the layer keeps for its backward pass."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from provider_catalog.architecture import Attention, FeedForward, LayerGroup
+from provider_catalog.architecture import LayerGroup
+from provider_catalog.attention.base import Attention
+from provider_catalog.feed_forward import FeedForward
+from provider_catalog.matrices import Matrix
 
 BF16_BYTES = 2
 FP32_BYTES = 4
@@ -65,12 +69,7 @@ def layer_profile(group: LayerGroup, hidden: int, operand_bytes: int = BF16_BYTE
     active = group.parameters - group.norm_parameters - feed_forward.routed_expert_parameters
     if feed_forward.experts:
         active += feed_forward.routed_expert_parameters * feed_forward.experts_per_token // feed_forward.experts
-    attention_matrices = _attention_matrices(attention, hidden)
-    matrices_per_expert = 3 if feed_forward.gated else 2
-    dense_matrices = [(hidden, feed_forward.intermediate_size)] * matrices_per_expert
-    if not feed_forward.intermediate_size:
-        dense_matrices = []
-    expert_edges = feed_forward.experts * matrices_per_expert * (hidden + feed_forward.expert_intermediate_size)
+    projections, dense_matrices = attention.projections, feed_forward.dense_matrices
     small = feed_forward.router_parameters + feed_forward.high_precision_parameters
     return LayerProfile(
         dense_parameters=group.parameters - feed_forward.routed_expert_parameters,
@@ -82,70 +81,30 @@ def layer_profile(group: LayerGroup, hidden: int, operand_bytes: int = BF16_BYTE
             group.norm_parameters + attention.high_precision_parameters + feed_forward.high_precision_parameters
         ),
         router_parameters=feed_forward.router_parameters,
-        attention_edges=sum(rows + columns for rows, columns in attention_matrices),
-        feed_forward_edges=sum(rows + columns for rows, columns in dense_matrices),
-        expert_edges=expert_edges,
+        attention_edges=_edges(projections),
+        feed_forward_edges=_edges(dense_matrices),
+        expert_edges=feed_forward.experts * _edges(feed_forward.expert_matrices),
         forward_matmul_flops=2.0 * active,
-        attention_flops_per_context_token=attention_flops_per_context_token(attention),
+        attention_flops_per_context_token=attention.score_flops_per_context_token,
         window=attention.window,
         replicated_activation_bytes=_replicated_activation_bytes(group, hidden, operand_bytes),
-        sharded_activation_bytes=_attention_activation_bytes(attention, hidden, operand_bytes)
+        sharded_activation_bytes=_attention_activation_bytes(attention, operand_bytes)
         + _feed_forward_activation_bytes(feed_forward, hidden, operand_bytes),
-        score_activation_bytes_per_context_token=5.0 * attention.heads if _has_scores(attention) else 0.0,
+        score_activation_bytes_per_context_token=5.0 * attention.score_heads,
         cheap_replicated_activation_bytes=float(
-            operand_bytes * hidden * ((attention.kind != "none") + (feed_forward.kind != "none"))
+            operand_bytes * hidden * (attention.mixes_tokens + feed_forward.exists)
         ),
         cheap_sharded_activation_bytes=_cheap_sharded_activation_bytes(attention, feed_forward, operand_bytes),
         expert_tokens=feed_forward.experts_per_token,
         largest_matrix_parameters=max(
-            (rows * columns for rows, columns in (*attention_matrices, *dense_matrices)), default=0
+            (matrix.inputs * matrix.outputs for matrix in (*projections, *dense_matrices)), default=0
         ),
     )
 
 
-def attention_flops_per_context_token(attention: Attention) -> float:
-    """Forward FLOPs per token and per token attended to: QK^T and the weighted sum of V, 2 FLOPs a multiply-add."""
-    if not _has_scores(attention):
-        return 0.0
-    return 2.0 * attention.heads * (attention.head_dim + (attention.value_head_dim or attention.head_dim))
-
-
-def _has_scores(attention: Attention) -> bool:
-    return attention.kind in ("gqa", "mla")
-
-
-def _value_width(attention: Attention) -> int:
-    return attention.heads * (attention.value_head_dim or attention.head_dim)
-
-
-def _recurrent_input_width(attention: Attention, hidden: int) -> int:
-    """Width of all input projections of a linear-attention or state-space block, gates included.
-
-    Such a block is its input projections, one output projection from the value width, and small vectors.
-    """
-    matrices = attention.parameters - attention.high_precision_parameters
-    return max(matrices // hidden - _value_width(attention), 0)
-
-
-def _attention_matrices(attention: Attention, hidden: int) -> list[tuple[int, int]]:
-    """(inputs, outputs) of every matrix of the block; shapes as in the DeepSeek-V2 paper, arXiv 2405.04434, 2.1."""
-    if attention.kind == "none":
-        return []
-    value_width = _value_width(attention)
-    if not _has_scores(attention):
-        return [(hidden, _recurrent_input_width(attention, hidden)), (value_width, hidden)]
-    query_width = attention.heads * attention.head_dim
-    query = [(hidden, query_width)]
-    if attention.q_lora_rank:
-        query = [(hidden, attention.q_lora_rank), (attention.q_lora_rank, query_width)]
-    if attention.kind == "mla":
-        rope = attention.qk_rope_head_dim
-        expanded = attention.heads * (attention.head_dim - rope) + value_width
-        key_value = [(hidden, attention.kv_lora_rank + rope), (attention.kv_lora_rank, expanded)]
-    else:
-        value_dim = attention.value_head_dim or attention.head_dim
-        key_value = [(hidden, attention.kv_heads * attention.head_dim), (hidden, attention.kv_heads * value_dim)]
-    return [*query, *key_value, (value_width, hidden)]
+def _edges(matrices: Iterable[Matrix]) -> int:
+    """Rows and columns of matrices."""
+    return sum(matrix.inputs + matrix.outputs for matrix in matrices)
 
 
 def _replicated_activation_bytes(group: LayerGroup, hidden: int, operand_bytes: int) -> float:
@@ -159,51 +118,28 @@ def _replicated_activation_bytes(group: LayerGroup, hidden: int, operand_bytes: 
     2.1.2) and are whole on every tensor-parallel rank, as are the router's fp32 logits and probabilities.
     """
     attention, feed_forward = group.attention, group.feed_forward
-    blocks = (attention.kind != "none") + (feed_forward.kind != "none")
+    blocks = attention.mixes_tokens + feed_forward.exists
     norms = blocks
-    if feed_forward.kind != "none" and feed_forward.gated:
+    if feed_forward.exists and feed_forward.gated:
         norms = min(max(group.norm_parameters // hidden, 1), 2 * blocks)
     masks = 0 if feed_forward.gated else blocks
     kept = float(hidden * (BF16_BYTES * norms + operand_bytes * blocks + masks))
-    latents = attention.q_lora_rank or 0
-    if attention.kind == "mla":
-        latents += attention.kv_lora_rank
-        kept += BF16_BYTES * attention.qk_rope_head_dim
-    return kept + (BF16_BYTES + operand_bytes) * latents + 2 * FP32_BYTES * feed_forward.experts
+    kept += BF16_BYTES * attention.shared_key_width
+    return kept + (BF16_BYTES + operand_bytes) * attention.latent_width + 2 * FP32_BYTES * feed_forward.experts
 
 
-def _attention_activation_bytes(attention: Attention, hidden: int, operand_bytes: int) -> float:
-    """What the block keeps beside its input and its scores.
+def _attention_activation_bytes(attention: Attention, operand_bytes: int) -> float:
+    """What the block keeps beside its input, its latents and its scores.
 
-    Softmax attention: queries, keys, values and the input of the output projection, the 8 h of Korthikanti et al.
-    2022 (arXiv 2205.05198), section 4.1, with the width of each. MLA trains with its latent expanded to full keys
-    and values of every head (DeepSeek-V2, arXiv 2405.04434, section 2.1.2). Attention needs its own output in 16
-    bits, so that an 8-bit copy for the projection comes on top.
-
-    State space: the projected input and the output of the scan; the fused kernels recompute states, convolution and
-    gate (Mamba, arXiv 2312.00752, section 3.3.2; Mamba-2, arXiv 2405.21060). Linear attention runs as separate
-    kernels: projections, the same after the convolution, the output before and after its gated norm; states of the
-    chunks are recomputed (Gated DeltaNet, arXiv 2412.06464, section 3.3).
+    Attention needs its own output in 16 bits, so that 8-bit training keeps a copy for the output projection on top.
     """
-    value_width = _value_width(attention)
-    if attention.kind == "none":
-        return 0.0
-    copied = 0.0 if operand_bytes == BF16_BYTES else float(operand_bytes * value_width)
-    if attention.kind == "ssm":
-        return copied + BF16_BYTES * (_recurrent_input_width(attention, hidden) + value_width)
-    if attention.kind == "linear":
-        return copied + BF16_BYTES * 2 * (_recurrent_input_width(attention, hidden) + value_width)
-    kv_heads = attention.heads if attention.kind == "mla" else attention.kv_heads
-    key_value_width = kv_heads * (attention.head_dim + (attention.value_head_dim or attention.head_dim))
-    return copied + BF16_BYTES * (attention.heads * attention.head_dim + key_value_width + value_width)
+    copied = 0 if operand_bytes == BF16_BYTES else operand_bytes * attention.value_width
+    return float(copied + BF16_BYTES * attention.kept_values_per_token)
 
 
 def _cheap_sharded_activation_bytes(attention: Attention, feed_forward: FeedForward, operand_bytes: int) -> float:
     width = feed_forward.intermediate_size + feed_forward.experts_per_token * feed_forward.expert_intermediate_size
-    expanded = 0
-    if attention.kind == "mla":
-        expanded = attention.heads * (2 * attention.head_dim + (attention.value_head_dim or attention.head_dim))
-    return float(operand_bytes * width + BF16_BYTES * expanded)
+    return float(operand_bytes * width + BF16_BYTES * attention.rebuilt_values_per_token)
 
 
 def _feed_forward_activation_bytes(feed_forward: FeedForward, hidden: int, operand_bytes: int) -> float:
@@ -213,6 +149,6 @@ def _feed_forward_activation_bytes(feed_forward: FeedForward, hidden: int, opera
     routed expert keeps the copy of the token sent to it, and its output, which the gradient of the routing weight
     needs. Routing is taken as balanced.
     """
-    per_width = BF16_BYTES * (2 if feed_forward.gated else 1) + operand_bytes
+    per_width = BF16_BYTES * feed_forward.up_matrices + operand_bytes
     routed = per_width * feed_forward.expert_intermediate_size + (operand_bytes + BF16_BYTES) * hidden
     return float(per_width * feed_forward.intermediate_size + feed_forward.experts_per_token * routed)
