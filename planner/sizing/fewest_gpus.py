@@ -56,6 +56,12 @@ class Fit:
     bytes_per_gpu: int
     """On the fullest one."""
 
+    @property
+    def short_name(self) -> str:
+        """Degrees above 1, such as TP8 EP8."""
+        layout = Layout(tensor=self.tensor, pipeline=self.pipeline, data=self.data, expert=self.expert)
+        return layout.degree_names("tensor", "pipeline", "data", "expert")
+
 
 def smallest_serving(architecture: ModelArchitecture, serving: Serving, gpu: GpuMemory) -> Fit | None:
     """The fewest GPUs that hold weights, KV cache and runtime; None where `MAX_SERVING_GPUS` do not.
