@@ -21,17 +21,17 @@ class FeedForward:
     experts_per_token: int = 0
     expert_intermediate_size: int = 0
     expert_bias: bool = False
-    """Whether routed experts have biases, and clamp what enters their activation function (gpt-oss)."""
+    """Whether routed experts have biases, and clamp the input of their activation function (gpt-oss)."""
     expert_groups: int = 0
-    """Groups that the router divides its experts into, one for each node of the training cluster; 0 has none."""
+    """Groups of experts, one for each node of the training cluster; 0 means that the router knows no groups."""
     groups_per_token: int = 0
-    """Groups that the experts of one token may lie in: node-limited routing (DeepSeek-V3, arXiv 2412.19437, 2.1.2)."""
+    """Most groups that the experts of one token lie in: node-limited routing (DeepSeek-V3, arXiv 2412.19437, 2.1.2)."""
     parameters: int = 0
     routed_expert_parameters: int = 0
-    """All routed experts of the layer together; a token uses experts_per_token / experts of them."""
+    """Parameters of all routed experts of the layer; a token uses experts_per_token / experts of them."""
     router_parameters: int = 0
     high_precision_parameters: int = 0
-    """Biases and gates beside the router, which no quantization touches."""
+    """Biases and gates beside the router, which are never quantized."""
 
     @property
     def exists(self) -> bool:

@@ -149,7 +149,7 @@ def test_smallest_machines_for_qlora(model: str, gpu_gb: float) -> None:
     [
         ({"method": "lora", "lora_rank": 4096}, ["lora_rank is 4096", "k_proj", "4096 x 1024", "up to 1024"]),
         ({"method": "lora", "lora_targets": ["q_pro"]}, ["lora_targets[0]", "q_pro", "did you mean 'q_proj'"]),
-        ({"method": "qlora", "lora_targets": ["kv_b_proj"]}, ["kv_b_proj", "has not", "q_proj, k_proj"]),
+        ({"method": "qlora", "lora_targets": ["kv_b_proj"]}, ["kv_b_proj", "does not have", "q_proj, k_proj"]),
     ],
 )
 def test_adapters_that_the_model_has_no_place_for(workload: dict[str, Any], told: list[str]) -> None:

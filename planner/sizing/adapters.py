@@ -1,4 +1,4 @@
-"""Which linear layers of a model carry LoRA adapters."""
+"""Linear layers of a model that carry LoRA adapters."""
 
 import difflib
 from collections import defaultdict
@@ -31,7 +31,7 @@ class LinearLayer(NamedTuple):
 
 
 class AdapterShares(NamedTuple):
-    """Share of the rows and columns of each part's matrices that carry an adapter."""
+    """Share of the rows and columns of the matrices of each part that carry an adapter."""
 
     attention: float = 1.0
     feed_forward: float = 1.0
@@ -40,7 +40,7 @@ class AdapterShares(NamedTuple):
 
 EVERYWHERE = AdapterShares()
 BLOCKS = {"attention": AdapterShares(1.0, 0.0, 0.0), "attention-and-mlp": EVERYWHERE}
-"""What `workload.lora_targets` may name beside single layers."""
+"""Values of `workload.lora_targets` that stand for groups of layers."""
 
 
 def linear_layers(group: LayerGroup) -> Iterator[LinearLayer]:
@@ -54,11 +54,11 @@ def linear_layers(group: LayerGroup) -> Iterator[LinearLayer]:
 
 
 def adapter_shares(workload: "TrainingWorkload", architecture: ModelArchitecture) -> AdapterShares:
-    """What of each part carries an adapter of the workload.
+    """Share of each part of a model that carries an adapter of the workload.
 
     Raises:
-        SpecError: a layer that the model has not, or a rank above a side of a matrix, where the adapter would hold more
-            parameters than the matrix (LoRA, arXiv 2106.09685, section 4.1: r below both sides).
+        SpecError: The model does not have a named layer, or the rank exceeds a side of a matrix, so that the adapter
+            would hold more parameters than the matrix (LoRA, arXiv 2106.09685, section 4.1: r below both sides).
     """
     targets = workload.lora_targets
     layers = [(group.count, layer) for group in architecture.layers for layer in linear_layers(group)]
@@ -79,12 +79,12 @@ def adapter_shares(workload: "TrainingWorkload", architecture: ModelArchitecture
         (layer.matrix for _, layer in layers if layer.name in wanted), key=attrgetter("smaller_side"), default=None
     )
     if narrowest is None:
-        raise SpecError(f"workload.lora_targets is {targets!r}, and {architecture.name} has no such layers")
+        raise SpecError(f"workload.lora_targets is {targets!r}, but {architecture.name} has no such layers")
     if workload.lora_rank > narrowest.smaller_side:
         raise SpecError(
-            f"workload.lora_rank is {workload.lora_rank}, and {narrowest.name} of {architecture.name} is"
-            f" {narrowest.inputs} x {narrowest.outputs}: an adapter of that rank would be larger than what it adapts;"
-            f" allowed is up to {narrowest.smaller_side}, usual are 8 to 64"
+            f"workload.lora_rank is {workload.lora_rank}, but {narrowest.name} of {architecture.name} is"
+            f" {narrowest.inputs} x {narrowest.outputs}: an adapter of that rank would be larger than the matrix;"
+            f" allowed: up to {narrowest.smaller_side}; usual values are 8 to 64"
         )
     return shares
 
@@ -95,4 +95,4 @@ def _check_name(field: str, name: str, model: str, known: list[str]) -> None:
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise SpecError(f"{field} is {name!r}, a layer that {model} has not; {hint}it has {', '.join(names)}")
+    raise SpecError(f"{field} is {name!r}, a layer that {model} does not have; {hint}it has {', '.join(names)}")

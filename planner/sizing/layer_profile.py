@@ -1,4 +1,4 @@
-"""One layer in numbers: parameters by how they are divided, and what the layer keeps for its backward pass."""
+"""One layer in numbers: parameters by how they are divided, and activations kept for the backward pass."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class LayerProfile:
     """One layer in numbers. Activation bytes are per token, without recompute."""
 
     dense_parameters: int
-    """Everything but routed experts."""
+    """All parameters without routed experts."""
     expert_parameters: int
     """All routed experts together."""
     replicated_parameters: int
@@ -25,34 +25,35 @@ class LayerProfile:
     key_value_parameters: int
     """Key and value projections, divided among at most kv_heads ranks."""
     parameters_per_key_value_head: float
-    """Key and value projections of one head: the least that a rank holds."""
+    """Key and value projections of one head, which every rank holds at least."""
     vector_parameters: int
-    """Norms, biases, convolutions, decay rates: what matrix optimizers and adapters leave alone."""
+    """Norms, biases, convolutions and decay rates, which matrix optimizers and adapters leave alone."""
     router_parameters: int
     attention_edges: int
-    """Sum of rows and columns over the matrices of the attention block: r times this are LoRA's parameters."""
+    """Rows and columns of all matrices of the attention block. LoRA of rank r has r times as many parameters."""
     feed_forward_edges: int
-    """The same of the dense or shared feed-forward block."""
+    """Rows and columns of the dense or shared feed-forward block."""
     expert_edges: int
-    """The same of all routed experts together."""
+    """Rows and columns of all routed experts together."""
     forward_matmul_flops: float
-    """Per token, active weights only."""
+    """Forward FLOPs of products with active weights, per token."""
     attention_flops_per_context_token: float
-    """Per token and token attended to, forward."""
+    """Forward FLOPs per token and per token that it attends to."""
     window: int | None
     replicated_activation_bytes: float
-    """Not divided by tensor parallelism unless sequence parallelism is on."""
+    """Activations that tensor parallelism divides only together with sequence parallelism."""
     sharded_activation_bytes: float
-    """Divided by the tensor-parallel degree."""
+    """Activations that tensor parallelism divides."""
     score_activation_bytes_per_context_token: float
     """Attention scores and their dropout mask, per token of the sequence; kept only without FlashAttention."""
     cheap_replicated_activation_bytes: float
-    """Of replicated_activation_bytes, what selective recompute drops beside scores: the outputs of norms."""
+    """Part of replicated_activation_bytes that selective recompute drops beside scores: the outputs of norms."""
     cheap_sharded_activation_bytes: float
-    """Of sharded_activation_bytes, the same: outputs of activation functions, and MLA's expanded queries, keys and
-    values. What DeepSeek-V3 recomputes (arXiv 2412.19437, section 3.2.3) and Megatron-Core's --recompute-modules."""
+    """Part of sharded_activation_bytes that selective recompute drops: outputs of activation functions, and MLA's
+    expanded queries, keys and values. DeepSeek-V3 recomputes them (arXiv 2412.19437, section 3.2.3), as does
+    Megatron-Core with --recompute-modules."""
     expert_tokens: int
-    """Copies of each token that expert parallelism sends away: the top-k of a mixture-of-experts layer."""
+    """Copies of each token that expert parallelism sends away: the top-k of a mixture-of-experts layer, else 0."""
     largest_matrix_parameters: int
 
 
@@ -60,10 +61,10 @@ def layer_profile(group: LayerGroup, hidden: int, operand_bytes: int = BF16_BYTE
     """Profile of one layer of a group.
 
     Args:
-        group: layers of one shape.
-        hidden: width of the model.
-        operand_bytes: of a value kept as the input of a matrix product: 2, or 1 in 8-bit training, which keeps the
-            cast that the product reads (DeepSeek-V3, arXiv 2412.19437, section 3.3.3; Transformer Engine).
+        group: Layers of one shape.
+        hidden: Width of the residual stream.
+        operand_bytes: Bytes of a value kept as the input of a product: 2, or 1 in 8-bit training, which keeps the cast
+            that the product reads (DeepSeek-V3, arXiv 2412.19437, section 3.3.3; Transformer Engine).
     """
     attention, feed_forward = group.attention, group.feed_forward
     active = group.parameters - group.norm_parameters - feed_forward.routed_expert_parameters
@@ -103,19 +104,19 @@ def layer_profile(group: LayerGroup, hidden: int, operand_bytes: int = BF16_BYTE
 
 
 def _edges(matrices: Iterable[Matrix]) -> int:
-    """Rows and columns of matrices."""
+    """Rows plus columns of all matrices."""
     return sum(matrix.inputs + matrix.outputs for matrix in matrices)
 
 
 def _replicated_activation_bytes(group: LayerGroup, hidden: int, operand_bytes: int) -> float:
-    """The inputs of every norm and of the first matrix of every block (2 bytes each), and a 1-byte dropout mask each.
+    """Inputs of every norm and of the first matrix of every block (2 bytes each), and a 1-byte dropout mask each.
 
-    The 10 of two blocks in Korthikanti et al. 2022 (arXiv 2205.05198), section 4.2.1. Gated models train without
-    dropout; ungated ones are counted with it. Gated models may norm the output of a block too (Gemma 2, arXiv
-    2408.00118, section 2) or share one norm between both; theirs are counted by their weights.
+    For two blocks these are the 10 bytes of Korthikanti et al. 2022 (arXiv 2205.05198), section 4.2.1. Gated models
+    train without dropout; ungated ones are counted with it. Gated models may also norm the output of a block (Gemma 2,
+    arXiv 2408.00118, section 2) or share one norm between both blocks, so their norms are counted by their weights.
 
     Latents of low-rank projections are kept before and after their norm (DeepSeek-V2, arXiv 2405.04434, section
-    2.1.2) and are whole on every tensor-parallel rank, as are the router's fp32 logits and probabilities.
+    2.1.2). They are whole on every tensor-parallel rank, as are the fp32 logits and probabilities of the router.
     """
     attention, feed_forward = group.attention, group.feed_forward
     blocks = attention.mixes_tokens + feed_forward.exists
@@ -129,7 +130,7 @@ def _replicated_activation_bytes(group: LayerGroup, hidden: int, operand_bytes: 
 
 
 def _attention_activation_bytes(attention: Attention, operand_bytes: int) -> float:
-    """What the block keeps beside its input, its latents and its scores.
+    """Bytes that the block keeps beside its input, its latents and its scores.
 
     Attention needs its own output in 16 bits, so that 8-bit training keeps a copy for the output projection on top.
     """
@@ -143,10 +144,10 @@ def _cheap_sharded_activation_bytes(attention: Attention, feed_forward: FeedForw
 
 
 def _feed_forward_activation_bytes(feed_forward: FeedForward, hidden: int, operand_bytes: int) -> float:
-    """Inner activations per token: up and product (4f), plus gate (2f) when gated; experts also input and output.
+    """Bytes of inner activations per token: up and product (4f), plus gate (2f) when gated.
 
     Korthikanti et al. 2022 count 16 h for f = 4h ungated (section 4.1): GeLU input and output, 2 bytes each. A
-    routed expert keeps the copy of the token sent to it, and its output, which the gradient of the routing weight
+    routed expert also keeps the copy of the token sent to it, and its output, which the gradient of the routing weight
     needs. Routing is taken as balanced.
     """
     per_width = BF16_BYTES * feed_forward.up_matrices + operand_bytes
