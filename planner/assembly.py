@@ -39,7 +39,7 @@ from planner.topology.model import Topology
 from planner.training.updates import START_H, Bought, update_costs, update_notes
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.precision import BITS_PER_VALUE
 
 SHORT_RUN_H = 5.0

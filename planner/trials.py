@@ -16,7 +16,7 @@ from planner.spec_reader import read_spec
 from planner.training.workbench import Workbench
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 
 Attempt = Callable[[float, Plan | None], Plan | None]
 """The plan at a value, among the types of another plan; None where it does not hold."""

@@ -1,6 +1,5 @@
 """Catalog.load(): every fact of the data folder, parsed once and lazily."""
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
@@ -9,17 +8,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from provider_catalog.collectives import Collectives, Variable
+from provider_catalog.collective_environment import Collectives, Variable
+from provider_catalog.data_files import fact, read_csv, read_yaml
 from provider_catalog.defaults import ProviderDefaults
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
 from provider_catalog.interruptions import Cause, InterruptionRate, InterruptionRecord, cause_shares, interruption_rate
-from provider_catalog.layers import PriceLayer, lay_instances, lay_services, live_folder, read_live
 from provider_catalog.price_files import read_instance_prices, read_service_prices
+from provider_catalog.price_layers import PriceLayer, lay_instances, lay_services, live_folder, read_live
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
-from provider_catalog.software import Software
+from provider_catalog.software_matrix import Software
 from provider_catalog.storage import SharedFileSystem
-from provider_catalog.tables import fact, read_csv, read_yaml
+from provider_catalog.suggestions import did_you_mean
 from provider_catalog.wiring import Network, NodeWiring, Wiring
 
 if TYPE_CHECKING:
@@ -362,6 +362,4 @@ def _unique(named: Iterable[tuple[str, _ValueT]], path: Path) -> dict[str, _Valu
 
 def _unknown(field: str, value: str, known: Iterable[str]) -> str:
     names = sorted(known)
-    nearest = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"unknown {field} {value!r}; {hint}known: {', '.join(names)}"
+    return f"unknown {field} {value!r}; {did_you_mean(value, names)}known: {', '.join(names)}"

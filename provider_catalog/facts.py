@@ -4,10 +4,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from provider_catalog.errors import CatalogError
-
-__all__ = ["CatalogError", "Fact", "Provenance"]
-
 
 class Fact(BaseModel):
     """An immutable record; unknown keys are an error, so that a misspelt column is not lost."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from provider_catalog.data_files import read_csv, read_yaml
 from provider_catalog.errors import CatalogError
-from provider_catalog.tables import read_csv, read_yaml
 
 MEMORY_FRACTION: Final = 0.9
 """Share of a GPU's memory that may be used: vLLM's default gpu_memory_utilization, and a plan's default headroom."""

@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 
 Cause = Literal["gpu", "gpu_memory", "network", "host", "storage", "software", "maintenance", "unknown"]
 FEW = 1.5

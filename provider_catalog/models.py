@@ -14,8 +14,9 @@ from typing import Final
 
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.errors import CatalogError
-from provider_catalog.measured import MeasuredArchitecture
+from provider_catalog.measured_architecture import MeasuredArchitecture
 from provider_catalog.model_config import read_config
+from provider_catalog.suggestions import nearest_names, question
 
 DATA_FOLDER: Final = Path(__file__).parent / "data" / "models"
 MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
@@ -321,14 +322,8 @@ def _size_text(parameters: float) -> str:
 
 
 def _suggestion(reference: str) -> str:
-    """'did you mean …' with the nearest preset names, or that there is none."""
-    import difflib  # here and not above: only a misspelt name needs it
-
+    """The start of a refusal: nothing has that name, and which presets have a similar one."""
     names = _by_name()
-    near = difflib.get_close_matches(reference.strip().casefold()[:200], names, n=5, cutoff=0.5)
-    full = list(dict.fromkeys(names[name].name for name in near))[:3]
-    return (
-        f"no preset and no file of that name; did you mean {', '.join(full)}? "
-        if full
-        else ("no preset and no file of that name. ")
-    )
+    similar = nearest_names(reference.strip().casefold()[:200], names, at_most=5)
+    presets = list(dict.fromkeys(names[name].name for name in similar))[:3]
+    return f"no preset and no file has that name{'; ' if presets else '. '}{question(presets)}"

@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError, Fact
-from provider_catalog.tables import fact, read_yaml
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 
 Level = Literal["low", "expected", "high"]
 FILE = "on_prem.yaml"

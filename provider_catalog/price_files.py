@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from provider_catalog.facts import CatalogError, Provenance
+from provider_catalog.data_files import fact, read_csv
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, ServicePrice
-from provider_catalog.tables import fact, read_csv
 
 PriceT = TypeVar("PriceT", InstancePrice, ServicePrice)
 

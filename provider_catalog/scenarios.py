@@ -1,13 +1,14 @@
 """Named scenarios: a workload, the hardware a guide names for it, and what that guide asks of storage and network."""
 
-import difflib
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field
 
-from provider_catalog.facts import CatalogError, Fact
-from provider_catalog.tables import fact, read_yaml
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
+from provider_catalog.suggestions import did_you_mean
 
 PREFIX: Final = "scenario:"
 """`scenario:real-time-chat` stands for a spec file."""
@@ -68,9 +69,7 @@ def load_scenario(folder: Path, name: str) -> Scenario:
     """
     known = scenario_names(folder)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise CatalogError(f"unknown scenario {name!r}; {hint}known: {', '.join(known)}")
+        raise CatalogError(f"unknown scenario {name!r}; {did_you_mean(name, known)}known: {', '.join(known)}")
     path = folder / "scenarios" / f"{name}.yaml"
     row = read_yaml(path)
     if not isinstance(row, dict):

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 
 
 class ObjectStore(Fact):

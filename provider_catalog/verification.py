@@ -9,7 +9,7 @@ from itertools import pairwise, product
 from typing import Final, Literal
 
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.prices import InstancePrice
 
 AS_OF: Final = re.compile(r"20\d\d(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")

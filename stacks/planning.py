@@ -9,7 +9,7 @@ from planner.errors import InfeasibleError, SpecError
 from planner.optimizer import plan as make_plan
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from stacks.locks import read_lock
 from stacks.specs import LoadedSpec, load_spec, priced_catalog
 

@@ -10,9 +10,9 @@ from planner.spec import ClusterSpec, NominalModel
 from planner.spec_reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.facts import CatalogError
-from provider_catalog.layers import read_overlay
+from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model
+from provider_catalog.price_overlay import read_overlay
 from provider_catalog.scenarios import PREFIX, load_scenario
 from stacks.demand_file import read_demand
 

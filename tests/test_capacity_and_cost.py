@@ -18,8 +18,8 @@ from planner.spec import Capacity
 from planner.spec_reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
-from provider_catalog.layers import PriceLayer
 from provider_catalog.models import load_model
+from provider_catalog.price_layers import PriceLayer
 from provider_catalog.prices import InstancePrice, PurchaseOption
 from stacks.specs import load_spec
 

@@ -15,10 +15,11 @@ from llmcluster.cli import cli
 from planner.optimizer import plan
 from planner.plan import Purchase
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.live import store
+from provider_catalog.errors import LiveError
+from provider_catalog.live import price_store
 from provider_catalog.live.azure import retail, skus
+from provider_catalog.live.live_source import PlacementScore
 from provider_catalog.live.refresh import sources_of
-from provider_catalog.live.source import LiveError, PlacementScore
 from provider_catalog.verification import verify
 from stacks.specs import load_spec
 from tests.support import faulty_http
@@ -198,7 +199,7 @@ def test_placement_scores_are_shown(prices: Path) -> None:
         as_of="2026-11-24",
     )  # fmt: skip
     better = score.model_copy(update={"zone": "use1-az1", "score": 9})
-    store.write_scores(prices, "aws", [score, better])
+    price_store.write_scores(prices, "aws", [score, better])
     text = run("show", "p5.48xlarge").stdout
     assert "Spot placement scores (1 to 10) for 8 nodes on 2026-11-24: use1-az1 9, use1-az6 3" in text
     assert json.loads(run("show", "p5.48xlarge", "--json").stdout)["spot_placement_scores"][0]["score"] in (3, 9)
@@ -341,7 +342,7 @@ def test_show_says_what_is_known(sku: str, expected: list[str]) -> None:
 def test_show_of_an_unknown_sku_names_the_nearest() -> None:
     result = run("show", "p5.48xlrge")
     assert result.exit_code == 2
-    assert "unknown sku 'p5.48xlrge'; nearest: p5.48xlarge" in result.stderr
+    assert "unknown sku 'p5.48xlrge'; did you mean 'p5.48xlarge'" in result.stderr
 
 
 def test_diff_of_the_packaged_catalog_with_itself_is_empty() -> None:

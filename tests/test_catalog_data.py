@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.precision import Precision
 from provider_catalog.storage import SharedFileSystem
 

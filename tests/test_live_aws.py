@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import LiveError
 from provider_catalog.live.aws import commitments, instance_types, price_list, spot
-from provider_catalog.live.source import UNANSWERED, Fetched, Limits, LiveError, Request
+from provider_catalog.live.live_source import UNANSWERED, Fetched, Limits, Request
 from tests.support import faulty_http
 from tests.support.boto_shapes import strict_requests
 from tests.support.faulty_http import Answer, Server

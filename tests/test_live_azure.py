@@ -11,8 +11,9 @@ from azure.core.credentials import AccessToken
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import LiveError
 from provider_catalog.live.azure import retail, skus
-from provider_catalog.live.source import UNANSWERED, Fetched, Limits, LiveError, Request
+from provider_catalog.live.live_source import UNANSWERED, Fetched, Limits, Request
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server
 from tests.support.retail_items import item, page

@@ -10,7 +10,7 @@ import pytest
 
 from planner.scenario import Check, Judgement, judge, scenario_spec
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model
 from provider_catalog.scenarios import load_scenario, scenario_names
 from stacks.specs import load_spec

@@ -30,7 +30,7 @@ from planner.topology.model import GroupKind
 from planner.topology.placement import placement
 from planner.topology.ranks import Grouping, serving_groups, training_groups
 from provider_catalog.catalog import Catalog
-from provider_catalog.collectives import Collectives, Setting, Variable, reasons, values
+from provider_catalog.collective_environment import Collectives, Setting, Variable, reasons, values
 from provider_catalog.errors import CatalogError
 from provider_catalog.hardware import InstanceType, NodeTopology
 from provider_catalog.models import load_model

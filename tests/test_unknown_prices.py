@@ -11,8 +11,9 @@ from planner.spec import Budget
 from planner.spec_reader import read_spec
 from planner.unknown_prices import price_bounds
 from provider_catalog.catalog import Catalog
-from provider_catalog.layers import PriceLayer, read_overlay
 from provider_catalog.models import load_model
+from provider_catalog.price_layers import PriceLayer
+from provider_catalog.price_overlay import read_overlay
 
 CATALOG = Catalog.packaged()
 TOKYO = 0.31 / 1200 * 730

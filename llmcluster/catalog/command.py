@@ -54,7 +54,7 @@ def counts(as_json: bool) -> None:
 
         from llmcluster.catalog.counts import print_counts
         from provider_catalog.catalog import Catalog
-        from provider_catalog.inventory import holdings
+        from provider_catalog.price_counts import holdings
 
         found = holdings(Catalog.load())
         _print_json([asdict(row) for row in found]) if as_json else print_counts(found)

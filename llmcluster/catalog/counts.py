@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.terminal import terminal
-from provider_catalog.inventory import UNKNOWN, Holding
+from provider_catalog.price_counts import UNKNOWN, Holding
 
 
 def print_counts(found: tuple[Holding, ...]) -> None:

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from llmcluster.catalog.differences import sentence
 from planner.errors import SpecError
 from provider_catalog.catalog import Catalog
-from provider_catalog.layers import LIVE_PRICES_VARIABLE, live_folder
+from provider_catalog.live.live_source import Advance, Source
 from provider_catalog.live.refresh import Order, Outcome, refresh
-from provider_catalog.live.source import Advance, Source
+from provider_catalog.price_layers import LIVE_PRICES_VARIABLE, live_folder
 
 CHANGES_SHOWN = 10
 NOTES_SHOWN = 20

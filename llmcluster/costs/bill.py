@@ -15,8 +15,8 @@ from planner.cost import HOURS_PER_MONTH
 from planner.errors import SpecError
 from planner.plan import Plan
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
-from provider_catalog.layers import read_overlay
+from provider_catalog.errors import CatalogError
+from provider_catalog.price_overlay import read_overlay
 
 if TYPE_CHECKING:
     from stacks.estimate.bill import Estimate

@@ -11,7 +11,7 @@ from planner.comparison import Comparison, Option, compare
 from planner.errors import SpecError
 from planner.worked_examples import AMD_CLAIM, GuideExample, PeerComparison, guide_example, peer_comparisons
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.on_prem import load_on_prem, with_own_figures
 from stacks.specs import load_spec, priced_catalog
 

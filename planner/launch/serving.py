@@ -11,7 +11,7 @@ from planner.plan import InferencePerformance, Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu
-from provider_catalog.software import Software
+from provider_catalog.software_matrix import Software
 
 ENGINES: Final[dict[str, Callable[[ServingSettings], tuple[Command, ...]]]] = {
     "vllm": vllm.commands,

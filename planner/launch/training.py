@@ -6,8 +6,8 @@ from planner.plan import Plan, TrainingPerformance
 from planner.spec import TrainingWorkload
 from planner.training.compression import METHODS
 from provider_catalog.architecture import LayerGroup, ModelArchitecture
-from provider_catalog.collectives import Variable
-from provider_catalog.software import Software
+from provider_catalog.collective_environment import Variable
+from provider_catalog.software_matrix import Software
 
 ENGINE = "megatron-lm"
 MASTER_PORT = 29500

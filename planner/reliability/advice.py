@@ -10,7 +10,7 @@ from planner.reliability.failures import SHARED_PREFERRED_WITHIN, Course, Failur
 from planner.reliability.surroundings import file_system_store
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.storage import SharedFileSystem
 
 MOST_TIB = 10_000

@@ -5,7 +5,7 @@ from planner.spec import ClusterSpec, InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu
 from provider_catalog.precision import BITS_PER_VALUE, Precision
-from provider_catalog.software import (
+from provider_catalog.software_matrix import (
     STACK_TITLE,
     KernelFeature,
     Runtime,

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from planner.sizing.stages import pipeline_stages
 from provider_catalog.architecture import Attention, FeedForward, ModelArchitecture
-from provider_catalog.measured import MeasuredArchitecture
+from provider_catalog.measured_architecture import MeasuredArchitecture
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 from provider_catalog.quantization import StoredAs
 

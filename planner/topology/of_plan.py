@@ -8,7 +8,7 @@ from planner.topology.placement import serving_topology, training_topology
 from planner.training import TrainingEngine
 from planner.training.volume import step_bytes
 from provider_catalog.catalog import Catalog
-from provider_catalog.collectives import Variable
+from provider_catalog.collective_environment import Variable
 
 
 def topology_of(engine: Engine, machine: Machine, candidate: Candidate, catalog: Catalog) -> Topology:

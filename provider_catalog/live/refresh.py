@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
-from provider_catalog.layers import PriceLayer
-from provider_catalog.live import store
-from provider_catalog.live.source import Advance, Fetched, Limits, LiveError, Request, Source
+from provider_catalog.errors import CatalogError, LiveError
+from provider_catalog.live import price_store
+from provider_catalog.live.live_source import Advance, Fetched, Limits, Request, Source
 from provider_catalog.price_changes import PriceChange, price_changes
+from provider_catalog.price_layers import PriceLayer
 
 State = Literal["kept", "held back", "failed"]
 
@@ -85,7 +85,7 @@ def refresh(
     """
     tasks = tuple(_tasks(catalog, order))
     if not order.dry_run:
-        store.check_writable(folder)
+        price_store.check_writable(folder)
     outcomes: list[Outcome] = []
     for provider, regions, sources in tasks:
         request = Request(catalog, provider, regions, today, limits)
@@ -107,7 +107,7 @@ def _run(source: Source, request: Request, folder: Path, order: Order, advance: 
         tuple(price for price in request.catalog.service_prices if price.provider == provider),
     )
     prices = len(fetched.instances) + len(fetched.services) + len(fetched.scores)
-    doubts = store.suspicions(source, fetched, before)
+    doubts = price_store.suspicions(source, fetched, before)
     notes = (*fetched.notes,)
     after = request.catalog.under(_layer(folder, fetched))
     changes = price_changes(
@@ -130,12 +130,13 @@ def _run(source: Source, request: Request, folder: Path, order: Order, advance: 
 def _write(folder: Path, provider: str, source: Source, fetched: Fetched) -> None:
     if not (fetched.instances or fetched.services or fetched.scores):
         return
-    with store.held(folder):
+    with price_store.held(folder):
         if fetched.instances or fetched.services:
-            store.write(folder, provider, store.merged(store.read_stored(folder, provider), source, fetched))
+            stored = price_store.read_stored(folder, provider)
+            price_store.write(folder, provider, price_store.merged(stored, source, fetched))
         if fetched.scores:
-            elsewhere = [s for s in store.read_scores(folder, provider) if s.region not in fetched.answered]
-            store.write_scores(folder, provider, (*elsewhere, *fetched.scores))
+            elsewhere = [s for s in price_store.read_scores(folder, provider) if s.region not in fetched.answered]
+            price_store.write_scores(folder, provider, (*elsewhere, *fetched.scores))
 
 
 def _layer(folder: Path, fetched: Fetched) -> PriceLayer:

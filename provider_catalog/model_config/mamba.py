@@ -10,9 +10,9 @@ from provider_catalog.architecture import Attention, FeedForward
 from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import DTYPES
 from provider_catalog.model_config.llama_like import TOP_K
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
+from provider_catalog.model_config.published_formats import DTYPES
 
 
 def read_nemotron_h(config: ConfigFields, model_type: str) -> Parts:

@@ -8,8 +8,8 @@ from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import published_formats
 from provider_catalog.model_config.parts import Parts
+from provider_catalog.model_config.published_formats import published_formats
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
 
 MAX_PARAMETERS: Final = 10**15

@@ -1,7 +1,7 @@
 """Live prices of AWS, by boto3."""
 
 from provider_catalog.live.aws import commitments, instance_types, price_list, spot
-from provider_catalog.live.source import Source
+from provider_catalog.live.live_source import Source
 
 SOURCES = (
     Source(

@@ -13,16 +13,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from provider_catalog.live.source import (
-    Advance,
-    Fetched,
-    Limits,
-    LiveError,
-    NoAnswerError,
-    Request,
-    by_region,
-    documented_shape,
-)
+from provider_catalog.errors import LiveError, NoAnswerError
+from provider_catalog.live.live_source import Advance, Fetched, Limits, Request, by_region, documented_shape
 
 PRICING_REGION = "us-east-1"
 """The Price List API answers in three regions and knows all of them (docs.aws.amazon.com, Price List Query API

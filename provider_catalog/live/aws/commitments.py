@@ -2,9 +2,10 @@
 
 from typing import Any, Final
 
+from provider_catalog.errors import LiveError
 from provider_catalog.live.aws.client import PRICING_REGION, by_enabled_region, client, pages, said
 from provider_catalog.live.aws.spot import LINUX, zone_ids_by_name
-from provider_catalog.live.source import Advance, Fetched, LiveError, Request
+from provider_catalog.live.live_source import Advance, Fetched, Request
 from provider_catalog.prices import PurchaseOption
 
 RATES_PERMISSION: Final = "savingsplans:DescribeSavingsPlansOfferingRates"

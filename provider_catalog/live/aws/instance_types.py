@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from provider_catalog.hardware import InstanceType
 from provider_catalog.live.aws.client import by_enabled_region, client, pages
-from provider_catalog.live.source import Advance, Fetched, Request
+from provider_catalog.live.live_source import Advance, Fetched, Request
 
 PERMISSION: Final = "ec2:DescribeInstanceTypes"
 _FAMILIES: Final = ("p*", "g*")

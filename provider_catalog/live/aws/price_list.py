@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import LiveError
 from provider_catalog.facts import Fact
 from provider_catalog.live.aws.client import PRICING_REGION, client, pages
-from provider_catalog.live.source import UNANSWERED, Advance, Fetched, LiveError, Request, documented_shape
-from provider_catalog.tables import fact, read_yaml
+from provider_catalog.live.live_source import UNANSWERED, Advance, Fetched, Request, documented_shape
 
 PERMISSION: Final = "pricing:GetProducts"
 SOURCE: Final = "AWS Price List API, GetProducts"

@@ -4,16 +4,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any, Final
 
+from provider_catalog.errors import LiveError
 from provider_catalog.live.aws.client import PRICING_REGION, by_enabled_region, client, pages
-from provider_catalog.live.source import (
-    NO_MARKET,
-    Advance,
-    Fetched,
-    LiveError,
-    PlacementScore,
-    Request,
-    documented_shape,
-)
+from provider_catalog.live.live_source import NO_MARKET, Advance, Fetched, PlacementScore, Request, documented_shape
 
 PRICE_PERMISSION: Final = "ec2:DescribeSpotPriceHistory"
 SCORE_PERMISSION: Final = "ec2:GetSpotPlacementScores"

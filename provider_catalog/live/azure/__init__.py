@@ -1,7 +1,7 @@
 """Live prices of Azure: the Retail Prices API, and azure-mgmt-compute for what a subscription may have."""
 
 from provider_catalog.live.azure import retail, skus
-from provider_catalog.live.source import Source
+from provider_catalog.live.live_source import Source
 
 SOURCES = (
     Source(

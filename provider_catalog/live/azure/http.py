@@ -8,7 +8,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
-from provider_catalog.live.source import Limits, LiveError, NoAnswerError
+from provider_catalog.errors import LiveError, NoAnswerError
+from provider_catalog.live.live_source import Limits
 
 MOST_PAGES: Final = 1000
 """A server that never ends its list is faulty: the whole price list of a region has a few hundred pages."""

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import LiveError
 from provider_catalog.facts import Fact
 from provider_catalog.live.azure.http import get_pages
-from provider_catalog.live.source import NO_MARKET, Advance, Fetched, LiveError, Request, by_region
+from provider_catalog.live.live_source import NO_MARKET, Advance, Fetched, Request, by_region
 from provider_catalog.prices import PurchaseOption
-from provider_catalog.tables import fact, read_yaml
 
 PERMISSION: Final = "none (the price list is public)"
 SOURCE: Final = "Azure Retail Prices API"

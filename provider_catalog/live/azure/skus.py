@@ -13,8 +13,9 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.core.pipeline.policies import RetryPolicy
 from azure.mgmt.compute import ComputeManagementClient
 
+from provider_catalog.errors import LiveError, NoAnswerError
 from provider_catalog.hardware import InstanceType
-from provider_catalog.live.source import Advance, Fetched, Limits, LiveError, NoAnswerError, Request, by_region
+from provider_catalog.live.live_source import Advance, Fetched, Limits, Request, by_region
 
 PERMISSION: Final = "Microsoft.Compute/skus/read"
 _MANAGEMENT: Final = "https://management.azure.com/"

@@ -2,7 +2,8 @@
 
 from fnmatch import fnmatchcase
 
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 from provider_catalog.hardware import InstanceType
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import LiveError, NoAnswerError
 from provider_catalog.facts import Fact, Provenance
 from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
 
@@ -17,14 +18,6 @@ Advance = Callable[[int, int], None]
 
 NO_MARKET: Final = 0.99
 """A Spot price of more than this share of on-demand means that the zone has no Spot market (docs/catalog.md)."""
-
-
-class LiveError(Exception):
-    """A source gave nothing. The message says what failed and what to do."""
-
-
-class NoAnswerError(LiveError):
-    """Nobody answered: no network, a proxy that refuses, or a service that is down."""
 
 
 UNANSWERED: Final = 2

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from provider_catalog.files import write_atomically
-from provider_catalog.live.source import Fetched, PlacementScore, Source
+from provider_catalog.atomic_write import write_atomically
+from provider_catalog.data_files import fact, read_csv
+from provider_catalog.live.live_source import Fetched, PlacementScore, Source
 from provider_catalog.price_files import (
     INSTANCE_PRICES,
     SERVICE_PRICES,
@@ -23,7 +24,6 @@ from provider_catalog.price_files import (
     service_prices_csv,
 )
 from provider_catalog.prices import InstancePrice, ServicePrice
-from provider_catalog.tables import fact, read_csv
 
 SCORES: Final = "spot_placement_scores.csv"
 MOST_VANISHED: Final = 0.2

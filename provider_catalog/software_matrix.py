@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 from provider_catalog.hardware import Gpu
 from provider_catalog.precision import Precision
-from provider_catalog.tables import fact, read_yaml
 
 if TYPE_CHECKING:
     from provider_catalog.architecture import ModelArchitecture
