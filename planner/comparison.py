@@ -10,19 +10,12 @@ from planner.optimizer import plan as make_plan
 from planner.plan import Plan, TrainingPerformance
 from planner.plan_model import PlanModel
 from planner.spec import Budget, ClusterSpec, Pin, PinnedNode, Placement, TrainingWorkload
-from planner.tco import (
-    HOURS_PER_YEAR,
-    OwnCost,
-    break_even_months,
-    co2_tonnes,
-    electricity_kwh,
-    model_updates_usd,
-    own_cost,
-)
+from planner.tco import OwnCost, break_even_months, co2_tonnes, electricity_kwh, model_updates_usd, own_cost
 from planner.unknown_prices import most_unknown_usd
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.on_prem import Estimate, OnPrem, OwnServer
+from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 GPU_ONLY: Final = "power of the GPUs alone: no server with them is on file"
 
@@ -168,7 +161,7 @@ def _cloud(
     updates = _staff_usd(decided, on_prem)
     usd = None if cost.usd_per_hour is None else cost.usd_per_hour * hours + updates
     bounds = cost.range
-    months = hours / 730 if bounds is not None and bounds.period == "month" else 1.0
+    months = hours / HOURS_PER_MONTH if bounds is not None and bounds.period == "month" else 1.0
     if decided.updates is not None and decided.updates.usd_per_year is not None and bounds is not None:
         usd = decided.updates.usd_per_year + updates
         months = decided.updates.usd_per_year / bounds.expected_usd

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from planner.assembly import Priced, pareto_front, shared_storage, with_updates
 from planner.budget import exceeded
 from planner.candidate import NO_RIVALS, Candidate, Engine, Miss, Rivals
-from planner.cost import HOURS_PER_MONTH
 from planner.errors import Period
 from planner.machines import Machine, machines
 from planner.plan import Rejection, TrainingPerformance
@@ -19,6 +18,7 @@ from planner.training import TrainingEngine
 from planner.training.updates import overrun
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
+from provider_catalog.units import HOURS_PER_MONTH
 
 OTHER_LAYOUTS_SHOWN = 2
 FAR_DEARER = 1.1

@@ -9,13 +9,14 @@ from planner.machines import OWN, offers_of
 from planner.plan import Plan, TrainingPerformance
 from planner.plan_model import PlanModel
 from planner.purchase_policy import FIXED, POLICIES, Demand, Rates
-from planner.purchase_simulation import HOURS_PER_YEAR, simulate_run, simulate_year
+from planner.purchase_simulation import simulate_run, simulate_year
 from planner.purchase_terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
 from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
 from planner.reliability.young_daly import time_shares
 from planner.spec import Capacity
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import InstancePrice
+from provider_catalog.units import HOURS_PER_YEAR
 
 
 class PolicyYear(PlanModel):

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
-from planner.cost import HOURS_PER_MONTH
 from planner.parallelism import Layout
 from planner.plan import Cost, CostItem, Plan, UpdateCosts
 from planner.plan_model import PlanModel
 from planner.unknown_prices import most_unknown_usd
+from provider_catalog.units import HOURS_PER_MONTH
 
 _UNKNOWN: Final[dict[tuple[bool, bool], Literal["", "old", "new", "both"]]] = {
     (False, False): "", (True, False): "old", (False, True): "new", (True, True): "both",

@@ -4,8 +4,8 @@ import json
 import math
 from typing import Any
 
-from planner.cost import HOURS_PER_MONTH
 from planner.plan import CostItem, Plan
+from provider_catalog.units import HOURS_PER_MONTH
 from stacks.clouds import BuiltStack
 from stacks.locks import plan_json
 

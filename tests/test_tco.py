@@ -13,11 +13,12 @@ from llmcluster.cli import cli
 from planner.optimizer import plan as make_plan
 from planner.plan import Plan
 from planner.spec_reader import read_spec
-from planner.tco import HOURS_PER_YEAR, break_even_months, co2_tonnes, electricity_kwh, own_cost
+from planner.tco import break_even_months, co2_tonnes, electricity_kwh, own_cost
 from planner.worked_examples import guide_example, peer_comparisons
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from provider_catalog.on_prem import OwnServer, load_on_prem
+from provider_catalog.units import HOURS_PER_YEAR
 
 CATALOG = Catalog.load()
 ON_PREM = load_on_prem(CATALOG)

@@ -6,7 +6,6 @@ from typing import Final
 
 from planner.candidate import Candidate
 from planner.capacity import BLOCK_DAYS, BLOCK_SIZES, Mix
-from planner.cost import HOURS_PER_MONTH, HOURS_PER_YEAR
 from planner.machines import OWN, Machine
 from planner.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
 from planner.refusals import times
@@ -14,6 +13,7 @@ from planner.reliability.checkpoints import OWN_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 START_H: Final = 0.5
 """From `terraform apply` of the compute stack to the first step: instances, drivers, file system, burn-in, containers.

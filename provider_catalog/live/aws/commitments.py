@@ -7,11 +7,15 @@ from provider_catalog.live.aws.client import PRICING_REGION, by_enabled_region, 
 from provider_catalog.live.aws.spot import LINUX, zone_ids_by_name
 from provider_catalog.live.live_source import Advance, Fetched, Request
 from provider_catalog.prices import PurchaseOption
+from provider_catalog.units import HOURS_PER_YEAR
 
 RATES_PERMISSION: Final = "savingsplans:DescribeSavingsPlansOfferingRates"
 BLOCKS_PERMISSION: Final = "ec2:DescribeCapacityBlockOfferings"
 
-_TERM_BY_S: Final[dict[int, PurchaseOption]] = {365 * 86400: "reserved-1y", 3 * 365 * 86400: "reserved-3y"}
+_TERM_BY_S: Final[dict[int, PurchaseOption]] = {
+    HOURS_PER_YEAR * 3600: "reserved-1y",
+    3 * HOURS_PER_YEAR * 3600: "reserved-3y",
+}
 _PLAN_TYPES: Final = ("EC2Instance", "Compute")
 """In order of preference: a plan bound to family and region is what a fixed cluster buys, and never the dearer."""
 BLOCK_HOURS: Final = 24 * 7

@@ -18,14 +18,15 @@ from provider_catalog.facts import Fact
 from provider_catalog.live.azure.http import get_pages
 from provider_catalog.live.live_source import NO_MARKET, Advance, Fetched, Request, by_region
 from provider_catalog.prices import PurchaseOption
+from provider_catalog.units import HOURS_PER_YEAR
 
 PERMISSION: Final = "none (the price list is public)"
 SOURCE: Final = "Azure Retail Prices API"
 
 _VERSION: Final = "2023-01-01-preview"
 _TERMS: Final[dict[str, tuple[PurchaseOption, int]]] = {
-    "1 Year": ("reserved-1y", 365 * 24),
-    "3 Years": ("reserved-3y", 3 * 365 * 24),
+    "1 Year": ("reserved-1y", HOURS_PER_YEAR),
+    "3 Years": ("reserved-3y", 3 * HOURS_PER_YEAR),
 }
 """Hours of a term: a reservation's price is that of the whole term, although its unit reads "1 Hour"."""
 _GLOBAL: Final = ("Global", "")
