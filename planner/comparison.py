@@ -14,7 +14,7 @@ from planner.tco import OwnCost, break_even_months, co2_tonnes, electricity_kwh,
 from planner.unknown_prices import most_unknown_usd
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.on_prem import Estimate, OnPrem, OwnServer
+from provider_catalog.on_prem import OnPrem, OwnServer, RangedFigure
 from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 GPU_ONLY: Final = "power of the GPUs alone: no server with them is on file"
@@ -119,7 +119,9 @@ def _updated(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
     if not isinstance(workload, TrainingWorkload) or workload.every_days is None:
         return on_prem
     per_year = 365 / workload.every_days
-    often = Estimate(value=per_year, low=per_year, high=per_year, source="workload.every_days of the spec", as_of="")
+    often = RangedFigure(
+        value=per_year, low=per_year, high=per_year, source="workload.every_days of the spec", as_of=""
+    )
     return on_prem.model_copy(update={"updates_per_year": often})
 
 

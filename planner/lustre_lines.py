@@ -7,14 +7,14 @@ from planner.errors import SpecError
 from planner.plan import SharedStorage
 from planner.spec import Lustre
 from provider_catalog.hardware import NodeTopology
-from provider_catalog.storage import SharedFileSystem
+from provider_catalog.storage import FileSystemSku
 
 METADATA_IOPS_OF_SIZE: Final = ((1_200, 1_500), (2_400, 3_000), (9_600, 6_000), (45_600, 12_000))
 """Up to a size in GiB, and the metadata IOPS that come with it; above, 12000 for every 24000 GiB (FSx for Lustre guide,
 "File system metadata performance")."""
 
 
-def check_lustre(lustre: Lustre, system: SharedFileSystem) -> None:
+def check_lustre(lustre: Lustre, system: FileSystemSku) -> None:
     """Refuses options that the SKU does not have.
 
     Raises:
@@ -29,7 +29,7 @@ def check_lustre(lustre: Lustre, system: SharedFileSystem) -> None:
             )
 
 
-def no_efa_client(lustre: Lustre, system: SharedFileSystem, instance_type: str, node: NodeTopology) -> str | None:
+def no_efa_client(lustre: Lustre, system: FileSystemSku, instance_type: str, node: NodeTopology) -> str | None:
     """Why nodes of a type cannot reach the file system over EFA; None when they can or need not."""
     if not lustre.efa:
         return None

@@ -1,4 +1,4 @@
-"""What every fact carries: an immutable record with a source and a date."""
+"""Base classes of facts: immutable records, and the provenance of a figure."""
 
 from typing import Literal
 
@@ -6,15 +6,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Fact(BaseModel):
-    """An immutable record; unknown keys are an error, so that a misspelt column is not lost."""
+    """An immutable record. Unknown keys are errors, so that a misspelt column does not go unnoticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Provenance(Fact):
-    """Where a figure comes from. `as_of` is an ISO date, or a year or month where the source gives no day.
+    """The source, date and kind of a figure.
 
-    A `derived` figure is worked out from published ones; its source says how.
+    `as_of` is an ISO date, or a year or month where the source gives no day. A `derived` figure is calculated from
+    published ones, and its source says how.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""Number formats by the names that specs, plans and the catalog share (design contract)."""
+"""Number formats, by the names that specs, plans and the catalog share."""
 
 from typing import Final, Literal
 
@@ -14,4 +14,4 @@ BITS_PER_VALUE: Final[dict[Precision, int]] = {
     "nvfp4": 4,
     "mxfp4": 4,
 }
-"""Bits of one stored value, without the scales of its block or group."""
+"""Bits of one stored value, without its share of the scales of its block or group."""

@@ -1,4 +1,4 @@
-"""Price files: a CSV of instance prices and one of service prices a cloud, packaged or left by a refresh."""
+"""Price files: each cloud has a CSV of instance prices and one of service prices, packaged or refreshed."""
 
 import csv
 import io
@@ -20,25 +20,25 @@ _PROVENANCE: Final = ("source", "as_of", "kind")
 
 
 def read_instance_prices(folder: Path, provider: str) -> Iterator[InstancePrice]:
-    """Rows of `instance_prices.csv` in the folder of one cloud.
+    """Read the rows of `instance_prices.csv` in the folder of one cloud.
 
     Raises:
-        CatalogError: the file is missing, a row is broken or doubled.
+        CatalogError: the file is missing or empty, or a row is broken or repeated.
     """
     return _read(folder / INSTANCE_PRICES, provider, InstancePrice)
 
 
 def read_service_prices(folder: Path, provider: str) -> Iterator[ServicePrice]:
-    """Rows of `service_prices.csv` in the folder of one cloud.
+    """Read the rows of `service_prices.csv` in the folder of one cloud.
 
     Raises:
-        CatalogError: the file is missing, a row is broken or doubled.
+        CatalogError: the file is missing or empty, or a row is broken or repeated.
     """
     return _read(folder / SERVICE_PRICES, provider, ServicePrice)
 
 
 def instance_prices_csv(prices: Iterable[InstancePrice]) -> str:
-    """The text of an `instance_prices.csv`, rows in a fixed order."""
+    """The text of an `instance_prices.csv`, with its rows in a fixed order."""
     rows = [
         (p.region, p.zone or "", p.instance_type, p.option, repr(p.usd_per_hour), *_origin(p.provenance))
         for p in prices
@@ -47,7 +47,7 @@ def instance_prices_csv(prices: Iterable[InstancePrice]) -> str:
 
 
 def service_prices_csv(prices: Iterable[ServicePrice]) -> str:
-    """The text of a `service_prices.csv`, rows in a fixed order."""
+    """The text of a `service_prices.csv`, with its rows in a fixed order."""
     rows = [
         (p.region, p.sku, p.unit, "" if p.unit_price_usd is None else repr(p.unit_price_usd), *_origin(p.provenance))
         for p in prices
@@ -56,7 +56,7 @@ def service_prices_csv(prices: Iterable[ServicePrice]) -> str:
 
 
 def _read(path: Path, provider: str, model: type[PriceT]) -> Iterator[PriceT]:
-    """The three provenance columns become one shared record per source."""
+    """Read prices; rows with equal provenance columns share one Provenance."""
     provenances: dict[tuple[str | None, ...], Provenance] = {}
     seen: set[tuple[str | None, ...]] = set()
     for line, row in read_csv(path):

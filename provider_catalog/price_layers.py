@@ -1,4 +1,4 @@
-"""Layers of prices that take the place of packaged prices; this module reads the layer that a refresh left."""
+"""Layers of prices that replace those of the packaged snapshot, and the layer that a refresh has written."""
 
 import hashlib
 import os
@@ -12,27 +12,27 @@ from provider_catalog.price_files import INSTANCE_PRICES, SERVICE_PRICES, read_i
 from provider_catalog.prices import InstancePrice, ServicePrice
 
 LIVE_PRICES_VARIABLE: Final = "LLMCLUSTER_PRICES"
-"""Folder of refreshed prices, or `none` for the packaged snapshot alone."""
+"""Environment variable with the folder of refreshed prices; `none` switches refreshed prices off."""
 
 
 @dataclass(frozen=True)
 class PriceLayer:
-    """Prices that win over those below them."""
+    """Prices that replace the prices of the layers below."""
 
     source: Path
     digest: str
-    """SHA-256 of the files it was read from; it enters the catalog's version."""
+    """SHA-256 of the files that the layer was read from; it is part of the catalog's version."""
     instances: tuple[InstancePrice, ...]
     services: tuple[ServicePrice, ...]
     names_every_zone: bool
-    """Whether a zone that it does not name, of a type and option that it prices by zone, has no price."""
+    """Whether a type and option that this layer prices by zone has no price in the zones that the layer leaves out."""
 
 
 def live_folder() -> Path | None:
-    """Where refreshed prices are kept: `$LLMCLUSTER_PRICES`, else `llmcluster/prices` in the user's data folder.
+    """The folder of refreshed prices: `$LLMCLUSTER_PRICES`, else `llmcluster/prices` in the user's data folder.
 
     Returns:
-        None when the variable says `none`. The folder need not exist.
+        The folder, which need not exist; None when the variable is `none`.
     """
     given = os.environ.get(LIVE_PRICES_VARIABLE)
     if given == "none":
@@ -44,7 +44,7 @@ def live_folder() -> Path | None:
 
 
 def read_live(folder: Path) -> PriceLayer | None:
-    """The prices that a refresh left in `folder`, or None when there are none.
+    """Read the prices that refreshes have written to `folder`; None when there are none.
 
     Raises:
         CatalogError: a file is broken.
@@ -63,17 +63,17 @@ def read_live(folder: Path) -> PriceLayer | None:
                 services += read_service_prices(path.parent, provider)
         except CatalogError as error:
             raise CatalogError(
-                f"{error}; this file is of `llmcluster catalog refresh`: remove it and refresh again"
+                f"{error}; `llmcluster catalog refresh` wrote this file: remove it and refresh again"
             ) from error
     contents = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]
     return PriceLayer(folder, contents_digest(contents), tuple(instances), tuple(services), names_every_zone=True)
 
 
 def lay_instances(below: Iterable[InstancePrice], layer: PriceLayer) -> tuple[InstancePrice, ...]:
-    """`below` with the prices of `layer` in place of its own.
+    """Replace prices of `below` by those of `layer`.
 
-    A price for a whole region takes the place of each zone's price and leaves the zones as they are: where an instance
-    type stands is not a matter of its price.
+    A price for a whole region replaces the price of each zone and keeps the list of zones, because a new price does not
+    change where an instance type is available.
     """
     placed: dict[tuple[str, str, str, str], dict[str | None, InstancePrice]] = {}
     for price in below:
@@ -92,7 +92,7 @@ def lay_instances(below: Iterable[InstancePrice], layer: PriceLayer) -> tuple[In
 
 
 def lay_services(below: Iterable[ServicePrice], above: Iterable[ServicePrice]) -> tuple[ServicePrice, ...]:
-    """`below` with the prices of `above` in place of its own."""
+    """Replace prices of `below` by those of `above`."""
     placed = {(price.provider, price.region, price.sku): price for price in below}
     placed |= {(price.provider, price.region, price.sku): price for price in above}
     return tuple(placed.values())

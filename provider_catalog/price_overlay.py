@@ -1,4 +1,4 @@
-"""Overlay files: negotiated prices that the user lays over the catalog's."""
+"""Overlay files: negotiated prices of the user that replace those of the catalog."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from provider_catalog.suggestions import did_you_mean
 
 
 class NegotiatedPrice(Fact):
-    """One line of an overlay file: an instance type by purchase option, or a service by its SKU."""
+    """One price of an overlay file: an instance type with a purchase option, or a service with its SKU."""
 
     provider: str
     region: str
@@ -39,14 +39,14 @@ class NegotiatedPrice(Fact):
 
 
 def read_overlay(path: Path, catalog: Catalog) -> PriceLayer:
-    """Negotiated prices of a YAML file with `source`, `as_of` and `prices`, one line a price.
+    """Read the negotiated prices of a YAML file with `source`, `as_of` and a list of `prices`.
 
     Raises:
         CatalogError: the file is missing or broken, or names a provider, region, instance type or SKU that `catalog`
-            does not hold; the message names the nearest.
+            does not hold; the message suggests a similar name.
     """
     if not path.is_file():
-        raise CatalogError(f"{path}: cannot be read, no file is there; name a YAML file of prices, see docs/catalog.md")
+        raise CatalogError(f"{path}: no such file; give a YAML file of prices, see docs/catalog.md")
     document = read_yaml(path)
     if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
         raise CatalogError(f"{path}: expected source, as_of and a list of prices; see docs/catalog.md for an example")
@@ -90,7 +90,7 @@ def _service_price(line: NegotiatedPrice, provenance: Provenance, catalog: Catal
 
 
 def _require_known(line: NegotiatedPrice, catalog: Catalog, where: str) -> None:
-    """A misspelt name would never be read, and the list price would be charged without a word."""
+    """Refuse an unknown name: its price would never be used, and the list price would be billed silently."""
     _require("provider", line.provider, catalog.providers, where)
     _require("region", line.region, catalog.regions(line.provider), where)
     if line.instance_type is not None:

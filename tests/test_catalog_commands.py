@@ -289,7 +289,7 @@ def test_an_interrupted_refresh_leaves_the_old_file(
     [
         (("--provider", "gcp"), "unknown provider 'gcp'; known: aws, azure"),
         (("--region", "mars-1"), "unknown region 'mars-1'"),
-        (("--what", "prizes"), "unknown source 'prizes'; known:"),
+        (("--what", "prizes"), "unknown source 'prizes'; did you mean 'prices'? known:"),
     ],
 )
 def test_a_wrong_order_is_refused(prices: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import LiveError
 from provider_catalog.live.aws import commitments, instance_types, price_list, spot
-from provider_catalog.live.live_source import UNANSWERED, Fetched, Limits, Request
+from provider_catalog.live.live_source import MAX_UNANSWERED, Fetched, Limits, Request
 from tests.support import faulty_http
 from tests.support.boto_shapes import strict_requests
 from tests.support.faulty_http import Answer, Server
@@ -213,7 +213,7 @@ def test_a_network_that_goes_away_ends_the_source_with_what_it_has(server: Serve
     server.respond = respond
     fetched = price_list.fetch_services(request("us-east-2"), ignore)
     assert {price.sku for price in fetched.services} == {"nat_gateway_hour"}
-    assert len(fetched.failures) == UNANSWERED
+    assert len(fetched.failures) == MAX_UNANSWERED
     assert "look-ups were not made" in fetched.failures[-1]
 
 
@@ -481,7 +481,7 @@ def test_without_a_network_not_every_region_is_waited_for(monkeypatch: pytest.Mo
     asked: list[int] = []
     with pytest.raises(LiveError, match="the other regions were not asked"):
         spot.fetch_prices(request(*CATALOG.regions("aws")), lambda done, total: asked.append(done))
-    assert len(asked) < UNANSWERED
+    assert len(asked) < MAX_UNANSWERED
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,12 +70,12 @@ def test_no_decoder_at_all() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no valid JSON"),
+        ("", "not valid JSON"),
         ("[1, 2]", "holds a list; allowed: a JSON object"),
-        ("{", "no valid JSON"),
+        ("{", "not valid JSON"),
         ('"text"', "holds str; allowed: a JSON object"),
-        ("[" * 200_000, "no valid JSON"),
-        ('{"hidden_size": ' + "9" * 5000 + "}", "no valid JSON"),
+        ("[" * 200_000, "not valid JSON"),
+        ('{"hidden_size": ' + "9" * 5000 + "}", "not valid JSON"),
     ],
     ids=["empty", "list", "cut", "string", "deep", "long-number"],
 )
@@ -105,7 +105,7 @@ def test_file_too_large_is_refused_unread(tmp_path: Path) -> None:
 def test_binary_file(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(b"\xff\xfe\x00\x01\x80")
-    with pytest.raises(CatalogError, match="no valid JSON"):
+    with pytest.raises(CatalogError, match="not valid JSON"):
         load_model(str(path))
 
 

@@ -67,7 +67,7 @@ def test_the_comparison_takes_them_with_a_grid_of_ones_own(tmp_path: Path) -> No
         ("tariff_usd_per_kwh: -1", "tariff_usd_per_kwh.value' is -1"),
         ("tariff_usd_per_kwh: .inf", "finite number"),
         ("tariff_usd_per_kwh: cheap", "tariff_usd_per_kwh' is 'cheap'"),
-        ("staff_fte: {value: 1, low: 2}", "not in order"),
+        ("staff_fte: {value: 1, low: 2}", "not in this order"),
         ("depreciation_years: 0", "depreciation_years' is 0"),
         ("grid_kg_co2_per_kwh: 3", "give a figure by name"),
         ("servers: 3", "servers is a list of servers"),

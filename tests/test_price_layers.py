@@ -178,7 +178,7 @@ def test_a_wrong_overlay_ends_a_plan_with_2(tmp_path: Path) -> None:
     spec.write_text(SPEC + "prices: nowhere.yaml\n")
     result = run("plan", str(spec))
     assert result.exit_code == 2
-    assert "nowhere.yaml: cannot be read" in result.stderr
+    assert "nowhere.yaml: no such file" in result.stderr
     assert "Traceback" not in result.output
 
 

@@ -11,7 +11,7 @@ import pytest
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.live import price_store, refresh
-from provider_catalog.live.live_source import Fetched, PlacementScore, Request, Source
+from provider_catalog.live.live_source import Fetched, LiveSource, PlacementScore, Request
 from provider_catalog.prices import InstancePrice, PurchaseOption
 
 CATALOG = Catalog.packaged()
@@ -45,9 +45,11 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         def fetch(request: Request, advance: object) -> Fetched:
             return fetched
 
-        source = Source("only", "only", "none", fetch, options=frozenset({price.option for price in fetched.instances}))
+        source = LiveSource(
+            "only", "only", "none", fetch, options=frozenset({price.option for price in fetched.instances})
+        )
         monkeypatch.setattr(refresh, "sources_of", lambda provider: (source,))
-        order = refresh.Order(providers=("aws",), regions=tuple(sorted(fetched.answered)), accept=True)
+        order = refresh.RefreshOptions(providers=("aws",), regions=tuple(sorted(fetched.answered)), accept=True)
         [outcome] = refresh.refresh(CATALOG, folder, order, TODAY, lambda provider, source: lambda done, total: None)
         assert outcome.is_complete, outcome.reasons
 
@@ -57,11 +59,11 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_a_refresh_waits_for_another_and_keeps_its_prices(tmp_path: Path, answering: Callable[..., None]) -> None:
     ours = Fetched(instances=[price("on-demand", 50.0)], answered={"us-east-1"})
     with ThreadPoolExecutor(1) as pool:
-        with price_store.held(tmp_path):
+        with price_store.locked(tmp_path):
             waiting = pool.submit(answering, tmp_path, ours)
             with pytest.raises(StillWaitingError):
                 waiting.result(timeout=0.3)
-            price_store.write(tmp_path, "aws", price_store.Stored((price("reserved-1y", 30.0),), ()))
+            price_store.write(tmp_path, "aws", price_store.StoredPrices((price("reserved-1y", 30.0),), ()))
         waiting.result(timeout=30)
     kept = price_store.read_stored(tmp_path, "aws").instances
     assert {each.option: each.usd_per_hour for each in kept} == {"on-demand": 50.0, "reserved-1y": 30.0}

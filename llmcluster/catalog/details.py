@@ -68,7 +68,7 @@ def details(catalog: Catalog, sku: str) -> dict[str, Any]:
 
 def _topology(catalog: Catalog, instance_type: InstanceType) -> dict[str, Any]:
     """What lies between GPUs and between nodes, with where it is known from."""
-    node, network = catalog.topology(instance_type), catalog.network(instance_type)
+    node, network = catalog.topology(instance_type), catalog.fabric_wiring(instance_type)
     wiring = catalog.node_wiring(instance_type)
     return {
         "nvlink_domain_gpus": node.nvlink_domain_gpus,

@@ -9,7 +9,7 @@ from planner.reliability.checkpoints import OWN_STORAGE, STORE_EFFICIENCY, Store
 from planner.reliability.failures import Surroundings
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.catalog import Catalog
-from provider_catalog.storage import ObjectStore, SharedFileSystem
+from provider_catalog.storage import FileSystemSku, ObjectStore
 
 
 def surroundings(spec: ClusterSpec, catalog: Catalog, machine: Machine, storage: SharedStorage | None) -> Surroundings:
@@ -48,7 +48,7 @@ def surroundings(spec: ClusterSpec, catalog: Catalog, machine: Machine, storage:
     )
 
 
-def file_system_store(system: SharedFileSystem, size_gib: int, nic_gbit_per_s: float, efa: bool) -> Store:
+def file_system_store(system: FileSystemSku, size_gib: int, nic_gbit_per_s: float, efa: bool) -> Store:
     """A shared file system of some size as seen by nodes with some network."""
     tib = size_gib / 1024
     client = (system.efa_client_gbit_per_s if efa else None) or system.client_gbit_per_s

@@ -24,7 +24,7 @@ def topology_of(engine: Engine, machine: Machine, candidate: Candidate, catalog:
     environment: tuple[Variable, ...] = ()
     if machine.provider != OWN:
         instance_type = catalog.instance_type(machine.provider, machine.name)
-        known = catalog.network(instance_type)
+        known = catalog.fabric_wiring(instance_type)
         network = f"{known.note} ({known.source})" if known else "nothing is published"
         environment = catalog.collectives(instance_type)
     layout, node = candidate.layout, machine.node
