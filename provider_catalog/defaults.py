@@ -75,7 +75,7 @@ class ProviderDefaults(Fact):
     orchestrators: dict[str, OrchestratorDefaults]
     """Orchestrators that this cloud has stacks for, by the name that specs use."""
     unsupported_instance_families: dict[str, str] = Field(default_factory=dict)
-    """Reason why an accelerator family that the cloud sells cannot be planned, by the part of its name before the dot."""
+    """Reason why an accelerator family on sale cannot be planned, by the part of its name before the dot."""
     vcpu_quotas: tuple[VcpuQuota, ...] = ()
     commitment_note: str | None = None
     """Advice on commitments that lower the price of reserved and on-demand nodes but are no Terraform resource."""
