@@ -7,9 +7,9 @@ from typing import Any
 
 from benchmarks.accuracy_training import layout_words, runs, summary
 from benchmarks.timing import ROOT
-from planner.optimizer import plan
-from planner.plan import Plan, TrainingPerformance
-from planner.spec_reader import read_spec
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.model_config.reader import read_config

@@ -15,9 +15,9 @@ import yaml
 
 from benchmarks.leave_one_out import Point, held_out_errors
 from benchmarks.timing import ROOT
-from planner.optimizer import plan
-from planner.plan import InferencePerformance
-from planner.spec_reader import read_spec
+from planner.plan.plan import InferencePerformance
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from benchmarks.timing import ROOT
-from planner.optimizer import plan
-from planner.parallelism import Layout
-from planner.plan import TrainingPerformance
-from planner.spec_reader import read_spec
+from planner.plan.layout import Layout
+from planner.plan.plan import TrainingPerformance
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.model_config.reader import read_config

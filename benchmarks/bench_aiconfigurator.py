@@ -11,10 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from planner.candidate import Candidate
-from planner.inference import InferenceEngine
-from planner.inference.silicon import UnsupportedError
-from planner.plan import InferencePerformance
+from planner.engine.candidate import Candidate
+from planner.plan.plan import InferencePerformance
+from planner.serving.engine import InferenceEngine
+from planner.serving.silicon import UnsupportedError
 from planner.sizing.profile import ModelProfile
 from planner.spec import Headroom, InferenceWorkload, Pin, Slo
 from provider_catalog.catalog import Catalog

@@ -8,11 +8,11 @@ from typing import Any, Final
 from benchmarks.timing import ROOT, call_s, print_table
 from llmcluster.deciding import decide
 from planner.errors import InfeasibleError
-from planner.optimizer import plan
-from planner.spec_reader import read_spec
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
+from planner.workspace.specs import LoadedSpec, load_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
-from stacks.specs import LoadedSpec, load_spec
 
 H100: Final = {"providers": ["aws"], "instance_types": ["p5.48xlarge"], "max_nodes": 2048}
 SEARCHES: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {

@@ -1,4 +1,4 @@
-"""Fit the constants of planner/inference/rates.py to the measured kernels of aiconfigurator-core.
+"""Fit the constants of planner/serving/rates.py to the measured kernels of aiconfigurator-core.
 
 Needs the extra: `pip install 'llmcluster[silicon]'`. Prints for each kind of kernel, GPU generation and format the
 constants in the order of their dataclass, the number of kernel times, and the relative error that remains, median and
@@ -17,9 +17,10 @@ from math import ceil, log
 from typing import Any
 
 from benchmarks.leave_one_out import eight_gpus
-from planner.inference.collectives import CollectiveRates, Links
-from planner.inference.forward import peak_flops
-from planner.inference.kernels import (
+from planner.plan.layout import Layout
+from planner.serving.collectives import CollectiveRates, Links
+from planner.serving.forward import peak_flops
+from planner.serving.kernels import (
     AttentionRates,
     Device,
     Gemm,
@@ -29,8 +30,7 @@ from planner.inference.kernels import (
     decode_attention_s,
     prefill_attention_s,
 )
-from planner.inference.silicon import BACKENDS, SYSTEMS
-from planner.parallelism import Layout
+from planner.serving.silicon import BACKENDS, SYSTEMS
 from planner.sizing.weights import bytes_per_value
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from planner.inference.collectives import CollectiveRates
-from planner.inference.forward import Forward, Pass
-from planner.inference.kernels import AttentionRates, GemmRates, GroupedRates
-from planner.inference.rates import KernelRates
-from planner.parallelism import Layout
+from planner.plan.layout import Layout
+from planner.serving.collectives import CollectiveRates
+from planner.serving.forward import Forward, Pass
+from planner.serving.kernels import AttentionRates, GemmRates, GroupedRates
+from planner.serving.rates import KernelRates
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.models import load_model

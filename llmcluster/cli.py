@@ -50,9 +50,9 @@ def plan(
     with exit_codes(as_json):
         from llmcluster.catalog.staleness import warn_of_dates
         from llmcluster.deciding import bounds, decide, refuse_scenario
+        from planner.workspace.locks import plan_json, write_lock
+        from planner.workspace.specs import load_spec, priced_catalog
         from provider_catalog.catalog import Catalog
-        from stacks.locks import plan_json, write_lock
-        from stacks.specs import load_spec, priced_catalog
 
         if lock:
             refuse_scenario(spec)
@@ -103,9 +103,9 @@ def demo() -> None:
     """Plan and synthesize the example clusters and print every decision and bill."""
     with exit_codes():
         from llmcluster.report import print_plan, print_where
+        from planner.workspace.planning import plan_specs
         from provider_catalog.catalog import Catalog
         from stacks.app import write_stacks
-        from stacks.planning import plan_specs
 
         catalog = Catalog.load()
         planned = plan_specs(_example_specs(), catalog)

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from planner.budget import tightest
 from planner.errors import InfeasibleError, Lack, SpecError
-from planner.optimizer import plan
-from planner.plan import Plan
-from planner.serving.levers import holds, levers
+from planner.plan.plan import Plan
+from planner.relax.serving import holds, levers
+from planner.relax.training import holds as meets_deadline
+from planner.relax.training import nearest_plans, too_slow
+from planner.relax.trials import fits
+from planner.search.budget import tightest
+from planner.search.optimizer import plan
 from planner.spec import Budget
-from planner.training.nearest_plans import holds as meets_deadline
-from planner.training.nearest_plans import nearest_plans, too_slow
-from planner.training.workbench import Workbench
-from planner.trials import fits
+from planner.training.step_cache import StepCache
+from planner.workspace.specs import LoadedSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.scenarios import PREFIX
-from stacks.specs import LoadedSpec
 
 
 def decide(loaded: LoadedSpec, catalog: Catalog, within: Budget | None = None) -> tuple[Plan, tuple[str, ...]]:
@@ -27,18 +27,18 @@ def decide(loaded: LoadedSpec, catalog: Catalog, within: Budget | None = None) -
     bounded = loaded.spec
     if within is not None:
         bounded = bounded.model_copy(update={"budget": tightest(bounded.budget, within)})
-    workbench = Workbench()
+    step_cache = StepCache()
     try:
-        decided = plan(loaded.spec, loaded.architecture, catalog, within, workbench=workbench)
+        decided = plan(loaded.spec, loaded.architecture, catalog, within, step_cache=step_cache)
     except InfeasibleError as error:
         helps = levers(bounded, loaded.architecture, catalog)
-        plans = nearest_plans(bounded, loaded.architecture, catalog, error.lacks, workbench, error.exceeded)
+        plans = nearest_plans(bounded, loaded.architecture, catalog, error.lacks, step_cache, error.exceeded)
         message = too_slow(bounded, plans) if error.lacks == "time" else None
         text = message or str(error)
         raise InfeasibleError(text, error.nearest, helps, plans, error.lacks, error.exceeded) from error
     if not meets_deadline(decided):
         lacks: Lack = "time" if fits(decided) else "memory"
-        plans = nearest_plans(bounded, loaded.architecture, catalog, lacks, workbench)
+        plans = nearest_plans(bounded, loaded.architecture, catalog, lacks, step_cache)
         return decided, tuple(found.change for found in plans)
     return decided, () if holds(decided) else levers(bounded, loaded.architecture, catalog)
 

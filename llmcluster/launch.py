@@ -4,9 +4,9 @@ from pathlib import Path
 
 from planner.launch.commands import Launch
 from planner.launch.of_plan import SCRIPT, launch_files, launch_of
+from planner.workspace.planning import plan_specs
+from planner.workspace.specs import load_spec
 from provider_catalog.catalog import Catalog
-from stacks.planning import plan_specs
-from stacks.specs import load_spec
 
 
 def launch_of_spec(spec: Path, engine: str | None) -> Launch:

@@ -10,9 +10,9 @@ from rich.table import Table
 from llmcluster.serving_report import serving_facts, slo_table
 from llmcluster.terminal import terminal
 from llmcluster.topology_report import topology_facts
-from planner.parallelism import Layout
-from planner.plan import Cost, InferencePerformance, Plan, TrainingPerformance
-from planner.reliability.outlook import Reliability
+from planner.plan.layout import Layout
+from planner.plan.plan import Cost, InferencePerformance, Plan, TrainingPerformance
+from planner.plan.reliability import Reliability
 from provider_catalog.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from llmcluster.report import decision
 from llmcluster.terminal import terminal
-from planner.scenario import Check, Judgement, judge, scenario_spec
+from planner.compare.scenarios import Check, Judgement, judge, scenario_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from provider_catalog.scenarios import PREFIX, Scenario, load_scenario, scenario_names

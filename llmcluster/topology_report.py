@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from planner.plan import Plan
-from planner.topology.model import GroupKind, GroupPlacement, Topology
+from planner.plan.plan import Plan
+from planner.plan.topology import GroupKind, GroupPlacement, Topology
 
 SHORT: dict[GroupKind, str] = {
     "tensor": "TP",

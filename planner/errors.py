@@ -108,7 +108,7 @@ def failure_document(error: Exception) -> dict[str, object]:
     document: dict[str, object] = {"exit_code": code, "kind": kind, "message": str(error)}
     if isinstance(error, InfeasibleError):
         document["lacks"] = error.lacks
-        document["nearest_misses"] = [asdict(miss) for miss in error.nearest]
+        document["nearest_misses"] = [asdict(near_miss) for near_miss in error.nearest]
         document["would_help"] = list(error.levers)
         document["nearest_plans"] = [asdict(plan) for plan in error.plans]
     return {"error": document}
@@ -121,7 +121,7 @@ def failure(error: Exception) -> tuple[int, str]:
         Exception: `error` itself, when it is not one of `EXPECTED`: that is a bug.
     """
     if isinstance(error, InfeasibleError):
-        nearest = [f"  {miss.candidate}: {miss.reason}" for miss in error.nearest]
+        nearest = [f"  {near_miss.candidate}: {near_miss.reason}" for near_miss in error.nearest]
         helps = ["what would help:", *(f"  {lever}" for lever in error.levers)] if error.levers else []
         return error.exit_code, "\n".join([f"infeasible: {error}", *nearest, *helps])
     if isinstance(error, LlmclusterError):
@@ -130,3 +130,8 @@ def failure(error: Exception) -> tuple[int, str]:
         where = f"{error.filename}: " if error.filename else ""
         return OutsideError.exit_code, f"error: {where}{error.strerror or error}; nothing was half-written"
     raise error
+
+
+def times(ratio: float) -> str:
+    """A ratio in words, to two digits and without an exponent."""
+    return f"{ratio:,.0f} times" if ratio >= 100 else f"{ratio:.2g} times"

@@ -15,3 +15,6 @@ BITS_PER_VALUE: Final[dict[Precision, int]] = {
     "mxfp4": 4,
 }
 """Bits of one stored value, without its share of the scales of its block or group."""
+
+KEEP_PATTERN: Final = r"attention|mlp|experts|[0-9]{1,5}(-[0-9]{1,5})?"
+"""What may be kept in 16 bits: a kind of block, or layers counted from 0, such as 0-2."""

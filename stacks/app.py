@@ -16,13 +16,13 @@ from typing import Any, Final
 from cdktf import App
 
 from planner.errors import EXPECTED, SpecError, failure
+from planner.workspace.planning import PlannedSpec, plan_specs
 from provider_catalog.catalog import Catalog
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
 from stacks.files import publish, staged
 from stacks.hcl import readable_hcl
 from stacks.imports import take_over
 from stacks.launching import launch_sidecars
-from stacks.planning import PlannedSpec, plan_specs
 from stacks.sidecar import sidecars
 
 MANIFEST: Final = "manifest.json"

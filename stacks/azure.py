@@ -20,7 +20,7 @@ from cdk.azure.storage import (
 )
 from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.collective_environment import Variable, reasons, values

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from cdktf import TerraformResource
 
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from provider_catalog.suggestions import did_you_mean
 from stacks.clouds import BuiltStack
 

@@ -2,10 +2,10 @@
 
 from planner.errors import SpecError
 from planner.launch.of_plan import launch_files, launch_of
+from planner.workspace.planning import PlannedSpec
+from planner.workspace.specs import load_spec
 from provider_catalog.catalog import Catalog
 from stacks.clouds import BuiltStack
-from stacks.planning import PlannedSpec
-from stacks.specs import load_spec
 
 
 def launch_sidecars(entry: PlannedSpec, built: BuiltStack, catalog: Catalog) -> dict[str, str]:

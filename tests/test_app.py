@@ -12,14 +12,15 @@ import pytest
 from cdktf import App, DataResource, TerraformLocal, TerraformOutput, TerraformStack
 
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
+from planner.workspace import planning
+from planner.workspace.locks import write_lock
+from planner.workspace.planning import PlannedSpec
 from provider_catalog.catalog import Catalog
 from stacks import app as stacks_app
-from stacks import clouds, planning
+from stacks import clouds
 from stacks.app import SynthesizedStack, specs_of_context, synthesize, write_stacks
 from stacks.clouds import BuiltStack, stack_id
-from stacks.locks import write_lock
-from stacks.planning import PlannedSpec
 from stacks.sidecar import cost_markdown, stack_cost
 from stacks.state import remote_state, set_backend
 from tests.support.plans import example_plan

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from planner.workspace.planning import PlannedSpec
 from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
-from stacks.planning import PlannedSpec
 from tests.support.aws_stacks import FEATURES, synthesize
 from tests.support.checkov import accepted
 

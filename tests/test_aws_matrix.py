@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
 from tests.support import aws_moto, checkov
 from tests.support.aws_matrix import FAMILIES, ORCHESTRATORS, own_network, planned, plans, stack_plans, write_root

@@ -14,9 +14,9 @@ import yaml
 from cdk.aws.alarms import FREE_SHARE
 from cdk.bootstrap import Health, Metrics, cloud_init
 from planner.errors import SpecError
-from planner.optimizer import plan as make_plan
-from planner.plan import Purchase
-from planner.spec_reader import read_spec
+from planner.plan.plan import Purchase
+from planner.search.optimizer import plan as make_plan
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from stacks.aws.dashboard import grafana_dashboard

@@ -6,7 +6,7 @@ import pytest
 from moto.ec2.models.subnets import SubnetBackend
 from moto.ec2.models.vpcs import VPCBackend
 
-from planner.plan import Plan, Purchase
+from planner.plan.plan import Plan, Purchase
 from stacks.imports import take_over
 from stacks.state_bootstrap import bootstrap_state
 from tests.support.aws_stacks import ROLES, stack_folder, synthesize

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from planner.plan import Plan, Purchase
+from planner.plan.plan import Plan, Purchase
 from stacks.hcl import readable_hcl
 from tests.support.aws_matrix import state
 from tests.support.aws_stacks import ORCHESTRATED, cluster_plan, stack_folder, synthesize

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from cdk.aws.phases import nodes_to_validate
 from cdk.bootstrap import BurnIn
 from llmcluster.cli import cli
-from planner.burn_in import pass_thresholds
 from planner.errors import SpecError
-from planner.plan import PassThresholds, Purchase
+from planner.plan.plan import PassThresholds, Purchase
+from planner.reliability.burn_in import pass_thresholds
+from planner.workspace.planning import PlannedSpec
 from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
-from stacks.planning import PlannedSpec
 from tests.support.aws_stacks import synthesize
 from tests.support.plans import example_plan
 from tests.test_bootstrap import AWS, files, unit

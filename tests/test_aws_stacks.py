@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from planner.errors import SpecError
-from planner.plan import Purchase
+from planner.plan.plan import Purchase
 from tests.support.aws_stacks import CLUSTERS, ROLES, Documents, cluster_plan, synthesize
 from tests.support.plans import example_plan
 

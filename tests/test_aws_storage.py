@@ -7,13 +7,12 @@ import pytest
 import yaml
 
 from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
-from planner.assembly import shared_storage
+from planner.cost.lustre_lines import included_metadata_iops, lustre_lines
 from planner.errors import InfeasibleError, SpecError
-from planner.lustre_lines import included_metadata_iops, lustre_lines
-from planner.machines import machines
-from planner.optimizer import plan as make_plan
+from planner.market.machines import machines
+from planner.search.optimizer import plan as make_plan
 from planner.spec import ClusterSpec
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from tests.support.aws_stacks import synthesize
@@ -87,14 +86,14 @@ def test_a11_options_that_a_deployment_type_does_not_have(sku: str, lustre: dict
     asked = spec({"shared_sku": sku, "lustre": lustre})
     (machine,) = machines(spec({}), CATALOG)
     with pytest.raises(SpecError, match=rf"storage\.lustre\.{field}: {sku} does not have it; it has compression"):
-        shared_storage(asked, CATALOG, machine)
+        machine.place.shared_storage(asked)
 
 
 def test_options_of_fsx_are_refused_on_azure() -> None:
     asked = spec({"lustre": {"backup_days": 7}}, "Standard_ND96asr_v4", "azure")
     (machine,) = machines(asked, CATALOG)
     with pytest.raises(SpecError, match=r"storage\.lustre\.backup_days: AMLFS.* does not have it"):
-        shared_storage(asked, CATALOG, machine)
+        machine.place.shared_storage(asked)
 
 
 # EFA to the file servers

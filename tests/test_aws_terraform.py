@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.plan import Purchase
+from planner.plan.plan import Purchase
 from provider_catalog.catalog import Catalog
 from stacks.estimate.bill import estimate
 from tests.support.aws_stacks import ROLES, cluster_plan, stack_folder, synthesize

@@ -9,19 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.capacity import BUSINESS_HOURS, Offers, serving_mix, training_mix
-from planner.cost import Bill, cluster_cost
+from planner.cost.bill import Bill, cluster_cost
 from planner.errors import InfeasibleError
-from planner.optimizer import plan
-from planner.plan import Plan, TrainingPerformance
+from planner.market.offers import Offers
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.purchase.mix import BUSINESS_HOURS, serving_mix, training_mix
+from planner.search.optimizer import plan
 from planner.spec import Capacity
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
+from planner.workspace.specs import load_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.models import load_model
 from provider_catalog.price_layers import PriceLayer
 from provider_catalog.prices import InstancePrice, PurchaseOption
-from stacks.specs import load_spec
 
 
 def offer(option: PurchaseOption, usd_per_hour: float) -> InstancePrice:

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from llmcluster.catalog.staleness import STALE_DAYS, age_days, warn_of_dates
 from llmcluster.cli import cli
-from planner.optimizer import plan
-from planner.plan import Purchase
+from planner.plan.plan import Purchase
+from planner.search.optimizer import plan
+from planner.workspace.specs import load_spec
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
 from provider_catalog.errors import LiveError
 from provider_catalog.live import price_store
@@ -21,7 +22,6 @@ from provider_catalog.live.azure import retail, skus
 from provider_catalog.live.live_source import PlacementScore
 from provider_catalog.live.refresh import sources_of
 from provider_catalog.verification import verify
-from stacks.specs import load_spec
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server
 from tests.support.moto_server import MotoServer

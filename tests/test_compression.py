@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import SpecError
-from planner.optimizer import plan
-from planner.parallelism import Layout
-from planner.plan import Plan, TrainingPerformance
+from planner.plan.layout import Layout
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.search.optimizer import plan
 from planner.sizing.efficiency import KernelRates
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.spec import GradientCompression
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from planner.training.compression import METHODS, power_sgd_bytes, power_sgd_values
-from planner.training.proposals import EXPOSED_SHARE
+from planner.training.compression_proposals import EXPOSED_SHARE
 from planner.training.step_time import StepModel, pacing
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import Gpu, NodeTopology

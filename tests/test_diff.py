@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from llmcluster.cli import cli
-from planner.optimizer import plan as make_plan
-from planner.plan import Plan
-from planner.plan_diff import diff_plans
+from planner.compare.plan_diff import diff_plans
+from planner.plan.plan import Plan
+from planner.search.optimizer import plan as make_plan
+from planner.workspace.locks import plan_json
+from planner.workspace.specs import load_spec
 from provider_catalog.catalog import Catalog
-from stacks.locks import plan_json
-from stacks.specs import load_spec
 
 SPEC = """
 name: chat

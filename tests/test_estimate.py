@@ -12,14 +12,14 @@ from jsonschema import Draft7Validator
 
 from llmcluster.cli import cli
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
+from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
 from stacks.app import SynthesizedStack, write_stacks
 from stacks.estimate import aws, azurerm
 from stacks.estimate.bill import Estimate, estimate
 from stacks.estimate.expressions import Scope
 from stacks.estimate.infracost import breakdown_json
-from stacks.planning import plan_specs
 from tests.support.bills import assert_same_bill, bill_of, usage_file
 from tests.support.infracost_schema import SCHEMA
 

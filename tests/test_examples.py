@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from planner.plan import Plan
+from planner.plan.plan import Plan
+from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
 from stacks.app import SynthesizedStack, write_stacks
 from stacks.clouds import StackRole
 from stacks.estimate.bill import estimate
-from stacks.planning import plan_specs
 from tests.support.azure_schema import missing_outputs, problems
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform

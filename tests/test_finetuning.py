@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from benchmarks.accuracy_finetuning import PUBLISHED, replay
 from benchmarks.accuracy_training import runs
 from planner.errors import SpecError
-from planner.optimizer import plan
-from planner.parallelism import Layout
-from planner.plan import Plan, TrainingPerformance
+from planner.plan.layout import Layout
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.search.optimizer import plan
 from planner.sizing.adapters import adapter_shares, linear_layers
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import trainable_parameters, training_memory
 from planner.spec import TrainingWorkload
 from planner.spec.dataset import Dataset
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 

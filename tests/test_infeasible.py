@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from llmcluster.cli import cli
 from llmcluster.deciding import decide
 from planner.errors import InfeasibleError, NearestPlan
-from planner.optimizer import plan
-from planner.plan import TrainingPerformance
-from planner.spec_reader import read_spec
+from planner.plan.plan import TrainingPerformance
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
+from planner.workspace.specs import LoadedSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
-from stacks.specs import LoadedSpec
 
 MODEL = "meta-llama/Meta-Llama-3.1-8B"
 RUN: dict[str, Any] = {
@@ -88,7 +88,10 @@ def test_the_fastest_that_is_named_is_the_fastest() -> None:
     )
     named = re.search(r"the fastest takes ([\d.]+) days", str(error))
     assert named is not None
-    others = [re.search(r"takes ([\d.]+) days, [\d.]+ more than the deadline", miss.reason) for miss in error.nearest]
+    others = [
+        re.search(r"takes ([\d.]+) days, [\d.]+ more than the deadline", near_miss.reason)
+        for near_miss in error.nearest
+    ]
     assert float(named.group(1)) == min(float(found.group(1)) for found in others if found is not None)
 
 

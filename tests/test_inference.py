@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy_inference import REFERENCE, RUNS, read_points, replay, replay_run, summary
 from planner.errors import InfeasibleError, SpecError
-from planner.plan import InferencePerformance
+from planner.plan.plan import InferencePerformance
 from tests.support.serving import performance, serve
 
 AWS = {"providers": ["aws"], "regions": ["us-east-1"]}
@@ -135,7 +135,7 @@ def test_an_slo_that_nothing_reaches_names_the_nearest() -> None:
             {"request_rate_per_s": 1, "slo": {"ttft_ms": 1, "tpot_ms": 0.01}},
             placement=AWS,
         )
-    assert any("the SLO is" in miss.reason for miss in raised.value.nearest)
+    assert any("the SLO is" in near_miss.reason for near_miss in raised.value.nearest)
 
 
 def test_what_a_pin_leaves_out_is_derived() -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.inference.forward import Forward, Pass, arithmetic_precision, visible_pairs
-from planner.inference.kernels import GroupedGemm, GroupedRates
-from planner.parallelism import Layout
+from planner.plan.layout import Layout
+from planner.serving.forward import Forward, Pass, arithmetic_precision, visible_pairs
+from planner.serving.kernels import GroupedGemm, GroupedRates
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import NodeTopology

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from planner.errors import InfeasibleError, SpecError
-from planner.optimizer import plan
-from planner.plan import InferencePerformance
-from planner.spec_reader import read_spec
+from planner.plan.plan import InferencePerformance
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from tests.support.serving import performance, serve

@@ -20,9 +20,9 @@ from planner.launch.serving import ENGINES as ENGINE_COMMANDS
 from planner.launch.serving import serving_launch
 from planner.launch.settings import ServingSettings, serving_settings
 from planner.launch.training import training_launch
-from planner.optimizer import plan
-from planner.plan import Plan
-from planner.spec_reader import read_spec
+from planner.plan.plan import Plan
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model

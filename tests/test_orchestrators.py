@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from planner.capacity import block_mix
 from planner.errors import InfeasibleError, SpecError
-from planner.optimizer import plan as make_plan
-from planner.plan import CostItem, Plan, TrainingPerformance
+from planner.plan.plan import CostItem, Plan, TrainingPerformance
+from planner.purchase.mix import block_mix
+from planner.search.optimizer import plan as make_plan
 from planner.spec import CapacityBlock
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from tests.test_capacity_and_cost import offers

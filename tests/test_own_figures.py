@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from llmcluster.cli import cli
-from planner.tco import own_cost
+from planner.compare.tco import own_cost
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.on_prem import load_on_prem, with_own_figures

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcluster.cli import cli
-from planner.capacity import BUSINESS_HOURS
 from planner.errors import SpecError
-from planner.purchase_policy import (
+from planner.purchase.mix import BUSINESS_HOURS
+from planner.purchase.policy import (
     FIXED,
     POLICIES,
     Demand,
@@ -26,12 +26,12 @@ from planner.purchase_policy import (
     tiered,
     usd_per_hour,
 )
-from planner.purchase_simulation import simulate_run, simulate_year
+from planner.purchase.simulation import simulate_run, simulate_year
 from planner.reliability.recovery import SERVING_RESTART_S
 from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
 from planner.reliability.young_daly import best_pace, time_shares
-from stacks.demand_file import read_demand
-from stacks.specs import load_spec
+from planner.workspace.demand_file import read_demand
+from planner.workspace.specs import load_spec
 
 traces = st.lists(st.floats(0, 1), min_size=24, max_size=24).filter(any).map(lambda day: [x / max(day) for x in day])
 prices = st.builds(

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.capacity import Offers, serving_mix, training_mix
-from planner.purchase_policy import FIXED, POLICIES, Demand, Rates, Shares, optimal, spot_lost_share
-from planner.purchase_simulation import SimulatedYear, simulate_year
-from planner.purchase_terms import TERMS, ReservedTerm, discount_range, with_years
+from planner.market.offers import Offers
+from planner.purchase.mix import serving_mix, training_mix
+from planner.purchase.policy import FIXED, POLICIES, Demand, Rates, Shares, optimal, spot_lost_share
+from planner.purchase.simulation import SimulatedYear, simulate_year
+from planner.purchase.terms import TERMS, ReservedTerm, discount_range, with_years
 from planner.spec import Capacity
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance

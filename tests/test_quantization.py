@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from llmcluster.cli import cli
 from planner.errors import SpecError
-from planner.optimizer import plan
+from planner.search.optimizer import plan
 from planner.sizing.formats import with_formats
 from planner.sizing.weights import stored_bytes_per_value, weights_bytes, weights_bytes_per_gpu
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.model_config import read_config

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy_training import replay, runs
 from planner.errors import InfeasibleError, SpecError
-from planner.optimizer import plan
-from planner.plan import Plan, TrainingPerformance
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.reliability import Reliability
 from planner.reliability.checkpoints import OWN_STORAGE, Store, checkpoint_bytes, stall_s
-from planner.reliability.failures import FailureModel, Surroundings
-from planner.reliability.outlook import Reliability
+from planner.reliability.failures import FailureModel, NodeEnvironment
 from planner.reliability.recovery import spare_nodes
 from planner.reliability.young_daly import (
     CheckpointPace,
@@ -23,10 +22,11 @@ from planner.reliability.young_daly import (
     time_shares,
     young_interval_s,
 )
+from planner.search.optimizer import plan
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.spec import FaultTolerance
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.interruptions import InterruptionRate, InterruptionRecord
 from provider_catalog.models import load_model
@@ -118,7 +118,7 @@ def failures(
 ) -> FailureModel:
     store = Store("own_storage", "store", store_bytes_per_s, store_bytes_per_s, inf)
     rate = InterruptionRate(per_gpu_hour / 2, per_gpu_hour, per_gpu_hour * 2, "test")
-    return FailureModel(Surroundings(rate, stores=(store,)), FaultTolerance(**tolerance), int(size_bytes), 8)
+    return FailureModel(NodeEnvironment(rate, stores=(store,)), FaultTolerance(**tolerance), int(size_bytes), 8)
 
 
 MODES = st.sampled_from(["async", "sync"])
@@ -203,8 +203,8 @@ def test_97_percent_on_9600_gpus_takes_quicker_restarts_than_planned() -> None:
     # ByteRobust (arXiv 2509.16293): 97 % effective training time in three months on 9,600 GPUs, with warm standby nodes
     # and checkpoints in host memory of other nodes: a restart of some minutes
     rate = CATALOG.interruption_rate("Hopper")
-    usual = FailureModel(Surroundings(rate, stores=(OWN_STORAGE,)), FaultTolerance(), 10**12, 8)
-    quick = FailureModel(usual.surroundings, FaultTolerance(restart_minutes=2), 10**12, 8)
+    usual = FailureModel(NodeEnvironment(rate, stores=(OWN_STORAGE,)), FaultTolerance(), 10**12, 8)
+    quick = FailureModel(usual.node_environment, FaultTolerance(restart_minutes=2), 10**12, 8)
     assert 0.9 < usual.goodput(9600) < 0.97
     assert quick.goodput(9600) == pytest.approx(0.97, abs=0.01)
 
@@ -261,9 +261,9 @@ def test_by_default_checkpoints_leave_storage_that_is_too_slow() -> None:
 
 def test_a_node_of_little_memory_writes_its_checkpoints_synchronously() -> None:
     # 914 GB on two nodes are 425 GiB each; a p4d has 1,152 GiB, of which half may be taken
-    model = FailureModel(Surroundings(host_memory_bytes=1152 * 2**30), FaultTolerance(), 914 * 10**9, 8)
+    model = FailureModel(NodeEnvironment(host_memory_bytes=1152 * 2**30), FaultTolerance(), 914 * 10**9, 8)
     assert model.course(16).mode == "async"
-    small = FailureModel(Surroundings(host_memory_bytes=512 * 2**30), FaultTolerance(), 914 * 10**9, 8)
+    small = FailureModel(NodeEnvironment(host_memory_bytes=512 * 2**30), FaultTolerance(), 914 * 10**9, 8)
     assert small.course(16).mode == "sync"
 
 
@@ -354,7 +354,7 @@ def test_slower_checkpoints_leave_the_step_alone() -> None:
 
 def test_a_hopeless_run_is_told_as_one_percent_of_useful_work() -> None:
     # All of its shares but the useful one have to come to what days are counted by, 99 steps beside each.
-    hopeless = FailureModel(Surroundings(), FaultTolerance(node_mtbf_days=0.1, restart_minutes=1440), 10**12, 8)
+    hopeless = FailureModel(NodeEnvironment(), FaultTolerance(node_mtbf_days=0.1, restart_minutes=1440), 10**12, 8)
     assert sum(hopeless.between_steps_s(4096, 10.0).values()) == pytest.approx(990)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from planner.scenario import Check, Judgement, judge, scenario_spec
+from planner.compare.scenarios import Check, Judgement, judge, scenario_spec
+from planner.workspace.specs import load_spec
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model
 from provider_catalog.scenarios import load_scenario, scenario_names
-from stacks.specs import load_spec
 
 ROOT = Path(__file__).parent.parent
 CATALOG = Catalog.load()

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InfeasibleError
-from planner.optimizer import plan
-from planner.plan import Plan
+from planner.plan.plan import Plan
+from planner.relax.serving import holds, levers
+from planner.search.optimizer import plan
 from planner.serving.fleet import replicas_within
-from planner.serving.levers import holds, levers
 from planner.serving.queueing import FirstToken
 from planner.spec import Slo
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from tests.support.serving import model, performance, serve
 

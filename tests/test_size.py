@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmcluster.cli import cli
 from llmcluster.size.contract import TABLE, model_size
-from planner.sizing.fleet import Serving, smallest_serving, smallest_training
+from planner.sizing.fewest_gpus import Serving, smallest_serving, smallest_training
 from planner.sizing.kv_cache import kv_cache_bytes, kv_cache_bytes_per_gpu
 from planner.sizing.profile import ModelProfile
 from planner.sizing.weights import weights_bytes, weights_bytes_per_gpu

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcluster.cli import cli
-from planner.optimizer import plan as make_plan
-from planner.plan import Plan
-from planner.spec_reader import read_spec
-from planner.tco import break_even_months, co2_tonnes, electricity_kwh, own_cost
-from planner.worked_examples import guide_example, peer_comparisons
+from planner.compare.tco import break_even_months, co2_tonnes, electricity_kwh, own_cost
+from planner.compare.worked_examples import guide_example, peer_comparisons
+from planner.plan.plan import Plan
+from planner.search.optimizer import plan as make_plan
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from provider_catalog.on_prem import OwnServer, load_on_prem

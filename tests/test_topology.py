@@ -15,9 +15,10 @@ from cdk.aws.kubernetes_manifests import ENVIRONMENT, manifests
 from cdk.bootstrap import NodeBootstrap, cloud_init
 from llmcluster.topology_report import topology_facts
 from planner.launch.of_plan import launch_files, launch_of
-from planner.optimizer import plan
-from planner.parallelism import Layout
-from planner.plan import Plan, TrainingPerformance
+from planner.plan.layout import Layout
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.topology import GroupKind
+from planner.search.optimizer import plan
 from planner.sizing.communication import (
     NETWORK_EFFICIENCY,
     Ring,
@@ -25,8 +26,7 @@ from planner.sizing.communication import (
     network_bytes_per_s,
     peer_bytes_per_s,
 )
-from planner.spec_reader import read_spec
-from planner.topology.model import GroupKind
+from planner.spec.reader import read_spec
 from planner.topology.placement import placement
 from planner.topology.ranks import Grouping, serving_groups, training_groups
 from provider_catalog.catalog import Catalog

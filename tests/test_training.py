@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy_training import architecture, replay, runs, spec_of
 from planner.errors import InfeasibleError, SpecError
-from planner.optimizer import plan
-from planner.parallelism import Layout
-from planner.plan import Plan, TrainingPerformance
+from planner.plan.layout import Layout
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.search.optimizer import plan
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from planner.training.fullest_gpu import FullestGpu
 from planner.training.schedule import StageTime, bubble_s
 from planner.training.shape import Shape

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.optimizer import plan
-from planner.parallelism import Layout, MemoryPerGpu
-from planner.plan import TrainingPerformance
+from planner.plan.layout import Layout, MemoryPerGpu
+from planner.plan.plan import TrainingPerformance
+from planner.search.optimizer import plan
 from planner.sizing.activations import activation_bytes, in_flight_micro_batches
 from planner.sizing.adapters import BLOCKS
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import rank_parameters, training_memory
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.model_config.reader import read_config
 from provider_catalog.models import load_model

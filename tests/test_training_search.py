@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InfeasibleError, SpecError
-from planner.optimizer import plan
-from planner.plan import Plan, TrainingPerformance
-from planner.spec_reader import read_spec
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import Gpu
 from provider_catalog.models import load_model

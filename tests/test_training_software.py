@@ -11,8 +11,8 @@ from benchmarks.accuracy_training import HELD_OUT, Replay, replay, runs
 from benchmarks.leave_one_out import eight_gpus
 from planner.errors import SpecError
 from planner.sizing.efficiency import KernelRates
+from planner.spec.reader import read_spec
 from planner.spec.training_software import CudaGraphs, TrainingSoftware
-from planner.spec_reader import read_spec
 from planner.training.host import LAUNCH_S, idle_s, launch_notes
 from planner.training.layer_time import LayerTime, LayerTimer, Split
 from planner.training.traffic import LayerTraffic, ReplicaTraffic

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from planner.optimizer import plan
-from planner.plan import CostDriver, Plan
+from planner.cost.unpriced import price_bounds
+from planner.plan.plan import CostDriver, Plan
+from planner.search.optimizer import plan
 from planner.spec import Budget
-from planner.spec_reader import read_spec
-from planner.unknown_prices import price_bounds
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from provider_catalog.price_layers import PriceLayer

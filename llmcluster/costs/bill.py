@@ -12,7 +12,7 @@ from llmcluster.catalog.staleness import warn_of_dates
 from llmcluster.report import print_cost
 from llmcluster.terminal import terminal
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.price_overlay import read_overlay
@@ -55,7 +55,7 @@ def cost_output(paths: Sequence[Path], form: str, usage: Path | None, region: st
 
 def _planned(paths: Sequence[Path], prices: Path | None) -> Plan | None:
     """The plan of one spec or of one locked plan; None where the paths hold resources."""
-    from stacks.locks import holds_plan, read_plan
+    from planner.workspace.locks import holds_plan, read_plan
 
     if len(paths) == 1 and paths[0].suffix == TERRAFORM_SUFFIX and holds_plan(paths[0]):
         return read_plan(paths[0])
@@ -63,7 +63,7 @@ def _planned(paths: Sequence[Path], prices: Path | None) -> Plan | None:
         return None
     if len(paths) > 1:
         raise SpecError("give one spec, or output folders and `terraform show -json` files, not a mix")
-    from stacks.planning import plan_specs
+    from planner.workspace.planning import plan_specs
 
     return plan_specs(paths, Catalog.load(), prices)[0].plan
 
@@ -137,9 +137,11 @@ def _print_estimate(estimate: "Estimate") -> None:
         table.add_row(line.resource.address, line.meter.name + used, f"{line.meter.quantity:,.1f}", price, amount)
     screen.print(table)
     hourly = estimate.usd_per_hour
-    total = "unknown"
-    if hourly is not None:
-        total = f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month ({HOURS_PER_MONTH} h)"
+    total = (
+        "unknown"
+        if hourly is None
+        else f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month ({HOURS_PER_MONTH} h)"
+    )
     screen.print(f"[bold]cost[/]         {total}; prices of {estimate.region or 'no region'}", highlight=False)
     if estimate.usage is not None:
         screen.print(f"[bold]by use[/]       as assumed in {estimate.usage_source}", highlight=False)

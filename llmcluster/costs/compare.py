@@ -7,13 +7,13 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.terminal import terminal
-from planner.comparison import Comparison, Option, compare
+from planner.compare.clouds import Comparison, Option, compare
+from planner.compare.worked_examples import AMD_CLAIM, GuideExample, PeerComparison, guide_example, peer_comparisons
 from planner.errors import SpecError
-from planner.worked_examples import AMD_CLAIM, GuideExample, PeerComparison, guide_example, peer_comparisons
+from planner.workspace.specs import load_spec, priced_catalog
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.on_prem import load_on_prem, with_own_figures
-from stacks.specs import load_spec, priced_catalog
 
 
 def compare_output(

@@ -10,12 +10,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmcluster.terminal import terminal
+from planner.compare.plan_diff import (
+    Change,
+    ItemChange,
+    MoneyChange,
+    PlanDiff,
+    cluster_added,
+    cluster_removed,
+    diff_plans,
+)
 from planner.errors import SpecError
-from planner.plan import Plan
-from planner.plan_diff import Change, ItemChange, MoneyChange, PlanDiff, cluster_added, cluster_removed, diff_plans
+from planner.plan.plan import Plan
+from planner.workspace.locks import LOCK_SUFFIX, read_plan
+from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
-from stacks.locks import LOCK_SUFFIX, read_plan
-from stacks.planning import plan_specs
 
 PLAN_FILE = "plan.json"
 NAMES_SHOWN = 5

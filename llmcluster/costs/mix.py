@@ -7,11 +7,11 @@ from rich.table import Table
 
 from llmcluster.catalog.staleness import warn_of_dates
 from llmcluster.terminal import terminal
-from planner.mix_comparison import MixComparison, compare_mixes
-from planner.purchase_terms import FlatRule, ReservedTerm, TermYear
+from planner.compare.purchase_mixes import MixComparison, compare_mixes
+from planner.purchase.terms import FlatRule, ReservedTerm, TermYear
+from planner.workspace.planning import plan_specs
+from planner.workspace.specs import load_spec, priced_catalog
 from provider_catalog.catalog import Catalog
-from stacks.planning import plan_specs
-from stacks.specs import load_spec, priced_catalog
 
 
 def mix_output(spec: Path, seed: int, as_json: bool, prices: Path | None, term: str | None = None) -> None:

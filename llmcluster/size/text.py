@@ -10,7 +10,7 @@ from llmcluster.size.contract import ModelSize
 
 if TYPE_CHECKING:
     from llmcluster.size.fleet import Fleet
-    from planner.sizing.fleet import Fit
+    from planner.sizing.fewest_gpus import Fit
     from planner.sizing.guide import GuideRow
 
 GIB = 2**30

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from planner.plan import Plan
-from planner.plan_model import PlanModel
+from planner.plan.base import PlanModel
+from planner.plan.plan import Plan
 from provider_catalog.collective_environment import Variable
 
 HEAD = "${HEAD_ADDRESS}"

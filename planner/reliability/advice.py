@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from math import floor, inf
 
 from planner.errors import SpecError
-from planner.plan import SharedStorage
+from planner.plan.plan import SharedStorage
 from planner.reliability.checkpoints import KEPT_CHECKPOINTS, Store
 from planner.reliability.failures import SHARED_PREFERRED_WITHIN, Course, FailureModel
-from planner.reliability.surroundings import file_system_store
+from planner.reliability.stores import file_system_store
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
@@ -52,7 +52,7 @@ def checkpoint_notes(
             f"storage.checkpoints_tib {spec.storage.checkpoints_tib:g} bills less than the {KEPT_CHECKPOINTS}"
             f" checkpoints of {size / 1e9:,.0f} GB that the object store keeps at least: they take {kept / 2**40:.2f}"
         )
-    shared = next((store for store in failures.surroundings.stores if store.target == "shared_file_system"), None)
+    shared = next((store for store in failures.node_environment.stores if store.target == "shared_file_system"), None)
     if shared is None or storage is None or tolerance.storage_gb_per_s is not None:
         return notes
     on_shared = failures.on_store(shared, gpus, course.mtbf_s)

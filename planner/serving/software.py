@@ -1,6 +1,6 @@
 """The software matrix applied to a plan: what is refused, and what has to be installed."""
 
-from planner.plan import SoftwareRequirement
+from planner.plan.plan import SoftwareRequirement
 from planner.spec import ClusterSpec, InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu

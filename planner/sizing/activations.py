@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from planner.parallelism import Layout
+from planner.plan.layout import Layout
 from planner.sizing.layer_profile import LayerProfile
 from planner.sizing.profile import Stage
 

@@ -8,13 +8,11 @@ from typing import Final
 from planner.errors import SpecError
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.measured_architecture import MeasuredArchitecture
-from provider_catalog.precision import BITS_PER_VALUE, Precision
+from provider_catalog.precision import BITS_PER_VALUE, KEEP_PATTERN, Precision
 from provider_catalog.quantization import StoredAs, WeightFormats
 
 BLOCKS: Final = ("attention", "mlp", "experts")
 """Kinds of block as `by_component` names them; mlp holds dense blocks and shared experts."""
-KEEP_PATTERN: Final = r"attention|mlp|experts|[0-9]{1,5}(-[0-9]{1,5})?"
-"""What may be kept in 16 bits: a kind of block, or layers counted from 0, such as 0-2."""
 ALLOWED: Final = "attention, mlp, experts, or layers counted from 0 such as 0-2"
 
 

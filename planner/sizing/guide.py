@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from planner.parallelism import Layout
+from planner.plan.layout import Layout
 from planner.sizing.kv_cache import BLOCK_TOKENS, kv_cache_bytes, kv_cache_bytes_per_token
 from planner.sizing.overhead import CUDA_CONTEXT_BYTES, SERVING_WORKSPACE_BYTES
 from planner.sizing.profile import ModelProfile

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from planner.parallelism import Layout, MemoryPerGpu
+from planner.plan.layout import Layout, MemoryPerGpu
 from planner.sizing.activations import activation_bytes, in_flight_micro_batches, recomputed_bytes, tokens_per_rank
 from planner.sizing.optimizer_state import (
     WEIGHT_BYTES,

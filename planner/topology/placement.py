@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from planner.parallelism import Layout
-from planner.topology.model import GroupKind, GroupPlacement, Level, Topology
+from planner.plan.layout import Layout
+from planner.plan.topology import GroupKind, GroupPlacement, Level, Topology
 from planner.topology.ranks import SERVING_ORDER, TRAINING_ORDER, Grouping, serving_groups, training_groups
 from provider_catalog.collective_environment import Variable
 from provider_catalog.hardware import NodeTopology

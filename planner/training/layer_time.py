@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from planner.sizing.adapters import Part
 from planner.sizing.efficiency import KernelRates
 from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, attention_flops_per_context_token, layer_profile
 from planner.training.adapter_time import AdapterTime, AdapterTimer, Side
+from planner.vocabulary import Recompute
 from provider_catalog.architecture import Attention, FeedForward, LayerGroup
-
-Recompute = Literal["none", "selective", "full"]
 
 RESIDUAL_PASSES: Final = (2.5, 2.5)
 """Times that what norms and residual sums keep crosses the memory bus, (forward, backward), matrix products aside: a

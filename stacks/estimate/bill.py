@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from planner.errors import SpecError
-from planner.plan import Usage
+from planner.plan.plan import Usage
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import PriceBook

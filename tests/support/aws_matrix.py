@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from planner.optimizer import plan as make_plan
-from planner.plan import Plan
+from planner.plan.plan import Plan
+from planner.search.optimizer import plan as make_plan
 from planner.spec.cluster import State
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from planner.plan import PassThresholds, Plan, Purchase, SharedStorage
+from planner.plan.plan import PassThresholds, Plan, Purchase, SharedStorage
 from provider_catalog.catalog import Catalog
 from tests.support.plans import example_plan
 

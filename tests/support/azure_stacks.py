@@ -8,7 +8,7 @@ from typing import Any
 
 from cdktf import App
 
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks.azure import AzureCluster
 

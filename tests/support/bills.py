@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks.estimate.bill import Estimate, estimate
 

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from planner.parallelism import Layout, MemoryPerGpu
-from planner.plan import (
+from planner.plan.layout import Layout, MemoryPerGpu
+from planner.plan.plan import (
     CatalogStamp,
     Choice,
     Cost,

@@ -17,9 +17,9 @@ from typing import Final
 
 from llmcluster.cli import HCL_OUTDIR, OUTDIR
 from llmcluster.report import print_plan, print_where
+from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
 from stacks.app import HCL_DOCUMENT, write_stacks
-from stacks.planning import plan_specs
 
 ROOT: Final = Path(__file__).parent.parent.parent
 README: Final = ROOT / "README.md"

@@ -1,0 +1,147 @@
+"""What to change when serving does not hold: each lever tried by planning again, alone."""
+
+from collections.abc import Iterator
+from decimal import ROUND_CEILING
+
+from planner.plan.plan import InferencePerformance, Plan
+from planner.relax.trials import Trial, fits, three_digits
+from planner.serving.slo import slo_lines
+from planner.spec import ClusterSpec, InferenceWorkload
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import Catalog
+from provider_catalog.precision import BITS_PER_VALUE
+
+NO_LIMIT_MS = 1e7
+PRECISION = 1.03
+"""Bounds are found to 3 %."""
+SHORTEST_PROMPT = 16
+
+
+def holds(decided: Plan) -> bool:
+    """Whether a plan keeps the SLO of its spec and fits its memory; pins can make it miss either."""
+    performance, workload = decided.performance, decided.spec.workload
+    if not isinstance(performance, InferencePerformance) or not isinstance(workload, InferenceWorkload):
+        return fits(decided)
+    return fits(decided) and all(line.holds for line in slo_lines(performance, workload.slo))
+
+
+def levers(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -> tuple[str, ...]:
+    """What would make a serving spec hold that does not: one sentence for each change that suffices alone.
+
+    Empty for training, and where no single change suffices.
+    """
+    if not isinstance(spec.workload, InferenceWorkload):
+        return ()
+    trial = Trial(spec, architecture, catalog, holds, PRECISION)
+    return tuple(
+        sentence
+        for lever in (_looser_slo, _lower_precision, _shorter_prompt, _other_hardware, _no_budget)
+        for sentence in lever(trial, spec.workload)
+    )
+
+
+def _looser_slo(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
+    slo = workload.slo
+    asked = {"ttft_ms": slo.ttft_ms, "tpot_ms": slo.tpot_ms}
+
+    def relaxed(limits: dict[str, float], among: Plan | None) -> Plan | None:
+        return trial.planned(among, workload={"slo": {**slo.model_dump(exclude_unset=True), **limits}})
+
+    def least(field: str, others: dict[str, float]) -> tuple[float, Plan] | None:
+        return trial.least(
+            lambda ms, among: relaxed({**others, field: ms}, among),
+            asked[field],
+            NO_LIMIT_MS,
+            lambda decided: _predicted_ms(decided, field),
+        )
+
+    found = {field: least(field, {}) for field in asked}
+    for field, bound in found.items():
+        if bound is not None:
+            ms, decided = bound
+            yield (
+                f"workload.slo.{field}: {ms:g} instead of {asked[field]:g} ({ms - asked[field]:.4g} ms looser) holds on"
+                f" {_where(decided)}"
+            )
+    if not any(found.values()):
+        apart = {field: least(field, dict.fromkeys(asked.keys() - {field}, NO_LIMIT_MS)) for field in asked}
+        reached = [
+            f"{field}: {bound[0]:g} on {_where(bound[1])}" for field, bound in apart.items() if bound is not None
+        ]
+        if reached:
+            yield f"workload.slo, both looser; the least of each while the other is free: {'; '.join(reached)}"
+
+
+def _lower_precision(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
+    del workload
+    asked = trial.spec.precision.weights
+    weights = trial.architecture.published_precision if asked == "auto" else asked
+    if BITS_PER_VALUE[weights] > BITS_PER_VALUE["fp8"]:
+        decided = trial.planned(precision={"weights": "fp8", "kv_cache": "fp8"})
+        if decided is not None:
+            yield f"precision: {{weights: fp8, kv_cache: fp8}} instead of {weights} holds on {_where(decided)}"
+
+
+def _shorter_prompt(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
+    def shortened(tokens: float, among: Plan | None) -> Plan | None:
+        return trial.planned(among, workload={"prompt_tokens": int(tokens)})
+
+    shortest = shortened(SHORTEST_PROMPT, None)
+    if workload.prompt_tokens <= SHORTEST_PROMPT or shortest is None:
+        return
+    low, decided = trial.greatest(shortened, float(SHORTEST_PROMPT), float(workload.prompt_tokens), shortest)
+    yield (
+        f"workload.prompt_tokens: {int(low)} instead of {workload.prompt_tokens} (shorter, or that much not in the"
+        f" prefix cache) holds on {_where(decided)}"
+    )
+
+
+def _other_hardware(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
+    del workload
+    spec = trial.spec
+    if spec.pin.layout.tensor is not None or spec.pin.layout.pipeline is not None:
+        decided = trial.planned(pin={"layout": {}})
+        if decided is not None:
+            yield f"another split than pin.layout holds: {_where(decided)}"
+    if spec.pin.nodes is not None:
+        decided = trial.planned(pin={"nodes": None})
+        if decided is not None:
+            yield f"pin.nodes: {decided.choice.nodes} instead of {spec.pin.nodes} holds on {_where(decided)}"
+    if spec.placement.instance_types != "any" or spec.pin.instance_type is not None or spec.pin.node is not None:
+        decided = trial.planned(
+            placement={"instance_types": "any"},
+            pin={"instance_type": None, "node": None, "nodes": None, "layout": {}, "batch": None},
+        )
+        if decided is not None:
+            yield f"any instance type instead of the one given holds on {_where(decided)}"
+            return
+    if spec.placement.regions or spec.placement.providers:
+        decided = trial.planned(placement={"regions": [], "providers": []})
+        if decided is not None:
+            yield f"any provider in its default region holds: {_where(decided)}"
+
+
+def _no_budget(trial: Trial, workload: InferenceWorkload) -> Iterator[str]:
+    del workload
+    budget = trial.spec.budget.usd_per_month
+    if budget is None:
+        return
+    decided = trial.planned(budget={"usd_per_month": None})
+    if decided is not None and decided.cost.usd_per_month is not None:
+        more = decided.cost.usd_per_month
+        yield f"budget.usd_per_month: {more:,.0f} instead of {budget:,.0f} holds on {_where(decided)}"
+
+
+def _predicted_ms(decided: Plan, field: str) -> float:
+    performance, workload = decided.performance, decided.spec.workload
+    if not isinstance(performance, InferencePerformance) or not isinstance(workload, InferenceWorkload):
+        return NO_LIMIT_MS
+    ttft, tpot = slo_lines(performance, workload.slo)
+    predicted = (ttft if field == "ttft_ms" else tpot).predicted_ms
+    return NO_LIMIT_MS if predicted is None else three_digits(predicted, ROUND_CEILING)
+
+
+def _where(decided: Plan) -> str:
+    choice, layout = decided.choice, decided.choice.layout
+    money = "" if decided.cost.usd_per_hour is None else f" at {decided.cost.usd_per_hour:,.2f} USD/h"
+    return f"{choice.nodes} x {choice.instance_type}, TP{layout.tensor} PP{layout.pipeline} {choice.weights}{money}"

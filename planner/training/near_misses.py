@@ -1,0 +1,43 @@
+"""Layouts that do not serve: what a search remembers of them, and how they are told."""
+
+from dataclasses import dataclass
+from math import inf
+
+from planner.plan.layout import Layout, MemoryPerGpu
+
+
+@dataclass(slots=True)
+class Nearest:
+    """The layouts that came nearest to serving."""
+
+    memory_ratio: float = inf
+    memory: tuple[Layout, int] | None = None
+    days: float = inf
+    late: tuple[Layout, int, float] | None = None
+
+    def note_memory(self, ratio: float, layout: Layout, micro_batches: int) -> None:
+        """A layout that does not fit."""
+        if ratio < self.memory_ratio:
+            self.memory_ratio, self.memory = ratio, (layout, micro_batches)
+
+    def note_days(self, days: float, layout: Layout, micro_batches: int, step_s: float) -> None:
+        """A layout that fits and is late."""
+        if days < self.days:
+            self.days, self.late = days, (layout, micro_batches, step_s)
+
+
+def split_name(layout: Layout) -> str:
+    """Degrees, micro-batch and recompute of a layout in one line."""
+    parts = [f"TP{layout.tensor}", f"PP{layout.pipeline}", f"DP{layout.data}"]
+    parts += [f"EP{layout.expert}"] if layout.expert > 1 else []
+    parts += [f"CP{layout.context}"] if layout.context > 1 else []
+    return " ".join([*parts, f"micro-batch {layout.micro_batch}", f"recompute {layout.recompute}"])
+
+
+def memory_reason(layout: Layout, memory: MemoryPerGpu) -> str:
+    """Why a layout does not fit."""
+    gib = 2**30
+    return (
+        f"{split_name(layout)} ZeRO {layout.zero_stage} on {layout.gpus} GPU{'' if layout.gpus == 1 else 's'} needs"
+        f" {memory.total_bytes / gib:.1f} GiB a GPU ({memory.rank}), {memory.capacity_bytes / gib:.1f} GiB may be used"
+    )

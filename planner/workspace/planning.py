@@ -1,0 +1,61 @@
+"""From spec files to plans, a lock where there is one. Without cdktf, so that nothing here starts Node."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from planner.errors import InfeasibleError, SpecError
+from planner.plan.plan import Plan
+from planner.search.optimizer import plan as make_plan
+from planner.spec.hash import spec_sha256
+from planner.workspace.locks import read_lock
+from planner.workspace.specs import LoadedSpec, load_spec, priced_catalog
+from provider_catalog.catalog import Catalog
+from provider_catalog.errors import CatalogError
+
+
+@dataclass(frozen=True)
+class PlannedSpec:
+    """A spec and the decision that is synthesized for it."""
+
+    path: Path
+    plan: Plan
+    locked: bool
+
+
+def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | None = None) -> tuple[PlannedSpec, ...]:
+    """Reads and plans every spec; a locked plan is taken as it stands.
+
+    Args:
+        spec_paths: Specs, each with a name of its own.
+        catalog: Facts and prices.
+        overlay: Negotiated prices over those of the catalog and of each spec.
+
+    Raises:
+        SpecError: a spec is wrong, two clusters share a name, or a lock does not fit its spec.
+        CatalogError: the catalog does not hold what a spec names.
+        InfeasibleError: no cluster serves a spec.
+        OSError: a file cannot be read.
+    """
+    planned: dict[str, PlannedSpec] = {}
+    for path in spec_paths:
+        loaded = load_spec(path)
+        name = loaded.spec.name
+        if name in planned:
+            raise SpecError(
+                f"name: {name!r} stands in {planned[name].path} and in {path}; "
+                "stacks and state are named after it, so give one of them another name"
+            )
+        locked = read_lock(path, spec_sha256(loaded.spec))
+        planned[name] = PlannedSpec(path, locked or _decide(loaded, catalog, overlay), locked is not None)
+    return tuple(planned.values())
+
+
+def _decide(loaded: LoadedSpec, catalog: Catalog, overlay: Path | None) -> Plan:
+    """The plan of one spec among several: what is wrong is said with the file."""
+    try:
+        return make_plan(loaded.spec, loaded.architecture, priced_catalog(catalog, loaded, overlay))
+    except (SpecError, CatalogError) as error:
+        raise SpecError(f"{loaded.path}: {error}") from error
+    except InfeasibleError as error:
+        raise InfeasibleError(f"{loaded.path}: {error}", error.nearest) from error
