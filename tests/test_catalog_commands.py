@@ -396,7 +396,7 @@ def set_price(old: str, new: str, provider: str = "aws") -> Callable[[Path], Non
         (
             lambda folder: set_cell(folder / "aws" / "instances.csv", "p5.48xlarge,", 3, "40960"),
             "error",
-            "gpu_memory_mib 40960 is not that of H100",
+            "gpu_memory_mib 40960 is not the memory of H100",
         ),
         (lambda folder: (folder / "aws" / "service_prices.csv").unlink(), "error", "cannot be read"),
         (

@@ -142,7 +142,7 @@ def test_a_type_that_is_listed_twice_has_one_price(server: Server) -> None:
     server.respond = respond
     fetched = price_list.fetch_on_demand(request(), ignore)
     assert [price.usd_per_hour for price in fetched.instances] == [98.32]
-    assert fetched.notes == ["p5.48xlarge in us-east-1: 55.04, 98.32 USD an hour are listed; the dearest is taken"]
+    assert fetched.notes == ["p5.48xlarge in us-east-1: 55.04, 98.32 USD an hour are listed; the highest is used"]
 
 
 def test_service_prices(server: Server) -> None:
@@ -241,7 +241,7 @@ def test_a_differing_fact_is_noted(moto: MotoServer) -> None:
     real = CATALOG.instance_types["aws", "p5.48xlarge"]
     wrong.__dict__["instance_types"] = {("aws", "p5.48xlarge"): real.model_copy(update={"vcpus": 96})}
     fetched = instance_types.check(Request(wrong, "aws", ("us-east-1",), TODAY), ignore)
-    assert "p5.48xlarge: vcpus is 96 in the catalog and 192 at EC2" in fetched.notes
+    assert "p5.48xlarge: vcpus is 96 in the catalog and 192 in the answer of EC2" in fetched.notes
 
 
 def rate(region: str, plan: str, years: int, usd: str) -> dict[str, Any]:
@@ -360,7 +360,7 @@ def test_placement_scores(server: Server) -> None:
     assert {(s.region, s.zone, s.score) for s in fetched.scores} == {("us-east-1", "use1-az6", 3)}
     # One type alone, or two, are always scored low (EC2 API reference): asking would mislead.
     assert {s.instance_type.split(".")[0] for s in fetched.scores} == {"g5", "g6", "g6e"}
-    assert any("p4d" in note and "always low" in note for note in fetched.notes)
+    assert any("p4d" in note and "always scores" in note for note in fetched.notes)
     assert not fetched.instances
 
 
@@ -405,9 +405,9 @@ def test_price_list_faults_are_said(server: Server, answer: Answer, message: str
         (xml_error("RequestExpired", 400), "set the clock of this machine"),
         (xml_error("ExpiredToken", 400), "credentials have expired"),
         (xml_error("RequestLimitExceeded", 503), "throttled"),
-        (Answer(raw="<!doctype html><title>500", status=500), "none of AWS"),
-        (Answer(raw="<!doctype html><title>sign in to the network", status=200), "none of AWS"),
-        (Answer(raw="<html><body>sign in</body></html>", status=200), "documented shape|none of AWS"),
+        (Answer(raw="<!doctype html><title>500", status=500), "does not come from AWS"),
+        (Answer(raw="<!doctype html><title>sign in to the network", status=200), "does not come from AWS"),
+        (Answer(raw="<html><body>sign in</body></html>", status=200), "documented shape|does not come from AWS"),
     ],
 )
 def test_ec2_refusals_name_the_action(server: Server, answer: Answer, message: str) -> None:

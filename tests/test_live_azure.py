@@ -321,10 +321,12 @@ def test_sizes_are_held_against_the_api(compute: Server) -> None:
     compute.play(Answer({"value": [good, wrong, {"resourceType": "disks", "name": "P10"}]}))
     fetched = skus.check(request(), ignore)
     assert not fetched.instances
-    assert "Standard_ND96asr_v4: gpus is 8 in the catalog and 7 at Azure" in fetched.notes
+    assert "Standard_ND96asr_v4: gpus is 8 in the catalog and 7 in the answer of Azure" in fetched.notes
     assert any("restricted for this subscription (NotAvailableForSubscription)" in note for note in fetched.notes)
     assert not any(note.startswith(H100) for note in fetched.notes)
-    assert any(note.endswith("priced in the catalog, not offered there") for note in fetched.notes)
+    assert any(
+        note.endswith("the catalog has a price, and Azure does not offer the size there") for note in fetched.notes
+    )
 
 
 @pytest.mark.parametrize(

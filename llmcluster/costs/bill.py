@@ -137,11 +137,9 @@ def _print_estimate(estimate: "Estimate") -> None:
         table.add_row(line.resource.address, line.meter.name + used, f"{line.meter.quantity:,.1f}", price, amount)
     screen.print(table)
     hourly = estimate.usd_per_hour
-    total = (
-        "unknown"
-        if hourly is None
-        else f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month ({HOURS_PER_MONTH} h)"
-    )
+    total = "unknown"
+    if hourly is not None:
+        total = f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month ({HOURS_PER_MONTH} h)"
     screen.print(f"[bold]cost[/]         {total}; prices of {estimate.region or 'no region'}", highlight=False)
     if estimate.usage is not None:
         screen.print(f"[bold]by use[/]       as assumed in {estimate.usage_source}", highlight=False)

@@ -113,4 +113,4 @@ def _rates(savings: Any, instance_type: str, regions: tuple[str, ...]) -> Any:
         if not token:
             return
         if token == before:
-            raise LiveError(f"{RATES_PERMISSION}: the same page came twice, so the list would not end")
+            raise LiveError(f"{RATES_PERMISSION}: the same page came twice; the list does not end")
