@@ -17,4 +17,4 @@ BITS_PER_VALUE: Final[dict[Precision, int]] = {
 """Bits of one stored value, without its share of the scales of its block or group."""
 
 KEEP_PATTERN: Final = r"attention|mlp|experts|[0-9]{1,5}(-[0-9]{1,5})?"
-"""What may be kept in 16 bits: a kind of block, or layers counted from 0, such as 0-2."""
+"""Pattern of a part that may be kept in 16 bits: a kind of block, or layers counted from 0, such as 0-2."""

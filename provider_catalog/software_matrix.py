@@ -220,7 +220,7 @@ class SoftwareMatrix:
         for row in _facts(rows, model, f"{self._matrix}, {section}"):
             name = getattr(row, key)
             if name in found:
-                raise CatalogError(f"{self._matrix}, {section}: {name} stands there twice; remove one row")
+                raise CatalogError(f"{self._matrix}, {section}: {name} has two rows; remove one")
             found[name] = row
         return MappingProxyType(found)
 

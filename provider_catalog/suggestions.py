@@ -10,7 +10,7 @@ suggest unrelated names, and a name with two slips still reaches it."""
 
 def nearest_names(name: str, known: Iterable[str], at_most: int = 1) -> list[str]:
     """The known names most like `name`, the nearest first; empty where none is similar."""
-    import difflib  # here and not above: only a misspelt name needs it
+    import difflib  # imported here: only a misspelt name needs it
 
     return difflib.get_close_matches(name, sorted(set(known)), n=at_most, cutoff=LEAST_SIMILARITY)
 
