@@ -107,9 +107,8 @@ def demo() -> None:
         from provider_catalog.catalog import Catalog
         from stacks.app import write_stacks
 
-        catalog = Catalog.load()
-        planned = plan_specs(_example_specs(), catalog)
-        written = write_stacks(planned, catalog, OUTDIR, HCL_OUTDIR)
+        planned = plan_specs(_example_specs(), Catalog.load())
+        written = write_stacks(planned, OUTDIR, HCL_OUTDIR)
         for entry in planned:
             print_plan(entry.plan)
             print_where([stack for stack in written if stack.cluster == entry.plan.name])

@@ -1,46 +1,20 @@
-"""Planning for someone who reads along: what does not hold comes with what would help."""
+"""Bounds and refusals of the command `plan`."""
 
 from pathlib import Path
 
-from planner.errors import InfeasibleError, Lack, SpecError
+from planner.errors import SpecError
 from planner.plan.plan import Plan
-from planner.relax.serving import holds, levers
-from planner.relax.training import holds as meets_deadline
-from planner.relax.training import nearest_plans, too_slow
-from planner.relax.trials import fits
-from planner.search.budget import tightest
-from planner.search.optimizer import plan
+from planner.relax.decide import decide as decide_spec
 from planner.spec import Budget
-from planner.training.step_cache import StepCache
 from planner.workspace.specs import LoadedSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.scenarios import PREFIX
 
 
 def decide(loaded: LoadedSpec, catalog: Catalog, within: Budget | None = None) -> tuple[Plan, tuple[str, ...]]:
-    """The plan, and what would help where pins make it miss its SLO or its memory.
-
-    Raises:
-        SpecError: the spec is wrong.
-        InfeasibleError: nothing serves; holds the nearest misses and what would help.
-    """
-    bounded = loaded.spec
-    if within is not None:
-        bounded = bounded.model_copy(update={"budget": tightest(bounded.budget, within)})
-    step_cache = StepCache()
-    try:
-        decided = plan(loaded.spec, loaded.architecture, catalog, within, step_cache=step_cache)
-    except InfeasibleError as error:
-        helps = levers(bounded, loaded.architecture, catalog)
-        plans = nearest_plans(bounded, loaded.architecture, catalog, error.lacks, step_cache, error.exceeded)
-        message = too_slow(bounded, plans) if error.lacks == "time" else None
-        text = message or str(error)
-        raise InfeasibleError(text, error.nearest, helps, plans, error.lacks, error.exceeded) from error
-    if not meets_deadline(decided):
-        lacks: Lack = "time" if fits(decided) else "memory"
-        plans = nearest_plans(bounded, loaded.architecture, catalog, lacks, step_cache)
-        return decided, tuple(found.change for found in plans)
-    return decided, () if holds(decided) else levers(bounded, loaded.architecture, catalog)
+    """The plan, and what would help where pins make it miss its SLO or its memory."""
+    plan, nearest = decide_spec(loaded.spec, loaded.architecture, catalog, within)
+    return plan, tuple(found.change for found in nearest)
 
 
 def bounds(loaded: LoadedSpec, usd_per_month: float | None, usd_per_run: float | None) -> Budget | None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from planner.launch.commands import Launch
 from planner.launch.of_plan import SCRIPT, launch_files, launch_of
 from planner.workspace.planning import plan_specs
-from planner.workspace.specs import load_spec
 from provider_catalog.catalog import Catalog
 
 
@@ -16,8 +15,8 @@ def launch_of_spec(spec: Path, engine: str | None) -> Launch:
         SpecError: the spec is wrong, or the engine cannot run what was planned.
         InfeasibleError: nothing serves the spec.
     """
-    catalog = Catalog.load()
-    return launch_of(plan_specs([spec], catalog)[0].plan, load_spec(spec).architecture, catalog, engine)
+    (planned,) = plan_specs([spec], Catalog.load())
+    return launch_of(planned.plan, planned.architecture, planned.catalog, engine)
 
 
 def launch_json(launch: Launch) -> str:

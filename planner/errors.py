@@ -63,7 +63,12 @@ class NearestPlan:
     """Of the run; None when serving."""
     usd_per_month: float | None
     usd_per_run: float | None
-    """Of one update where training continues."""
+    """Cost of one update where training continues."""
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether the needed value differs from the given one."""
+        return self.needed is None or self.needed != self.given
 
 
 class InfeasibleError(LlmclusterError):
@@ -76,17 +81,14 @@ class InfeasibleError(LlmclusterError):
         self,
         message: str,
         nearest: tuple[NearestMiss, ...] = (),
-        levers: tuple[str, ...] = (),
         plans: tuple[NearestPlan, ...] = (),
         lacks: Lack = "other",
         exceeded: Exceeded | None = None,
     ) -> None:
         super().__init__(message)
         self.nearest = nearest
-        self.levers = (*levers, *(plan.change for plan in plans))
-        """Changes that would suffice, each alone."""
         self.plans = plans
-        """Where the change leads to, as far as it is known as data."""
+        """Plans that exist once one constraint is relaxed."""
         self.lacks: Lack = lacks
         """What the nearest candidate falls short of."""
         self.exceeded = exceeded
@@ -109,7 +111,7 @@ def failure_document(error: Exception) -> dict[str, object]:
     if isinstance(error, InfeasibleError):
         document["lacks"] = error.lacks
         document["nearest_misses"] = [asdict(near_miss) for near_miss in error.nearest]
-        document["would_help"] = list(error.levers)
+        document["would_help"] = [plan.change for plan in error.plans]
         document["nearest_plans"] = [asdict(plan) for plan in error.plans]
     return {"error": document}
 
@@ -122,7 +124,7 @@ def failure(error: Exception) -> tuple[int, str]:
     """
     if isinstance(error, InfeasibleError):
         nearest = [f"  {near_miss.candidate}: {near_miss.reason}" for near_miss in error.nearest]
-        helps = ["what would help:", *(f"  {lever}" for lever in error.levers)] if error.levers else []
+        helps = ["what would help:", *(f"  {plan.change}" for plan in error.plans)] if error.plans else []
         return error.exit_code, "\n".join([f"infeasible: {error}", *nearest, *helps])
     if isinstance(error, LlmclusterError):
         return error.exit_code, f"error: {error}"

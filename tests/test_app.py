@@ -15,7 +15,6 @@ from planner.errors import SpecError
 from planner.plan.plan import Plan
 from planner.workspace import planning
 from planner.workspace.locks import write_lock
-from planner.workspace.planning import PlannedSpec
 from provider_catalog.catalog import Catalog
 from stacks import app as stacks_app
 from stacks import clouds
@@ -23,7 +22,7 @@ from stacks.app import SynthesizedStack, specs_of_context, synthesize, write_sta
 from stacks.clouds import BuiltStack, stack_id
 from stacks.sidecar import cost_markdown, stack_cost
 from stacks.state import remote_state, set_backend
-from tests.support.plans import example_plan
+from tests.support.plans import example_plan, planned_spec
 from tests.support.terraform import Terraform
 
 ROOT = Path(__file__).parent.parent
@@ -84,8 +83,8 @@ def on(cloud: str, **fields: Any) -> Plan:
 
 
 def write(plan: Plan, folder: Path, *, hcl: bool = False) -> list[SynthesizedStack]:
-    planned = [PlannedSpec(Path("example.yaml"), plan, locked=False)]
-    return write_stacks(planned, Catalog.load(), folder / "cdktf.out", folder / "hcl.out" if hcl else None)
+    planned = [planned_spec(plan)]
+    return write_stacks(planned, folder / "cdktf.out", folder / "hcl.out" if hcl else None)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -85,7 +85,7 @@ class Written:
         planned = plan_specs(specs, Catalog.load())
         self.plans: dict[str, Plan] = {entry.plan.name: entry.plan for entry in planned}
         self.out = folder / "out"
-        self.stacks: list[SynthesizedStack] = write_stacks(planned, Catalog.load(), self.out)
+        self.stacks: list[SynthesizedStack] = write_stacks(planned, self.out)
 
     def document(self, cluster: str, role: str) -> dict[str, Any]:
         read: dict[str, Any] = json.loads((self.out / "stacks" / f"{cluster}-{role}" / "cdk.tf.json").read_text())
@@ -165,7 +165,7 @@ def test_a_block_that_nobody_has_bought_is_said_and_not_billed(tmp_path: Path) -
     on_offer = BLOCK.replace(", reservation_id: cr-0123456789abcdef0", "")
     spec.write_text(f"name: offer\n{TRAIN}{ON_AWS}pin: {{instance_type: p5.48xlarge, nodes: 3}}\n{on_offer}")
     planned = plan_specs([spec], Catalog.load())
-    write_stacks(planned, Catalog.load(), tmp_path / "out")
+    write_stacks(planned, tmp_path / "out")
     (found,) = estimate([tmp_path / "out"], Catalog.load())
     nodes = {"compute_capacity_block", "root_disk"}
     assert {item.role for item in planned[0].plan.cost.items} - set(found.usd_per_hour_by_role()) == nodes

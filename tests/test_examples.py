@@ -27,7 +27,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Plan],
     folder = tmp_path_factory.mktemp("examples")
     planned = plan_specs(SPECS, Catalog.load())
     plans = {entry.plan.name: entry.plan for entry in planned}
-    return plans, write_stacks(planned, Catalog.load(), folder / "cdktf.out")
+    return plans, write_stacks(planned, folder / "cdktf.out")
 
 
 def document(stack: SynthesizedStack) -> dict[str, Any]:

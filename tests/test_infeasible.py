@@ -10,12 +10,11 @@ import yaml
 from click.testing import CliRunner
 
 from llmcluster.cli import cli
-from llmcluster.deciding import decide
 from planner.errors import InfeasibleError, NearestPlan
 from planner.plan.plan import TrainingPerformance
+from planner.relax.decide import decide
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
-from planner.workspace.specs import LoadedSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 
@@ -36,7 +35,7 @@ def refused(document: dict[str, Any]) -> InfeasibleError:
     spec = read_spec(document, "spec")
     architecture = load_model(document["model"], None)
     with pytest.raises(InfeasibleError) as raised:
-        decide(LoadedSpec(spec, architecture, Path("spec.yaml")), Catalog.load())
+        decide(spec, architecture, Catalog.load())
     return raised.value
 
 
@@ -161,9 +160,9 @@ def test_a_pinned_cluster_that_is_late_says_what_would_help() -> None:
     document = {**RUN, "placement": {}, "pin": {"instance_type": "p5.48xlarge", "nodes": 1}}
     document["workload"] = {**RUN["workload"], "deadline_days": 2}
     spec = read_spec(document, "spec")
-    decided, levers = decide(LoadedSpec(spec, load_model(MODEL, None), Path("spec.yaml")), Catalog.load())
+    decided, nearest = decide(spec, load_model(MODEL, None), Catalog.load())
     assert any("workload.deadline_days is 2" in note for note in decided.notes)
-    fields = {lever.split(":")[0] for lever in levers}
+    fields = {found.field for found in nearest}
     assert {"workload.deadline_days", "pin.nodes", "workload.tokens"} <= fields
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from planner.errors import InfeasibleError
 from planner.plan.plan import Plan
-from planner.relax.serving import holds, levers
+from planner.relax.serving import nearest_plans
+from planner.relax.verdict import holds
 from planner.search.optimizer import plan
 from planner.serving.fleet import replicas_within
 from planner.serving.queueing import FirstToken
@@ -168,7 +169,7 @@ TIGHT: dict[str, Any] = {
 
 def _helps(document: dict[str, Any]) -> tuple[str, ...]:
     spec = read_spec(document, "spec")
-    return levers(spec, model(document["model"]), Catalog.load())
+    return tuple(found.change for found in nearest_plans(spec, model(document["model"]), Catalog.load()))
 
 
 def _figure(sentences: tuple[str, ...], field: str) -> float:

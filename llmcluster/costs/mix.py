@@ -10,7 +10,6 @@ from llmcluster.terminal import terminal
 from planner.compare.purchase_mixes import MixComparison, compare_mixes
 from planner.purchase.terms import FlatRule, ReservedTerm, TermYear
 from planner.workspace.planning import plan_specs
-from planner.workspace.specs import load_spec, priced_catalog
 from provider_catalog.catalog import Catalog
 
 
@@ -20,10 +19,9 @@ def mix_output(spec: Path, seed: int, as_json: bool, prices: Path | None, term: 
     Raises:
         SpecError: see `compare_mixes`.
     """
-    catalog = priced_catalog(Catalog.load(), load_spec(spec), prices)
-    decided = plan_specs([spec], catalog)[0].plan
-    warn_of_dates(decided)
-    comparison = compare_mixes(decided, catalog, seed, term)
+    (planned,) = plan_specs([spec], Catalog.load(), prices)
+    warn_of_dates(planned.plan)
+    comparison = compare_mixes(planned.plan, planned.catalog, seed, term)
     if as_json:
         print(comparison.model_dump_json(indent=2))
     else:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from planner.cost.updates import EVALUATION_SHARE, START_H
 from planner.errors import PERIODS, Exceeded, Lack, NearestPlan, times
 from planner.plan.plan import Plan, TrainingPerformance
-from planner.relax.trials import Attempt, Trial, fits, three_digits
+from planner.relax.trials import Attempt, Trial, three_digits
 from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
 from planner.training.step_cache import StepCache
 from provider_catalog.architecture import ModelArchitecture
@@ -23,14 +23,6 @@ WITH_TIME_LEFT: Final = 1.1
 """Of the least days of an update: enough to read weights and data in."""
 LEAST_TOKENS: Final = 1 / 64
 """Of what was asked; a run of fewer is another one."""
-
-
-def holds(decided: Plan) -> bool:
-    """Whether a training plan fits its memory and meets its deadline; pins can make it miss either."""
-    performance, workload = decided.performance, decided.spec.workload
-    if not isinstance(performance, TrainingPerformance) or not isinstance(workload, TrainingWorkload):
-        return True
-    return fits(decided) and performance.days <= workload.deadline_days
 
 
 def nearest_plans(
@@ -54,9 +46,10 @@ def nearest_plans(
     workload = spec.workload
     if not isinstance(workload, TrainingWorkload):
         return ()
-    trial = Trial(spec, architecture, catalog, holds, PRECISION, step_cache or StepCache())
+    trial = Trial(spec, architecture, catalog, PRECISION, step_cache or StepCache())
     money = () if exceeded is None else _budgets(trial, exceeded)
-    return (*money, *(found for relax in RELAXATIONS[lacks] for found in relax(trial, workload)))
+    found = (*money, *(plan for relax in RELAXATIONS[lacks] for plan in relax(trial, workload)))
+    return tuple(plan for plan in found if plan.changes_something)
 
 
 def too_slow(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from planner.errors import InfeasibleError, SpecError
 from planner.market.place import place_of
 from planner.plan.plan import Plan
+from planner.relax.verdict import holds
 from planner.search.optimizer import fastest_days, plan
 from planner.spec import ClusterSpec
 from planner.spec.reader import read_spec
@@ -30,7 +31,6 @@ class Trial:
         spec: Which no plan keeps.
         architecture: Of its model.
         catalog: What is on sale.
-        holds: Whether a plan is one that would help.
         precision: Ratio to which bounds are found.
         step_cache: What all of them share.
     """
@@ -38,7 +38,6 @@ class Trial:
     spec: ClusterSpec
     architecture: ModelArchitecture
     catalog: Catalog
-    holds: Callable[[Plan], bool]
     precision: float
     step_cache: StepCache = field(default_factory=StepCache)
 
@@ -70,7 +69,7 @@ class Trial:
             decided = plan(spec, self.architecture, self.catalog, step_cache=self.step_cache, wants_nearest=False)
         except (InfeasibleError, SpecError, CatalogError):
             return None
-        return decided if self.holds(decided) else None
+        return decided if holds(decided) else None
 
     def least(
         self, attempt: Attempt, low: float, high: float, bound: Callable[[Plan], float]
@@ -102,11 +101,6 @@ class Trial:
             else:
                 low, decided = middle, found
         return low, decided
-
-
-def fits(decided: Plan) -> bool:
-    """Whether a plan fits its memory; a pinned one need not."""
-    return decided.memory_per_gpu.total_bytes <= decided.memory_per_gpu.capacity_bytes
 
 
 def three_digits(value: float, rounding: str) -> float:

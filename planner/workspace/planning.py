@@ -10,17 +10,23 @@ from planner.search.optimizer import plan as make_plan
 from planner.spec.hash import spec_sha256
 from planner.workspace.locks import read_lock
 from planner.workspace.specs import LoadedSpec, load_spec, priced_catalog
+from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 
 
 @dataclass(frozen=True)
 class PlannedSpec:
-    """A spec and the decision that is synthesized for it."""
+    """A spec with everything that follows from reading and planning it, so that nobody reads it twice."""
 
     path: Path
     plan: Plan
     locked: bool
+    """Whether the plan comes from a lock."""
+    architecture: ModelArchitecture
+    """Architecture of the spec's model."""
+    catalog: Catalog
+    """The catalog under the negotiated prices of the spec and of the caller."""
 
 
 def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | None = None) -> tuple[PlannedSpec, ...]:
@@ -47,14 +53,23 @@ def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | Non
                 "stacks and state are named after it, so give one of them another name"
             )
         locked = read_lock(path, spec_sha256(loaded.spec))
-        planned[name] = PlannedSpec(path, locked or _decide(loaded, catalog, overlay), locked is not None)
+        priced = _priced(loaded, catalog, overlay)
+        plan = locked or _decide(loaded, priced)
+        planned[name] = PlannedSpec(path, plan, locked is not None, loaded.architecture, priced)
     return tuple(planned.values())
 
 
-def _decide(loaded: LoadedSpec, catalog: Catalog, overlay: Path | None) -> Plan:
-    """The plan of one spec among several: what is wrong is said with the file."""
+def _priced(loaded: LoadedSpec, catalog: Catalog, overlay: Path | None) -> Catalog:
     try:
-        return make_plan(loaded.spec, loaded.architecture, priced_catalog(catalog, loaded, overlay))
+        return priced_catalog(catalog, loaded, overlay)
+    except SpecError as error:
+        raise SpecError(f"{loaded.path}: {error}") from error
+
+
+def _decide(loaded: LoadedSpec, catalog: Catalog) -> Plan:
+    """The plan of one spec among several; errors name its file."""
+    try:
+        return make_plan(loaded.spec, loaded.architecture, catalog)
     except (SpecError, CatalogError) as error:
         raise SpecError(f"{loaded.path}: {error}") from error
     except InfeasibleError as error:

@@ -1,5 +1,6 @@
 """Plans written by hand, for tests of what comes after planning."""
 
+from pathlib import Path
 from typing import Any, Final
 
 from planner.plan.layout import Layout, MemoryPerGpu
@@ -15,7 +16,10 @@ from planner.plan.plan import (
     TrainingPerformance,
 )
 from planner.spec import ClusterSpec
+from planner.workspace.planning import PlannedSpec
+from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
+from provider_catalog.models import load_model
 
 PROVENANCE: Final = Provenance(source="a price written for tests", as_of="2026-01-01", kind="list")
 
@@ -152,3 +156,9 @@ def example_cost(choice: Choice) -> Cost:
     )
     total = sum(item.usd_per_hour or 0.0 for item in items)
     return Cost(usd_per_hour=total, usd_per_month=total * 730, items=items)
+
+
+def planned_spec(plan: Plan) -> PlannedSpec:
+    """A plan as synthesis takes it, as if it had been planned from example.yaml."""
+    model = plan.spec.model if isinstance(plan.spec.model, str) else plan.spec.model.model_dump()
+    return PlannedSpec(Path("example.yaml"), plan, False, load_model(model, None), Catalog.load())

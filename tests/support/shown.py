@@ -48,7 +48,7 @@ def printed(cluster: str) -> str:
     shown = io.StringIO()
     with contextlib.chdir(ROOT), tempfile.TemporaryDirectory() as folder:
         planned = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
-        stacks = write_stacks(planned, Catalog.load(), Path(folder, OUTDIR), Path(folder, HCL_OUTDIR))
+        stacks = write_stacks(planned, Path(folder, OUTDIR), Path(folder, HCL_OUTDIR))
         with contextlib.redirect_stdout(shown):
             print_plan(planned[0].plan)
             print_where(stacks)
@@ -70,7 +70,7 @@ def synthesized(cluster: str) -> str:
     """The HCL of a cluster's compute stack."""
     with contextlib.chdir(ROOT), tempfile.TemporaryDirectory() as name:
         planned = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
-        stacks = write_stacks(planned, Catalog.load(), Path(name, OUTDIR), Path(name, HCL_OUTDIR))
+        stacks = write_stacks(planned, Path(name, OUTDIR), Path(name, HCL_OUTDIR))
         (folder,) = (stack.hcl_folder for stack in stacks if stack.role == "compute")
         return (folder or Path(name)).joinpath(HCL_DOCUMENT).read_text()
 
