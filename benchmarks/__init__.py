@@ -1,1 +1,4 @@
-"""Timings of what a user waits for. They print figures and judge nothing: a loaded machine is not a failed test."""
+"""Timings of what a user waits for, and accuracy against published figures.
+
+They print tables and judge nothing, because a loaded machine is not a failed test. May import every package.
+"""

@@ -114,8 +114,8 @@ def _check_sold_by_the_hour(name: str, catalog: Catalog, providers: tuple[str, .
     kinds = [kind for (p, n), kind in catalog.instance_types.items() if p in providers and n == name]
     if kinds and all(kind.purchase_options == ("capacity-block",) for kind in kinds):
         raise SpecError(
-            f"pin.instance_type: {name} is sold by Capacity Block only (rule A7); say when with capacity.block, such as"
-            " {start: 2026-12-10, days: 14}, or pin another type"
+            f"pin.instance_type: {name} is sold as a Capacity Block only; set its dates in capacity.block, such as "
+            "{start: 2026-12-10, days: 14}, or pin another type"
         )
 
 

@@ -115,8 +115,8 @@ class Capacity(SpecModel):
     def _one_market(self) -> "Capacity":
         if self.block is not None and self.interruption == "tolerate":
             raise ValueError(
-                "block and interruption: tolerate exclude each other: Capacity Blocks, Spot and On-Demand Capacity "
-                "Reservations do not mix, as a launch template has one market (rule A8); drop one of the two"
+                "block and interruption: tolerate exclude each other: a launch template buys nodes in one way, and "
+                "Capacity Blocks, Spot and On-Demand Capacity Reservations are different ways; drop one of the two"
             )
         if self.block is not None and self.reservation == "none":
             raise ValueError("block is reserved capacity, and reservation is none; drop one of the two")

@@ -1,1 +1,1 @@
-"""Machinery of the test suite: Terraform, a local AWS, and the rule that nothing is skipped in CI."""
+"""Shared machinery of the tests: Terraform, a local AWS, and the rule that nothing is skipped in CI."""
