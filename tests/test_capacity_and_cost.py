@@ -19,8 +19,8 @@ from planner.spec import Capacity
 from planner.spec.reader import read_spec
 from planner.workspace.specs import load_spec
 from provider_catalog.catalog import Catalog
-from provider_catalog.layers import PriceLayer
 from provider_catalog.models import load_model
+from provider_catalog.price_layers import PriceLayer
 from tests.support.offers import offer, offers
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.precision import Precision
 from provider_catalog.prices import PurchaseOption
-from provider_catalog.storage import SharedFileSystem
+from provider_catalog.storage import FileSystemSku
 
 CATALOG = Catalog.load()
 PRICE_FILES = sorted(PACKAGED_DATA.glob("*/*_prices.csv"))
@@ -348,9 +348,7 @@ def test_z6_managed_lustre_sizes_are_those_that_azure_sells(sku: str, step_tib: 
 
 
 @given(system=st.sampled_from(FILE_SYSTEMS), requested_gib=st.floats(min_value=0.001, max_value=128 * 1024))
-def test_legal_size_holds_the_request_and_wastes_less_than_a_step(
-    system: SharedFileSystem, requested_gib: float
-) -> None:
+def test_legal_size_holds_the_request_and_wastes_less_than_a_step(system: FileSystemSku, requested_gib: float) -> None:
     size_gib = system.legal_size_gib(requested_gib)
     assert requested_gib <= size_gib < requested_gib + system.step_gib + 1
     assert size_gib in system.sizes_gib or size_gib % system.step_gib == 0
@@ -402,7 +400,7 @@ def break_line(path: Path, line: int, old: str, new: str) -> None:
             "A100-41GB",
             r"line 2: unknown gpu 'A100-41GB'; did you mean 'A100-40GB'",
         ),
-        ("aws/instances.csv", 3, "p4de", "p4d", r"line 3: p4d\.24xlarge stands there twice"),
+        ("aws/instances.csv", 3, "p4de", "p4d", r"line 3: p4d\.24xlarge has two rows"),
         ("aws/instances.csv", 1, "vcpus", "vcpu", r"line 2: .*column 'vcpus' is missing"),
         ("aws/instances.csv", 2, "on-demand|", "on-demnd|", r"line 2: column 'purchase_options\.0' is 'on-demnd'"),
         ("aws/instance_prices.csv", 2, ",5.672,", ",5,672,", r"instance_prices\.csv, line 2: 9 cells.*8 columns"),

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from provider_catalog import models
-from provider_catalog.exact import instantiated_parameters
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
+from provider_catalog.instantiation import instantiated_parameters
 from provider_catalog.models import load_model
 
 INSTALLED = all(importlib.util.find_spec(package) for package in ("torch", "transformers"))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import LiveError
 from provider_catalog.live.aws import commitments, instance_types, price_list, spot
-from provider_catalog.live.source import UNANSWERED, Fetched, Limits, LiveError, Request
+from provider_catalog.live.live_source import MAX_UNANSWERED, Fetched, Limits, Request
 from tests.support import faulty_http
 from tests.support.boto_shapes import strict_requests
 from tests.support.faulty_http import Answer, Server
@@ -141,7 +142,7 @@ def test_a_type_that_is_listed_twice_has_one_price(server: Server) -> None:
     server.respond = respond
     fetched = price_list.fetch_on_demand(request(), ignore)
     assert [price.usd_per_hour for price in fetched.instances] == [98.32]
-    assert fetched.notes == ["p5.48xlarge in us-east-1: 55.04, 98.32 USD an hour are listed; the dearest is taken"]
+    assert fetched.notes == ["p5.48xlarge in us-east-1: 55.04, 98.32 USD an hour are listed; the highest is used"]
 
 
 def test_service_prices_are_read_by_usage_type(server: Server) -> None:
@@ -212,7 +213,7 @@ def test_a_network_that_goes_away_ends_the_source_with_what_it_has(server: Serve
     server.respond = respond
     fetched = price_list.fetch_services(request("us-east-2"), ignore)
     assert {price.sku for price in fetched.services} == {"nat_gateway_hour"}
-    assert len(fetched.failures) == UNANSWERED
+    assert len(fetched.failures) == MAX_UNANSWERED
     assert "look-ups were not made" in fetched.failures[-1]
 
 
@@ -240,7 +241,7 @@ def test_a_differing_fact_is_noted(moto: MotoServer) -> None:
     real = CATALOG.instance_types["aws", "p5.48xlarge"]
     wrong.__dict__["instance_types"] = {("aws", "p5.48xlarge"): real.model_copy(update={"vcpus": 96})}
     fetched = instance_types.check(Request(wrong, "aws", ("us-east-1",), TODAY), ignore)
-    assert "p5.48xlarge: vcpus is 96 in the catalog and 192 at EC2" in fetched.notes
+    assert "p5.48xlarge: vcpus is 96 in the catalog and 192 in the answer of EC2" in fetched.notes
 
 
 def rate(region: str, plan: str, years: int, usd: str) -> dict[str, Any]:
@@ -359,7 +360,7 @@ def test_placement_scores_are_asked_for_ten_regions_at_a_time(server: Server) ->
     assert {(s.region, s.zone, s.score) for s in fetched.scores} == {("us-east-1", "use1-az6", 3)}
     # One type alone, or two, are always scored low (EC2 API reference): asking would mislead.
     assert {s.instance_type.split(".")[0] for s in fetched.scores} == {"g5", "g6", "g6e"}
-    assert any("p4d" in note and "always low" in note for note in fetched.notes)
+    assert any("p4d" in note and "always scores" in note for note in fetched.notes)
     assert not fetched.instances
 
 
@@ -404,9 +405,9 @@ def test_price_list_faults_are_said(server: Server, answer: Answer, message: str
         (xml_error("RequestExpired", 400), "set the clock of this machine"),
         (xml_error("ExpiredToken", 400), "credentials have expired"),
         (xml_error("RequestLimitExceeded", 503), "throttled"),
-        (Answer(raw="<!doctype html><title>500", status=500), "none of AWS"),
-        (Answer(raw="<!doctype html><title>sign in to the network", status=200), "none of AWS"),
-        (Answer(raw="<html><body>sign in</body></html>", status=200), "documented shape|none of AWS"),
+        (Answer(raw="<!doctype html><title>500", status=500), "does not come from AWS"),
+        (Answer(raw="<!doctype html><title>sign in to the network", status=200), "does not come from AWS"),
+        (Answer(raw="<html><body>sign in</body></html>", status=200), "documented shape|does not come from AWS"),
     ],
 )
 def test_ec2_refusals_name_the_action(server: Server, answer: Answer, message: str) -> None:
@@ -480,7 +481,7 @@ def test_without_a_network_not_every_region_is_waited_for(monkeypatch: pytest.Mo
     asked: list[int] = []
     with pytest.raises(LiveError, match="the other regions were not asked"):
         spot.fetch_prices(request(*CATALOG.regions("aws")), lambda done, total: asked.append(done))
-    assert len(asked) < UNANSWERED
+    assert len(asked) < MAX_UNANSWERED
 
 
 def test_a_missing_network_is_an_error_that_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from azure.core.credentials import AccessToken
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import LiveError
 from provider_catalog.live.azure import retail, skus
-from provider_catalog.live.source import UNANSWERED, Fetched, Limits, LiveError, Request
+from provider_catalog.live.live_source import MAX_UNANSWERED, Fetched, Limits, Request
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server
 from tests.support.retail_items import item, page
@@ -132,7 +133,7 @@ def test_a_next_page_elsewhere_is_not_followed(server: Server) -> None:
 
 
 def test_a_list_without_end_ends(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("provider_catalog.live.azure.http.MOST_PAGES", 3)
+    monkeypatch.setattr("provider_catalog.live.azure.http.MAX_PAGES", 3)
     links = (f"{server.url}/api/retail/prices?$skip={skip}" for skip in range(1000))
     server.respond = lambda seen: Answer(page(next_page=next(links)))
     with pytest.raises(LiveError, match="does not end"):
@@ -202,7 +203,7 @@ def test_without_a_network_not_every_region_is_waited_for(server: Server, monkey
     server.play(Answer(delay_s=0.6))
     with pytest.raises(LiveError, match="the other regions were not asked"):
         retail.fetch_instances(request(*CATALOG.regions("azure")), ignore)
-    assert len(server.seen) == UNANSWERED * FAST.attempts
+    assert len(server.seen) == MAX_UNANSWERED * FAST.attempts
 
 
 def test_a_service_that_asks_for_hours_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,10 +321,12 @@ def test_sizes_are_held_against_the_api(compute: Server) -> None:
     compute.play(Answer({"value": [good, wrong, {"resourceType": "disks", "name": "P10"}]}))
     fetched = skus.check(request(), ignore)
     assert not fetched.instances
-    assert "Standard_ND96asr_v4: gpus is 8 in the catalog and 7 at Azure" in fetched.notes
+    assert "Standard_ND96asr_v4: gpus is 8 in the catalog and 7 in the answer of Azure" in fetched.notes
     assert any("restricted for this subscription (NotAvailableForSubscription)" in note for note in fetched.notes)
     assert not any(note.startswith(H100) for note in fetched.notes)
-    assert any(note.endswith("priced in the catalog, not offered there") for note in fetched.notes)
+    assert any(
+        note.endswith("the catalog has a price, and Azure does not offer the size there") for note in fetched.notes
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import read_config
 from provider_catalog.models import load_model
 
@@ -70,12 +70,12 @@ def test_a_configuration_without_a_decoder_is_refused() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no valid JSON"),
+        ("", "not valid JSON"),
         ("[1, 2]", "holds a list; allowed: a JSON object"),
-        ("{", "no valid JSON"),
+        ("{", "not valid JSON"),
         ('"text"', "holds str; allowed: a JSON object"),
-        ("[" * 200_000, "no valid JSON"),
-        ('{"hidden_size": ' + "9" * 5000 + "}", "no valid JSON"),
+        ("[" * 200_000, "not valid JSON"),
+        ('{"hidden_size": ' + "9" * 5000 + "}", "not valid JSON"),
     ],
     ids=["empty", "list", "cut", "string", "deep", "long-number"],
 )
@@ -105,7 +105,7 @@ def test_file_too_large_is_refused_unread(tmp_path: Path) -> None:
 def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(b"\xff\xfe\x00\x01\x80")
-    with pytest.raises(CatalogError, match="no valid JSON"):
+    with pytest.raises(CatalogError, match="not valid JSON"):
         load_model(str(path))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from provider_catalog import models
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model, model_index
 
 LLAMA = {
@@ -95,7 +95,7 @@ def test_loading_one_preset_parses_one_configuration(monkeypatch: pytest.MonkeyP
 def test_misspelt_name_suggests_the_nearest_and_the_accepted_forms() -> None:
     with pytest.raises(CatalogError) as error:
         load_model("deepseek-ai/DeepSek-R1")
-    for part in ("'deepseek-ai/DeepSek-R1'", "did you mean deepseek-ai/DeepSeek-R1", "config.json", "65B"):
+    for part in ("'deepseek-ai/DeepSek-R1'", "did you mean 'deepseek-ai/DeepSeek-R1'", "config.json", "65B"):
         assert part in str(error.value)
 
 

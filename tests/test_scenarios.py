@@ -11,7 +11,7 @@ import pytest
 from planner.compare.scenarios import Check, Judgement, judge, scenario_spec
 from planner.workspace.specs import load_spec
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model
 from provider_catalog.scenarios import load_scenario, scenario_names
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcluster.cli import cli
-from planner.compare.tco import HOURS_PER_YEAR, break_even_months, co2_tonnes, electricity_kwh, own_cost
+from planner.compare.tco import break_even_months, co2_tonnes, electricity_kwh, own_cost
 from planner.compare.worked_examples import guide_example, peer_comparisons
 from planner.plan.plan import Plan
 from planner.search.optimizer import plan as make_plan
@@ -18,6 +18,7 @@ from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from provider_catalog.on_prem import OwnServer, load_on_prem
+from provider_catalog.units import HOURS_PER_YEAR
 
 CATALOG = Catalog.load()
 ON_PREM = load_on_prem(CATALOG)

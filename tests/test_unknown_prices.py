@@ -11,8 +11,9 @@ from planner.search.optimizer import plan
 from planner.spec import Budget
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
-from provider_catalog.layers import PriceLayer, read_overlay
 from provider_catalog.models import load_model
+from provider_catalog.price_layers import PriceLayer
+from provider_catalog.price_overlay import read_overlay
 
 CATALOG = Catalog.packaged()
 TOKYO = 0.31 / 1200 * 730
