@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 Split = Literal["whole", "columns", "columns_by_head", "columns_by_key_value_head", "rows", "rows_by_head"]
-"""How tensor parallelism divides a matrix among its ranks.
+"""Ways in which tensor parallelism divides a matrix among its ranks.
 
 - `whole`: every rank holds all of it.
 - `columns`, `rows`: each rank holds an even share of the outputs, or of the inputs.
@@ -50,7 +50,7 @@ class Vector(NamedTuple):
 
 
 class RankShare(NamedTuple):
-    """What one tensor-parallel rank holds of a block."""
+    """The part of a block that one tensor-parallel rank holds."""
 
     heads: float
     key_value_heads: float

@@ -166,7 +166,7 @@ class CompressedAttention(SoftmaxAttention):
 
     @property
     def timed_projections(self) -> tuple[Matrix, ...]:
-        """The same with a direct query."""
+        """The projections of plain multi-query attention with a direct query, by which this kind is timed."""
         query = Matrix("q_proj", self.hidden, self.query_width, "columns_by_head")
         return (query, *self._plain_key_value_and_output)
 

@@ -85,7 +85,7 @@ def _qwen_feed_forward(config: ConfigFields, hidden: int) -> tuple[FeedForward |
 
 
 def _gated_delta(config: ConfigFields, hidden: int) -> Attention:
-    """Gated delta rule: a matrix state d_k x d_v a value head, and a short convolution over q, k and v."""
+    """The gated delta rule: each value head has a state d_k x d_v, and q, k and v pass a short convolution."""
     key_heads = config.count("linear_num_key_heads", default=16)
     value_heads = config.count("linear_num_value_heads", default=32)
     key_dim = config.integer("linear_key_head_dim", default=128)
@@ -103,7 +103,7 @@ def _gated_delta(config: ConfigFields, hidden: int) -> Attention:
 
 
 def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
-    """Count Kimi Linear and GLM-5 Next: three layers of Kimi Delta Attention to one of latent attention.
+    """Count Kimi Linear and GLM-5 Next: a layer of latent attention after three of Kimi Delta Attention.
 
     GLM-5 Next adds an indexer over pooled keys to the latent layers and hyper-connections to all.
     """
@@ -160,7 +160,7 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _kimi_delta(config: ConfigFields, hidden: int, heads: int) -> Attention:
-    """Delta rule with a decay a channel: low-rank forget and output gates, short convolutions over q, k and v."""
+    """The delta rule with a decay per channel, forget and output gates, and short convolutions over q, k and v."""
     published = config.child("linear_attn_config")
     linear_heads = (published or config).count("num_heads" if published else "linear_num_heads", default=heads)
     dim = (published or config).integer("head_dim" if published else "linear_head_dim", default=128)
@@ -169,7 +169,7 @@ def _kimi_delta(config: ConfigFields, hidden: int, heads: int) -> Attention:
 
 
 def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:
-    """Count Ling 2.5: Kimi Delta Attention with whole gates, and latent attention with a gate a head."""
+    """Count Ling 2.5: Kimi Delta Attention with full-rank gates, and latent attention with a gate for each head."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
@@ -219,7 +219,7 @@ def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_minimax(config: ConfigFields, model_type: str) -> Parts:
-    """Count MiniMax-01 and M1: seven layers of lightning attention to one of softmax attention."""
+    """Count MiniMax-01 and M1: a layer of softmax attention after seven of lightning attention."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)

@@ -151,7 +151,7 @@ def read_mamba(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
-    """Count Granite 4 and Bamba: Mamba-2 or attention in every layer, each followed by a feed-forward block."""
+    """Count Granite 4 and Bamba: every layer has Mamba-2 or attention, and a feed-forward block."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)
@@ -189,7 +189,7 @@ def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
-    """Count Falcon-H1: attention and Mamba-2 side by side in every layer (arXiv 2507.22448, section 2)."""
+    """Count Falcon-H1: every layer has attention and Mamba-2 side by side (arXiv 2507.22448, section 2)."""
     hidden = config.integer("hidden_size")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
@@ -222,7 +222,7 @@ def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_jamba(config: ConfigFields, model_type: str) -> Parts:
-    """Count Jamba: Mamba-1 with attention and experts at their own intervals (arXiv 2403.19887, section 2)."""
+    """Count Jamba: Mamba-1, with attention and experts at separate intervals (arXiv 2403.19887, section 2)."""
     hidden = config.integer("hidden_size")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
@@ -260,7 +260,7 @@ def read_jamba(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _mamba1(config: ConfigFields, hidden: int) -> Attention:
-    """Mamba with a state of n values a channel (arXiv 2312.00752), its step and matrices normalised as in Jamba."""
+    """The Mamba block of Jamba: n state values per channel (arXiv 2312.00752), and norms on its step and matrices."""
     inner = hidden * config.count("mamba_expand", default=2)
     state = config.integer("mamba_d_state", default=16)
     kernel = config.count("mamba_d_conv", default=4)

@@ -57,7 +57,7 @@ _UNDERSTOOD: Final = frozenset((WHOLE, *_ATTENTION_PROJECTIONS, *_MLP_PROJECTION
 
 @dataclass
 class NamedBlocks:
-    """Blocks that names mean: (block, layer or None for all) to its projections, `WHOLE` for all of them."""
+    """The blocks that names denote: projections by (block, layer or None for all layers); `WHOLE` means all of them."""
 
     projections: dict[tuple[str, int | None], set[str]] = field(default_factory=dict)
     not_understood: list[str] = field(default_factory=list)
@@ -83,14 +83,14 @@ class NamedBlocks:
         )
 
     def share(self, block: str, layer: int, shares: dict[str, float]) -> float:
-        """Part of a block of one layer that is meant, by the share that each of its projections has of it."""
+        """The share of a block of one layer that the names denote; `shares` gives the share of each projection."""
         meant = self.projections.get((block, None), set()) | self.projections.get((block, layer), set())
         if WHOLE in meant:
             return 1.0
         return min(1.0, sum(shares.get(projection, 0.0) for projection in meant))
 
     def shares(self, layers: Iterable[LayerGroup]) -> dict[str, float]:
-        """Part of the parameters of every kind of block, over all layers in order, that is meant."""
+        """The share of the parameters that the names denote in every kind of block, over all layers in order."""
         meant = {"attention": 0.0, "mlp": 0.0, "experts": 0.0}
         total = dict.fromkeys(meant, 0)
         alone = {layer for _, layer in self.projections}
