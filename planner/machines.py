@@ -16,14 +16,14 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Provenance
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
 from provider_catalog.prices import InstancePrice, PurchaseOption
+from provider_catalog.purchase_kinds import COMMITTED_OPTIONS
 
 OWN = "own"
 """Provider and region of hardware that the user described instead of naming an instance type."""
 
 
 COMMITMENTS: Final[dict[str, PurchaseOption | None]] = {
-    "1-year": "reserved-1y",
-    "3-year": "reserved-3y",
+    **COMMITTED_OPTIONS,
     "none": None,
 }
 """Price rows by `capacity.commitment`."""

@@ -27,7 +27,7 @@ from constructs import Construct
 
 from cdk.aws.account import account_id
 from cdk.aws.encryption import rotated_key
-from cdk.aws.naming import named
+from cdk.naming import named
 
 FREE_SHARE: Final = 0.1
 """Of the shared file system: below it, servers that are unevenly full begin to refuse writes."""

@@ -35,8 +35,8 @@ from cdktf_cdktf_provider_aws.s3_bucket_versioning import (
 )
 from constructs import Construct
 
-from cdk.aws.naming import named
 from cdk.findings import accept
+from cdk.naming import named
 
 MULTIPART_DAYS: Final = 7
 """When the parts of an upload that nobody finished are removed; they are billed and invisible in listings."""

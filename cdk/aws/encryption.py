@@ -13,7 +13,7 @@ from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
 from cdk.aws.account import account_id, partition
-from cdk.aws.naming import named
+from cdk.naming import named
 
 AUTO_SCALING_ROLE = "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
 """Made by AWS with the first Auto Scaling group of an account (EC2 Auto Scaling guide, "Service-linked roles")."""

@@ -7,7 +7,7 @@ from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
 from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurityGroupIngressRule
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cdktf_cdktf_provider_aws.data_aws_vpc import DataAwsVpc
 from constructs import Construct
 
 from cdk.aws.addresses import RESERVED_ADDRESSES
-from cdk.aws.naming import named
+from cdk.naming import named
 
 _SELF: Final = "self"
 

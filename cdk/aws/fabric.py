@@ -9,7 +9,7 @@ from cdktf_cdktf_provider_aws.vpc_security_group_egress_rule import VpcSecurityG
 from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurityGroupIngressRule
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 def gang_placement(scope: Construct, name: str) -> PlacementGroup:

@@ -16,8 +16,8 @@ from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAtt
 from constructs import Construct
 
 from cdk.aws.account import partition
-from cdk.aws.naming import named
 from cdk.aws.roles import service_trust
+from cdk.naming import named
 
 
 @dataclass(frozen=True)

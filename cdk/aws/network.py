@@ -19,8 +19,8 @@ from constructs import Construct
 from cdk.aws.addresses import Subnets
 from cdk.aws.endpoints import EndpointConfig, InterfaceEndpoints
 from cdk.aws.flow_logs import FlowLogConfig, NetworkFlowLog
-from cdk.aws.naming import named
 from cdk.findings import accept
+from cdk.naming import named
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from cdk.aws.capacity import PurchaseKind
+from provider_catalog.purchase_kinds import PurchaseKind, slug
 
 CAPACITY_TYPES: Final[Mapping[PurchaseKind, str]] = {
     "reserved": "ONDEMAND",
@@ -114,7 +114,7 @@ def _queue(config: SlurmConfig, queue: Queue) -> dict[str, Any]:
     scratch = {"EphemeralVolume": {"MountDir": SCRATCH_DIR}} if config.scratch else {}
     placement = {"Enabled": True, "Name": queue.placement_group} if queue.placement_group else {"Enabled": False}
     return {
-        "Name": queue.kind.replace("_", "-"),
+        "Name": slug(queue.kind),
         "CapacityType": CAPACITY_TYPES[queue.kind],
         # All GPUs and cards of a node belong to one job.
         "JobExclusiveAllocation": True,

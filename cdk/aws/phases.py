@@ -7,8 +7,8 @@ from cdktf import TerraformVariable, TerraformVariableValidationConfig, Token
 from cdktf_cdktf_provider_aws.ssm_parameter import SsmParameter
 from constructs import Construct
 
-from cdk.aws.naming import named
 from cdk.findings import accept
+from cdk.naming import named
 
 _GroupT = TypeVar("_GroupT", bound=str)
 

@@ -13,7 +13,7 @@ from cdktf_cdktf_provider_aws.iam_role import IamRole
 from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 @dataclass(frozen=True)

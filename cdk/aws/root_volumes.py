@@ -13,7 +13,7 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
 )
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 def require_default_key(scope: Construct, *, key_arn: str, region: str) -> None:

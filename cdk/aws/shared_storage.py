@@ -18,8 +18,8 @@ from cdktf_cdktf_provider_aws.vpc_security_group_egress_rule import VpcSecurityG
 from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurityGroupIngressRule
 from constructs import Construct
 
-from cdk.aws.naming import named
 from cdk.findings import accept
+from cdk.naming import named
 
 _PolicyT = TypeVar(
     "_PolicyT", FsxDataRepositoryAssociationS3AutoExportPolicy, FsxDataRepositoryAssociationS3AutoImportPolicy

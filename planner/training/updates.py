@@ -14,6 +14,7 @@ from planner.reliability.checkpoints import OWN_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.purchase_kinds import compute_role
 
 START_H: Final = 0.5
 """From `terraform apply` of the compute stack to the first step: instances, drivers, file system, burn-in, containers.
@@ -128,7 +129,7 @@ def _hourly(cost: Cost, *, compute: bool) -> float:
 def _compute_usd(priced: Bought, spec: ClusterSpec, hours: float) -> float:
     """The compute stack for one update; a Capacity Block is paid for its whole term."""
     block = spec.capacity.block
-    in_block = sum(i.usd_per_hour or 0.0 for i in priced.cost.items if i.role == "compute_capacity_block")
+    in_block = sum(i.usd_per_hour or 0.0 for i in priced.cost.items if i.role == compute_role("capacity_block"))
     term_h = 0.0 if block is None else block.days * 24.0
     return (_hourly(priced.cost, compute=True) - in_block) * hours + in_block * term_h
 

@@ -23,10 +23,11 @@ from cdktf_cdktf_provider_aws.autoscaling_schedule import AutoscalingSchedule
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
-from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind
+from cdk.aws.capacity import BlockConfig, HeldCapacity
 from cdk.aws.launch_template import TemplateConfig, launch_template
-from cdk.aws.naming import named
 from cdk.aws.phases import running_nodes
+from cdk.naming import named
+from provider_catalog.purchase_kinds import PurchaseKind, slug
 
 USER_DATA_LIMIT_BYTES: Final = 16 * 1024
 """Before it is encoded (EC2 user guide, "Run commands when you launch an EC2 instance with user data input")."""
@@ -70,7 +71,7 @@ def encoded_user_data(scope: Construct, text: str) -> str:
     return Fn.base64gzip(local)
 
 
-class NodeGroup(Construct):
+class AutoScalingNodes(Construct):
     """The nodes of one kind of purchase.
 
     Args:
@@ -96,12 +97,12 @@ class NodeGroup(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._kind = kind
-        self._name = f"{config.template.name}-{kind.replace('_', '-')}"
+        self._name = f"{config.template.name}-{slug(kind)}"
         self._config = config
         template = replace(
             config.template,
             name=self._name,
-            description=f"Nodes of cluster {config.template.name}, {kind.replace('_', '-')}",
+            description=f"Nodes of cluster {config.template.name}, {slug(kind)}",
         )
         self.launch_template = launch_template(self, template, kind, held=held, block=block is not None)
         running = running_nodes(nodes, nodes if validating is None else validating, block_active)

@@ -8,8 +8,8 @@ from cdktf import ITerraformDependable
 from cdktf_cdktf_provider_aws.eks_addon import EksAddon, EksAddonPodIdentityAssociation
 from constructs import Construct
 
-from cdk.aws.naming import named
 from cdk.aws.roles import pod_role
+from cdk.naming import named
 
 
 @dataclass(frozen=True)

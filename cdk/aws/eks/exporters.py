@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from cdk.aws.kubernetes_objects import TOLERATIONS, daemon_set, text_of
+from cdk.aws.eks.objects import TOLERATIONS, daemon_set, text_of
 from cdk.bootstrap import GPU_EXPORTER_IMAGE, METRICS_DIR, NODE_EXPORTER_IMAGE
 
 NAMESPACE: Final = "monitoring"

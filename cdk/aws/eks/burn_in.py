@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cdk.aws.kubernetes_objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, kustomization, text_of
+from cdk.aws.eks.objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, kustomization, text_of
 from cdk.bootstrap import all_reduce
 
 NAME: Final = "burn-in"

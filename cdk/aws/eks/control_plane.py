@@ -26,8 +26,8 @@ from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from constructs import Construct
 
 from cdk.aws.account import partition
-from cdk.aws.naming import named
 from cdk.aws.roles import service_role
+from cdk.naming import named
 
 CONTROL_PLANE_LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 LOG_RETENTION_DAYS: Final = 365

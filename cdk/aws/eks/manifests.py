@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from cdk.aws.kubernetes_objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, daemon_set, kustomization, text_of
+from cdk.aws.eks.objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, daemon_set, kustomization, text_of
 from provider_catalog.collectives import Variable
 
 SERVICE_ACCOUNT: Final = "job"

@@ -12,7 +12,7 @@ from cdktf_cdktf_provider_aws.prometheus_scraper import (
 from cdktf_cdktf_provider_aws.prometheus_workspace import PrometheusWorkspace
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 def prometheus_workspace(scope: Construct, name: str, kms_key_arn: str) -> PrometheusWorkspace:

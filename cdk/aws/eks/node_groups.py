@@ -17,11 +17,12 @@ from cdktf_cdktf_provider_aws.eks_node_group import (
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
-from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind
+from cdk.aws.capacity import BlockConfig, HeldCapacity
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig, launch_template
-from cdk.aws.naming import named
 from cdk.aws.phases import running_nodes
+from cdk.naming import named
+from provider_catalog.purchase_kinds import PurchaseKind, slug
 
 GPU_IMAGE: Final = "AL2023_x86_64_NVIDIA"
 """NVIDIA driver, container toolkit and EFA; the device plugins come with the workload (EKS user guide, "Use
@@ -155,7 +156,7 @@ class GpuNodes(Construct):
         validating: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        label = kind.replace("_", "-")
+        label = slug(kind)
         name = f"{config.template.name}-{label}"
         template = replace(
             config.template,

@@ -10,7 +10,7 @@ from cdktf_cdktf_provider_aws.data_aws_availability_zones import (
 from cdktf_cdktf_provider_aws.subnet import Subnet
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 NO_CONTROL_PLANE: Final = ("use1-az3", "usw1-az2", "cac1-az3")
 """Zones in which EKS places no interfaces (EKS user guide, "View Amazon EKS networking requirements for VPC and
