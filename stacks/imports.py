@@ -1,4 +1,4 @@
-"""What exists already: `import` blocks from the spec, so that the next apply takes it over instead of making it."""
+"""Import blocks from the spec: the next apply takes existing resources over instead of creating them."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ from planner.plan import Plan
 from stacks.clouds import BuiltStack
 
 
-def take_over(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
+def add_import_blocks(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
     """Adds an import block for each of the spec's imports.
 
     Raises:
-        SpecError: an address that no stack of the plan has.
+        SpecError: an address is not that of a resource of the plan.
     """
     if not plan.spec.imports:
         return
@@ -29,7 +29,7 @@ def take_over(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
             near = difflib.get_close_matches(address, resources, n=3, cutoff=0.4)
             hint = f"did you mean {', '.join(near)}? " if near else ""
             raise SpecError(
-                f"imports: {address!r} is no resource of this cluster; {hint}addresses are <stack>.<type>.<name>, and "
-                "the stacks are network, storage, compute"
+                f"imports: {address!r} is not a resource of this cluster; {hint}addresses are <stack>.<type>.<name>, "
+                "and the stacks are network, storage and compute"
             )
         resources[address].import_from(resource_id)

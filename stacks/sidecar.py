@@ -1,4 +1,4 @@
-"""plan.json, cost.json and cost.md beside each synthesized stack."""
+"""The files plan.json, cost.json and cost.md beside each synthesized stack."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from stacks.locks import plan_json
 
 
 def sidecars(plan: Plan, built: BuiltStack) -> dict[str, str]:
-    """Content by file name; the same bytes for the same plan and addresses."""
+    """Contents by file name; the same plan and addresses give the same bytes."""
     cost = stack_cost(plan, built)
     return {
         "plan.json": plan_json(plan),
@@ -21,9 +21,9 @@ def sidecars(plan: Plan, built: BuiltStack) -> dict[str, str]:
 
 
 def stack_cost(plan: Plan, built: BuiltStack) -> dict[str, Any]:
-    """The part of the bill that one stack causes, each line with the Terraform address of what it pays for.
+    """The part of the bill that one stack causes. Each item has the Terraform address of the billed resource.
 
-    `total_usd_per_hour` is the sum of the items; items without a known price count nothing and stand in `unknown`.
+    `total_usd_per_hour` is the sum of the items with a known price; `unknown` lists the others.
     """
     items = [item for item in plan.cost.items if item.stack == built.role]
     known = [item.usd_per_hour for item in items if item.usd_per_hour is not None]
@@ -52,7 +52,7 @@ def _item(item: CostItem, address: str | None) -> dict[str, Any]:
 
 
 def cost_markdown(cost: dict[str, Any]) -> str:
-    """The bill of `stack_cost` as a reviewer reads it."""
+    """The bill of `stack_cost` as Markdown."""
     lines = [
         f"# {cost['cluster']}: cost of the {cost['stack']} stack",
         "",

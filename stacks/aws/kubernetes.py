@@ -9,7 +9,7 @@ from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 
 from cdk.aws.auto_scaling import encoded_user_data
 from cdk.aws.eks.addons import AddonsConfig, NetworkAddons, ServiceAddons
-from cdk.aws.eks.burn_in import BurnInConfig, burn_in_manifests
+from cdk.aws.eks.burn_in import KubernetesBurnIn, burn_in_manifests
 from cdk.aws.eks.control_plane import ControlPlane, ControlPlaneConfig
 from cdk.aws.eks.exporters import exporters, scrape_configuration
 from cdk.aws.eks.manifests import SERVICE_ACCOUNT, manifests, shared_volume
@@ -217,7 +217,7 @@ def _files(plan: Plan, instance_type: InstanceType, foundation: Foundation) -> d
     if plan.spec.rollout.validation_nodes is not None:
         thresholds = choice.pass_thresholds
         nodes = min(plan.spec.rollout.validation_nodes, choice.nodes)
-        burn_in = BurnInConfig(
+        burn_in = KubernetesBurnIn(
             nodes=nodes,
             gpus=instance_type.gpus,
             efa_cards=instance_type.rdma_cards,

@@ -13,7 +13,7 @@ from cdk.aws.buckets import BucketConfig, PrivateBucket
 from cdk.aws.identity import IdentityConfig, checkpoint_access, metric_statements
 from cdk.aws.images import burn_in_image, docker_login
 from cdk.aws.interfaces import Interface
-from cdk.aws.parallelcluster import NodeScript, Queue, SlurmConfig, configuration
+from cdk.aws.parallelcluster import NodeScript, SlurmConfig, SlurmQueue, configuration
 from cdk.aws.phases import VALIDATE, phase
 from cdk.aws.root_volumes import require_default_key, volume_access
 from cdk.bootstrap import BatchBurnIn, NodeServices, burn_in_job, services_script
@@ -80,7 +80,7 @@ def slurm_nodes(
             policy_arns=[f"{managed}/AmazonSSMManagedInstanceCore", policy.arn],
             file_system_id=storage.get_string("shared_file_system_id") if choice.shared_storage else None,
             queues=[
-                Queue(
+                SlurmQueue(
                     kind=kind,
                     nodes=nodes,
                     held_nodes=held_nodes,
