@@ -22,7 +22,7 @@ class BuiltStack:
     role: StackRole
     stack: TerraformStack
     addresses: dict[str, str] = field(default_factory=dict)
-    """Terraform addresses in the stack by `CostItem.role`, such as `{"shared_storage": "aws_fsx_..._system.shared"}`."""
+    """Terraform addresses of billed resources by `CostItem.role`: `{"nat_gateway": "aws_nat_gateway.cluster"}`."""
     files: dict[str, str] = field(default_factory=dict)
     """Contents of further files of the stack, by path relative to its folder."""
 

@@ -164,7 +164,7 @@ def _of_block(resource: Resource, context: Context) -> bool:
 
 
 def _launched(resource: Resource, context: Context, nodes: float | None, on_demand: float) -> Reading:
-    """Meters of the nodes that a launch template starts, and of their disks. Nodes in a reservation are billed with it."""
+    """Meters of the nodes that a launch template starts, and of their disks. A reservation has its own meter."""
     template = context.resources.linked(resource, "aws_launch_template")
     if template is None or nodes is None:
         return [NotPriced("its launch template or its number of nodes is not in the documents")]
@@ -238,9 +238,7 @@ def _collector(resource: Resource, context: Context) -> Reading:
 def _parameter(resource: Resource, _: Context) -> Reading:
     # Standard parameters are free (AWS Systems Manager pricing, "Parameter Store").
     return (
-        []
-        if resource.text("tier", "Standard") == "Standard"
-        else [NotPriced("parameters of this tier have no price in the catalog")]
+        [] if resource.text("tier", "Standard") == "Standard" else [NotPriced("this tier has no price in the catalog")]
     )
 
 

@@ -25,7 +25,7 @@ from stacks.estimate.meters import Context, Meter, NotPriced, Reader, Reading
 
 LARGEST_QUANTITY: Final = 1e12
 """Quantities above this are errors in a document."""
-NOT_PURCHASED: Final = "Terraform does not purchase this capacity block, so that its nodes are neither built nor billed"
+NOT_PURCHASED: Final = "the capacity block is not purchased by Terraform, so it is neither built nor billed"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def estimate(
     Args:
         paths: Output folders of synth, or output of `terraform show -json`.
         catalog: Catalog with the prices.
-        usage: A cost.json, or a YAML or JSON file with the fields of `Usage`; None: use the cost.json beside the documents.
+        usage: A cost.json, or a YAML or JSON file with the fields of `Usage`; None: the cost.json beside the documents.
         region: Region of the prices, if the documents do not name one.
 
     Raises:

@@ -65,7 +65,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Resources:
-    """Contents of a set of documents. References are followed within a document; the region is that of all documents."""
+    """Contents of a set of documents. References are followed within a document; all documents share a region."""
 
     all: tuple[Resource, ...]
     data: tuple[Resource, ...]
@@ -133,7 +133,7 @@ def read_resources(files: Sequence[Path], region: str | None = None) -> Resource
     distinct = [region] if region else sorted({*regions, *_locations(resources)})
     if len(distinct) > 1:
         raise SpecError(
-            f"the documents name several regions ({', '.join(distinct)}); give --region, or estimate each region by itself"
+            f"the documents name several regions ({', '.join(distinct)}); give --region, or estimate each apart"
         )
     place = distinct[0] if distinct else None
     return Resources(tuple(resources), tuple(data), place, _zone(resources), tuple(outputs))

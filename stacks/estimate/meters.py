@@ -55,7 +55,7 @@ Reader = Callable[[Resource, Context], Reading]
 """Function that reads the meters of a resource of one kind."""
 
 NOT_KNOWN_YET: Final = "is not known before apply"
-NO_USAGE: Final = "billed by use, and the usage is unknown; give a cost.json, or a file with the usage, with --usage"
+NO_USAGE: Final = "billed by use, and the usage is unknown; give --usage with a cost.json, or with a file of your own"
 
 
 def by_use(context: Context, role: str, name: str, sku: str, unit: Unit, share: float = 1.0) -> Reading:
