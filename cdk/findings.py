@@ -1,4 +1,4 @@
-"""Findings of checkov that we accept. The reason of each stands beside the resource."""
+"""Findings of checkov that we accept. The reason of each is in the document, beside the resource."""
 
 from typing import Final
 

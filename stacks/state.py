@@ -1,4 +1,4 @@
-"""Where Terraform keeps the state of each stack, and how one stack reads the outputs of another.
+"""The Terraform state of each stack: its backend, and the outputs that other stacks read from it.
 
 By default cdktf writes an absolute local path, so that the output would depend on the folder. Every path here is
 relative to the folder of the stack (`cdktf.out/stacks/<stack>`), where Terraform runs.
@@ -103,7 +103,7 @@ def name_provider_source(stack: TerraformStack, provider: str) -> None:
     stack.add_override(f"terraform.required_providers.{provider}.source", f"hashicorp/{provider}")
 
 
-def tell_after(output: TerraformOutput, addresses: Iterable[str]) -> None:
+def depend_on(output: TerraformOutput, addresses: Iterable[str]) -> None:
     """Makes `output` depend on `addresses`, so that other stacks do not see it if an apply stopped before them."""
     # cdktf 0.21 writes its own argument as templates, which Terraform does not accept here.
     output.add_override("depends_on", list(addresses))

@@ -23,7 +23,7 @@ from cdktf_cdktf_provider_aws.autoscaling_schedule import AutoscalingSchedule
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
-from cdk.aws.capacity import BlockConfig, HeldCapacity
+from cdk.aws.capacity import BlockConfig, ReservedCapacity
 from cdk.aws.launch_template import TemplateConfig, launch_template
 from cdk.aws.phases import running_nodes
 from cdk.naming import named
@@ -76,8 +76,8 @@ class AutoScalingNodes(Construct):
     """The nodes of one purchase kind.
 
     Args:
-        held: Reserved capacity in which the nodes run; None: they run outside of any.
-        block: The Capacity Block, if `held` is one.
+        capacity: Reserved capacity in which the nodes run; None: they run outside of any.
+        block: The Capacity Block, if `capacity` is one.
         block_active: Variable that tells whether the block has started. EC2 launches no node before that.
         validating: Nodes in the phase `validate`; None: all nodes.
     """
@@ -91,7 +91,7 @@ class AutoScalingNodes(Construct):
         nodes: int,
         config: NodeConfig,
         placement_group: PlacementGroup | None,
-        held: HeldCapacity | None = None,
+        capacity: ReservedCapacity | None = None,
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
         validating: int | None = None,
@@ -105,7 +105,7 @@ class AutoScalingNodes(Construct):
             name=self._name,
             description=f"Nodes of cluster {config.template.name}, {slug(kind)}",
         )
-        self.launch_template = launch_template(self, template, kind, held=held, block=block is not None)
+        self.launch_template = launch_template(self, template, kind, capacity=capacity, block=block is not None)
         running = running_nodes(nodes, nodes if validating is None else validating, block_active)
         self.group = self._group(nodes, running, placement_group)
         if block is not None:

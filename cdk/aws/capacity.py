@@ -38,7 +38,7 @@ class BlockConfig:
 
 
 @dataclass(frozen=True)
-class HeldCapacity:
+class ReservedCapacity:
     """A reservation that launch templates target."""
 
     reservation_id: str
@@ -59,7 +59,7 @@ def reserve(
     nodes: int,
     zone_name: str,
     placement_group: PlacementGroup | None,
-) -> HeldCapacity:
+) -> ReservedCapacity:
     """Adds a targeted On-Demand Capacity Reservation, inside the placement group of the gang if there is one."""
     reservation = named(
         Ec2CapacityReservation(
@@ -77,7 +77,7 @@ def reserve(
         ),
         "reserved",
     )
-    return HeldCapacity(reservation.id, reservation)
+    return ReservedCapacity(reservation.id, reservation)
 
 
 def capacity_block_offering(

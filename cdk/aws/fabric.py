@@ -25,7 +25,7 @@ class ClosedNetwork:
     """Address range of the private endpoints."""
     s3_prefix_list_id: str
     dynamodb_prefix_list_id: str | None = None
-    """None where nodes do not use DynamoDB."""
+    """Prefix list of DynamoDB; None if nodes do not use it."""
 
 
 class NodeSecurityGroup(Construct):

@@ -19,7 +19,7 @@ from cdktf_cdktf_provider_aws.launch_template import (
 )
 from constructs import Construct
 
-from cdk.aws.capacity import HeldCapacity
+from cdk.aws.capacity import ReservedCapacity
 from cdk.aws.interfaces import Interface
 from cdk.naming import named
 
@@ -42,9 +42,9 @@ class TemplateConfig:
     root_disk_gib: int
     tags: Mapping[str, str]
     image_id: str | None = None
-    """None where a managed service chooses the image."""
+    """Id of the image; None if a managed service chooses it."""
     instance_profile_arn: str | None = None
-    """None where a managed service sets it."""
+    """ARN of the instance profile; None if a managed service sets it."""
     user_data: str | None = None
     """User data in base64, as EC2 takes it."""
     fabric_client_security_group_ids: tuple[str, ...] = ()
@@ -54,7 +54,12 @@ class TemplateConfig:
 
 
 def launch_template(
-    scope: Construct, config: TemplateConfig, address: str, *, held: HeldCapacity | None = None, block: bool = False
+    scope: Construct,
+    config: TemplateConfig,
+    address: str,
+    *,
+    capacity: ReservedCapacity | None = None,
+    block: bool = False,
 ) -> LaunchTemplate:
     """Adds a template, named `address` in the HCL.
 
@@ -62,8 +67,8 @@ def launch_template(
         scope: Construct to which it is added.
         config: Settings of the nodes.
         address: Name in the HCL.
-        held: Reserved capacity that the template targets; None: it targets none.
-        block: Whether `held` is a Capacity Block, which is a market of its own (rule A7).
+        capacity: Reserved capacity that the template targets; None: it targets none.
+        block: Whether `capacity` is a Capacity Block, which is a market of its own (rule A7).
     """
     return named(
         LaunchTemplate(
@@ -88,7 +93,7 @@ def launch_template(
             ),
             network_interfaces=[_interface(config, interface) for interface in config.interfaces],
             placement=(LaunchTemplatePlacement(group_name=config.placement_group) if config.placement_group else None),
-            capacity_reservation_specification=_target(held) if held else None,
+            capacity_reservation_specification=_target(capacity) if capacity else None,
             block_device_mappings=[
                 LaunchTemplateBlockDeviceMappings(
                     device_name=ROOT_DEVICE,
@@ -112,10 +117,10 @@ def launch_template(
     )
 
 
-def _target(held: HeldCapacity) -> LaunchTemplateCapacityReservationSpecification:
+def _target(capacity: ReservedCapacity) -> LaunchTemplateCapacityReservationSpecification:
     return LaunchTemplateCapacityReservationSpecification(
         capacity_reservation_target=LaunchTemplateCapacityReservationSpecificationCapacityReservationTarget(
-            capacity_reservation_id=held.reservation_id
+            capacity_reservation_id=capacity.reservation_id
         )
     )
 

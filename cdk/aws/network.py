@@ -73,7 +73,7 @@ class ClusterNetwork(Construct):
             ),
             "cluster",
         )
-        # The default group has no rules: whatever is started without a group of its own cannot communicate.
+        # The default group has no rules, so that whatever starts without another group cannot communicate.
         named(DefaultSecurityGroup(self, "closed", vpc_id=self.vpc.id, tags={"Name": f"{name}-unused"}), "closed")
 
         self.compute_subnet = self._subnet("compute", config, config.subnets.compute)
@@ -84,7 +84,7 @@ class ClusterNetwork(Construct):
         self.dynamodb_endpoint = self._gateway("dynamodb", config, compute_routes) if config.dynamodb else None
         self.endpoints = self._endpoints(config) if config.egress == "endpoints-only" else ()
         gateways = (self.s3_endpoint, *((self.dynamodb_endpoint,) if self.dynamodb_endpoint else ()))
-        self.ways_out: tuple[TerraformResource, ...] = (
+        self.egress_resources: tuple[TerraformResource, ...] = (
             joined,
             *(self.nat.routes if self.nat else ()),
             *gateways,

@@ -33,9 +33,9 @@ class SlurmQueue:
     """A Slurm partition with the nodes of one purchase kind."""
 
     kind: PurchaseKind
-    nodes: int | str
+    max_nodes: int | str
     """Largest number of nodes; a string is a Terraform reference to a number."""
-    held_nodes: int | str
+    min_nodes: int | str
     """Number of nodes that always run, because they are paid for."""
     placement_group: str | None
     reservation_id: str | None
@@ -136,8 +136,8 @@ def _queue(config: SlurmConfig, queue: SlurmQueue) -> dict[str, Any]:
             {
                 "Name": "gpu",
                 "InstanceType": config.instance_type,
-                "MinCount": _number(queue.held_nodes),
-                "MaxCount": _number(queue.nodes),
+                "MinCount": _number(queue.min_nodes),
+                "MaxCount": _number(queue.max_nodes),
                 "Efa": {"Enabled": config.efa},
             }
         ],

@@ -42,11 +42,11 @@ class ClusterNetwork:
 
     resource_group: ResourceGroup
     subnets: dict[str, Subnet]
-    """By role: compute, endpoints, and lustre where there is a shared file system."""
+    """Subnets by role: compute, endpoints and, with a shared file system, lustre."""
     nat_gateway: NatGateway
     nat_public_ip: PublicIp
     blob_dns_zone: PrivateDnsZone
-    ways_out: tuple[TerraformResource, ...]
+    egress_resources: tuple[TerraformResource, ...]
     """Resources that must exist before anything starts in a subnet: NAT, security group, DNS of private blobs."""
 
 

@@ -14,7 +14,7 @@ def mirrored(image: str, registry: str | None) -> str:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Where a node sends its metrics."""
+    """Settings of the metrics that a node sends."""
 
     remote_write_url: str
     """URL of the workspace; it may hold Terraform tokens."""

@@ -1,4 +1,4 @@
-"""What every AWS stack has: backend, provider, tags, outputs."""
+"""Parts that all AWS stacks share: backend, provider, tags, outputs."""
 
 from collections.abc import Mapping
 

@@ -7,7 +7,7 @@ from cdktf import ITerraformDependable, TerraformRemoteState, TerraformStack, Te
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 
 from cdk.aws.alarms import metric_namespace
-from cdk.aws.capacity import BlockConfig, HeldCapacity, capacity_block_offering, purchase_command, reserve
+from cdk.aws.capacity import BlockConfig, ReservedCapacity, capacity_block_offering, purchase_command, reserve
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from cdk.aws.identity import IdentityConfig
 from cdk.aws.phases import nodes_to_validate
@@ -41,7 +41,7 @@ class Foundation:
     placement_group: PlacementGroup | None
     nodes: Mapping[PurchaseKind, int]
     """Nodes by purchase kind. A Capacity Block that is not bought yet is left out."""
-    held: Mapping[PurchaseKind, HeldCapacity]
+    reserved_capacity: Mapping[PurchaseKind, ReservedCapacity]
     block: BlockConfig | None
     orchestrator: OrchestratorDefaults
     environment: tuple[Variable, ...]
@@ -49,20 +49,28 @@ class Foundation:
     client_security_group_ids: tuple[str, ...]
     """Security groups that make nodes clients of a service, such as the shared file system."""
     fabric_client_security_group_ids: tuple[str, ...]
-    """Those among them whose service is reached over EFA."""
+    """Those security groups among them whose service is reached over EFA."""
 
     def billed(self, kind: PurchaseKind) -> str | None:
         """Terraform address of the reservation that is billed for nodes of this kind; None where there is none."""
-        return self.held[kind].billed if kind in self.held else None
+        return self.reserved_capacity[kind].billed if kind in self.reserved_capacity else None
 
-    def held_before(self, kind: PurchaseKind) -> list[ITerraformDependable]:
+    def reservation_id(self, kind: PurchaseKind) -> str | None:
+        """Id of the reservation in which nodes of this kind run; None where there is none."""
+        return self.reserved_capacity[kind].reservation_id if kind in self.reserved_capacity else None
+
+    def reservations_before(self, kind: PurchaseKind) -> list[ITerraformDependable]:
         """Reservations of other kinds that must exist before nodes of this kind start; empty unless there is a gang.
 
         If AWS refuses a reservation, the rest of the gang would run, and cost money, without doing any work.
         """
         if self.placement_group is None:
             return []
-        return [held.reservation for other, held in self.held.items() if held.reservation and other != kind]
+        return [
+            capacity.reservation
+            for other, capacity in self.reserved_capacity.items()
+            if capacity.reservation and other != kind
+        ]
 
     def identity(self, plan: Plan, *, health: bool = False, metrics: Metrics | None = None) -> IdentityConfig:
         """Configuration of the node's identity: checkpoints, and where asked for, error counts and metrics.
@@ -108,9 +116,9 @@ def add_foundation(
     placement_group = (
         gang_placement(stack, plan.name) if choice.multi_node and set(nodes) != {"capacity_block"} else None
     )
-    held: dict[PurchaseKind, HeldCapacity] = {}
+    reserved_capacity: dict[PurchaseKind, ReservedCapacity] = {}
     if "reserved" in nodes:
-        held["reserved"] = reserve(
+        reserved_capacity["reserved"] = reserve(
             stack,
             name=f"{plan.name}-reserved",
             instance_type=choice.instance_type,
@@ -123,7 +131,7 @@ def add_foundation(
     if block is not None:
         reservation_id = plan.spec.capacity.block and plan.spec.capacity.block.reservation_id
         if reservation_id:
-            held["capacity_block"] = HeldCapacity(reservation_id)
+            reserved_capacity["capacity_block"] = ReservedCapacity(reservation_id)
         else:
             del nodes["capacity_block"]
             _add_block_offering(stack, plan, zone_name, block)
@@ -135,7 +143,7 @@ def add_foundation(
         ),
         placement_group=placement_group,
         nodes=nodes,
-        held=held,
+        reserved_capacity=reserved_capacity,
         block=block,
         orchestrator=orchestrator,
         environment=environment,

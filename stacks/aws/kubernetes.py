@@ -141,11 +141,11 @@ def kubernetes_nodes(
         kind: GpuNodes(
             stack,
             f"{kind}_nodes",
-            replace(config, depends_on=[*config.depends_on, *foundation.held_before(kind)]),
+            replace(config, depends_on=[*config.depends_on, *foundation.reservations_before(kind)]),
             kind=kind,
             nodes=nodes,
             placement_group=foundation.placement_of(kind),
-            held=foundation.held.get(kind),
+            capacity=foundation.reserved_capacity.get(kind),
             block=foundation.block if kind == "capacity_block" else None,
             block_active=switch if kind == "capacity_block" else None,
             validating=validating[kind],

@@ -51,7 +51,7 @@ def health(plan: Plan) -> Health | None:
 
 
 def metrics(plan: Plan, foundation: Foundation) -> Metrics | None:
-    """Where nodes send their metrics; None where the spec collects none."""
+    """Settings of the metrics that nodes send; None if the spec asks for none."""
     if not plan.spec.observability.metrics:
         return None
     endpoint = foundation.storage.get_string("prometheus_endpoint")

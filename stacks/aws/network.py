@@ -19,7 +19,7 @@ from stacks.aws.address_counts import file_server_addresses, node_addresses
 from stacks.aws.base import add_outputs, new_stack
 from stacks.aws.existing_network import CONTROL_PLANE_SUBNET, existing_network
 from stacks.clouds import BuiltStack
-from stacks.state import tell_after
+from stacks.state import depend_on
 
 ZONE_ID: Final = re.compile(r"[a-z]+\d+(-[a-z]+\d+)?-az\d+")
 """`use1-az6`, and with a Local Zone in the middle (AWS Regions and Availability Zones guide, "AZ IDs")."""
@@ -71,14 +71,14 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
             compute_zone_id=_zone_id(plan, catalog),
         )
         outputs["control_plane_subnet_id"] = (other.subnet.id, CONTROL_PLANE_SUBNET)
-    # No node starts before its way out exists.
+    # No node starts before NAT or the endpoints exist.
     subnet = TerraformOutput(
         stack,
         "compute_subnet_id",
         value=network.compute_subnet.id,
         description="Private subnet of nodes and file servers",
     )
-    tell_after(subnet, [address(way) for way in network.ways_out])
+    depend_on(subnet, [address(way) for way in network.egress_resources])
     addresses: dict[str, str] = {}
     if network.nat:
         nat = address(network.nat.gateway)

@@ -14,7 +14,7 @@ PRODUCTS: Final[Mapping[PurchaseKind, str]] = {
     "spot": "Spot nodes",
     "capacity_block": "a Capacity Block",
 }
-"""What AWS calls the purchase of each kind."""
+"""AWS's names of the purchase kinds, as messages use them."""
 
 
 def check_purchase(plan: Plan, instance_type: InstanceType) -> None:

@@ -82,12 +82,14 @@ def slurm_nodes(
             queues=[
                 SlurmQueue(
                     kind=kind,
-                    nodes=nodes,
-                    held_nodes=held_nodes,
+                    max_nodes=max_nodes,
+                    min_nodes=min_nodes,
                     placement_group=group.name if (group := foundation.placement_of(kind)) else None,
-                    reservation_id=foundation.held[kind].reservation_id if kind in foundation.held else None,
+                    reservation_id=foundation.reserved_capacity[kind].reservation_id
+                    if kind in foundation.reserved_capacity
+                    else None,
                 )
-                for kind, (nodes, held_nodes) in _counts(stack, plan, foundation).items()
+                for kind, (max_nodes, min_nodes) in _counts(stack, plan, foundation).items()
             ],
             tags=tags(plan),
             head_node_policy_arns=_volume_policy(stack, plan, identity.kms_key_arn),
@@ -118,19 +120,19 @@ def _counts(
 ) -> dict[PurchaseKind, tuple[int | str, int | str]]:
     """Largest and smallest number of nodes by purchase kind: numbers, or references where they depend on the phase."""
     # Nodes that are paid for always run; other nodes start and end with their job.
-    held = {kind: nodes if kind in ("reserved", "capacity_block") else 0 for kind, nodes in foundation.nodes.items()}
+    always = {kind: nodes if kind in ("reserved", "capacity_block") else 0 for kind, nodes in foundation.nodes.items()}
     if plan.spec.rollout.validation_nodes is None:
-        return {kind: (nodes, held[kind]) for kind, nodes in foundation.nodes.items()}
-    phase(stack, plan.spec.rollout.validation_nodes, "take the job burn-in.sbatch")
+        return {kind: (nodes, always[kind]) for kind, nodes in foundation.nodes.items()}
+    phase(stack, plan.spec.rollout.validation_nodes, "run the job burn-in.sbatch")
     add_thresholds(stack, plan)
     counts: dict[PurchaseKind, tuple[int | str, int | str]] = {}
     for kind, validating in foundation.validating(plan).items():
         # ParallelCluster wants a maximum of at least one node in a partition.
         most = _by_phase(stack, f"{kind}_nodes", max(validating, 1), foundation.nodes[kind])
-        if not held[kind] or validating:
-            counts[kind] = (most, most if held[kind] else 0)
+        if not always[kind] or validating:
+            counts[kind] = (most, most if always[kind] else 0)
         else:
-            counts[kind] = (most, _by_phase(stack, f"{kind}_held_nodes", validating, held[kind]))
+            counts[kind] = (most, _by_phase(stack, f"{kind}_held_nodes", validating, always[kind]))
     return counts
 
 

@@ -1,4 +1,4 @@
-"""What every Azure stack has: backend, provider, tags, outputs."""
+"""Parts that all Azure stacks share: backend, provider, tags, outputs."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from cdk.azure.tags import checked_tags
 from cdk.naming import address
 from planner.plan import Plan
 from stacks.clouds import StackRole, stack_id
-from stacks.state import name_provider_source, set_backend, tell_after
+from stacks.state import depend_on, name_provider_source, set_backend
 
 
 def new_stack(app: App, plan: Plan, role: StackRole) -> TerraformStack:
@@ -40,7 +40,7 @@ def add_output(
     """
     output = TerraformOutput(stack, name, value=value, description=description)
     if after:
-        tell_after(output, [address(resource) for resource in after])
+        depend_on(output, [address(resource) for resource in after])
 
 
 def tags(plan: Plan) -> dict[str, str]:

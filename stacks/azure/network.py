@@ -35,7 +35,7 @@ def network_stack(app: App, plan: Plan, addresses: AddressPlan, tags: Mapping[st
     )
     add_output(stack, "resource_group_name", network.resource_group.name, "Resource group of the whole cluster")
     for role, subnet in network.subnets.items():
-        add_output(stack, f"{role}_subnet_id", subnet.id, SUBNETS[role], after=network.ways_out)
+        add_output(stack, f"{role}_subnet_id", subnet.id, SUBNETS[role], after=network.egress_resources)
     add_output(
         stack, "blob_dns_zone_id", network.blob_dns_zone.id, "DNS zone in which private endpoints of blobs register"
     )

@@ -1,4 +1,4 @@
-"""What resources of the AWS provider are billed for: a reader for each kind."""
+"""Meters of the resources of the AWS provider: a reader for each kind of resource."""
 
 from math import ceil
 from typing import Final
@@ -172,13 +172,13 @@ def _launched(resource: Resource, context: Context, nodes: float | None, on_dema
     if not instance_type:
         return [NotPriced(f"{template.address} names no instance type")]
     target = template.block("capacity_reservation_specification", "capacity_reservation_target")
-    held = any(context.resources.linked(template, kind) is not None for kind in RESERVATIONS)
+    reserved = any(context.resources.linked(template, kind) is not None for kind in RESERVATIONS)
     bought: Reading = []
-    if not held and _of_block(resource, context):
+    if not reserved and _of_block(resource, context):
         bought = node_meters(context, "capacity_block", instance_type, nodes * resource.count)
-    elif not held and target.get("capacity_reservation_id"):
+    elif not reserved and target.get("capacity_reservation_id"):
         bought = [ELSEWHERE]
-    elif not held:
+    elif not reserved:
         bought = [
             *node_meters(context, "on_demand", instance_type, on_demand * resource.count),
             *node_meters(context, "spot", instance_type, (nodes - on_demand) * resource.count),

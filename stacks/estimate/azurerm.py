@@ -1,4 +1,4 @@
-"""What resources of the AzureRM provider are billed for: a reader for each kind."""
+"""Meters of the resources of the AzureRM provider: a reader for each kind of resource."""
 
 from typing import Final
 

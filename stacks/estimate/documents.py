@@ -80,7 +80,7 @@ class Resources:
 
     @cached_property
     def _by_address(self) -> dict[tuple[str, str], Resource]:
-        return {(resource.stack, _bare(resource.address)): resource for resource in (*self.data, *self.all)}
+        return {(resource.stack, _without_index(resource.address)): resource for resource in (*self.data, *self.all)}
 
     def linked(self, resource: Resource, kind: str) -> Resource | None:
         """The resource of `kind` to which `resource` refers; None if there is none."""
@@ -241,20 +241,20 @@ def _shown(document: Mapping[str, Any], stack: str, mode: str) -> Iterator[Resou
     shown = [each for module in modules for each in _modules(module) if each.get("mode", "managed") == mode]
     # A state holds no expressions: a resource that holds the id of another one refers to it.
     identified = {
-        (each.get("values") or {}).get(key): _bare(each["address"]) for each in shown for key in ("id", "arn")
+        (each.get("values") or {}).get(key): _without_index(each["address"]) for each in shown for key in ("id", "arn")
     }
     identified.pop(None, None)
     for each in shown:
         arguments = each.get("values") or {}
-        bare = _bare(each["address"])
-        by_id = {identified[text] for text in _strings(arguments) if text in identified} - {bare}
+        address = _without_index(each["address"])
+        by_id = {identified[text] for text in _strings(arguments) if text in identified} - {address}
         yield Resource(
             # Without the prefix, references to data sources match the same pattern as those to resources.
             address=each["address"].replace("data.", "", 1) if mode == "data" else each["address"],
             kind=each["type"],
             stack=stack,
             arguments=arguments,
-            references=frozenset(references.get(bare, frozenset()) | by_id),
+            references=frozenset(references.get(address, frozenset()) | by_id),
         )
 
 
@@ -313,7 +313,7 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(each)
 
 
-def _bare(address: str) -> str:
+def _without_index(address: str) -> str:
     return re.sub(r"\[[^\]]*\]", "", address)
 
 

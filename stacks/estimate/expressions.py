@@ -67,7 +67,7 @@ class Scope:
             return _UNKNOWN
         value = self.variables[variable]
         holds = bool(value) if operator is None else (value == literal) == (operator == "==")
-        then, colon, otherwise = _parted(branches)
+        then, colon, otherwise = _branches(branches)
         return self._of(then if holds else otherwise) if colon else _UNKNOWN
 
 
@@ -88,7 +88,7 @@ def _closing(text: str) -> int:
     return -1
 
 
-def _parted(text: str) -> tuple[str, str, str]:
+def _branches(text: str) -> tuple[str, str, str]:
     """The two branches of a conditional, and the colon between them."""
     depth = nested = 0
     for index, sign in enumerate(text):

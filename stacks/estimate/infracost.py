@@ -181,7 +181,7 @@ def _decimal(amount: float | None) -> str | None:
 
 
 def _timestamp(estimates: Sequence[Estimate]) -> str:
-    """Midnight of the date of the newest price; a month or a year stands for its first day."""
+    """Midnight of the date of the newest price; a month or a year counts as its first day."""
     newest = max((estimate.prices_as_of for estimate in estimates), default="")
     parts = [*re.findall(r"\d+", newest), "01", "01"][:3]
     return f"{parts[0]}-{parts[1]}-{parts[2]}T00:00:00Z" if newest else "1970-01-01T00:00:00Z"

@@ -41,7 +41,7 @@ class NotPriced:
 
 @dataclass(frozen=True)
 class Context:
-    """What a reader may use in addition to its resource."""
+    """Information that a reader may use in addition to its resource."""
 
     resources: Resources
     usage: Usage | None

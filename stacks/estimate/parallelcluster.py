@@ -1,4 +1,4 @@
-"""What an AWS ParallelCluster configuration is billed for: the nodes that it starts are not Terraform resources.
+"""Meters of an AWS ParallelCluster configuration, whose nodes are not Terraform resources.
 
 Fields are those of ParallelCluster 3.16, "Cluster configuration file".
 """
@@ -46,11 +46,11 @@ def _head_node(head: Mapping[str, Any], context: Context) -> Iterator[Meter | No
 
 def _queue(queue: Mapping[str, Any], context: Context) -> Iterator[Meter | NotPriced]:
     purchase_kind = _KINDS[queue.get("CapacityType", "ONDEMAND")]
-    held = (queue.get("CapacityReservationTarget") or {}).get("CapacityReservationId")
+    reservation = (queue.get("CapacityReservationTarget") or {}).get("CapacityReservationId")
     for machines in queue["ComputeResources"]:
         instance_type, nodes = str(machines["InstanceType"]), float(machines["MaxCount"])
-        if held and purchase_kind != "capacity_block":
-            if not _holds_reservation(str(held), context):
+        if reservation and purchase_kind != "capacity_block":
+            if not _holds_reservation(str(reservation), context):
                 yield ELSEWHERE
         else:
             yield from node_meters(context, purchase_kind, instance_type, nodes)

@@ -17,7 +17,7 @@ from cdktf_cdktf_provider_aws.eks_node_group import (
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
-from cdk.aws.capacity import BlockConfig, HeldCapacity
+from cdk.aws.capacity import BlockConfig, ReservedCapacity
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig, launch_template
 from cdk.aws.phases import running_nodes
@@ -136,8 +136,8 @@ class GpuNodes(Construct):
     """GPU nodes of one purchase kind, in one subnet and, if they are a gang, in one placement group.
 
     Args:
-        held: Reserved capacity in which the nodes run; None: they run outside of any.
-        block: The Capacity Block, if `held` is one.
+        capacity: Reserved capacity in which the nodes run; None: they run outside of any.
+        block: The Capacity Block, if `capacity` is one.
         block_active: Variable that tells whether the block has started and its nodes may run.
         validating: Nodes in the phase `validate`; None: all nodes.
     """
@@ -151,7 +151,7 @@ class GpuNodes(Construct):
         kind: PurchaseKind,
         nodes: int,
         placement_group: PlacementGroup | None,
-        held: HeldCapacity | None = None,
+        capacity: ReservedCapacity | None = None,
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
         validating: int | None = None,
@@ -165,7 +165,7 @@ class GpuNodes(Construct):
             description=f"GPU nodes of cluster {config.template.name}, {label}",
             placement_group=placement_group.name if placement_group else None,
         )
-        self.launch_template = launch_template(self, template, kind, held=held, block=block is not None)
+        self.launch_template = launch_template(self, template, kind, capacity=capacity, block=block is not None)
         running = running_nodes(nodes, nodes if validating is None else validating, block_active)
         release = f"var.{config.release_version.friendly_unique_id}"
         efa = any(interface.kind != "interface" for interface in template.interfaces)
