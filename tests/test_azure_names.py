@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk.azure.resource_names import checked_tags, computer_name_prefix, key_vault_name, storage_account_name
+from cdk.azure.resource_names import computer_name_prefix, key_vault_name, storage_account_name
+from cdk.azure.tags import checked_tags
 from planner.spec import NAME_PATTERN
 
 CLUSTERS = st.from_regex(re.compile(NAME_PATTERN, re.ASCII), fullmatch=True)

@@ -85,9 +85,7 @@ def slurm_nodes(
                     max_nodes=max_nodes,
                     min_nodes=min_nodes,
                     placement_group=group.name if (group := foundation.placement_of(kind)) else None,
-                    reservation_id=foundation.reserved_capacity[kind].reservation_id
-                    if kind in foundation.reserved_capacity
-                    else None,
+                    reservation_id=foundation.reservation_id(kind),
                 )
                 for kind, (max_nodes, min_nodes) in _counts(stack, plan, foundation).items()
             ],
