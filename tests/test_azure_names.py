@@ -43,7 +43,7 @@ def test_a_terraform_expression_may_be_the_suffix() -> None:
 
 
 def test_a_name_of_nothing_usable_is_refused() -> None:
-    with pytest.raises(ValueError, match="no valid storage account name"):
+    with pytest.raises(ValueError, match="name: the storage account cannot be named"):
         storage_account_name("--", SUFFIX)
 
 
