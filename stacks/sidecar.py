@@ -65,9 +65,9 @@ def cost_markdown(cost: dict[str, Any]) -> str:
     if cost["unknown"]:
         lines += [f"Price unknown, not in the total: {', '.join(cost['unknown'])}.", ""]
     lines.append(
-        f"The whole cluster: {_usd(cost['cluster_usd_per_hour'])} USD per hour, "
+        f"The whole cluster costs {_usd(cost['cluster_usd_per_hour'])} USD per hour, "
         f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours. "
-        f"Newest price of the catalog: {cost['prices_as_of']}."
+        f"The newest price in the catalog is of {cost['prices_as_of']}."
     )
     for of, key in (
         ("stack", "cluster_usd_per_hour_by_stack"),
@@ -88,10 +88,10 @@ def _parts(amounts: dict[str, float]) -> str:
 def _range_lines(bounds: dict[str, Any]) -> list[str]:
     period = bounds["period"]
     return [
-        f"Between {_usd(bounds['low_usd'])} and {_usd(bounds['high_usd'])} USD a {period}, expected "
-        f"{_usd(bounds['expected_usd'])}, if these move together:",
+        f"Expected are {_usd(bounds['expected_usd'])} USD per {period}; the range is {_usd(bounds['low_usd'])} to "
+        f"{_usd(bounds['high_usd'])}, if all of these change together:",
         "",
-        f"| What may move | Less, USD a {period} | More, USD a {period} | Assumption |",
+        f"| Cost driver | Low, USD per {period} | High, USD per {period} | Assumption |",
         "|---|--:|--:|---|",
         *(
             f"| {driver['name']} | {driver['low_usd']:,.2f} | {driver['high_usd']:,.2f} | {driver['assumption']} |"
