@@ -11,12 +11,12 @@ from planner.purchase_simulation import HOURS_PER_YEAR, simulate_year
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, PurchaseOption
-from provider_catalog.purchase_kinds import COMMITTED_OPTIONS
+from provider_catalog.purchase_kinds import COMMITMENT_YEARS, COMMITTED_OPTIONS
 
 FLAT_DISCOUNT: Final = 0.40
 """The hardware guide's one figure for everything reserved: 40 % less than on-demand. Compared with, never used."""
 TERMS: Final[tuple[tuple[str, PurchaseOption, int], ...]] = tuple(
-    (term, option, int(term.partition("-")[0])) for term, option in COMMITTED_OPTIONS.items()
+    (term, option, COMMITMENT_YEARS[term]) for term, option in COMMITTED_OPTIONS.items()
 )
 """Name, price option and years of each term."""
 

@@ -23,6 +23,7 @@ MARKETS: Final[Mapping[PurchaseKind, MarketOption]] = {
 reservation is sold at the on-demand rate."""
 COMMITTED_OPTIONS: Final[Mapping[str, CommittedOption]] = {"1-year": "reserved-1y", "3-year": "reserved-3y"}
 """Price options of reserved nodes, by the term of `capacity.commitment`."""
+COMMITMENT_YEARS: Final[Mapping[str, int]] = {"1-year": 1, "3-year": 3}
 TITLES: Final[Mapping[PurchaseKind, str]] = {
     "reserved": "reserved",
     "on_demand": "on-demand",
