@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from provider_catalog.facts import Fact
 from provider_catalog.precision import Precision
+from provider_catalog.prices import MarketOption
 
 
 class Gpu(Fact):
@@ -99,7 +100,7 @@ class InstanceType(Fact):
     """Whether every pair of the node's GPUs is linked by NVLink (or Infinity Fabric), not only bridged pairs."""
     nvme_disks: int = Field(ge=0)
     nvme_total_gb: int = Field(ge=0)
-    purchase_options: tuple[Literal["on-demand", "spot", "capacity-block"], ...]
+    purchase_options: tuple[MarketOption, ...]
     ephemeral_os_disk_gib: int | None = Field(default=None, gt=0)
     """Largest root disk that fits on the host's own disk, which is free; None where a billed network disk is needed."""
     reservable: bool = True

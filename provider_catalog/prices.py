@@ -7,7 +7,10 @@ from pydantic import Field
 
 from provider_catalog.facts import Fact, Provenance
 
-PurchaseOption = Literal["on-demand", "spot", "capacity-block", "reserved-1y", "reserved-3y"]
+MarketOption = Literal["on-demand", "spot", "capacity-block"]
+CommittedOption = Literal["reserved-1y", "reserved-3y"]
+PurchaseOption = Literal[MarketOption, CommittedOption]
+"""A row of the price list: a market in which instances are sold, or a commitment that lowers the on-demand rate."""
 
 
 class InstancePrice(Fact):

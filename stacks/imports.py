@@ -1,4 +1,4 @@
-"""What exists already: `import` blocks from the spec, so that the next apply takes it over instead of making it."""
+"""Import blocks from the spec: the next apply takes existing resources over instead of creating them."""
 
 from collections.abc import Iterable
 
@@ -10,11 +10,11 @@ from provider_catalog.suggestions import did_you_mean
 from stacks.clouds import BuiltStack
 
 
-def take_over(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
+def add_import_blocks(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
     """Adds an import block for each of the spec's imports.
 
     Raises:
-        SpecError: an address that no stack of the plan has.
+        SpecError: an address is not that of a resource of the plan.
     """
     if not plan.spec.imports:
         return
@@ -28,7 +28,7 @@ def take_over(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
         if address not in resources:
             hint = did_you_mean(address, resources, at_most=3)
             raise SpecError(
-                f"imports: {address!r} is no resource of this cluster; {hint}addresses are <stack>.<type>.<name>, and "
-                "the stacks are network, storage, compute"
+                f"imports: {address!r} is not a resource of this cluster; {hint}addresses are <stack>.<type>.<name>, "
+                "and the stacks are network, storage and compute"
             )
         resources[address].import_from(resource_id)

@@ -1,4 +1,4 @@
-"""`llmcluster bootstrap-state`: the document of the place that holds the states of all other stacks."""
+"""`llmcluster bootstrap-state`: writes the stack of the storage that holds the Terraform states of all other stacks."""
 
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -12,23 +12,23 @@ from stacks.clouds import load_cloud
 from stacks.files import publish, staged
 
 OWNERS: Final = {"s3": "aws", "azurerm": "azure"}
-"""Cloud that holds the states of a backend."""
+"""Cloud of a backend."""
 
 
 @runtime_checkable
 class StateBuilder(Protocol):
-    """A cloud that can build the place of the states."""
+    """A cloud that can build the storage of the states."""
 
     def build_state(self, app: App, spec: ClusterSpec) -> TerraformStack:
-        """Adds the stack to `app`."""
+        """Adds the stack of the storage to `app`."""
         ...
 
 
 def bootstrap_state(spec_path: Path, outdir: Path) -> Path:
-    """Writes the stack below `outdir` and returns its folder. Nothing is planned: only `state` of the spec counts.
+    """Writes the stack below `outdir` and returns its folder. Only `state` and `tags` of the spec are used.
 
     Raises:
-        SpecError: the states are local files, or their cloud has no such stack.
+        SpecError: the spec keeps states in local files, or the cloud cannot build their storage.
         OSError: a file cannot be read or written.
     """
     spec = load_spec(spec_path).spec
@@ -40,7 +40,7 @@ def bootstrap_state(spec_path: Path, outdir: Path) -> Path:
         )
     cloud = load_cloud(OWNERS[backend])
     if not isinstance(cloud, StateBuilder):
-        raise SpecError(f"{spec_path}: state.backend {backend} has no bootstrap stack; make its storage by hand")
+        raise SpecError(f"{spec_path}: state.backend {backend} has no bootstrap stack; create its storage by hand")
     with staged(outdir) as stage:
         app = App(outdir=str(stage), stack_traces=False)
         name = cloud.build_state(app, spec).node.id

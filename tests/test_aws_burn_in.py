@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from cdk.aws.kubernetes_burn_in import BURN_IN, REPORT
+from cdk.aws.eks.burn_in import BURN_IN, REPORT
 from cdk.bootstrap import BetweenNodes, BurnIn, all_reduce
 from planner.plan.plan import PassThresholds, Purchase
 from tests.support.aws_stacks import Documents, synthesize

@@ -10,7 +10,7 @@ from moto.ec2.models.subnets import SubnetBackend
 from moto.ec2.models.vpcs import VPCBackend
 
 from planner.plan.plan import Plan, Purchase
-from stacks.imports import take_over
+from stacks.imports import add_import_blocks
 from stacks.state_bootstrap import bootstrap_state
 from tests.support.aws_stacks import ROLES, stack_folder, synthesize
 from tests.support.interruption import Apply, answered, held, paused
@@ -174,7 +174,7 @@ def test_a_bucket_that_exists_is_taken_over_with_what_is_in_it(
     plan = example_plan(
         shared_storage=None, spec={"imports": {"storage.aws_s3_bucket.checkpoints": "acme-checkpoints"}}
     )
-    synthesize(plan, tmp_path, then=take_over)
+    synthesize(plan, tmp_path, then=add_import_blocks)
     network, storage, _ = (stack_folder(tmp_path, plan, role) for role in ROLES)
     for folder in (network, storage):
         prepare(tf, account, folder)

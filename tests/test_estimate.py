@@ -234,9 +234,9 @@ def test_a_kind_it_does_not_know_is_listed(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("missing", None, "no such file"),
-        ("broken.json", "{", "no JSON object"),
-        ("list.json", "[]", "no JSON object"),
-        ("other.json", '{"a": 1}', "no Terraform document"),
+        ("broken.json", "{", "not a JSON object"),
+        ("list.json", "[]", "not a JSON object"),
+        ("other.json", '{"a": 1}', "not a Terraform document"),
         ("shape.json", '{"resource": ["x"]}', "not a Terraform document"),
     ],
 )
@@ -278,12 +278,12 @@ def test_a_document_of_a_strange_shape_is_refused(part: str, written: Written, t
     document = written.document("watched-slurm", "compute")
     document[part] = {"aws": 3} if part in ("provider", "resource") else "strange"
     (tmp_path / "cdk.tf.json").write_text(json.dumps(document))
-    with pytest.raises(SpecError, match="not a Terraform document of a known shape"):
+    with pytest.raises(SpecError, match="not a Terraform document of a known structure"):
         estimate([tmp_path], Catalog.load())
 
 
 @pytest.mark.parametrize(
-    ("usage", "message"), [("[1]", "no mapping"), ("nat_gb: 3", "nat_gb"), (None, "cannot be read")]
+    ("usage", "message"), [("[1]", "not a mapping"), ("nat_gb: 3", "nat_gb"), (None, "cannot be read")]
 )
 def test_a_wrong_usage_is_refused(usage: str | None, message: str, written: Written, tmp_path: Path) -> None:
     path = tmp_path / "usage.yaml"

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk.aws.kubernetes_manifests import ENVIRONMENT, manifests
+from cdk.aws.eks.manifests import ENVIRONMENT, manifests
 from cdk.bootstrap import NodeBootstrap, cloud_init
 from llmcluster.topology_report import topology_facts
 from planner.launch.of_plan import launch_files, launch_of

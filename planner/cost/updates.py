@@ -12,6 +12,7 @@ from planner.reliability.checkpoints import OWN_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.purchase_kinds import compute_role
 from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 START_H: Final = 0.5
@@ -117,7 +118,7 @@ def _hourly(cost: Cost, *, compute: bool) -> float:
 def _compute_usd(priced: Priced, spec: ClusterSpec, hours: float) -> float:
     """The compute stack for one update; a Capacity Block is paid for its whole term."""
     block = spec.capacity.block
-    in_block = sum(i.usd_per_hour or 0.0 for i in priced.cost.items if i.role == "compute_capacity_block")
+    in_block = sum(i.usd_per_hour or 0.0 for i in priced.cost.items if i.role == compute_role("capacity_block"))
     term_h = 0.0 if block is None else block.days * 24.0
     return (_hourly(priced.cost, compute=True) - in_block) * hours + in_block * term_h
 

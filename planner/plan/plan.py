@@ -11,6 +11,7 @@ from planner.plan.topology import Topology
 from planner.spec import ClusterSpec
 from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision
+from provider_catalog.purchase_kinds import PURCHASE_KINDS, PurchaseKind
 
 RootDisk = Literal["network", "ephemeral"]
 """Where a node's root disk lives: on a billed network disk, or on the host, gone with the node."""
@@ -27,6 +28,15 @@ class Purchase(PlanModel):
     """Nodes in a Capacity Block, of which `capacity_block_instances` are bought."""
     capacity_block_instances: int = 0
     reason: str = ""
+
+    def nodes_of(self, kind: PurchaseKind) -> int:
+        """Nodes that are bought in this way."""
+        nodes: int = getattr(self, f"{kind}_nodes")
+        return nodes
+
+    def nodes_by_kind(self) -> dict[PurchaseKind, int]:
+        """Nodes by kind of purchase, without the kinds that the plan does not use."""
+        return {kind: nodes for kind in PURCHASE_KINDS if (nodes := self.nodes_of(kind))}
 
 
 class SharedStorage(PlanModel):

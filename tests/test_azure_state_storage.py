@@ -52,7 +52,7 @@ def test_the_states_have_versions_and_no_keys_and_are_reached_by_identities_alon
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("region", None, "state.region is missing"),
+        ("region", None, "state.region: missing"),
         ("bucket", "acme-states", "state.bucket is 'acme-states', which Azure refuses"),
         ("bucket", "ab", "3 to 24 lower-case letters and digits"),
         ("container", "tf--state", "state.container is 'tf--state'"),

@@ -1,4 +1,4 @@
-"""The stack that is deployed before all others: the bucket in which their states live."""
+"""The stack of the bucket that holds the Terraform states of all other stacks. It is deployed first."""
 
 from typing import Final
 
@@ -13,14 +13,15 @@ from stacks.aws.base import add_outputs, checked_tags
 from stacks.state import LOCAL_STATE_FOLDER, name_provider_source
 
 STATE_DAYS: Final = 365
-"""How long an earlier state can be brought back: longer than a checkpoint, because it is small and irreplaceable."""
+"""Days for which an earlier state can be restored: more than for a checkpoint, since a state is small and
+irreplaceable."""
 
 
 def state_stack(app: App, spec: ClusterSpec) -> TerraformStack:
-    """Adds the bucket of `spec.state` with a key of its own. Its own state is a local file beside those of the stacks.
+    """Adds the bucket of `spec.state`, with its own key. The state of this stack is a local file.
 
     Raises:
-        SpecError: a tag is not one that AWS takes, or the state has no bucket in S3.
+        SpecError: AWS would refuse a tag, or the spec names no bucket in S3.
     """
     state = spec.state
     if state.bucket is None or state.region is None:
@@ -39,6 +40,9 @@ def state_stack(app: App, spec: ClusterSpec) -> TerraformStack:
     )
     add_outputs(
         stack,
-        {"bucket": (bucket.bucket.bucket, "state.bucket of the specs"), "key_arn": (key.arn, "Key of the states")},
+        {
+            "bucket": (bucket.bucket.bucket, "Name of the bucket, for state.bucket of the specs"),
+            "key_arn": (key.arn, "ARN of the key that encrypts the states"),
+        },
     )
     return stack

@@ -1,4 +1,4 @@
-"""What the nodes of every orchestrator stand on: security group, placement group, held capacity, user's switches."""
+"""Foundation of a compute stack, whatever the orchestrator: security group, placement group, reserved capacity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from cdktf import ITerraformDependable, TerraformRemoteState, TerraformStack, Te
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 
 from cdk.aws.alarms import metric_namespace
-from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind, capacity_block_offering, purchase_command, reserve
+from cdk.aws.capacity import BlockConfig, ReservedCapacity, capacity_block_offering, purchase_command, reserve
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from cdk.aws.identity import IdentityConfig
 from cdk.aws.phases import nodes_to_validate
@@ -15,24 +15,24 @@ from cdk.bootstrap import Metrics
 from planner.plan.plan import Plan
 from provider_catalog.collective_environment import Variable
 from provider_catalog.defaults import OrchestratorDefaults
+from provider_catalog.purchase_kinds import PurchaseKind
 from stacks.aws.base import add_outputs
 from stacks.aws.network import closed_network
-from stacks.aws.purchase import purchases
 from stacks.state import remote_state
 
 
 @dataclass(frozen=True)
-class Nodes:
-    """What an orchestrator put on the groundwork."""
+class BuiltNodes:
+    """The nodes that an orchestrator's module added to a compute stack."""
 
     addresses: dict[str, str]
-    """Terraform addresses of what is on the bill, by role."""
+    """Terraform addresses of billed resources, by role of the bill (`CostItem.role`)."""
     files: dict[str, str] = field(default_factory=dict)
-    """What goes beside the document of the stack, by relative path."""
+    """Files to write beside the document of the stack, by relative path."""
 
 
 @dataclass(frozen=True)
-class Groundwork:
+class Foundation:
     """The part of a compute stack that does not depend on the orchestrator."""
 
     network: TerraformRemoteState
@@ -40,32 +40,46 @@ class Groundwork:
     security: NodeSecurityGroup
     placement_group: PlacementGroup | None
     nodes: Mapping[PurchaseKind, int]
-    """Nodes by kind of purchase; none for a Capacity Block that is not bought yet."""
-    held: Mapping[PurchaseKind, HeldCapacity]
+    """Nodes by purchase kind. A Capacity Block that is not bought yet is left out."""
+    reserved_capacity: Mapping[PurchaseKind, ReservedCapacity]
     block: BlockConfig | None
     orchestrator: OrchestratorDefaults
     environment: tuple[Variable, ...]
-    """Of collective communication on the nodes."""
+    """Variables of collective communication (NCCL, libfabric) on the nodes."""
     client_security_group_ids: tuple[str, ...]
-    """Groups of the services that nodes are clients of."""
+    """Security groups that make nodes clients of a service, such as the shared file system."""
     fabric_client_security_group_ids: tuple[str, ...]
-    """Those of them that are reached over EFA."""
+    """Those security groups among them whose service is reached over EFA."""
 
     def billed(self, kind: PurchaseKind) -> str | None:
-        """Terraform address of the held capacity that is on the bill for these nodes."""
-        return self.held[kind].billed if kind in self.held else None
+        """Terraform address of the reservation that is billed for nodes of this kind; None where there is none."""
+        return self.reserved_capacity[kind].billed if kind in self.reserved_capacity else None
 
-    def held_before(self, kind: PurchaseKind) -> list[ITerraformDependable]:
-        """What a gang holds before it starts nodes bought in this other way.
+    def reservation_id(self, kind: PurchaseKind) -> str | None:
+        """Id of the reservation in which nodes of this kind run; None where there is none."""
+        return self.reserved_capacity[kind].reservation_id if kind in self.reserved_capacity else None
 
-        Where a reservation is refused, the rest of the gang would run, and cost, for nothing.
+    def reservations_before(self, kind: PurchaseKind) -> list[ITerraformDependable]:
+        """Reservations of other kinds that must exist before nodes of this kind start; empty unless there is a gang.
+
+        If AWS refuses a reservation, the rest of the gang would run, and cost money, without doing any work.
         """
         if self.placement_group is None:
             return []
-        return [held.reservation for other, held in self.held.items() if held.reservation and other != kind]
+        return [
+            capacity.reservation
+            for other, capacity in self.reserved_capacity.items()
+            if capacity.reservation and other != kind
+        ]
 
     def identity(self, plan: Plan, *, health: bool = False, metrics: Metrics | None = None) -> IdentityConfig:
-        """Rights to the checkpoints, and to publish what is published."""
+        """Configuration of the node's identity: checkpoints, and where asked for, error counts and metrics.
+
+        Args:
+            plan: The plan.
+            health: Whether nodes publish counts of errors.
+            metrics: Where nodes send metrics; None: they send none.
+        """
         return IdentityConfig(
             name=plan.name,
             region=plan.choice.region,
@@ -77,34 +91,34 @@ class Groundwork:
         )
 
     def validating(self, plan: Plan) -> dict[PurchaseKind, int]:
-        """Nodes by kind of purchase in the phase `validate`; all of them where there are no phases."""
+        """Nodes by purchase kind in the phase `validate`; all nodes where the spec asks for no phases."""
         return nodes_to_validate(self.nodes, plan.spec.rollout.validation_nodes or plan.choice.nodes)
 
     def placement_of(self, kind: PurchaseKind) -> PlacementGroup | None:
-        """The placement group of nodes bought that way; a Capacity Block stands close together by itself."""
+        """Placement group of nodes of this kind; None for a Capacity Block, which AWS places close together itself."""
         return None if kind == "capacity_block" else self.placement_group
 
 
-def lay(
+def add_foundation(
     stack: TerraformStack,
     plan: Plan,
     orchestrator: OrchestratorDefaults,
     environment: tuple[Variable, ...],
     network_stack: TerraformStack,
     storage_stack: TerraformStack,
-) -> Groundwork:
-    """Adds the groundwork of `plan` to its compute stack."""
+) -> Foundation:
+    """Adds the foundation of `plan` to its compute stack."""
     choice = plan.choice
     network = remote_state(stack, network_stack, plan)
     storage = remote_state(stack, storage_stack, plan)
-    nodes = purchases(plan)
+    nodes = choice.purchase.nodes_by_kind()
     zone_name = network.get_string("availability_zone")
     placement_group = (
         gang_placement(stack, plan.name) if choice.multi_node and set(nodes) != {"capacity_block"} else None
     )
-    held: dict[PurchaseKind, HeldCapacity] = {}
+    reserved_capacity: dict[PurchaseKind, ReservedCapacity] = {}
     if "reserved" in nodes:
-        held["reserved"] = reserve(
+        reserved_capacity["reserved"] = reserve(
             stack,
             name=f"{plan.name}-reserved",
             instance_type=choice.instance_type,
@@ -117,11 +131,11 @@ def lay(
     if block is not None:
         reservation_id = plan.spec.capacity.block and plan.spec.capacity.block.reservation_id
         if reservation_id:
-            held["capacity_block"] = HeldCapacity(reservation_id)
+            reserved_capacity["capacity_block"] = ReservedCapacity(reservation_id)
         else:
             del nodes["capacity_block"]
-            _offer(stack, plan, zone_name, block)
-    return Groundwork(
+            _add_block_offering(stack, plan, zone_name, block)
+    return Foundation(
         network=network,
         storage=storage,
         security=NodeSecurityGroup(
@@ -129,7 +143,7 @@ def lay(
         ),
         placement_group=placement_group,
         nodes=nodes,
-        held=held,
+        reserved_capacity=reserved_capacity,
         block=block,
         orchestrator=orchestrator,
         environment=environment,
@@ -138,30 +152,34 @@ def lay(
     )
 
 
-def _offer(stack: TerraformStack, plan: Plan, zone_name: str, block: BlockConfig) -> None:
+def _add_block_offering(stack: TerraformStack, plan: Plan, zone_name: str, block: BlockConfig) -> None:
+    """Adds the look-up of the Capacity Block that AWS offers, and outputs with its price and the command to buy it."""
     offering = capacity_block_offering(stack, instance_type=plan.choice.instance_type, zone_name=zone_name, block=block)
     add_outputs(
         stack,
         {
             "capacity_block_purchase": (
                 purchase_command(offering, plan.choice.region),
-                "Buys the Capacity Block on offer, for good; then capacity.block.reservation_id names it",
+                "Command that buys the offered Capacity Block for good; set capacity.block.reservation_id afterwards",
             ),
-            "capacity_block_fee": (f"{offering.upfront_fee} {offering.currency_code}", "What it costs, in advance"),
+            "capacity_block_fee": (
+                f"{offering.upfront_fee} {offering.currency_code}",
+                "Price of the block, paid in advance",
+            ),
         },
     )
 
 
 def block_switch(stack: TerraformStack) -> TerraformVariable:
-    """The variable that lets the nodes of a Capacity Block run."""
+    """Adds the variable that tells whether the nodes of a Capacity Block may run."""
     return TerraformVariable(
         stack,
         "capacity_block_active",
         type="bool",
         default=False,
         description=(
-            "Whether the Capacity Block has started. EC2 launches no node before; all of them are let go an hour "
-            "before the block ends."
+            "Whether the Capacity Block has started. EC2 launches no node before that; all nodes are terminated an "
+            "hour before the block ends."
         ),
     )
 

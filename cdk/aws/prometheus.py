@@ -1,4 +1,4 @@
-"""Where metrics are kept, and what reads them from the nodes of Kubernetes."""
+"""Amazon Managed Service for Prometheus: the workspace, and the collector for an EKS cluster."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from cdktf_cdktf_provider_aws.prometheus_scraper import (
 from cdktf_cdktf_provider_aws.prometheus_workspace import PrometheusWorkspace
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 def prometheus_workspace(scope: Construct, name: str, kms_key_arn: str) -> PrometheusWorkspace:
-    """Adds an Amazon Managed Service for Prometheus workspace under the customer key; it keeps metrics for 150 days."""
+    """Adds a workspace, encrypted with the customer key. It keeps metrics for 150 days."""
     return named(PrometheusWorkspace(scope, "metrics", alias=name, kms_key_arn=kms_key_arn), "metrics")
 
 
@@ -32,9 +32,9 @@ def metrics_collector(
 ) -> PrometheusScraper:
     """Adds the managed collector that reads the exporters of an EKS cluster.
 
-    It stands outside of the cluster, reaches in through an interface in each of two zones, and gets its access entry
-    by itself (Amazon Managed Service for Prometheus guide, "Set up managed collectors for Amazon EKS"): no agent, no
-    right to write for any pod, and no way to the Internet is needed.
+    AWS runs it outside of the cluster. It reaches the cluster through an interface in each of two zones and creates its
+    own access entry (Amazon Managed Service for Prometheus guide, "Set up managed collectors for Amazon EKS"). The
+    cluster needs no agent, no pod with write access to the workspace, and no access to the Internet.
     """
     return named(
         PrometheusScraper(

@@ -1,4 +1,4 @@
-"""The control plane of EKS: private, logged, secrets under the customer key, administrators named (rules A17, A18)."""
+"""The EKS control plane: private, logged, with encrypted secrets and named administrators (rules A17, A18)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,31 +26,31 @@ from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from constructs import Construct
 
 from cdk.aws.account import partition
-from cdk.aws.naming import named
 from cdk.aws.roles import service_role
+from cdk.naming import named
 
 CONTROL_PLANE_LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 LOG_RETENTION_DAYS: Final = 365
 
 
 def control_plane_logs(name: str) -> str:
-    """The log group in which EKS writes for the cluster of that name."""
+    """Name of the log group to which EKS writes the logs of a cluster."""
     return f"/aws/eks/{name}/cluster"
 
 
 @dataclass(frozen=True)
 class ControlPlaneConfig:
-    """What a control plane needs to know."""
+    """Settings of a control plane."""
 
     name: str
     region: str
     version: str
     subnet_ids: Sequence[str]
-    """In two zones at least, as EKS demands; nodes stand in one of them."""
+    """Subnets in at least two zones, as EKS requires; nodes are in one of them."""
     public_cidrs: Sequence[str]
-    """Ranges that reach the API from the Internet; empty: nobody does."""
+    """Ranges of addresses that reach the API from the Internet; empty: none."""
     administrators: Sequence[str]
-    """ARNs of roles; empty: the principal that creates the cluster."""
+    """ARNs of the roles of administrators; empty: the principal that creates the cluster is the administrator."""
     kms_key_arn: str
 
 
@@ -73,7 +73,7 @@ class ControlPlane(Construct):
             IamRolePolicy(self, "secrets", name="secrets", role=role.role.id, policy=self._secrets(config).json),
             "secrets",
         )
-        # EKS would make the group itself, and keep it for ever.
+        # Otherwise EKS would create the group itself, and keep the logs for ever.
         self.logs = named(
             CloudwatchLogGroup(
                 self,
@@ -99,16 +99,16 @@ class ControlPlane(Construct):
                 ),
                 access_config=EksClusterAccessConfig(
                     authentication_mode="API",
-                    # Somebody has to: without named administrators it is who creates the cluster.
+                    # A cluster needs an administrator: without a named one it is the principal that creates it.
                     bootstrap_cluster_creator_admin_permissions=not config.administrators,
                 ),
                 encryption_config=EksClusterEncryptionConfig(
                     resources=["secrets"], provider=EksClusterEncryptionConfigProvider(key_arn=config.kms_key_arn)
                 ),
                 enabled_cluster_log_types=list(CONTROL_PLANE_LOGS),
-                # The add-ons below bring the same components under version control.
+                # The add-ons bring the same components, with versions that Terraform controls.
                 bootstrap_self_managed_addons=False,
-                # Extended support costs six times as much an hour and begins by itself.
+                # Extended support costs six times as much an hour, and would start automatically.
                 upgrade_policy=EksClusterUpgradePolicy(support_type="STANDARD"),
                 depends_on=[*role.attachments, secrets, self.logs],
             ),
@@ -119,7 +119,7 @@ class ControlPlane(Construct):
 
     @property
     def security_group_id(self) -> str:
-        """Group through which control plane and nodes reach each other."""
+        """Security group through which control plane and nodes reach each other."""
         return self.cluster.vpc_config.cluster_security_group_id
 
     def _administrator(self, index: int, arn: str) -> None:

@@ -1,4 +1,4 @@
-"""The storage account in which the states of all stacks live."""
+"""The storage account that holds the Terraform states of all stacks."""
 
 import re
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from cdktf_cdktf_provider_azurerm.storage_container import StorageContainer
 from constructs import Construct
 
 from cdk.azure.blobs import old_versions_deleted, recoverable
-from cdk.azure.hcl import named
+from cdk.naming import named
 
 STATE_DAYS: Final = 365
-"""How long an earlier or a deleted state can be brought back; also the most that soft delete keeps."""
+"""Days for which an earlier or a deleted state can be restored; soft delete keeps no blob longer."""
 
 # learn.microsoft.com, "Naming rules and restrictions for Azure resources".
 _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}")
@@ -29,8 +29,8 @@ _GROUP: Final = re.compile(r"[\w().-]{0,89}[\w()-]")
 
 
 @dataclass(frozen=True)
-class StatesConfig:
-    """Where the states stand."""
+class StateStorageConfig:
+    """Names and place of the storage of the states."""
 
     account: str
     container: str
@@ -39,10 +39,10 @@ class StatesConfig:
     tags: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        """Refuses names that Azure refuses.
+        """Checks the names.
 
         Raises:
-            ValueError: names the field of the spec, its value and the rule.
+            ValueError: Azure would refuse a name; the message has the field of the spec, its value and the rule.
         """
         rules = (
             ("state.bucket", self.account, _ACCOUNT, "3 to 24 lower-case letters and digits"),
@@ -55,15 +55,18 @@ class StatesConfig:
 
 
 @dataclass(frozen=True)
-class States:
-    """The resources that the stack tells of."""
+class StateStorage:
+    """Resources that the outputs of the stack name."""
 
     account: StorageAccount
     container: StorageContainer
 
 
-def states(scope: Construct, config: StatesConfig) -> States:
-    """Adds the group, the account without keys, its container, and the right of whoever applies it to write states."""
+def state_storage(scope: Construct, config: StateStorageConfig) -> StateStorage:
+    """Adds the resource group, the account, its container, and the role that lets the one who applies it write states.
+
+    The account accepts identities only, no account keys.
+    """
     cidrs = TerraformVariable(
         scope,
         "client_cidrs",
@@ -71,7 +74,7 @@ def states(scope: Construct, config: StatesConfig) -> States:
         nullable=False,
         description=(
             "Public addresses, or CIDR blocks of /30 and larger, from which Terraform runs, such as "
-            '["203.0.113.7"]. [] when it runs in client_subnet_ids alone'
+            '["203.0.113.7"]; [] if it runs in client_subnet_ids only'
         ),
     )
     subnets = TerraformVariable(
@@ -80,7 +83,7 @@ def states(scope: Construct, config: StatesConfig) -> States:
         type="list(string)",
         default=[],
         nullable=False,
-        description="Subnets with the service endpoint Microsoft.Storage in which Terraform runs",
+        description="Subnets in which Terraform runs; they need the service endpoint Microsoft.Storage",
     )
     kept = TerraformResourceLifecycle(prevent_destroy=True)
     group = named(
@@ -98,13 +101,13 @@ def states(scope: Construct, config: StatesConfig) -> States:
             location=group.location,
             account_kind="StorageV2",
             account_tier="Standard",
-            # Copies in three zones: a state is small and irreplaceable.
+            # ZRS keeps copies in three zones: a state is small and irreplaceable.
             account_replication_type="ZRS",
             min_tls_version="TLS1_2",
             https_traffic_only_enabled=True,
             allow_nested_items_to_be_public=False,
             cross_tenant_replication_enabled=False,
-            # Identities only, as the backend signs in with use_azuread_auth.
+            # The backend signs in with an identity (use_azuread_auth), so that no keys are needed.
             shared_access_key_enabled=False,
             default_to_oauth_authentication=True,
             local_user_enabled=False,
@@ -142,4 +145,4 @@ def states(scope: Construct, config: StatesConfig) -> States:
         principal_id=DataAzurermClientConfig(scope, "current").object_id,
     )
     named(writer, "states")
-    return States(account, container)
+    return StateStorage(account, container)

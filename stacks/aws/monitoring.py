@@ -1,17 +1,21 @@
-"""What is watched: alarms and budget of a compute stack, metrics of its nodes."""
+"""Monitoring of a compute stack: alarms, the budget, and the metrics that its nodes send."""
 
 from cdktf import TerraformStack
 
 from cdk.aws.alarms import AlarmConfig, Alarms, metric_namespace
 from cdk.aws.images import mirror_login
-from cdk.aws.naming import address
 from cdk.bootstrap import Health, Metrics
+from cdk.naming import address
 from planner.plan.plan import Plan
-from stacks.aws.groundwork import Groundwork
+from stacks.aws.foundation import Foundation
 
 
-def watch(stack: TerraformStack, plan: Plan, ground: Groundwork) -> dict[str, str]:
-    """Adds the alarms that the spec asks for; Terraform addresses by role of the bill."""
+def add_alarms(stack: TerraformStack, plan: Plan, foundation: Foundation) -> dict[str, str]:
+    """Adds the alarms and the budget that the spec asks for.
+
+    Returns:
+        Terraform addresses of the billed resources, by role of the bill.
+    """
     choice, emails = plan.choice, plan.spec.observability.notify
     if not emails:
         return {}
@@ -24,7 +28,7 @@ def watch(stack: TerraformStack, plan: Plan, ground: Groundwork) -> dict[str, st
             region=choice.region,
             emails=emails,
             namespace=metric_namespace(plan.name),
-            file_system_id=ground.storage.get_string("shared_file_system_id") if storage else None,
+            file_system_id=foundation.storage.get_string("shared_file_system_id") if storage else None,
             file_system_gib=storage.size_gib if storage else 0,
             spot=bool(choice.purchase.spot_nodes),
             usd_per_month=plan.spec.budget.usd_per_month or plan.cost.usd_per_month,
@@ -38,7 +42,7 @@ def watch(stack: TerraformStack, plan: Plan, ground: Groundwork) -> dict[str, st
 
 
 def health(plan: Plan) -> Health | None:
-    """What nodes publish for the alarms."""
+    """How nodes publish the error counts that alarms watch; None without alarms."""
     if not plan.spec.observability.notify:
         return None
     return Health(
@@ -46,11 +50,11 @@ def health(plan: Plan) -> Health | None:
     )
 
 
-def metrics(plan: Plan, ground: Groundwork) -> Metrics | None:
-    """Where nodes send their metrics."""
+def metrics(plan: Plan, foundation: Foundation) -> Metrics | None:
+    """Settings of the metrics that nodes send; None if the spec asks for none."""
     if not plan.spec.observability.metrics:
         return None
-    endpoint = ground.storage.get_string("prometheus_endpoint")
+    endpoint = foundation.storage.get_string("prometheus_endpoint")
     registry = plan.spec.network.image_registry
     return Metrics(
         remote_write_url=f"{endpoint}api/v1/remote_write",

@@ -1,25 +1,26 @@
 """The burn-in of the phase `validate` under Kubernetes, as files for `kubectl apply -k`.
 
-An Indexed Job with a pod on every node, and torchrun in it: no operator, no keys with which one pod logs into another,
-and the image that AWS keeps in the registry of the region, with the NCCL and the plugin that a training job has.
+An Indexed Job runs torchrun in a pod on every node. It needs no operator and no keys for logins between pods. Its image
+comes from AWS's registry in the region and has the NCCL and the plugin that a training job uses.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cdk.aws.kubernetes_objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, kustomization, text_of
+from cdk.aws.eks.objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, kustomization, text_of
 from cdk.bootstrap import all_reduce
 
 NAME: Final = "burn-in"
 LABEL: Final = "llmcluster/burn-in"
 DCGM_IMAGE: Final = "nvcr.io/nvidia/cloud-native/dcgm:4.4.2-1-ubuntu22.04"
 HUGEPAGES: Final = "5120Mi"
-"""For libfabric (EKS user guide, "Run machine learning training on Amazon EKS with Elastic Fabric Adapter")."""
+"""Huge pages of libfabric (EKS user guide, "Run machine learning training on Amazon EKS with Elastic Fabric
+Adapter")."""
 MASTER_PORT: Final = 29500
 
 DIAGNOSE: Final = """\
-# Level 3 is DCGM's long hardware diagnostic. What it finds is reported by the container after this one.
+# Level 3 is DCGM's long hardware diagnostic. The next container reports its verdict.
 nv-hostengine
 if dcgmi diag --run 3; then
   touch /result/healthy
@@ -27,7 +28,7 @@ fi
 """
 BURN_IN: Final = """\
 #!/usr/bin/env bash
-# What a node has to show; the verdict becomes a label, and a taint when it is a bad one.
+# Burn-in of one node. The verdict becomes a label of the node; a node that fails is tainted too.
 set -euo pipefail
 
 fail() {
@@ -47,7 +48,7 @@ fi
 python3 /burn-in/report.py passed
 """
 REPORT: Final = '''\
-"""Writes the verdict of a burn-in onto the node of this pod: a label, and a taint unless it passed."""
+"""Writes the verdict of a burn-in to the node of this pod: a label, and a taint unless the node passed."""
 
 import json
 import os
@@ -88,24 +89,29 @@ if __name__ == "__main__":
 
 
 @dataclass(frozen=True)
-class BurnInConfig:
-    """What a burn-in needs to know."""
+class KubernetesBurnIn:
+    """Settings of a burn-in under Kubernetes."""
 
     nodes: int
     gpus: int
-    """Of a node."""
+    """GPUs of a node."""
     efa_cards: int
     inside_gb_per_s: float | None
-    """Bus bandwidth of an all-reduce over the GPUs of a node that passes; None: it is not measured."""
+    """Smallest passing bus bandwidth of an all-reduce over the GPUs of a node, in GB/s; None: it is not measured."""
     between_gb_per_s: float | None
-    """The same over all nodes together."""
+    """The same for an all-reduce over all nodes."""
     image: str
     environment: Mapping[str, str]
-    """NCCL and libfabric variables."""
+    """NCCL and libfabric variables by name."""
 
 
-def burn_in_manifests(config: BurnInConfig, image: Callable[[str], str]) -> dict[str, str]:
-    """Files by name; `image` says where a public image is pulled from."""
+def burn_in_manifests(config: KubernetesBurnIn, image: Callable[[str], str]) -> dict[str, str]:
+    """Contents of the files by name.
+
+    Args:
+        config: Settings of the burn-in.
+        image: Maps a public image to the one that is pulled, which may be a mirror.
+    """
     objects = [_account(), *_rights(), _scripts(), _service(), _job(config, image(DCGM_IMAGE))]
     return {"kustomization.yaml": kustomization(["burn-in.yaml"]), "burn-in.yaml": text_of(*objects)}
 
@@ -119,7 +125,7 @@ def _account() -> dict[str, Any]:
 
 
 def _rights() -> list[dict[str, Any]]:
-    # Kubernetes bounds no right to one's own node; the account goes with `kubectl delete -k`.
+    # Kubernetes cannot limit the permission to a pod's own node; `kubectl delete -k` removes the account.
     api = "rbac.authorization.k8s.io"
     role = {"name": f"llmcluster-{NAME}"}
     return [
@@ -145,12 +151,12 @@ def _scripts() -> dict[str, Any]:
 
 
 def _service() -> dict[str, Any]:
-    # Gives the first pod the name at which the others meet, before it is ready.
+    # Gives the first pod a DNS name, before it is ready: the other pods connect to it.
     spec = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": {"batch.kubernetes.io/job-name": NAME}}
     return {"apiVersion": "v1", **_metadata("Service"), "spec": spec}
 
 
-def _job(config: BurnInConfig, dcgm_image: str) -> dict[str, Any]:
+def _job(config: KubernetesBurnIn, dcgm_image: str) -> dict[str, Any]:
     efa = {"vpc.amazonaws.com/efa": config.efa_cards, "hugepages-2Mi": HUGEPAGES} if config.efa_cards else {}
     devices = {"nvidia.com/gpu": config.gpus}
     environment = {
@@ -168,14 +174,14 @@ def _job(config: BurnInConfig, dcgm_image: str) -> dict[str, Any]:
         "subdomain": NAME,
         "restartPolicy": "Never",
         "nodeSelector": {"nvidia.com/gpu.present": "true"},
-        # Also the nodes that failed before: they are tried again.
+        # Nodes that failed before are tested again.
         "tolerations": [*TOLERATIONS, {"key": LABEL, "operator": "Exists", "effect": "NoSchedule"}],
         "initContainers": [
             {
                 "name": "dcgm",
                 "image": dcgm_image,
                 "command": ["bash", "-c", DIAGNOSE],
-                # Profiling and stress counters of the GPUs belong to the administrator.
+                # Reading the profiling counters of GPUs needs CAP_SYS_ADMIN.
                 "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}},
                 "resources": {"limits": devices},
                 "volumeMounts": [result],
@@ -195,7 +201,7 @@ def _job(config: BurnInConfig, dcgm_image: str) -> dict[str, Any]:
                 "volumeMounts": [
                     result,
                     {"name": "scripts", "mountPath": "/burn-in"},
-                    {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - what NCCL shares between processes
+                    {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - shared memory of NCCL
                 ],
             }
         ],
@@ -212,7 +218,7 @@ def _job(config: BurnInConfig, dcgm_image: str) -> dict[str, Any]:
             "completionMode": "Indexed",
             "completions": config.nodes,
             "parallelism": config.nodes,
-            # A node that fails does not end the others; every one of them is judged once.
+            # A failing node does not end the others; every node is tested once.
             "backoffLimitPerIndex": 0,
             "template": {"spec": pod},
         },

@@ -1,20 +1,20 @@
-"""Kubernetes objects that go with a cluster: device plugins, the place where jobs run, the shared volume.
+"""Kubernetes objects of a cluster: device plugins, namespace and service account of jobs, the shared volume.
 
-They are files beside the stack and outputs of it, not resources: a private API cannot be reached from where Terraform
-runs, and no provider of Kubernetes is needed to plan.
+They are files and outputs of the stack, not Terraform resources: Terraform often cannot reach a private Kubernetes API,
+and a plan then needs no Kubernetes provider.
 """
 
 import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from cdk.aws.kubernetes_objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, daemon_set, kustomization, text_of
+from cdk.aws.eks.objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, daemon_set, kustomization, text_of
 from provider_catalog.collective_environment import Variable
 
 SERVICE_ACCOUNT: Final = "job"
 VOLUME: Final = "shared"
 ENVIRONMENT: Final = "fabric-environment"
-"""Config map that a job's container takes with `envFrom`."""
+"""Config map that the containers of jobs use with `envFrom`."""
 NVIDIA_PLUGIN_IMAGE: Final = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
 EFA_PLUGIN_VERSION: Final = "v0.5.20"
 REGISTRY_ACCOUNT: Final = "602401143452"
@@ -23,8 +23,8 @@ REGISTRY_ACCOUNTS: Final = {
     "eu-south-2": "455263428931",
     "me-central-1": "759879836304",
 }
-"""Where EKS images come from, and the regions that have a registry of their own (EKS user guide, "View Amazon container
-image registries for Amazon EKS add-ons")."""
+"""Accounts of EKS images in regions with a registry of their own; REGISTRY_ACCOUNT is the account for all other regions
+(EKS user guide, "View Amazon container image registries for Amazon EKS add-ons")."""
 KUBELET_PLUGINS: Final = "/var/lib/kubelet/device-plugins"
 
 
@@ -36,14 +36,14 @@ def manifests(
     environment: tuple[Variable, ...] = (),
     exporters: str | None = None,
 ) -> dict[str, str]:
-    """Files by name, for `kubectl apply -k`.
+    """Contents of the files for `kubectl apply -k`, by name.
 
     Args:
-        region: Whose registry has the images of AWS.
-        image: Says where a public image is pulled from.
+        region: Region from whose registry AWS images are pulled.
+        image: Maps a public image to the one that is pulled, which may be a mirror.
         efa: Whether nodes have EFA.
-        environment: Of collective communication on the nodes, for the containers of jobs.
-        exporters: The file of the exporters, where metrics are collected.
+        environment: Variables of collective communication, for the containers of jobs.
+        exporters: Kubernetes objects of the exporters, as YAML; None where no metrics are collected.
     """
     files = {
         "namespace.yaml": text_of(_namespace(), _service_account()),
@@ -57,7 +57,7 @@ def manifests(
 
 
 def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib: int) -> str:
-    """The shared file system as a volume and the claim that jobs mount (FSx CSI driver, static provisioning).
+    """The shared file system as a volume, and the claim that jobs mount (FSx CSI driver, static provisioning).
 
     The arguments may hold Terraform tokens.
     """
@@ -95,7 +95,7 @@ def shared_volume(file_system_id: str, dns_name: str, mount_name: str, size_gib:
 
 
 def _environment(environment: tuple[Variable, ...]) -> str:
-    """A config map with the reason above each variable, which a YAML writer would drop."""
+    """A config map with a comment above each variable; it is written by hand, as a YAML writer drops comments."""
     frame = text_of(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ENVIRONMENT, "namespace": NAMESPACE}}
     )
@@ -111,7 +111,7 @@ def _namespace() -> dict[str, Any]:
 
 
 def _service_account() -> dict[str, Any]:
-    # Pod Identity gives its pods the role of the jobs.
+    # Pod Identity gives pods of this account the role of the jobs.
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",

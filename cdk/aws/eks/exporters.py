@@ -1,26 +1,30 @@
-"""Exporters on the nodes of Kubernetes, and what the managed collector of Prometheus reads from them."""
+"""Metrics exporters on Kubernetes nodes, and the scrape configuration of the managed Prometheus collector."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from cdk.aws.kubernetes_objects import TOLERATIONS, daemon_set, text_of
+from cdk.aws.eks.objects import TOLERATIONS, daemon_set, text_of
 from cdk.bootstrap import GPU_EXPORTER_IMAGE, METRICS_DIR, NODE_EXPORTER_IMAGE
 
 NAMESPACE: Final = "monitoring"
 GPU_EXPORTER: Final = "gpu-exporter"
 NODE_EXPORTER: Final = "node-exporter"
 POD_RESOURCES: Final = "/var/lib/kubelet/pod-resources"
-"""Where kubelet says which pod has which GPU."""
+"""Folder of the socket through which kubelet tells which pod has which GPU."""
 
 
 def exporters(image: Callable[[str], str]) -> str:
-    """The exporters as one file; `image` says where a public image is pulled from."""
+    """Kubernetes objects of the exporters, as one YAML file.
+
+    Args:
+        image: Maps a public image to the one that is pulled, which may be a mirror.
+    """
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     return text_of(namespace, _gpu_exporter(image(GPU_EXPORTER_IMAGE)), _node_exporter(image(NODE_EXPORTER_IMAGE)))
 
 
 def scrape_configuration(cluster: str) -> str:
-    """What the collector reads, every 30 s; series carry the cluster and the node as they do without Kubernetes."""
+    """Configuration of the collector, which scrapes every 30 s. Series have the same labels as those of plain nodes."""
     jobs = [_job("gpu", GPU_EXPORTER), _job("node", NODE_EXPORTER)]
     return text_of(
         {"global": {"scrape_interval": "30s", "external_labels": {"cluster": cluster}}, "scrape_configs": jobs}
@@ -48,7 +52,7 @@ def _gpu_exporter(image: str) -> dict[str, Any]:
         "image": image,
         "env": [{"name": "DCGM_EXPORTER_KUBERNETES", "value": "true"}],
         "ports": [{"name": "metrics", "containerPort": 9400}],
-        # Profiling counters of the GPUs belong to the administrator.
+        # Reading the profiling counters of GPUs needs CAP_SYS_ADMIN.
         "securityContext": {"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}},
         "resources": {"requests": {"cpu": "50m", "memory": "512Mi"}},
         "volumeMounts": [{"name": "pod-resources", "mountPath": POD_RESOURCES, "readOnly": True}],
@@ -83,7 +87,7 @@ def _node_exporter(image: str) -> dict[str, Any]:
     }
     pod = {
         "automountServiceAccountToken": False,
-        # Interfaces and processes of the node, not of the pod.
+        # The exporter has to see interfaces and processes of the node, not those of its pod.
         "hostNetwork": True,
         "hostPID": True,
         "tolerations": [{"operator": "Exists"}],

@@ -1,4 +1,4 @@
-"""Managed node groups: one for the services of the cluster, one for each kind of purchase of GPU nodes (rule A19)."""
+"""Managed node groups: one for cluster services, and one for each purchase kind of GPU nodes (rule A19)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +17,16 @@ from cdktf_cdktf_provider_aws.eks_node_group import (
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
-from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind
+from cdk.aws.capacity import BlockConfig, ReservedCapacity
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig, launch_template
-from cdk.aws.naming import named
 from cdk.aws.phases import running_nodes
+from cdk.naming import named
+from provider_catalog.purchase_kinds import PurchaseKind, slug
 
 GPU_IMAGE: Final = "AL2023_x86_64_NVIDIA"
-"""NVIDIA driver, container toolkit and EFA; the device plugins come with the workload (EKS user guide, "Use
-EKS-optimized accelerated AMIs")."""
+"""Image of GPU nodes. It has the NVIDIA driver, the container toolkit and EFA; the manifests bring the device plugins
+(EKS user guide, "Use EKS-optimized accelerated AMIs")."""
 SYSTEM_IMAGE: Final = "AL2023_x86_64_STANDARD"
 CAPACITY_TYPES: Final[Mapping[PurchaseKind, str]] = {
     "reserved": "ON_DEMAND",
@@ -33,10 +34,11 @@ CAPACITY_TYPES: Final[Mapping[PurchaseKind, str]] = {
     "spot": "SPOT",
     "capacity_block": "CAPACITY_BLOCK",
 }
-"""Of EKS; what is reserved is launched on demand and finds its place by the template (EKS API reference, Nodegroup)."""
+"""Capacity types of EKS. Reserved nodes are launched on demand; the launch template targets their reservation (EKS API
+reference, Nodegroup)."""
 GPU_TAINT: Final = EksNodeGroupTaint(key="nvidia.com/gpu", value="present", effect="NO_SCHEDULE")
 GPU_LABELS: Final = {"nvidia.com/gpu.present": "true"}
-"""What the NVIDIA device plugin looks for."""
+"""Label by which the NVIDIA device plugin finds its nodes."""
 EFA_LABELS: Final = {"llmcluster/efa": "true"}
 RAID: Final = """\
 apiVersion: node.eks.aws/v1alpha1
@@ -46,16 +48,16 @@ spec:
     localStorage:
       strategy: RAID0
 """
-"""All local NVMe disks as one RAID 0 that holds containers, pods and emptyDir volumes (nodeadm, API reference,
-LocalStorageOptions). EKS adds its own part for the cluster."""
+"""Configuration that joins all local NVMe disks into one RAID 0 for containers, pods and emptyDir volumes (nodeadm, API
+reference, LocalStorageOptions). EKS adds the part about the cluster."""
 
 
 def node_user_data(*, raid: bool, services: str | None) -> str | None:
-    """User data of the GPU nodes in parts, to which EKS adds its own; None where there is nothing to say.
+    """Multipart user data of the GPU nodes, to which EKS adds its own part; None if it would be empty.
 
     Args:
-        raid: Whether local NVMe disks become one RAID 0.
-        services: Cloud-config of what runs on the node beside Kubernetes.
+        raid: Whether to join the local NVMe disks into one RAID 0.
+        services: Cloud-config of the services that run on the node beside Kubernetes; None without any.
     """
     parts = {
         **({"application/node.eks.aws": RAID} if raid else {}),
@@ -69,7 +71,7 @@ def node_user_data(*, raid: bool, services: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class NodeGroupsConfig:
-    """What the node groups of a cluster have in common."""
+    """Settings that the node groups of a cluster have in common."""
 
     cluster_name: str
     version: str
@@ -77,12 +79,12 @@ class NodeGroupsConfig:
     subnet_id: str
     template: TemplateConfig
     release_version: TerraformVariable
-    """Release of the image; empty: the newest when a group is made."""
+    """Variable with the release of the GPU image; empty: the newest when a group is created."""
     depends_on: Sequence[ITerraformDependable]
 
 
 class SystemNodes(Construct):
-    """Nodes without GPUs, for CoreDNS, controllers and whatever else is not a job."""
+    """Nodes without GPUs, for CoreDNS, controllers and everything else that is not a job."""
 
     def __init__(
         self,
@@ -131,13 +133,13 @@ class SystemNodes(Construct):
 
 
 class GpuNodes(Construct):
-    """GPU nodes of one kind of purchase, in one subnet and, when they are a gang, in one placement group.
+    """GPU nodes of one purchase kind, in one subnet and, if they are a gang, in one placement group.
 
     Args:
-        held: The reserved capacity that the nodes stand in.
-        block: The Capacity Block, where that is what is held.
-        block_active: Whether the block has started and its nodes may run.
-        validating: Nodes in the phase `validate`; all of them when left out.
+        capacity: Reserved capacity in which the nodes run; None: they run outside of any.
+        block: The Capacity Block, if `capacity` is one.
+        block_active: Variable that tells whether the block has started and its nodes may run.
+        validating: Nodes in the phase `validate`; None: all nodes.
     """
 
     def __init__(
@@ -149,13 +151,13 @@ class GpuNodes(Construct):
         kind: PurchaseKind,
         nodes: int,
         placement_group: PlacementGroup | None,
-        held: HeldCapacity | None = None,
+        capacity: ReservedCapacity | None = None,
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
         validating: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        label = kind.replace("_", "-")
+        label = slug(kind)
         name = f"{config.template.name}-{label}"
         template = replace(
             config.template,
@@ -163,7 +165,7 @@ class GpuNodes(Construct):
             description=f"GPU nodes of cluster {config.template.name}, {label}",
             placement_group=placement_group.name if placement_group else None,
         )
-        self.launch_template = launch_template(self, template, kind, held=held, block=block is not None)
+        self.launch_template = launch_template(self, template, kind, capacity=capacity, block=block is not None)
         running = running_nodes(nodes, nodes if validating is None else validating, block_active)
         release = f"var.{config.release_version.friendly_unique_id}"
         efa = any(interface.kind != "interface" for interface in template.interfaces)
@@ -183,18 +185,19 @@ class GpuNodes(Construct):
                 launch_template=_version_of(self),
                 labels={**GPU_LABELS, **(EFA_LABELS if efa else {})},
                 taint=[GPU_TAINT],
-                # A new image or template replaces nodes one by one, each drained first.
+                # A new image or template replaces nodes one by one, and drains each of them first.
                 update_config=EksNodeGroupUpdateConfig(max_unavailable=1),
-                # GPU capacity may take hours to come.
+                # GPU capacity may take hours to arrive.
                 timeouts=EksNodeGroupTimeouts(create="3h", update="24h", delete="1h"),
                 depends_on=list(config.depends_on),
             ),
             kind,
         )
         if block is not None:
-            self._let_go(name, block)
+            self._end_with_block(name, block)
 
-    def _let_go(self, name: str, block: BlockConfig) -> None:
+    def _end_with_block(self, name: str, block: BlockConfig) -> None:
+        """Adds the scheduled action that drains and terminates the nodes before their Capacity Block ends."""
         named(
             AutoscalingSchedule(
                 self,

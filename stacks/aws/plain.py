@@ -1,25 +1,26 @@
-"""Nodes without an orchestrator: Auto Scaling groups, set up by cloud-init."""
+"""Plain nodes, without an orchestrator: Auto Scaling groups whose nodes are set up by cloud-init."""
 
 from dataclasses import replace
 from typing import Final
 
 from cdktf import ITerraformDependable, TerraformStack, TerraformVariable
 
+from cdk.aws.auto_scaling import AutoScalingNodes, NodeConfig, encoded_user_data
 from cdk.aws.identity import NodeIdentity
 from cdk.aws.images import burn_in_image, docker_login
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig
-from cdk.aws.naming import address
-from cdk.aws.nodes import NodeConfig, NodeGroup, encoded_user_data
 from cdk.aws.phases import phase, phase_parameter, publish_phase
 from cdk.bootstrap import AWS_INSTANCE_STORE, BetweenNodes, BurnIn, LustreMount, NodeBootstrap, cloud_init
+from cdk.naming import address
 from planner.plan.plan import Plan
 from provider_catalog.collective_environment import reasons, values
 from provider_catalog.hardware import InstanceType
+from provider_catalog.purchase_kinds import compute_role
 from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.dashboard import grafana_dashboard
-from stacks.aws.groundwork import Groundwork, Nodes, block_switch
-from stacks.aws.watch import health, metrics
+from stacks.aws.foundation import BuiltNodes, Foundation, block_switch
+from stacks.aws.monitoring import health, metrics
 
 IMAGE_PARAMETER: Final = (
     "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
@@ -28,23 +29,23 @@ IMAGE_PARAMETER: Final = (
 aws-ofi-nccl for P4d to P6-B300 and G5 to G6e (DLAMI developer guide, release notes of 2026-09-04)."""
 
 
-def bare_nodes(
+def plain_nodes(
     stack: TerraformStack,
     plan: Plan,
     instance_type: InstanceType,
     node_interfaces: tuple[Interface, ...],
-    ground: Groundwork,
-) -> Nodes:
-    """Adds the nodes of `plan` to its compute stack."""
-    choice, storage = plan.choice, ground.storage
+    foundation: Foundation,
+) -> BuiltNodes:
+    """Adds the nodes of `plan` to its compute stack, as an Auto Scaling group for every purchase kind."""
+    choice, storage = plan.choice, foundation.storage
     image = TerraformVariable(
         stack,
         "image_id",
         type="string",
         default=f"resolve:ssm:{IMAGE_PARAMETER}",
         description=(
-            "Image of the nodes. The default is the newest Deep Learning Base image at the time a node starts; "
-            "give an ami-... id to run one image for the life of a gang."
+            "Image of the nodes. The default is the newest Deep Learning Base image at the time when a node starts; "
+            "give an ami-... id to run the same image for the life of a gang."
         ),
     )
     lustre = None
@@ -60,15 +61,15 @@ def bare_nodes(
         fabric=instance_type.fabric,
         rdma_cards=instance_type.rdma_cards,
         gpus=instance_type.gpus,
-        environment=values(ground.environment),
-        reasons=reasons(ground.environment),
+        environment=values(foundation.environment),
+        reasons=reasons(foundation.environment),
         burn_in=_burn_in(plan, instance_type),
         health=health(plan),
-        metrics=metrics(plan, ground),
-        interruptible="spot" in ground.nodes,
+        metrics=metrics(plan, foundation),
+        interruptible="spot" in foundation.nodes,
     )
     between = bool(bootstrap.burn_in and bootstrap.burn_in.between)
-    rights = ground.identity(plan, health=bootstrap.health is not None, metrics=bootstrap.metrics)
+    rights = foundation.identity(plan, health=bootstrap.health is not None, metrics=bootstrap.metrics)
     identity = NodeIdentity(
         stack, "identity", replace(rights, pulls_images=between or rights.pulls_images, finds_peers=between)
     )
@@ -78,9 +79,9 @@ def bare_nodes(
             description=f"Nodes of cluster {plan.name}",
             instance_type=instance_type.name,
             interfaces=node_interfaces,
-            security_group_id=ground.security.group.id,
-            client_security_group_ids=ground.client_security_group_ids,
-            fabric_client_security_group_ids=ground.fabric_client_security_group_ids,
+            security_group_id=foundation.security.group.id,
+            client_security_group_ids=foundation.client_security_group_ids,
+            fabric_client_security_group_ids=foundation.fabric_client_security_group_ids,
             kms_key_arn=storage.get_string("kms_key_arn"),
             root_disk_gib=choice.root_disk_gib,
             tags=tags(plan),
@@ -88,41 +89,41 @@ def bare_nodes(
             instance_profile_arn=identity.instance_profile.arn,
             user_data=encoded_user_data(stack, cloud_init(bootstrap)),
         ),
-        subnet_id=ground.network.get_string("compute_subnet_id"),
+        subnet_id=foundation.network.get_string("compute_subnet_id"),
         gang=choice.multi_node,
-        depends_on=[*ground.security.rules, *identity.rights, *_phases(stack, plan)],
+        depends_on=[*foundation.security.rules, *identity.rights, *_phases(stack, plan)],
     )
-    validating = ground.validating(plan)
-    switch = block_switch(stack) if "capacity_block" in ground.nodes else None
+    validating = foundation.validating(plan)
+    switch = block_switch(stack) if "capacity_block" in foundation.nodes else None
     groups = {
-        kind: NodeGroup(
+        kind: AutoScalingNodes(
             stack,
             f"{kind}_nodes",
             kind=kind,
             nodes=nodes,
-            config=replace(config, depends_on=[*config.depends_on, *ground.held_before(kind)]),
-            placement_group=ground.placement_of(kind),
-            held=ground.held.get(kind),
-            block=ground.block if kind == "capacity_block" else None,
+            config=replace(config, depends_on=[*config.depends_on, *foundation.reservations_before(kind)]),
+            placement_group=foundation.placement_of(kind),
+            capacity=foundation.reserved_capacity.get(kind),
+            block=foundation.block if kind == "capacity_block" else None,
             block_active=switch if kind == "capacity_block" else None,
             validating=validating[kind],
         )
-        for kind, nodes in ground.nodes.items()
+        for kind, nodes in foundation.nodes.items()
     }
     add_outputs(
         stack,
         {
             "autoscaling_groups": (
                 [group.group.name for group in groups.values()],
-                "Auto Scaling groups of the nodes, one for each kind of purchase",
+                "Auto Scaling groups of the nodes, one for each purchase kind",
             ),
             "node_role_arn": (identity.role.arn, "Role of the nodes"),
         },
     )
-    return Nodes(
+    return BuiltNodes(
         {
-            # A reservation is billed from the day it stands, with or without instances in it.
-            **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
+            # A reservation is billed as long as it exists, with or without instances in it.
+            **{compute_role(kind): foundation.billed(kind) or address(group.group) for kind, group in groups.items()},
             **({"root_disk": address(next(iter(groups.values())).launch_template)} if groups else {}),
         },
         {"grafana-dashboard.json": grafana_dashboard(plan.name)} if bootstrap.metrics else {},
@@ -130,7 +131,11 @@ def bare_nodes(
 
 
 def _phases(stack: TerraformStack, plan: Plan) -> list[ITerraformDependable]:
-    """Adds the phases of the roll-out, where the spec asks for them; what nodes read of them when they boot."""
+    """Adds the phases of the roll-out where the spec asks for them.
+
+    Returns:
+        The parameter that nodes read when they boot, for which their groups have to wait.
+    """
     nodes = plan.spec.rollout.validation_nodes
     if nodes is None:
         return []
@@ -139,7 +144,7 @@ def _phases(stack: TerraformStack, plan: Plan) -> list[ITerraformDependable]:
 
 
 def _burn_in(plan: Plan, instance_type: InstanceType) -> BurnIn | None:
-    """What a node does in the first phase of a roll-out."""
+    """Burn-in of a node in the phase `validate`; None where the spec asks for no phases."""
     nodes = plan.spec.rollout.validation_nodes
     if nodes is None:
         return None

@@ -1,4 +1,4 @@
-"""Nodes without an orchestrator: for every kind of purchase a launch template and an Auto Scaling group."""
+"""Nodes in Auto Scaling groups: a launch template and a group for every purchase kind."""
 
 import gzip
 from collections.abc import Sequence
@@ -23,61 +23,63 @@ from cdktf_cdktf_provider_aws.autoscaling_schedule import AutoscalingSchedule
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
-from cdk.aws.capacity import BlockConfig, HeldCapacity, PurchaseKind
+from cdk.aws.capacity import BlockConfig, ReservedCapacity
 from cdk.aws.launch_template import TemplateConfig, launch_template
-from cdk.aws.naming import named
 from cdk.aws.phases import running_nodes
+from cdk.naming import named
+from provider_catalog.purchase_kinds import PurchaseKind, slug
 
 USER_DATA_LIMIT_BYTES: Final = 16 * 1024
-"""Before it is encoded (EC2 user guide, "Run commands when you launch an EC2 instance with user data input")."""
+"""Largest user data before base64 (EC2 user guide, "Run commands when you launch an EC2 instance with user data
+input")."""
 COMPRESSED_MARGIN_BYTES: Final = 1024
 BOOT_SECONDS: Final = 900
-"""Until the health of a node counts: GPU instances with terabytes of memory take minutes to start."""
+"""Grace period before the health of a node counts: GPU instances with terabytes of memory take minutes to start."""
 NOTICE_SECONDS: Final = 120
-"""Between the notice and the end of a Spot node (EC2 user guide, "Spot Instance interruption notices")."""
+"""Time between the notice and the end of a Spot node (EC2 user guide, "Spot Instance interruption notices")."""
 
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """What all nodes of a cluster have in common."""
+    """Settings that all nodes of a cluster have in common."""
 
     template: TemplateConfig
     subnet_id: str
     gang: bool
-    """All nodes or none: one placement group, and nobody but the owner replaces a running node."""
+    """Whether all nodes work together: they share a placement group, and only the owner replaces a running node."""
     depends_on: Sequence[ITerraformDependable]
-    """What has to be there before the first node boots, and until the last one is gone."""
+    """Resources that must exist from before the first node boots until the last node has ended."""
 
 
 def encoded_user_data(scope: Construct, text: str) -> str:
-    """Base64 of `text`, which stands in the HCL as `local.user_data`, readable; compressed where it must be.
+    """Base64 of `text`, compressed where it is too long otherwise. The HCL shows `text` as `local.user_data`.
 
-    A local and not an argument of the function: cdktf strips the braces of references within string arguments.
-    cloud-init unpacks what is compressed (cloud-init documentation, "User-data formats", Gzip compressed content).
+    `text` is a local because cdktf strips the braces of references within arguments of a function. cloud-init unpacks
+    compressed user data (cloud-init documentation, "User-data formats", Gzip compressed content).
 
     Raises:
-        ValueError: `text` is longer than EC2 takes.
+        ValueError: `text` is longer than EC2 accepts.
     """
     local = TerraformLocal(scope, "user_data", text).as_string
     if len(text.encode()) <= USER_DATA_LIMIT_BYTES:
         return Fn.base64encode(local)
-    # Addresses that Terraform fills in later are a little longer than the references that stand for them.
+    # Values that Terraform fills in later are a little longer than the references that stand for them here.
     size_bytes = len(gzip.compress(text.encode(), mtime=0)) + COMPRESSED_MARGIN_BYTES
     if size_bytes > USER_DATA_LIMIT_BYTES:
         raise ValueError(
-            f"user data has {size_bytes} bytes compressed, and EC2 takes {USER_DATA_LIMIT_BYTES}: shorten the scripts"
+            f"user data has {size_bytes} bytes compressed; EC2 takes {USER_DATA_LIMIT_BYTES}. Shorten the scripts"
         )
     return Fn.base64gzip(local)
 
 
-class NodeGroup(Construct):
-    """The nodes of one kind of purchase.
+class AutoScalingNodes(Construct):
+    """The nodes of one purchase kind.
 
     Args:
-        held: The reserved capacity that the nodes stand in.
-        block: The Capacity Block, where that is what is held.
-        block_active: Whether the block has started and its nodes may run; before, EC2 launches none.
-        validating: Nodes in the phase `validate`; all of them when left out.
+        capacity: Reserved capacity in which the nodes run; None: they run outside of any.
+        block: The Capacity Block, if `capacity` is one.
+        block_active: Variable that tells whether the block has started. EC2 launches no node before that.
+        validating: Nodes in the phase `validate`; None: all nodes.
     """
 
     def __init__(
@@ -89,27 +91,27 @@ class NodeGroup(Construct):
         nodes: int,
         config: NodeConfig,
         placement_group: PlacementGroup | None,
-        held: HeldCapacity | None = None,
+        capacity: ReservedCapacity | None = None,
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
         validating: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._kind = kind
-        self._name = f"{config.template.name}-{kind.replace('_', '-')}"
+        self._name = f"{config.template.name}-{slug(kind)}"
         self._config = config
         template = replace(
             config.template,
             name=self._name,
-            description=f"Nodes of cluster {config.template.name}, {kind.replace('_', '-')}",
+            description=f"Nodes of cluster {config.template.name}, {slug(kind)}",
         )
-        self.launch_template = launch_template(self, template, kind, held=held, block=block is not None)
+        self.launch_template = launch_template(self, template, kind, capacity=capacity, block=block is not None)
         running = running_nodes(nodes, nodes if validating is None else validating, block_active)
         self.group = self._group(nodes, running, placement_group)
         if block is not None:
-            self._let_go(block)
+            self._end_with_block(block)
         if kind == "spot" and not config.gang:
-            self._announce_end()
+            self._wait_for_save()
 
     def _group(self, nodes: int, running: int | float, placement_group: PlacementGroup | None) -> AutoscalingGroup:
         config = self._config
@@ -120,7 +122,7 @@ class NodeGroup(Construct):
                 self,
                 "nodes",
                 name=self._name,
-                # A gang is whole or useless; replicas on Spot run with what the market leaves.
+                # A gang is useless unless it is complete; replicas on Spot run on as many nodes as there are.
                 min_size=0 if spot and not config.gang else running,
                 max_size=nodes,
                 desired_capacity=running,
@@ -130,14 +132,15 @@ class NodeGroup(Construct):
                     None if spot else AutoscalingGroupLaunchTemplate(id=self.launch_template.id, version=version)
                 ),
                 mixed_instances_policy=self._spot_policy(version) if spot else None,
-                # Replacing a node at the first sign of a reclaim saves a replica and costs a gang a restart.
+                # Replacing a node at the first sign of a reclaim saves a replica, but costs a gang a restart.
                 capacity_rebalance=spot and not config.gang,
                 health_check_type="EC2",
                 health_check_grace_period=BOOT_SECONDS,
                 suspended_processes=["AZRebalance"],
-                # A new template, such as one with a new image, replaces replicas one by one. A gang is its owner's.
+                # A new template, such as one with a new image, replaces replicas one by one. The owner of a gang
+                # replaces its nodes.
                 instance_refresh=None if config.gang else _one_by_one(nodes),
-                # GPU capacity may take hours to come: the state must not depend on how long Terraform waits.
+                # GPU capacity may take hours to arrive; Terraform does not wait for it.
                 wait_for_capacity_timeout="0",
                 tag=[
                     AutoscalingGroupTag(key=key, value=value, propagate_at_launch=False)
@@ -149,7 +152,8 @@ class NodeGroup(Construct):
             self._kind,
         )
 
-    def _let_go(self, block: BlockConfig) -> None:
+    def _end_with_block(self, block: BlockConfig) -> None:
+        """Adds the scheduled action that terminates the nodes before their Capacity Block ends."""
         named(
             AutoscalingSchedule(
                 self,
@@ -164,8 +168,8 @@ class NodeGroup(Construct):
             "capacity_block_end",
         )
 
-    def _announce_end(self) -> None:
-        """Keeps a node that is being replaced for as long as a Spot notice lasts, so that it can save its work."""
+    def _wait_for_save(self) -> None:
+        """Adds a hook that gives a node that is being replaced as much time to save its work as a Spot notice does."""
         named(
             AutoscalingLifecycleHook(
                 self,
@@ -197,7 +201,7 @@ class NodeGroup(Construct):
 
 
 def _one_by_one(nodes: int) -> AutoscalingGroupInstanceRefresh:
-    """The old node goes before the new one comes: reserved capacity has no room for a node more than planned."""
+    """Terminates the old node before the new one starts: reserved capacity has no room for an additional node."""
     return AutoscalingGroupInstanceRefresh(
         strategy="Rolling",
         preferences=AutoscalingGroupInstanceRefreshPreferences(

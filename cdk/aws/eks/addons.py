@@ -1,4 +1,4 @@
-"""Add-ons of an EKS cluster, in the order in which nodes need them."""
+"""Add-ons of an EKS cluster: those that nodes need to become ready, and those that run on nodes."""
 
 import json
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from cdktf import ITerraformDependable
 from cdktf_cdktf_provider_aws.eks_addon import EksAddon, EksAddonPodIdentityAssociation
 from constructs import Construct
 
-from cdk.aws.naming import named
 from cdk.aws.roles import pod_role
+from cdk.naming import named
 
 
 @dataclass(frozen=True)
 class AddonsConfig:
-    """What the add-ons need to know."""
+    """Settings of the add-ons."""
 
     name: str
     region: str
@@ -25,7 +25,7 @@ class AddonsConfig:
 
 
 class NetworkAddons(Construct):
-    """What a node needs to become ready: made before the nodes."""
+    """Add-ons that a node needs to become ready; they are installed before the nodes are created."""
 
     def __init__(self, scope: Construct, construct_id: str, config: AddonsConfig) -> None:
         super().__init__(scope, construct_id)
@@ -43,7 +43,7 @@ class NetworkAddons(Construct):
             config,
             "vpc-cni",
             "vpc_cni",
-            # Prefixes of 16 addresses: a node of many pods needs no further network interface.
+            # With prefixes of 16 addresses, a node with many pods needs no further network interface.
             settings={"env": {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "1"}},
             pod_identity=[EksAddonPodIdentityAssociation(role_arn=cni.role.arn, service_account="aws-node")],
             depends_on=[agent, *cni.attachments],
@@ -52,7 +52,7 @@ class NetworkAddons(Construct):
 
 
 class ServiceAddons(Construct):
-    """What runs on the system nodes, or on all nodes once they are there."""
+    """Add-ons that run on the system nodes, or on all nodes once these exist."""
 
     def __init__(
         self, scope: Construct, construct_id: str, config: AddonsConfig, system_nodes: ITerraformDependable
@@ -60,7 +60,7 @@ class ServiceAddons(Construct):
         super().__init__(scope, construct_id)
         _addon(self, config, "coredns", "coredns", depends_on=[system_nodes])
         if config.lustre:
-            # The volume exists already, so that the driver needs no rights in the account.
+            # The volume exists already, so that the driver needs no permissions in the account.
             _addon(
                 self,
                 config,

@@ -1,4 +1,4 @@
-"""What the files of Kubernetes objects have in common."""
+"""Helpers to write Kubernetes objects as YAML files."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,7 +12,7 @@ TOLERATIONS: Final = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": 
 
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
-        """Labels stand in full wherever they are used."""
+        """Writes repeated labels in full."""
         return True
 
 
@@ -25,19 +25,19 @@ _Dumper.add_representer(str, _text)
 
 
 def text_of(*documents: dict[str, Any]) -> str:
-    """The objects as one YAML file; scripts in them stand as they are."""
+    """The objects as one YAML file, in which scripts are blocks that a reviewer can read."""
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
 
 
 def kustomization(files: Sequence[str]) -> str:
-    """What makes `kubectl apply -k` take these files."""
+    """The kustomization file that makes `kubectl apply -k` apply `files`."""
     return text_of(
         {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(files)}
     )
 
 
 def daemon_set(name: str, namespace: str, pod: dict[str, Any]) -> dict[str, Any]:
-    """A pod on every node that it fits on."""
+    """A DaemonSet, which runs `pod` on every node that its selector and tolerations admit."""
     labels = {"app.kubernetes.io/name": name}
     return {
         "apiVersion": "apps/v1",
