@@ -1,8 +1,7 @@
-"""Parameter counts of the blocks that decoder families share.
+"""Feed-forward blocks, hyper-connections and layer groups that decoder families share.
 
-Sources: grouped-query attention, Ainslie et al. 2023, arXiv 2305.13245; multi-head latent attention, DeepSeek-V2,
-arXiv 2405.04434, section 2.1; gated feed-forward, Shazeer 2020, arXiv 2002.05202. Which biases and norms a family
-has follows its reference implementation in Hugging Face transformers.
+Sources: gated feed-forward, Shazeer 2020, arXiv 2002.05202; hyper-connections, DeepSeek-V4 technical report, section
+2.2. Which biases and norms a family has follows its reference implementation in Hugging Face transformers.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ NO_FEED_FORWARD = FeedForward(kind="none")
 
 
 def head_counts(config: ConfigFields) -> tuple[int, int]:
-    """Attention heads, and key/value heads (as many where none are given).
+    """Attention heads and key/value heads; without a count of the latter there are as many.
 
     Raises:
         CatalogError: a count is missing or wrong, or the key/value heads do not divide the heads.
@@ -30,7 +29,7 @@ def head_counts(config: ConfigFields) -> tuple[int, int]:
 
 
 def dense_feed_forward(hidden: int, width: int, *, gated: bool = True, bias: bool = False) -> FeedForward:
-    """3·h·f with a gate, 2·h·f without; `bias` adds one to every projection."""
+    """A dense block of 3·h·f parameters with a gate and 2·h·f without; `bias` adds a bias to every projection."""
     up = 2 if gated else 1
     biases = up * width + hidden if bias else 0
     return FeedForward(
@@ -57,7 +56,7 @@ def mixture_of_experts(
     router_extra: int = 0,
     groups: tuple[int, int] = (0, 0),
 ) -> FeedForward:
-    """A router h·E, E routed experts, and the shared experts as one dense block of `shared_width`.
+    """A mixture of experts: a router h·E, E routed experts, and the shared experts as one block of `shared_width`.
 
     Args:
         hidden: width of the residual stream.
@@ -124,7 +123,7 @@ Layer = tuple[Attention, FeedForward, int]
 
 
 def group_layers(layers: Sequence[Layer]) -> tuple[tuple[LayerGroup, ...], tuple[int, ...]]:
-    """Equal layers together in the order of first appearance, and the group of every layer in order."""
+    """Groups of equal layers in the order of their first layers, and the group of every layer."""
     indices: dict[int, int] = {}
     shapes: list[Layer] = []
     order: list[int] = []

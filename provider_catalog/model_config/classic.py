@@ -52,7 +52,7 @@ FAMILIES: Final[dict[str, Classic]] = {
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a family of `FAMILIES`."""
+    """Counts a family of `FAMILIES`."""
     family = FAMILIES[model_type]
     hidden = config.integer(*HIDDEN)
     heads = config.count(*HEADS)
@@ -109,7 +109,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_falcon(config: ConfigFields, model_type: str) -> Parts:
-    """Count a Falcon model: multi-query (7B) or grouped (40B, 180B), one or two norms before parallel blocks."""
+    """Counts a Falcon model: multi-query (7B) or grouped (40B, 180B), one or two norms before parallel blocks."""
     hidden = config.integer(*HIDDEN)
     heads = config.count(*HEADS)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")

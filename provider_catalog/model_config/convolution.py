@@ -14,7 +14,7 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count an LFM2 model."""
+    """Counts an LFM2 model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)
@@ -46,7 +46,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _dense_width(config: ConfigFields, model_type: str) -> int:
-    """Two thirds of the stated width, times a factor, rounded up to a multiple, unless that is switched off."""
+    """Width of a dense block: the stated one, or two thirds of it times a factor, rounded up to a multiple."""
     width = config.integer("intermediate_size", "block_ff_dim")
     if model_type != "lfm2" or not config.flag("block_auto_adjust_ff_dim", default=True):
         return width

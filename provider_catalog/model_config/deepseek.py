@@ -16,7 +16,7 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a model with multi-head latent attention, or the plain attention of the first DeepSeekMoE."""
+    """Counts a model with multi-head latent attention, or with the plain attention of the first DeepSeekMoE."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     attention = _latent(config, hidden) if "kv_lora_rank" in config else _plain(config, hidden)
@@ -58,7 +58,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_longcat(config: ConfigFields, model_type: str) -> Parts:
-    """Count LongCat-Flash: a block is two layers, both with a dense part, the first with experts beside it.
+    """Counts LongCat-Flash: a block is two layers, both with a dense part, the first with experts beside it.
 
     Router outputs include experts that do nothing (arXiv 2509.01322, section 2.1); on average a token uses fewer than
     the top-k counted here.
@@ -90,7 +90,7 @@ def read_longcat(config: ConfigFields, model_type: str) -> Parts:
 
 
 def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
-    """Layers from first_k_dense_replace on whose index is a multiple of moe_layer_freq; none without experts."""
+    """Whether each layer has experts: from first_k_dense_replace on, every moe_layer_freq-th layer."""
     types = config.words("mlp_layer_types", layer_count)
     if types is not None:
         return [kind == "sparse" for kind in types]
@@ -102,10 +102,11 @@ def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
 
 
 def _outside_active(model_type: str, attention: Attention) -> tuple[Literal["embedding", "head"], ...]:
-    """What publishers of these families leave out of their activated counts.
+    """Parts that publishers of these families leave out of their activated counts.
 
-    DeepSeek from V2 on the input embedding: V2-Lite 2.4B (arXiv 2405.04434, appendix B), V3 37B (arXiv 2412.19437,
-    section 4.2) would be 2.66B and 37.6B with it. GLM the head as well: GLM-5.1 is stated with 40B, not 41.8B.
+    DeepSeek leaves out the input embedding from V2 on: with it, V2-Lite's 2.4B (arXiv 2405.04434, appendix B) and V3's
+    37B (arXiv 2412.19437, section 4.2) would be 2.66B and 37.6B. GLM leaves out the head as well: GLM-5.1 is stated
+    with 40B, not 41.8B.
     """
     if not attention.has_latent_cache:
         return ()
@@ -113,7 +114,7 @@ def _outside_active(model_type: str, attention: Attention) -> tuple[Literal["emb
 
 
 def _indexed_layers(config: ConfigFields, layer_count: int) -> list[bool]:
-    """Which layers have an indexer of their own; the others reuse the selection of the one before (GLM-5)."""
+    """Whether each layer has its own indexer; other layers reuse the selection of the layer before (GLM-5)."""
     types = config.words("indexer_types", layer_count)
     if types is not None:
         return [kind != "shared" for kind in types]

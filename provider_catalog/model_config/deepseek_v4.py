@@ -1,4 +1,4 @@
-"""DeepSeek-V4: shared key-value attention over compressed caches, hyper-connections between layers.
+"""DeepSeek-V4: attention over compressed caches whose keys are values, and hyper-connections between layers.
 
 Source: DeepSeek-V4 technical report, 2026: section 2.1 (hash-routed first layers), 2.2 (manifold-constrained
 hyper-connections), 2.3 (compressed sparse and heavily compressed attention, grouped output projection); names and
@@ -18,7 +18,7 @@ RATES: Final = {"sliding_attention": 0, "compressed_sparse_attention": SPARSE_RA
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a DeepSeek-V4 model."""
+    """Counts a DeepSeek-V4 model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     streams = config.count("hc_mult", default=4)
@@ -44,7 +44,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[by_rate[rate] for rate in rates],
         other=hidden + join,
-        # As from V2 on: 13B and 49B activated are counted without the input embedding
+        # As from V2 on, the published 13B and 49B activated parameters leave out the input embedding.
         active_leaves_out=("embedding",),
         mtp_parameters=draft
         * (draft_attention.parameters + moe.parameters + norms + 2 * hidden * hidden + 3 * hidden + join),
@@ -52,13 +52,13 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _rates(config: ConfigFields, layer_count: int) -> list[int]:
-    """Tokens per compressed entry of every layer; 0 is a sliding window alone."""
+    """Tokens per compressed entry of every layer; 0 means a sliding window alone."""
     ratios = config.integers("compress_ratios", layer_count)
     if ratios is not None:
         return list(ratios)
     types = config.words("layer_types", layer_count)
     if types is None:
-        # As V4-Pro: two heavily compressed layers, then in turn
+        # As in V4-Pro: two heavily compressed layers first, then the two kinds in turn.
         return [128 if index < 2 or index % 2 else 4 for index in range(layer_count)]
     for kind in types:
         if kind not in RATES:

@@ -16,7 +16,7 @@ EXPERT_KEYS: Final = ("num_local_experts", "num_experts", "n_routed_experts", "m
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count by the keys alone.
+    """Counts by the keys alone.
 
     Raises:
         CatalogError: the keys describe no decoder.
@@ -59,7 +59,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_renamed(config: ConfigFields, model_type: str) -> Parts:
-    """Count a Llama-like family whose keys have older names: ChatGLM, the first Qwen."""
+    """Counts a Llama-like family whose keys have older names: ChatGLM, the first Qwen."""
     values = renamed_keys(config)
     width = values.get("intermediate_size")
     if model_type == "qwen" and isinstance(width, int):

@@ -17,7 +17,7 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read_qwen(config: ConfigFields, model_type: str) -> Parts:
-    """Count Qwen3-Next, Qwen3.5 and OLMo hybrid: three gated delta layers to one of attention (gated in Qwen)."""
+    """Counts Qwen3-Next, Qwen3.5 and OLMo hybrid: three gated delta layers to one of attention (gated in Qwen)."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     types = config.words("layer_types", layer_count)
@@ -55,7 +55,7 @@ def read_qwen(config: ConfigFields, model_type: str) -> Parts:
         layers.append(shapes.setdefault((kind, is_sparse), (attention, feed_forward, 2 * hidden)))
     last = layers[-1][1]
     drafts = config.count("mtp_num_hidden_layers", default=0, minimum=0)
-    # One projection 2·h -> h and three norms for all draft layers, each of full attention
+    # Draft layers have full attention; one projection 2·h -> h and three norms serve all of them.
     draft = drafts * (full.parameters + last.parameters + 2 * hidden) + (2 * hidden**2 + 3 * hidden if drafts else 0)
     return Parts(
         hidden=hidden,
@@ -85,7 +85,7 @@ def _qwen_feed_forward(config: ConfigFields, hidden: int) -> tuple[FeedForward |
 
 
 def _gated_delta(config: ConfigFields, hidden: int) -> Attention:
-    """Gated delta rule: a matrix state d_k x d_v a value head, and a short convolution over q, k and v."""
+    """Gated delta rule of Qwen3-Next and OLMo hybrid."""
     key_heads = config.count("linear_num_key_heads", default=16)
     value_heads = config.count("linear_num_value_heads", default=32)
     key_dim = config.integer("linear_key_head_dim", default=128)
@@ -103,7 +103,7 @@ def _gated_delta(config: ConfigFields, hidden: int) -> Attention:
 
 
 def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
-    """Count Kimi Linear and GLM-5 Next: three layers of Kimi Delta Attention to one of latent attention.
+    """Counts Kimi Linear and GLM-5 Next: three layers of Kimi Delta Attention to one of latent attention.
 
     GLM-5 Next adds an indexer over pooled keys to the latent layers and hyper-connections to all.
     """
@@ -160,7 +160,7 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _kimi_delta(config: ConfigFields, hidden: int, heads: int) -> Attention:
-    """Delta rule with a decay a channel: low-rank forget and output gates, short convolutions over q, k and v."""
+    """Kimi Delta Attention; published configurations nest its sizes in linear_attn_config."""
     published = config.child("linear_attn_config")
     linear_heads = (published or config).count("num_heads" if published else "linear_num_heads", default=heads)
     dim = (published or config).integer("head_dim" if published else "linear_head_dim", default=128)
@@ -169,7 +169,7 @@ def _kimi_delta(config: ConfigFields, hidden: int, heads: int) -> Attention:
 
 
 def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:
-    """Count Ling 2.5: Kimi Delta Attention with whole gates, and latent attention with a gate a head."""
+    """Counts Ling 2.5: Kimi Delta Attention with whole gates, and latent attention with a gate per head."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
@@ -219,7 +219,7 @@ def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_minimax(config: ConfigFields, model_type: str) -> Parts:
-    """Count MiniMax-01 and M1: seven layers of lightning attention to one of softmax attention."""
+    """Counts MiniMax-01 and M1: seven layers of lightning attention to one of softmax attention."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)
@@ -250,6 +250,6 @@ def read_minimax(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[shapes[kind] for kind in is_full],
         other=hidden,
-        # 45.9B activated of 456B (arXiv 2501.08313, section 1) is without embedding and head
+        # The published 45.9B activated of 456B (arXiv 2501.08313, section 1) leave out embedding and head.
         active_leaves_out=("embedding", "head"),
     )

@@ -14,7 +14,7 @@ TOP_K: Final = ("num_experts_per_tok", "experts_per_token", "num_experts_per_tok
 
 
 def read(config: ConfigFields, model_type: str, traits: Traits | None = None) -> Parts:
-    """Count a family of `TRAITS`, or one with the traits given.
+    """Counts a family of `TRAITS`, or one with the traits given.
 
     Raises:
         CatalogError: a key is missing or out of bounds.
@@ -76,7 +76,7 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
 
 
 def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
-    """Count Hunyuan experts, whose published configuration repeats one number for every layer."""
+    """Counts Hunyuan experts, whose published configuration repeats one number for every layer."""
     values = dict(config.values)
     for key in ("moe_topk", "num_shared_expert", "moe_intermediate_size"):
         numbers = values.get(key)
@@ -89,13 +89,13 @@ def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_arctic(config: ConfigFields, model_type: str) -> Parts:
-    """Count Snowflake Arctic, whose layers have a dense block of the hidden width beside their experts."""
+    """Counts Snowflake Arctic, whose layers have a dense block of the hidden width beside their experts."""
     width = config.integer("hidden_size") if config.flag("use_residual", default=True) else 0
     return read(ConfigFields({**config.values, "residual_width": width}, config.model, config.path), model_type)
 
 
 def read_granite_shared(config: ConfigFields, model_type: str) -> Parts:
-    """Count Granite experts with a shared one, which differ from those without by that alone."""
+    """Counts Granite experts with a shared one, which differ from those without by that alone."""
     return read(config, "granitemoe")
 
 

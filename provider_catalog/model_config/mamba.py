@@ -19,7 +19,7 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read_nemotron_h(config: ConfigFields, model_type: str) -> Parts:
-    """Count Nemotron-H and Nemotron 3: every layer is one block, by a pattern of letters."""
+    """Counts Nemotron-H and Nemotron 3: a pattern of letters gives the one block of every layer."""
     hidden = config.integer("hidden_size")
     pattern = _pattern(config)
     letters: dict[str, blocks.Layer] = {}
@@ -46,7 +46,7 @@ def read_nemotron_h(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _pattern(config: ConfigFields) -> str:
-    """M Mamba-2, * attention, - dense feed-forward, E experts; one letter a layer."""
+    """One letter per layer: M is Mamba-2, * attention, - a dense feed-forward block, E experts."""
     names = {"mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*", "mlp": "-", "moe": "E"}
     allowed = "a string of M, *, - and E, one a layer"
     if "hybrid_override_pattern" not in config:
@@ -87,7 +87,7 @@ def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
         expert_width=config.integer("moe_intermediate_size"),
         gated=False,
     )
-    # With latent experts (Nemotron 3 Super) router and shared experts still work on the full width.
+    # With latent experts (Nemotron 3 Super), router and shared experts still work on the full width.
     latent = config.integer("moe_latent_size", default=0, minimum=0)
     router = experts * hidden
     shared_parameters = 2 * hidden * shared * config.count("n_shared_experts", default=1, minimum=0)
@@ -115,7 +115,7 @@ def _mamba2(config: ConfigFields, hidden: int) -> Attention:
 
 
 def read_mamba(config: ConfigFields, model_type: str) -> Parts:
-    """Count pure Mamba, Falcon Mamba and Mamba-2: one block and one norm a layer, no attention anywhere."""
+    """Counts pure Mamba, Falcon Mamba and Mamba-2: every layer has one block and one norm, and no attention."""
     hidden = config.integer("hidden_size", "d_model")
     expand = config.count("expand", default=2)
     inner = config.integer("intermediate_size", default=expand * hidden) if model_type != "mamba2" else expand * hidden
@@ -151,7 +151,7 @@ def read_mamba(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
-    """Count Granite 4 and Bamba: Mamba-2 or attention in every layer, each followed by a feed-forward block."""
+    """Counts Granite 4 and Bamba: Mamba-2 or attention in every layer, each followed by a feed-forward block."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)
@@ -189,7 +189,7 @@ def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
-    """Count Falcon-H1: attention and Mamba-2 side by side in every layer (arXiv 2507.22448, section 2)."""
+    """Counts Falcon-H1: attention and Mamba-2 side by side in every layer (arXiv 2507.22448, section 2)."""
     hidden = config.integer("hidden_size")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
@@ -222,7 +222,7 @@ def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_jamba(config: ConfigFields, model_type: str) -> Parts:
-    """Count Jamba: Mamba-1 with attention and experts at their own intervals (arXiv 2403.19887, section 2)."""
+    """Counts Jamba: Mamba-1 with attention and experts at their own intervals (arXiv 2403.19887, section 2)."""
     hidden = config.integer("hidden_size")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
@@ -260,7 +260,7 @@ def read_jamba(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _mamba1(config: ConfigFields, hidden: int) -> Attention:
-    """Mamba with a state of n values a channel (arXiv 2312.00752), its step and matrices normalised as in Jamba."""
+    """Mamba with normalised step and state matrices, as in Jamba."""
     inner = hidden * config.count("mamba_expand", default=2)
     state = config.integer("mamba_d_state", default=16)
     kernel = config.count("mamba_d_conv", default=4)
@@ -295,7 +295,7 @@ def _mamba1_block(
 
 
 def _granite_feed_forward(config: ConfigFields, hidden: int) -> FeedForward:
-    """Experts beside a shared block, the shared block alone where there are none, or a plain block (Bamba)."""
+    """Experts beside a shared block, the shared block alone (both Granite 4), or a plain block (Bamba)."""
     experts = config.count("num_local_experts", default=0, minimum=0)
     shared = config.integer("shared_intermediate_size", default=0, minimum=0)
     if not experts:

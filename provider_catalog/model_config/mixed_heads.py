@@ -1,7 +1,7 @@
-"""Families whose windowed layers have other heads than those that see all: MiMo-V2-Flash, Step 3.5.
+"""Families whose windowed layers and full layers have different heads: MiMo-V2-Flash, Step 3.5.
 
 Shapes as in Hugging Face transformers 5.23 (`mimo_v2_flash`, `step3p7`) and in the published configurations, which
-name some keys otherwise.
+give some keys other names.
 """
 
 from provider_catalog.attention.base import Attention
@@ -14,7 +14,7 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read_mimo(config: ConfigFields, model_type: str) -> Parts:
-    """Count MiMo-V2: values narrower than keys, twice the key-value heads and sinks in windowed layers."""
+    """Counts MiMo-V2: values are narrower than keys; windowed layers have sinks and twice the key/value heads."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
@@ -66,7 +66,7 @@ def read_mimo(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_step(config: ConfigFields, model_type: str) -> Parts:
-    """Count Step 3.5 and 3.7: a gate a head on attention's output, more query heads in windowed layers."""
+    """Counts Step 3.5 and 3.7: a gate per head on the output of attention, and more query heads in windowed layers."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
@@ -105,7 +105,7 @@ def read_step(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_step3(config: ConfigFields, model_type: str) -> Parts:
-    """Count Step-3: one key-value head, queries through a low-rank projection (arXiv 2507.19427, section 3)."""
+    """Counts Step-3: one key/value head, and queries from a latent (arXiv 2507.19427, section 3)."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
@@ -127,7 +127,7 @@ def read_step3(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _numbered(config: ConfigFields) -> frozenset[int] | None:
-    """Layers with experts, as a text of numbers or a list."""
+    """Numbers of the layers with experts, which the configuration gives as a text or as a list."""
     listed = config.values.get("moe_layers_enum")
     if isinstance(listed, str):
         if not all(item.strip().isdecimal() for item in listed.split(",")) or len(listed) > 100_000:

@@ -1,4 +1,4 @@
-r"""Which blocks the module names and patterns of a quantization_config mean.
+r"""The blocks that module names and patterns of a quantization_config mean.
 
 Publishers write them as names (`model.layers.0.self_attn`), as bare words (`lm_head`), with wildcards
 (`model.layers.*.self_attn*`) or as regular expressions (`re:.*mlp\.(gate|up)_proj.*`). They are read as words, never
@@ -57,14 +57,14 @@ _UNDERSTOOD: Final = frozenset((WHOLE, *_ATTENTION_PROJECTIONS, *_MLP_PROJECTION
 
 @dataclass
 class NamedBlocks:
-    """Blocks that names mean: (block, layer or None for all) to its projections, `WHOLE` for all of them."""
+    """Blocks that names mean: a map from (block, layer or None for all) to projections, `WHOLE` for all of them."""
 
     projections: dict[tuple[str, int | None], set[str]] = field(default_factory=dict)
     not_understood: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, names: Iterable[object]) -> "NamedBlocks":
-        """Read names and patterns."""
+        """Reads names and patterns."""
         blocks = cls()
         for name in dict.fromkeys(name for name in names if isinstance(name, str)):
             patterns = list(_plain(name)) if len(name) <= MAX_LENGTH else []
@@ -76,27 +76,33 @@ class NamedBlocks:
         return blocks
 
     def names(self, block: str) -> bool:
-        """Whether any layer of a kind of block is meant."""
+        """Whether a name means a kind of block or its projections in any layer."""
         return any(
             named == block and any(name in _UNDERSTOOD or name.isdecimal() for name in names)
             for (named, _), names in self.projections.items()
         )
 
     def share(self, block: str, layer: int, shares: dict[str, float]) -> float:
-        """Part of a block of one layer that is meant, by the share that each of its projections has of it."""
+        """Share of the parameters of a block in one layer that is meant.
+
+        Args:
+            block: Kind of block.
+            layer: Number of the layer.
+            shares: Share of each projection in the parameters of the block.
+        """
         meant = self.projections.get((block, None), set()) | self.projections.get((block, layer), set())
         if WHOLE in meant:
             return 1.0
         return min(1.0, sum(shares.get(projection, 0.0) for projection in meant))
 
     def shares(self, layers: Iterable[LayerGroup]) -> dict[str, float]:
-        """Part of the parameters of every kind of block, over all layers in order, that is meant."""
+        """Share of the parameters of every kind of block that is meant, over all layers in order."""
         meant = {"attention": 0.0, "mlp": 0.0, "experts": 0.0}
         total = dict.fromkeys(meant, 0)
         alone = {layer for _, layer in self.projections}
         alike: dict[int, list[tuple[str, int, float]]] = {}
         for index, layer in enumerate(layers):
-            # Layers of one shape that no name singles out are alike
+            # Layers of one shape have the same shares unless a name singles one out.
             held = alike.get(id(layer)) if index not in alone else None
             if held is None:
                 held = [
@@ -115,7 +121,7 @@ class NamedBlocks:
 
 
 def _blocks(layer: LayerGroup) -> Iterator[tuple[str, int, str, dict[str, float]]]:
-    """(kind, parameters, name of the block, share of each projection) of a layer."""
+    """Yields (kind, parameters, name of the block, share of each projection) of a layer."""
     block = layer.feed_forward
     yield "attention", layer.attention.parameters, "attention", _attention_shares(layer.attention)
     rest = block.parameters - block.routed_expert_parameters
@@ -137,7 +143,7 @@ def _each_expert(block: FeedForward) -> dict[str, float]:
 
 
 def _plain(name: str) -> Iterator[str]:
-    """The names and wildcard patterns that a name or a regular expression stands for; none where it is not clear."""
+    """Yields the names and wildcard patterns that a name or regular expression stands for; none if that is unclear."""
     if not name.startswith("re:") and not re.search(r"[\\()|^$]|\.\*", name):
         yield name
         return
@@ -153,7 +159,7 @@ def _plain(name: str) -> Iterator[str]:
 
 
 def _alternatives(text: str) -> list[str]:
-    """`a(b|c)d` as abd and acd, innermost parentheses first, up to a limit; the text itself beyond it."""
+    """Expands `a(b|c)d` to abd and acd, innermost parentheses first; beyond a limit it returns the text itself."""
     found = [text]
     while any(re.search(r"\(|\[[0-9]+\]", one) for one in found):
         longer: list[str] = []
@@ -171,7 +177,7 @@ def _alternatives(text: str) -> list[str]:
 
 
 def _meant(pattern: str) -> Iterator[tuple[str, int | None, str]]:
-    """(block, layer, projection) of a name or wildcard pattern; nothing where it means what is not counted here."""
+    """Yields (block, layer, projection) of a name or pattern; nothing for a part that is not counted in the decoder."""
     words = [word for part in pattern.split(".") if (word := part.strip("*"))]
     if any(beside in word for word in words for beside in _BESIDE):
         return
@@ -188,7 +194,7 @@ def _meant(pattern: str) -> Iterator[tuple[str, int | None, str]]:
 
 
 def _layer(words: list[str]) -> tuple[int | None, list[str]]:
-    """The number of the layer that a name lies in, and the words after it; None and all of them outside of layers."""
+    """The number of the layer in a name and the words after it; None and all words outside of layers."""
     start = next((position for position, word in enumerate(words) if word in _LAYERS), -1)
     inside = words[start + 1 :]
     if start >= 0 and inside and inside[0].isdecimal():
@@ -197,7 +203,7 @@ def _layer(words: list[str]) -> tuple[int | None, list[str]]:
 
 
 def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
-    """(block, projection) of a name inside of a layer."""
+    """Yields (block, projection) of a name inside of a layer."""
     last, every = words[-1], set(words)
     if every & _SHARED:
         yield from (("shared", name) for name in _projections(last, _SHARED, _MLP_PROJECTIONS))
@@ -215,7 +221,7 @@ def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _of_experts(inside: list[str]) -> tuple[str, ...]:
-    """What is meant inside of the routed experts: all of them, one by its number, or projections of all."""
+    """Meaning of words inside the routed experts: all experts, one by its number, or projections of all."""
     if not inside:
         return (WHOLE,)
     if inside[0].isdecimal():
@@ -224,7 +230,7 @@ def _of_experts(inside: list[str]) -> tuple[str, ...]:
 
 
 def _projections(word: str, blocks: frozenset[str], known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """What the last word of a name means in its block: all of it, some projections, or nothing that counts."""
+    """Meaning of the last word of a name in its block: all of it, some projections, or nothing that counts."""
     if word in blocks:
         return (WHOLE,)
     if word not in known:

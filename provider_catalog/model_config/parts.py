@@ -1,4 +1,4 @@
-"""What a family's reader returns, before towers, formats and names are added."""
+"""Parts: the result of a family's reader, before towers, formats and names are added."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,8 +11,8 @@ from provider_catalog.model_config.fields import MAX_POSITIONS, MAX_VOCABULARY, 
 class Parts:
     """Shape of a decoder as its family counts it.
 
-    `other` is the final norm, position embeddings and whatever belongs to no layer. `head_parameters` None means
-    vocabulary x hidden, or nothing when tied.
+    `other` counts the final norm, position embeddings and all other parameters outside the layers. `head_parameters`
+    None means vocabulary x hidden, or nothing when tied.
     """
 
     hidden: int
@@ -41,10 +41,10 @@ class Parts:
 
 
 def vocabulary(config: ConfigFields) -> int:
-    """Rows of the embedding."""
+    """Entries of the vocabulary, which are the rows of the embedding."""
     return config.integer("vocab_size", maximum=MAX_VOCABULARY)
 
 
 def positions(config: ConfigFields, *keys: str) -> int | None:
-    """Longest context the configuration states."""
+    """Longest context that the configuration states."""
     return config.optional_integer(*(keys or ("max_position_embeddings",)), maximum=MAX_POSITIONS)
