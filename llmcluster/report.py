@@ -13,6 +13,7 @@ from llmcluster.topology_report import topology_facts
 from planner.plan.layout import Layout
 from planner.plan.plan import Cost, InferencePerformance, Plan, TrainingPerformance
 from planner.plan.reliability import Reliability
+from provider_catalog.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
     from stacks.app import SynthesizedStack
@@ -284,7 +285,7 @@ def _print_totals(screen: Console, plan: Plan) -> None:
     if cost.usd_per_hour is None or cost.usd_per_month is None:
         screen.print("[bold]cost[/]         unknown: no sourced price for the compute", highlight=False)
         return
-    parts = [f"{cost.usd_per_hour:,.2f} USD/h", f"{cost.usd_per_month:,.0f} USD/month (730 h)"]
+    parts = [f"{cost.usd_per_hour:,.2f} USD/h", f"{cost.usd_per_month:,.0f} USD/month ({HOURS_PER_MONTH} h)"]
     if cost.usd_per_run is None and cost.usd_per_year is not None:
         parts.append(f"{cost.usd_per_year:,.0f} USD/year")
     if cost.usd_per_run is not None:

@@ -23,7 +23,7 @@ from planner.errors import SpecError
 from planner.plan.plan import Plan
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
-from provider_catalog.collectives import Variable, reasons, values
+from provider_catalog.collective_environment import Variable, reasons, values
 from provider_catalog.hardware import InstanceType
 from stacks.azure_states import state_stack
 from stacks.clouds import BuiltStack, StackRole, stack_id

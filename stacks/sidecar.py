@@ -4,9 +4,9 @@ import json
 import math
 from typing import Any
 
-from planner.cost.bill import HOURS_PER_MONTH
 from planner.plan.plan import CostItem, Plan
 from planner.workspace.locks import plan_json
+from provider_catalog.units import HOURS_PER_MONTH
 from stacks.clouds import BuiltStack
 
 

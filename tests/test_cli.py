@@ -1,4 +1,4 @@
-"""The command line as a user and a CI script meet it: contracts, messages, exit codes, nothing half-written."""
+"""The command line keeps its contracts: JSON keys, messages and exit codes; a failed command writes no file."""
 
 import json
 import os
@@ -190,7 +190,7 @@ def test_an_ascii_terminal_reads_every_line() -> None:
     assert finished.stdout.isascii()
 
 
-def test_files_that_are_no_specs(tmp_path: Path) -> None:
+def test_a_file_that_is_no_spec_is_refused(tmp_path: Path) -> None:
     big = tmp_path / "big.yaml"
     with big.open("wb") as file:
         file.truncate(100_000_000)

@@ -1,4 +1,4 @@
-"""Kernels and forward passes: what must hold of any GPU, model and split."""
+"""Properties of kernel and forward-pass times for any GPU, model and split."""
 
 from functools import cache
 

@@ -1,9 +1,8 @@
-"""Policies, the simulated year that judges them, and demand traces."""
+"""Purchase policies, the simulated year that compares them, and demand traces."""
 
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,33 +66,6 @@ def test_shares_sum_to_the_fleet(trace: list[float], rates: Rates, units: int, n
     shares = {**POLICIES, **FIXED}[name](Demand.of(trace, units), rates)
     assert shares.reserved + shares.spot + shares.on_demand == units
     assert min(shares.reserved, shares.spot, shares.on_demand) >= 0
-
-
-@given(
-    trace=traces,
-    rates=prices,
-    units=st.integers(1, 40),
-    cut=st.floats(0.1, 1),
-    which=st.sampled_from(["on_demand", "reserved", "spot"]),
-)
-def test_a_cheaper_price_never_raises_the_total(
-    trace: list[float], rates: Rates, units: int, cut: float, which: str
-) -> None:
-    demand = Demand.of(trace, units)
-    before = usd_per_hour(optimal(demand, rates), demand, rates)
-    given_usd = getattr(rates, which)
-    cheaper = rates if given_usd is None else replace(rates, **{which: given_usd * cut})
-    assert usd_per_hour(optimal(demand, cheaper), demand, cheaper) <= before * (1 + 1e-9)
-
-
-@given(trace=traces, rates=prices, units=st.integers(1, 40), hour=st.integers(0, 23))
-def test_more_hours_in_use_never_cost_less(trace: list[float], rates: Rates, units: int, hour: int) -> None:
-    fewer = Demand.of(trace, units)
-    hourly = list(fewer.hourly_units)
-    hourly[hour] = units
-    more = Demand(hourly, units)
-    before = usd_per_hour(optimal(fewer, rates), fewer, rates)
-    assert usd_per_hour(optimal(more, rates), more, rates) >= before * (1 - 1e-9)
 
 
 def test_tiers_lie_where_the_guide_draws_them() -> None:

@@ -1,4 +1,4 @@
-"""Failures of training runs against published clusters, and what must hold of checkpoints and goodput."""
+"""Failure rates against published clusters, and properties of checkpoints and goodput."""
 
 from math import inf
 from typing import Any
@@ -42,7 +42,7 @@ def mtbf_hours(generation: str, gpus: int) -> tuple[float, float, float]:
     return 1 / (rate.high * gpus), 1 / (rate.expected * gpus), 1 / (rate.low * gpus)
 
 
-def test_the_table_of_llama_3() -> None:
+def test_the_record_of_llama_3_holds_the_interruptions_of_its_paper() -> None:
     # arXiv 2407.21783, Table 5 and section 3.3.4: 419 interruptions of 16,384 H100 in 54 days; 148 faulty GPUs, 72 of
     # HBM3, 58.7 % of GPUs in all (the paper counts silent data corruption, SRAM, processor and sensors among them)
     causes = RECORDS["Llama 3.1 405B"].causes
@@ -69,7 +69,7 @@ def test_published_mean_times_on_a100_lie_in_the_range(gpus: int, hours: float) 
 
 def test_a_generation_without_data_says_so() -> None:
     rate = CATALOG.interruption_rate("Ada Lovelace")
-    assert "none of them Ada Lovelace" in rate.source
+    assert "without any record of Ada Lovelace" in rate.source
     assert CATALOG.interruption_rate("Blackwell Ultra") == CATALOG.interruption_rate("Blackwell")
 
 
@@ -88,7 +88,7 @@ def test_a_record_that_contradicts_itself_is_refused(wrong: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(("mtbf_minutes", "minutes"), [(24 * 60, 117), (6 * 60, 57), (15, 9.1)])
-def test_dalys_own_examples(mtbf_minutes: float, minutes: float) -> None:
+def test_intervals_agree_with_dalys_own_examples(mtbf_minutes: float, minutes: float) -> None:
     # Daly 2006, Figures 3 to 5: checkpoints of 5 minutes, restarts of 10
     assert daly_interval_s(5, mtbf_minutes) == pytest.approx(minutes, rel=0.006)
     assert optimal_interval_s(5, mtbf_minutes) == pytest.approx(minutes, rel=0.01)
@@ -147,7 +147,7 @@ def test_asynchronous_checkpoints_never_lose_more(size: float, speed: float) -> 
     assert lost["async"] <= lost["sync"] * 1.2 + 1e-6
 
 
-def test_a_checkpoint_of_bloom() -> None:
+def test_a_checkpoint_of_bloom_has_its_published_size() -> None:
     # 2.3 TB with optimizer state, 329 GB of 16-bit weights (huggingface.co/blog/bloom-megatron-deepspeed, in units of
     # 2^30 bytes)
     size = checkpoint_bytes(ModelProfile.of(load_model("bigscience/bloom")), StateRules())
@@ -163,13 +163,13 @@ def test_adapters_make_small_checkpoints() -> None:
     assert lora == pytest.approx(14 * 16 * 32 * (4 * 8192 + 3 * (4096 + 11008)), rel=0.001)
 
 
-def test_the_asynchronous_checkpoint_of_pytorch() -> None:
+def test_an_asynchronous_checkpoint_stops_training_as_briefly_as_pytorch_reports() -> None:
     # pytorch.org/blog/reducing-checkpointing-times: a 7B model stops training for 6.3 s instead of 148.8
     assert stall_s(14 * 7e9, 143.8, 64, "async") == pytest.approx(6.3, abs=2)
     assert stall_s(14 * 7e9, 143.8, 64, "sync") == pytest.approx(148.8)
 
 
-def test_spare_nodes() -> None:
+def test_spare_nodes_follow_the_failure_rate_and_agree_with_bloom() -> None:
     # BLOOM (arXiv 2211.05100, section 3.4) kept 4 spare nodes beside 48
     per_hour = 384 * CATALOG.interruption_rate("Ampere").expected
     assert spare_nodes(per_hour * 0.8, 72) == pytest.approx(4, abs=1)
@@ -267,7 +267,7 @@ def test_a_node_of_little_memory_writes_its_checkpoints_synchronously() -> None:
     assert small.course(16).mode == "sync"
 
 
-def test_what_a_spec_says_of_failures_is_taken() -> None:
+def test_failure_figures_of_the_spec_replace_the_records() -> None:
     given = {"node_mtbf_days": 64, "restart_minutes": 5, "storage_gb_per_s": 100, "checkpoint": "sync"}
     outlook = reliability_of(train(given, pin={"nodes": 64}).performance)
     assert outlook.mtbf_hours == pytest.approx(24)
@@ -289,7 +289,7 @@ def test_what_a_spec_says_of_failures_is_taken() -> None:
         {"checkpoint_to": "tape"},
     ],
 )
-def test_what_cannot_be_is_refused_by_name(wrong: dict[str, Any]) -> None:
+def test_impossible_failure_figures_are_refused_by_field(wrong: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=f"workload.*fault_tolerance.{next(iter(wrong))}"):
         train(wrong)
 

@@ -1,4 +1,4 @@
-"""What training software does to the time of a step, against published pairs of runs."""
+"""Effects of training software on step time, against published pairs of runs."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -49,7 +49,7 @@ def replayed(name: str, layout: dict[str, Any] | None = None, **changed: Any) ->
         ("titan-8b-128", 0.2),
     ],
 )
-def test_published_runs(name: str, within: float) -> None:
+def test_predicted_step_times_agree_with_published_pairs_of_runs(name: str, within: float) -> None:
     assert abs(replay(RUNS[name]).error) <= within
 
 

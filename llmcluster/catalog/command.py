@@ -54,9 +54,9 @@ def counts(as_json: bool) -> None:
 
         from llmcluster.catalog.counts import print_counts
         from provider_catalog.catalog import Catalog
-        from provider_catalog.inventory import holdings
+        from provider_catalog.price_counts import count_prices
 
-        found = holdings(Catalog.load())
+        found = count_prices(Catalog.load())
         _print_json([asdict(row) for row in found]) if as_json else print_counts(found)
 
 

@@ -4,10 +4,10 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.terminal import terminal
-from provider_catalog.inventory import UNKNOWN, Holding
+from provider_catalog.price_counts import UNKNOWN, PriceCount
 
 
-def print_counts(found: tuple[Holding, ...]) -> None:
+def print_counts(found: tuple[PriceCount, ...]) -> None:
     """Print a line for each cloud, what is priced and kind, and the sums below."""
     table = Table(box=box.SIMPLE, title="prices in force", title_justify="left")
     for heading in ("cloud", "price of", "kind"):

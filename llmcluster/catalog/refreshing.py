@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from llmcluster.catalog.differences import sentence
 from planner.errors import SpecError
 from provider_catalog.catalog import Catalog
-from provider_catalog.layers import LIVE_PRICES_VARIABLE, live_folder
-from provider_catalog.live.refresh import Order, Outcome, refresh
-from provider_catalog.live.source import Advance, Source
+from provider_catalog.live.live_source import LiveSource, ReportProgress
+from provider_catalog.live.refresh import Outcome, RefreshOptions, refresh
+from provider_catalog.price_layers import LIVE_PRICES_VARIABLE, live_folder
 
 CHANGES_SHOWN = 10
 NOTES_SHOWN = 20
@@ -41,13 +41,13 @@ def run(
     folder = into or live_folder()
     if folder is None:
         raise SpecError(f"{LIVE_PRICES_VARIABLE} is none: refreshed prices are switched off; unset it or give --into")
-    order = Order(tuple(providers), tuple(regions), tuple(sources), accept, dry_run)
+    order = RefreshOptions(tuple(providers), tuple(regions), tuple(sources), accept, dry_run)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # On stderr, so that --json leaves stdout to the document.
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
-        def progress(provider: str, source: Source) -> Advance:
+        def progress(provider: str, source: LiveSource) -> ReportProgress:
             task = bar.add_task(f"{provider} {source.title}", total=None)
             return lambda done, total: bar.update(task, completed=done, total=total)
 

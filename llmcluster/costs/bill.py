@@ -11,12 +11,12 @@ from rich.table import Table
 from llmcluster.catalog.staleness import warn_of_dates
 from llmcluster.report import print_cost
 from llmcluster.terminal import terminal
-from planner.cost.bill import HOURS_PER_MONTH
 from planner.errors import SpecError
 from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
-from provider_catalog.layers import read_overlay
+from provider_catalog.errors import CatalogError
+from provider_catalog.price_overlay import read_overlay
+from provider_catalog.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
     from stacks.estimate.bill import Estimate
@@ -137,7 +137,9 @@ def _print_estimate(estimate: "Estimate") -> None:
         table.add_row(line.resource.address, line.meter.name + used, f"{line.meter.quantity:,.1f}", price, amount)
     screen.print(table)
     hourly = estimate.usd_per_hour
-    total = "unknown" if hourly is None else f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month (730 h)"
+    total = "unknown"
+    if hourly is not None:
+        total = f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month ({HOURS_PER_MONTH} h)"
     screen.print(f"[bold]cost[/]         {total}; prices of {estimate.region or 'no region'}", highlight=False)
     if estimate.usage is not None:
         screen.print(f"[bold]by use[/]       as assumed in {estimate.usage_source}", highlight=False)

@@ -12,7 +12,7 @@ from planner.compare.worked_examples import AMD_CLAIM, GuideExample, PeerCompari
 from planner.errors import SpecError
 from planner.workspace.specs import load_spec, priced_catalog
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.on_prem import load_on_prem, with_own_figures
 
 

@@ -4,15 +4,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Final, Literal
 
-from planner.compare.tco import (
-    HOURS_PER_YEAR,
-    OwnCost,
-    break_even_months,
-    co2_tonnes,
-    electricity_kwh,
-    model_updates_usd,
-    own_cost,
-)
+from planner.compare.tco import OwnCost, break_even_months, co2_tonnes, electricity_kwh, model_updates_usd, own_cost
 from planner.cost.unpriced import most_unknown_usd
 from planner.errors import InfeasibleError, SpecError
 from planner.plan.base import PlanModel
@@ -22,7 +14,8 @@ from planner.search.optimizer import plan as make_plan
 from planner.spec import Budget, ClusterSpec, Pin, PinnedNode, Placement, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.on_prem import Estimate, OnPrem, OwnServer
+from provider_catalog.on_prem import OnPrem, OwnServer, RangedFigure
+from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 GPU_ONLY: Final = "power of the GPUs alone: no server with them is on file"
 
@@ -126,7 +119,9 @@ def _updated(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
     if not isinstance(workload, TrainingWorkload) or workload.every_days is None:
         return on_prem
     per_year = 365 / workload.every_days
-    often = Estimate(value=per_year, low=per_year, high=per_year, source="workload.every_days of the spec", as_of="")
+    often = RangedFigure(
+        value=per_year, low=per_year, high=per_year, source="workload.every_days of the spec", as_of=""
+    )
     return on_prem.model_copy(update={"updates_per_year": often})
 
 
@@ -168,7 +163,7 @@ def _cloud(
     updates = _staff_usd(decided, on_prem)
     usd = None if cost.usd_per_hour is None else cost.usd_per_hour * hours + updates
     bounds = cost.range
-    months = hours / 730 if bounds is not None and bounds.period == "month" else 1.0
+    months = hours / HOURS_PER_MONTH if bounds is not None and bounds.period == "month" else 1.0
     if decided.updates is not None and decided.updates.usd_per_year is not None and bounds is not None:
         usd = decided.updates.usd_per_year + updates
         months = decided.updates.usd_per_year / bounds.expected_usd

@@ -9,7 +9,7 @@ from planner.plan.base import PlanModel
 from planner.plan.plan import Plan, TrainingPerformance
 from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES, mean_demand, serving_demand, serving_rates
 from planner.purchase.policy import FIXED, POLICIES, Demand, Rates
-from planner.purchase.simulation import HOURS_PER_YEAR, simulate_run, simulate_year
+from planner.purchase.simulation import simulate_run, simulate_year
 from planner.purchase.terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
 from planner.reliability.failures import pace_at
 from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
@@ -17,6 +17,7 @@ from planner.reliability.young_daly import time_shares
 from planner.spec import Capacity
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import InstancePrice
+from provider_catalog.units import HOURS_PER_YEAR
 
 
 class PolicyYear(PlanModel):

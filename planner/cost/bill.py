@@ -10,9 +10,8 @@ from planner.purchase.mix import Mix
 from provider_catalog.defaults import OrchestratorDefaults
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
+from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
-HOURS_PER_MONTH = 730
-HOURS_PER_YEAR = 8760
 GB_PER_GIB = 2**30 / 1e9
 NAT_GB_PER_NODE_MONTH = 50.0
 """Packages and container images that a node pulls through NAT in a month. Estimate, within `NAT_GB_RANGE`."""

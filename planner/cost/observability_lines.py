@@ -4,13 +4,14 @@ from typing import Final
 
 from planner.cost.bill import ServiceLine
 from planner.spec import ClusterSpec
+from provider_catalog.units import HOURS_PER_MONTH
 
 SERIES_PER_GPU: Final = 40
 """Fields that the DCGM exporter publishes by default (its default-counters.csv), with what a scrape adds. Estimate, 25
 to 60."""
 SERIES_PER_NODE: Final = 1500
 """Of the node exporter on a host with many processors and cards. Estimate, 800 to 3000."""
-SAMPLES_PER_MONTH: Final = 730 * 3600 / 30
+SAMPLES_PER_MONTH: Final = HOURS_PER_MONTH * 3600 / 30
 """Of a series that is read every 30 seconds."""
 ALARMS: Final = 2
 """GPU and fabric errors; a shared file system adds one."""

@@ -8,7 +8,7 @@ from planner.cost.bill import hours_of
 from planner.plan.plan import Cost, CostDriver, CostItem, CostRange
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import ServicePrice
-from provider_catalog.storage import SharedFileSystem
+from provider_catalog.storage import FileSystemSku
 
 UNKNOWN_PRICES: Final = "unknown prices"
 """Name of the driver of a bill's range."""
@@ -98,6 +98,6 @@ def _of_file_systems(catalog: Catalog, provider: str, sku: str) -> PriceBounds |
     return None
 
 
-def _could_replace(peer: SharedFileSystem, own: SharedFileSystem) -> bool:
+def _could_replace(peer: FileSystemSku, own: FileSystemSku) -> bool:
     faster = peer.throughput_mb_per_s_per_tib >= own.throughput_mb_per_s_per_tib
     return peer.sku != own.sku and peer.persistent >= own.persistent and faster

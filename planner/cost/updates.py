@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from planner.cost.bill import HOURS_PER_MONTH, HOURS_PER_YEAR
 from planner.cost.priced import Priced
 from planner.errors import times
 from planner.plan.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
@@ -13,6 +12,7 @@ from planner.reliability.checkpoints import OWN_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 START_H: Final = 0.5
 """From `terraform apply` of the compute stack to the first step: instances, drivers, file system, burn-in, containers.

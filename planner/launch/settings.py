@@ -10,7 +10,7 @@ from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.models import find_preset
 from provider_catalog.precision import BITS_PER_VALUE, Precision
-from provider_catalog.software import ServingEngine
+from provider_catalog.software_matrix import ServingEngine
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from planner.reliability.checkpoints import OWN_STORAGE, Store
 from planner.reliability.stores import file_system_store, object_store
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
-from provider_catalog.collectives import Variable
+from provider_catalog.collective_environment import Variable
 from provider_catalog.defaults import OrchestratorDefaults, ProviderDefaults
 from provider_catalog.errors import CatalogError
 from provider_catalog.hardware import InstanceType
-from provider_catalog.storage import SharedFileSystem
+from provider_catalog.storage import FileSystemSku
 
 OWN: Final = "own"
 """Provider and region that a plan names for nodes of `pin.node`."""
@@ -88,7 +88,7 @@ class CloudPlace:
         """See `Place`."""
         return self.defaults.orchestrators[name]
 
-    def file_system(self, spec: ClusterSpec) -> SharedFileSystem:
+    def file_system(self, spec: ClusterSpec) -> FileSystemSku:
         """The shared file system that the spec names, else the default of the cloud.
 
         Raises:
@@ -128,7 +128,7 @@ class CloudPlace:
     def network(self, name: str) -> tuple[str, tuple[Variable, ...]]:
         """See `Place`."""
         instance_type = self.instance_type(name)
-        known = self.catalog.network(instance_type)
+        known = self.catalog.fabric_wiring(instance_type)
         words = f"{known.note} ({known.source})" if known else "nothing is published"
         return words, self.catalog.collectives(instance_type)
 

@@ -9,8 +9,8 @@ from planner.purchase.policy import Demand, Rates, Shares
 from planner.reliability.recovery import SERVING_RESTART_S
 from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
 from planner.reliability.young_daly import CheckpointPace
+from provider_catalog.units import HOURS_PER_YEAR
 
-HOURS_PER_YEAR: Final = 8760
 HOURS_PER_WEEK: Final = 168
 
 

@@ -7,10 +7,11 @@ from typing import Final
 
 from planner.plan.base import PlanModel
 from planner.purchase.policy import Demand, Rates, Shares, optimal
-from planner.purchase.simulation import HOURS_PER_YEAR, simulate_year
+from planner.purchase.simulation import simulate_year
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, PurchaseOption
+from provider_catalog.units import HOURS_PER_YEAR
 
 FLAT_DISCOUNT: Final = 0.40
 """The hardware guide's one figure for everything reserved: 40 % less than on-demand. Compared with, never used."""

@@ -17,7 +17,7 @@ from planner.spec.reader import read_spec
 from planner.training.step_cache import StepCache
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 
 Attempt = Callable[[float, Plan | None], Plan | None]
 """The plan at a value, among the types of another plan; None where it does not hold."""

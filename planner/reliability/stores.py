@@ -3,10 +3,10 @@
 from math import inf
 
 from planner.reliability.checkpoints import STORE_EFFICIENCY, Store
-from provider_catalog.storage import ObjectStore, SharedFileSystem
+from provider_catalog.storage import FileSystemSku, ObjectStore
 
 
-def file_system_store(system: SharedFileSystem, size_gib: int, nic_gbit_per_s: float, efa: bool) -> Store:
+def file_system_store(system: FileSystemSku, size_gib: int, nic_gbit_per_s: float, efa: bool) -> Store:
     """A shared file system of some size as seen by nodes with some network."""
     tib = size_gib / 1024
     client = (system.efa_client_gbit_per_s if efa else None) or system.client_gbit_per_s

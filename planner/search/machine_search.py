@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import NamedTuple
 
-from planner.cost.bill import HOURS_PER_MONTH
 from planner.cost.priced import Priced, price
 from planner.cost.updates import overrun, with_updates
 from planner.engine.candidate import NO_INCUMBENTS, Candidate, Engine, Incumbents, NearMiss
@@ -19,6 +18,7 @@ from planner.spec import Budget, ClusterSpec
 from planner.training.engine import TrainingEngine
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
+from provider_catalog.units import HOURS_PER_MONTH
 
 OTHER_LAYOUTS_SHOWN = 2
 FAR_DEARER = 1.1

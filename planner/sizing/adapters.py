@@ -1,6 +1,5 @@
 """Linear layers of a model that carry LoRA adapters."""
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterator
 from operator import attrgetter
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from planner.errors import SpecError
 from provider_catalog.architecture import LayerGroup, ModelArchitecture
 from provider_catalog.matrices import Matrix
+from provider_catalog.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from planner.spec import TrainingWorkload
@@ -93,6 +93,5 @@ def _check_name(field: str, name: str, model: str, known: list[str]) -> None:
     if name in known:
         return
     names = list(dict.fromkeys(known))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, names)
     raise SpecError(f"{field} is {name!r}, a layer that {model} does not have; {hint}it has {', '.join(names)}")

@@ -7,7 +7,7 @@ from typing import Final
 
 from planner.errors import SpecError
 from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.measured import MeasuredArchitecture
+from provider_catalog.measured_architecture import MeasuredArchitecture
 from provider_catalog.precision import BITS_PER_VALUE, KEEP_PATTERN, Precision
 from provider_catalog.quantization import StoredAs, WeightFormats
 

@@ -11,7 +11,7 @@ from planner.sizing.stages import pipeline_stages
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.attention.base import Attention
 from provider_catalog.feed_forward import FeedForward
-from provider_catalog.measured import MeasuredArchitecture
+from provider_catalog.measured_architecture import MeasuredArchitecture
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 from provider_catalog.quantization import StoredAs
 

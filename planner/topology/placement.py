@@ -6,7 +6,7 @@ from typing import Final
 from planner.plan.layout import Layout
 from planner.plan.topology import GroupKind, GroupPlacement, Level, Topology
 from planner.topology.ranks import SERVING_ORDER, TRAINING_ORDER, Grouping, serving_groups, training_groups
-from provider_catalog.collectives import Variable
+from provider_catalog.collective_environment import Variable
 from provider_catalog.hardware import NodeTopology
 
 TRAINING_PARTS: Final[Mapping[GroupKind, str]] = {

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from planner.errors import SpecError
 from planner.plan.plan import Plan
-from provider_catalog.files import write_atomically
+from provider_catalog.atomic_write import write_atomically
 
 LOCK_SUFFIX: Final = ".plan.json"
 

@@ -11,9 +11,9 @@ from planner.spec.reader import read_spec
 from planner.workspace.demand_file import read_demand
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.facts import CatalogError
-from provider_catalog.layers import read_overlay
+from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model
+from provider_catalog.price_overlay import read_overlay
 from provider_catalog.scenarios import PREFIX, load_scenario
 
 LARGEST_SPEC_BYTES = 1_000_000

@@ -17,10 +17,10 @@ NO_FEED_FORWARD = FeedForward(kind="none")
 
 
 def head_counts(config: ConfigFields) -> tuple[int, int]:
-    """Attention heads and key/value heads; without a count of the latter there are as many.
+    """The number of attention heads, and of key/value heads (the same number unless the configuration states it).
 
     Raises:
-        CatalogError: a count is missing or wrong, or the key/value heads do not divide the heads.
+        CatalogError: a count is missing or wrong, or the heads are not a multiple of the key/value heads.
     """
     heads = config.count("num_attention_heads")
     kv_heads = config.count("num_key_value_heads", default=heads)
@@ -29,7 +29,7 @@ def head_counts(config: ConfigFields) -> tuple[int, int]:
 
 
 def dense_feed_forward(hidden: int, width: int, *, gated: bool = True, bias: bool = False) -> FeedForward:
-    """A dense block of 3·h·f parameters with a gate and 2·h·f without; `bias` adds a bias to every projection."""
+    """A dense feed-forward block: 3·h·f parameters with a gate, 2·h·f without; `bias` adds biases to projections."""
     up = 2 if gated else 1
     biases = up * width + hidden if bias else 0
     return FeedForward(
@@ -56,7 +56,7 @@ def mixture_of_experts(
     router_extra: int = 0,
     groups: tuple[int, int] = (0, 0),
 ) -> FeedForward:
-    """A mixture of experts: a router h·E, E routed experts, and the shared experts as one block of `shared_width`.
+    """A block of experts: a router h·E, E routed experts, and the shared experts as one dense block.
 
     Args:
         hidden: width of the residual stream.
@@ -69,7 +69,7 @@ def mixture_of_experts(
         expert_bias: biases in every routed expert.
         shared_gate: a gate h·1 on the shared experts (Qwen).
         router_extra: further router parameters, scales and norms.
-        groups: groups of experts, and how many of them a token's experts may lie in.
+        groups: number of groups of experts, and number of groups that one token may use.
     """
     up = 2 if gated else 1
     routed = experts * ((up + 1) * hidden * expert_width + (up * expert_width + hidden if expert_bias else 0))
@@ -94,7 +94,11 @@ def mixture_of_experts(
 
 
 def experts_per_token(config: ConfigFields, experts: int, *keys: str) -> int:
-    """The top-k of a router, which cannot exceed its experts."""
+    """The number of experts that a token uses, which cannot exceed the number of experts.
+
+    Raises:
+        CatalogError: the number is missing or too large.
+    """
     chosen = config.count(*keys)
     if chosen > experts:
         raise CatalogError(
@@ -104,7 +108,7 @@ def experts_per_token(config: ConfigFields, experts: int, *keys: str) -> int:
 
 
 def hyper_connections(hidden: int, streams: int) -> int:
-    """Parameters of the two manifold-constrained hyper-connections of a layer; 0 without streams.
+    """The parameters of the two manifold-constrained hyper-connections of a layer; 0 without streams.
 
     Each maps n·h streams to n pre, n post and n² mixing weights, with a base and three scales (DeepSeek-V4 report,
     section 2.2).
@@ -114,21 +118,25 @@ def hyper_connections(hidden: int, streams: int) -> int:
 
 
 def hyper_connection_head(hidden: int, streams: int) -> int:
-    """Parameters of the map that joins the streams before the final norm; 0 without streams."""
+    """The parameters of the map that joins the streams before the final norm; 0 without streams."""
     return streams * streams * hidden + streams + 1 if streams else 0
 
 
 Layer = tuple[Attention, FeedForward, int]
-"""Attention, feed-forward and the parameters of the layer's own norms."""
+"""A layer: its attention, its feed-forward block, and the parameters of its norms."""
 
 
 def group_layers(layers: Sequence[Layer]) -> tuple[tuple[LayerGroup, ...], tuple[int, ...]]:
-    """Groups of equal layers in the order of their first layers, and the group of every layer."""
+    """Group equal layers.
+
+    Returns:
+        The groups in the order of first appearance, and the index of the group of every layer.
+    """
     indices: dict[int, int] = {}
     shapes: list[Layer] = []
     order: list[int] = []
     for layer in layers:
-        # Readers reuse one tuple for equal layers, so identity spares comparing models field by field.
+        # Readers reuse one tuple for equal layers, so comparing identities saves comparing fields.
         index = indices.get(id(layer))
         if index is None:
             index = next((i for i, shape in enumerate(shapes) if shape == layer), len(shapes))

@@ -1,6 +1,6 @@
-"""LFM2: short gated convolutions in most layers, attention in some, dense or with experts.
+"""LFM2: most layers are short gated convolutions, some are attention; feed-forward blocks are dense or experts.
 
-Shapes as in Hugging Face transformers 5.23, `lfm2` and `lfm2_moe`.
+The shapes follow Hugging Face transformers 5.23, `lfm2` and `lfm2_moe`.
 """
 
 from provider_catalog.attention.base import Attention
@@ -46,7 +46,11 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _dense_width(config: ConfigFields, model_type: str) -> int:
-    """Width of a dense block: the stated one, or two thirds of it times a factor, rounded up to a multiple."""
+    """The width of a dense block.
+
+    Unless the adjustment is switched off, this is two thirds of the stated width times a factor, rounded up to a
+    multiple.
+    """
     width = config.integer("intermediate_size", "block_ff_dim")
     if model_type != "lfm2" or not config.flag("block_auto_adjust_ff_dim", default=True):
         return width

@@ -1,4 +1,4 @@
-"""DeepSeek MoE, V2, V3, V3.2 and the families that took their latent attention: Kimi K2, GLM-5, LongCat-Flash.
+"""DeepSeek MoE, V2, V3, V3.2, and families with the same latent attention: Kimi K2, GLM-5, LongCat-Flash.
 
 Sources: DeepSeekMoE, arXiv 2401.06066; DeepSeek-V2, arXiv 2405.04434; DeepSeek-V3, arXiv 2412.19437; DeepSeek-V3.2
 (the lightning indexer), arXiv 2512.02556.
@@ -58,10 +58,10 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_longcat(config: ConfigFields, model_type: str) -> Parts:
-    """Counts LongCat-Flash: a block is two layers, both with a dense part, the first with experts beside it.
+    """Count LongCat-Flash: a block has two layers with a dense part each, and the first also has experts.
 
-    Router outputs include experts that do nothing (arXiv 2509.01322, section 2.1); on average a token uses fewer than
-    the top-k counted here.
+    The router may choose experts that do nothing (arXiv 2509.01322, section 2.1), so that an average token uses fewer
+    experts than the top-k counted here.
     """
     hidden = config.integer("hidden_size")
     attention = _latent(config, hidden)
@@ -85,12 +85,12 @@ def read_longcat(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[first, second] * config.count("num_layers"),
         other=hidden,
-        warnings=("active parameters are an upper bound: idle experts take part of the top-k",) if idle else (),
+        warnings=("the active parameters are an upper bound, because the top-k includes idle experts",) if idle else (),
     )
 
 
 def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
-    """Whether each layer has experts: from first_k_dense_replace on, every moe_layer_freq-th layer."""
+    """Whether each layer has experts: from first_k_dense_replace on, every layer at a multiple of moe_layer_freq."""
     types = config.words("mlp_layer_types", layer_count)
     if types is not None:
         return [kind == "sparse" for kind in types]
@@ -102,11 +102,11 @@ def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
 
 
 def _outside_active(model_type: str, attention: Attention) -> tuple[Literal["embedding", "head"], ...]:
-    """Parts that publishers of these families leave out of their activated counts.
+    """Parts that the publishers leave out of the activated parameters that they state.
 
-    DeepSeek leaves out the input embedding from V2 on: with it, V2-Lite's 2.4B (arXiv 2405.04434, appendix B) and V3's
-    37B (arXiv 2412.19437, section 4.2) would be 2.66B and 37.6B. GLM leaves out the head as well: GLM-5.1 is stated
-    with 40B, not 41.8B.
+    DeepSeek leaves out the input embedding from V2 on: V2-Lite's 2.4B (arXiv 2405.04434, appendix B) and V3's 37B
+    (arXiv 2412.19437, section 4.2) would be 2.66B and 37.6B with it. GLM also leaves out the head: GLM-5.1's 40B would
+    be 41.8B.
     """
     if not attention.has_latent_cache:
         return ()
@@ -114,7 +114,7 @@ def _outside_active(model_type: str, attention: Attention) -> tuple[Literal["emb
 
 
 def _indexed_layers(config: ConfigFields, layer_count: int) -> list[bool]:
-    """Whether each layer has its own indexer; other layers reuse the selection of the layer before (GLM-5)."""
+    """Whether each layer has an indexer of its own; the others reuse the selection of the previous layer (GLM-5)."""
     types = config.words("indexer_types", layer_count)
     if types is not None:
         return [kind != "shared" for kind in types]

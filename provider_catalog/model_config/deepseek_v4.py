@@ -1,8 +1,8 @@
 """DeepSeek-V4: attention over compressed caches whose keys are values, and hyper-connections between layers.
 
 Source: DeepSeek-V4 technical report, 2026: section 2.1 (hash-routed first layers), 2.2 (manifold-constrained
-hyper-connections), 2.3 (compressed sparse and heavily compressed attention, grouped output projection); names and
-shapes as in Hugging Face transformers 5.23, `deepseek_v4`.
+hyper-connections), 2.3 (compressed sparse and heavily compressed attention, grouped output projection). The names and
+shapes follow Hugging Face transformers 5.23, `deepseek_v4`.
 """
 
 from typing import Final
@@ -44,7 +44,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[by_rate[rate] for rate in rates],
         other=hidden + join,
-        # As from V2 on, the published 13B and 49B activated parameters leave out the input embedding.
+        # As since V2, the stated 13B and 49B activated parameters leave out the input embedding.
         active_leaves_out=("embedding",),
         mtp_parameters=draft
         * (draft_attention.parameters + moe.parameters + norms + 2 * hidden * hidden + 3 * hidden + join),
@@ -52,13 +52,13 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _rates(config: ConfigFields, layer_count: int) -> list[int]:
-    """Tokens per compressed entry of every layer; 0 means a sliding window alone."""
+    """The number of tokens per compressed cache entry in every layer; 0 means only a sliding window."""
     ratios = config.integers("compress_ratios", layer_count)
     if ratios is not None:
         return list(ratios)
     types = config.words("layer_types", layer_count)
     if types is None:
-        # As in V4-Pro: two heavily compressed layers first, then the two kinds in turn.
+        # This is the order of V4-Pro: two heavily compressed layers, then both kinds in turn.
         return [128 if index < 2 or index % 2 else 4 for index in range(layer_count)]
     for kind in types:
         if kind not in RATES:

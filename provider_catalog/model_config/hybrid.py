@@ -1,7 +1,7 @@
 """Decoders that mix attention with linear attention: Qwen3-Next, Qwen3.5, Kimi Linear, GLM-5 Next, MiniMax-01.
 
 Sources: gated delta networks, Yang et al. 2024, arXiv 2412.06464; Kimi Delta Attention, arXiv 2510.26692; lightning
-attention, MiniMax-01, arXiv 2501.08313; shapes as in Hugging Face transformers 5.23.
+attention, MiniMax-01, arXiv 2501.08313. The shapes follow Hugging Face transformers 5.23.
 """
 
 from provider_catalog.attention.base import Attention
@@ -11,13 +11,13 @@ from provider_catalog.attention.linear import GatedDelta, KimiDelta, LightningAt
 from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import DTYPES
 from provider_catalog.model_config.llama_like import TOP_K, sparse_layers
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
+from provider_catalog.model_config.published_formats import DTYPES
 
 
 def read_qwen(config: ConfigFields, model_type: str) -> Parts:
-    """Counts Qwen3-Next, Qwen3.5 and OLMo hybrid: three gated delta layers to one of attention (gated in Qwen)."""
+    """Count Qwen3-Next, Qwen3.5 and OLMo hybrid: a layer of attention (gated in Qwen) after three of gated delta."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     types = config.words("layer_types", layer_count)
@@ -55,7 +55,7 @@ def read_qwen(config: ConfigFields, model_type: str) -> Parts:
         layers.append(shapes.setdefault((kind, is_sparse), (attention, feed_forward, 2 * hidden)))
     last = layers[-1][1]
     drafts = config.count("mtp_num_hidden_layers", default=0, minimum=0)
-    # Draft layers have full attention; one projection 2·h -> h and three norms serve all of them.
+    # All draft layers share one projection 2·h -> h and three norms, and each has full attention.
     draft = drafts * (full.parameters + last.parameters + 2 * hidden) + (2 * hidden**2 + 3 * hidden if drafts else 0)
     return Parts(
         hidden=hidden,
@@ -139,7 +139,7 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
     dense = blocks.dense_feed_forward(hidden, config.integer("intermediate_size"))
     types = config.words("layer_types", layer_count)
     published = config.child("linear_attn_config")
-    # Published configurations list the full layers, counted from 1.
+    # Published configurations list the layers of full attention, counted from 1.
     numbers = (published.integers("full_attn_layers") if published is not None else None) or ()
     norms = 2 * hidden + blocks.hyper_connections(hidden, streams)
     shapes: dict[tuple[bool, bool], blocks.Layer] = {}
@@ -250,6 +250,6 @@ def read_minimax(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[shapes[kind] for kind in is_full],
         other=hidden,
-        # The published 45.9B activated of 456B (arXiv 2501.08313, section 1) leave out embedding and head.
+        # The 45.9B activated of 456B parameters (arXiv 2501.08313, section 1) leave out embedding and head.
         active_leaves_out=("embedding", "head"),
     )

@@ -13,13 +13,13 @@ from provider_catalog.errors import CatalogError
 from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import DTYPES
 from provider_catalog.model_config.llama_like import TOP_K
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
+from provider_catalog.model_config.published_formats import DTYPES
 
 
 def read_nemotron_h(config: ConfigFields, model_type: str) -> Parts:
-    """Counts Nemotron-H and Nemotron 3: a pattern of letters gives the one block of every layer."""
+    """Count Nemotron-H and Nemotron 3: every layer is one block, whose kind a pattern of letters gives."""
     hidden = config.integer("hidden_size")
     pattern = _pattern(config)
     letters: dict[str, blocks.Layer] = {}
@@ -46,7 +46,7 @@ def read_nemotron_h(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _pattern(config: ConfigFields) -> str:
-    """One letter per layer: M is Mamba-2, * attention, - a dense feed-forward block, E experts."""
+    """The pattern, one letter for each layer: M is Mamba-2, * attention, - dense feed-forward, E experts."""
     names = {"mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*", "mlp": "-", "moe": "E"}
     allowed = "a string of M, *, - and E, one a layer"
     if "hybrid_override_pattern" not in config:
@@ -87,7 +87,7 @@ def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
         expert_width=config.integer("moe_intermediate_size"),
         gated=False,
     )
-    # With latent experts (Nemotron 3 Super), router and shared experts still work on the full width.
+    # With latent experts (Nemotron 3 Super), the router and the shared experts still have the full width.
     latent = config.integer("moe_latent_size", default=0, minimum=0)
     router = experts * hidden
     shared_parameters = 2 * hidden * shared * config.count("n_shared_experts", default=1, minimum=0)
@@ -115,7 +115,7 @@ def _mamba2(config: ConfigFields, hidden: int) -> Attention:
 
 
 def read_mamba(config: ConfigFields, model_type: str) -> Parts:
-    """Counts pure Mamba, Falcon Mamba and Mamba-2: every layer has one block and one norm, and no attention."""
+    """Count pure Mamba, Falcon Mamba and Mamba-2: every layer has one block and one norm, and none has attention."""
     hidden = config.integer("hidden_size", "d_model")
     expand = config.count("expand", default=2)
     inner = config.integer("intermediate_size", default=expand * hidden) if model_type != "mamba2" else expand * hidden
@@ -295,7 +295,7 @@ def _mamba1_block(
 
 
 def _granite_feed_forward(config: ConfigFields, hidden: int) -> FeedForward:
-    """Experts beside a shared block, the shared block alone (both Granite 4), or a plain block (Bamba)."""
+    """The feed-forward block: experts beside a shared block, the shared block alone, or a plain block (Bamba)."""
     experts = config.count("num_local_experts", default=0, minimum=0)
     shared = config.integer("shared_intermediate_size", default=0, minimum=0)
     if not experts:

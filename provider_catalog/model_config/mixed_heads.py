@@ -1,7 +1,7 @@
-"""Families whose windowed layers and full layers have different heads: MiMo-V2-Flash, Step 3.5.
+"""Families whose windowed layers have other heads than the layers of full attention: MiMo-V2-Flash, Step 3.5.
 
-Shapes as in Hugging Face transformers 5.23 (`mimo_v2_flash`, `step3p7`) and in the published configurations, which
-give some keys other names.
+The shapes follow Hugging Face transformers 5.23 (`mimo_v2_flash`, `step3p7`) and the published configurations, which
+use other names for some keys.
 """
 
 from provider_catalog.attention.base import Attention
@@ -14,7 +14,7 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read_mimo(config: ConfigFields, model_type: str) -> Parts:
-    """Counts MiMo-V2: values are narrower than keys; windowed layers have sinks and twice the key/value heads."""
+    """Count MiMo-V2: values are narrower than keys, and windowed layers have sinks and twice the key-value heads."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
@@ -66,7 +66,7 @@ def read_mimo(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_step(config: ConfigFields, model_type: str) -> Parts:
-    """Counts Step 3.5 and 3.7: a gate per head on the output of attention, and more query heads in windowed layers."""
+    """Count Step 3.5 and 3.7: every head has an output gate, and windowed layers have more query heads."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
@@ -105,7 +105,7 @@ def read_step(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_step3(config: ConfigFields, model_type: str) -> Parts:
-    """Counts Step-3: one key/value head, and queries from a latent (arXiv 2507.19427, section 3)."""
+    """Count Step-3: one key-value head, and queries from a low-rank projection (arXiv 2507.19427, section 3)."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")

@@ -1,8 +1,8 @@
-r"""The blocks that module names and patterns of a quantization_config mean.
+r"""The blocks that the module names and patterns of a quantization_config denote.
 
 Publishers write them as names (`model.layers.0.self_attn`), as bare words (`lm_head`), with wildcards
-(`model.layers.*.self_attn*`) or as regular expressions (`re:.*mlp\.(gate|up)_proj.*`). They are read as words, never
-run: a regular expression from a file may take forever.
+(`model.layers.*.self_attn*`) or as regular expressions (`re:.*mlp\.(gate|up)_proj.*`). They are parsed as words and
+never run, because an untrusted regular expression may take forever.
 """
 
 import re
@@ -28,7 +28,7 @@ _EMBEDDING: Final = frozenset(("embed_tokens", "wte", "word_embeddings", "embed_
 _SHARED: Final = frozenset(("shared_experts", "shared_expert", "shared_mlp", "share_expert", "shared_head_mlp"))
 _ROUTER: Final = frozenset(("gate", "router", "shared_expert_gate", "e_score_correction_bias"))
 _BESIDE: Final = ("vision", "visual", "audio", "mtp", "mm_", "multi_modal", "image", "eagle", "projector", "norm")
-"""Parts that are not counted in the decoder, or never quantized."""
+"""Parts of names of modules that are not part of the decoder, or are never quantized."""
 
 _ATTENTION_PROJECTIONS: Final = {
     **dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj", "q_a_proj", "q_b_proj", "kv_b_proj"), ()),
@@ -64,7 +64,7 @@ class NamedBlocks:
 
     @classmethod
     def of(cls, names: Iterable[object]) -> "NamedBlocks":
-        """Reads names and patterns."""
+        """Parse names and patterns."""
         blocks = cls()
         for name in dict.fromkeys(name for name in names if isinstance(name, str)):
             patterns = list(_plain(name)) if len(name) <= MAX_LENGTH else []
@@ -102,7 +102,7 @@ class NamedBlocks:
         alone = {layer for _, layer in self.projections}
         alike: dict[int, list[tuple[str, int, float]]] = {}
         for index, layer in enumerate(layers):
-            # Layers of one shape have the same shares unless a name singles one out.
+            # Layers of one shape are equal unless a name refers to one of them.
             held = alike.get(id(layer)) if index not in alone else None
             if held is None:
                 held = [
@@ -143,7 +143,7 @@ def _each_expert(block: FeedForward) -> dict[str, float]:
 
 
 def _plain(name: str) -> Iterator[str]:
-    """Yields the names and wildcard patterns that a name or regular expression stands for; none if that is unclear."""
+    """Expand a name or regular expression into names and wildcard patterns; nothing if it cannot be expanded."""
     if not name.startswith("re:") and not re.search(r"[\\()|^$]|\.\*", name):
         yield name
         return
@@ -159,7 +159,7 @@ def _plain(name: str) -> Iterator[str]:
 
 
 def _alternatives(text: str) -> list[str]:
-    """Expands `a(b|c)d` to abd and acd, innermost parentheses first; beyond a limit it returns the text itself."""
+    """Expand `a(b|c)d` into abd and acd, innermost parentheses first; a text with too many alternatives is kept."""
     found = [text]
     while any(re.search(r"\(|\[[0-9]+\]", one) for one in found):
         longer: list[str] = []
@@ -177,7 +177,7 @@ def _alternatives(text: str) -> list[str]:
 
 
 def _meant(pattern: str) -> Iterator[tuple[str, int | None, str]]:
-    """Yields (block, layer, projection) of a name or pattern; nothing for a part that is not counted in the decoder."""
+    """The (block, layer, projection) of a name or wildcard pattern; nothing if it denotes no counted block."""
     words = [word for part in pattern.split(".") if (word := part.strip("*"))]
     if any(beside in word for word in words for beside in _BESIDE):
         return
@@ -194,7 +194,7 @@ def _meant(pattern: str) -> Iterator[tuple[str, int | None, str]]:
 
 
 def _layer(words: list[str]) -> tuple[int | None, list[str]]:
-    """The number of the layer in a name and the words after it; None and all words outside of layers."""
+    """The layer number in a name and the words behind it; outside of layers, None and all words."""
     start = next((position for position, word in enumerate(words) if word in _LAYERS), -1)
     inside = words[start + 1 :]
     if start >= 0 and inside and inside[0].isdecimal():
@@ -203,7 +203,7 @@ def _layer(words: list[str]) -> tuple[int | None, list[str]]:
 
 
 def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
-    """Yields (block, projection) of a name inside of a layer."""
+    """The (block, projection) pairs of a name inside a layer."""
     last, every = words[-1], set(words)
     if every & _SHARED:
         yield from (("shared", name) for name in _projections(last, _SHARED, _MLP_PROJECTIONS))
@@ -221,7 +221,7 @@ def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _of_experts(inside: list[str]) -> tuple[str, ...]:
-    """Meaning of words inside the routed experts: all experts, one by its number, or projections of all."""
+    """The part of the routed experts that a name denotes: all, one expert by its number, or projections of all."""
     if not inside:
         return (WHOLE,)
     if inside[0].isdecimal():
@@ -230,7 +230,7 @@ def _of_experts(inside: list[str]) -> tuple[str, ...]:
 
 
 def _projections(word: str, blocks: frozenset[str], known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Meaning of the last word of a name in its block: all of it, some projections, or nothing that counts."""
+    """The projections that the last word of a name denotes in its block: all, some or none."""
     if word in blocks:
         return (WHOLE,)
     if word not in known:

@@ -22,7 +22,7 @@ from cdk.bootstrap import BatchBurnIn, NodeServices, burn_in_job, services_scrip
 from cdk.findings import accept
 from planner.errors import SpecError
 from planner.plan.plan import Plan
-from provider_catalog.collectives import values
+from provider_catalog.collective_environment import values
 from provider_catalog.hardware import InstanceType
 from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.dashboard import grafana_dashboard

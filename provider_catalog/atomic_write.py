@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Writing a file so that readers see either its old content or its new content."""
 
 import os
 import tempfile
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replaces `path` by `text` in one step; a reader sees the old content or the new.
+    """Replace the content of `path` by `text` in one step.
 
     Raises:
-        OSError: the file cannot be written; what stood there before still does.
+        OSError: the file cannot be written; the old file is unchanged.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -22,6 +22,6 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            # The caller knows this name, not that of the temporary file, and a full disk names none.
+            # The caller knows this name and not the temporary one, and the error of a full disk names no file.
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -1,4 +1,4 @@
-"""In which format the published weights are stored: the `quantization_config` of a config.json.
+"""Formats in which published weights are stored, from the `quantization_config` of a config.json.
 
 Sources of the keys: Hugging Face transformers 5.23, `utils/quantization_config.py`; compressed-tensors,
 `quantization/quant_args.py`; NVIDIA Model Optimizer, "Unified HuggingFace Checkpoint"; AMD Quark, "Exporting".
@@ -30,17 +30,17 @@ KEPT: Final = (
     "exclude",
     "llm_int8_skip_modules",
 )
-"""Keys under which publishers name what stays in 16 bits."""
+"""Keys under which publishers name the modules that stay in 16 bits."""
 
 NF4_SCALE: Final = (32, 64)
-"""bitsandbytes: one fp32 a block of 64 values (QLoRA, arXiv 2305.14314, section 3)."""
+"""Scale of bitsandbytes: one fp32 for a block of 64 values (QLoRA, arXiv 2305.14314, section 3)."""
 NF4_DOUBLE_SCALE: Final = (8 * 256 + 32, 64 * 256)
-"""The same quantized again: 8 bits a block, and one fp32 for 256 of them."""
+"""Scale of bitsandbytes with double quantization: 8 bits for a block, and one fp32 for 256 blocks."""
 MX_SCALE: Final = (8, 32)
-"""OCP Microscaling Formats v1.0, Table 1: one e8m0 for 32 values."""
+"""Scale of MX formats: one e8m0 for 32 values (OCP Microscaling Formats v1.0, Table 1)."""
 NVFP4_SCALE: Final = (8, 16)
 PER_TENSOR: Final = (0, 1)
-"""One scale a matrix, which does not show."""
+"""One scale for a whole matrix, whose size is negligible."""
 
 _MODEL_OPTIMIZER: Final[dict[str, tuple[Precision, tuple[int, int]]]] = {
     "fp8": ("fp8", PER_TENSOR),
@@ -52,44 +52,44 @@ _MODEL_OPTIMIZER: Final[dict[str, tuple[Precision, tuple[int, int]]]] = {
     "mxfp8": ("fp8", MX_SCALE),
     "int8": ("int8", PER_TENSOR),
 }
-"""`quant_algo` of NVIDIA Model Optimizer, without those in groups."""
+"""Format and scale by `quant_algo` of NVIDIA Model Optimizer, except algorithms with a group size."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """How a checkpoint is stored."""
+    """The storage formats of a checkpoint."""
 
     precision: Precision
-    """Of most weights."""
+    """Format of most weights."""
     formats: WeightFormats | None = None
-    """None where all matrices are in `precision`, with scales as is usual for it."""
+    """Format of each kind of block; None where all matrices are in `precision` with its usual scales."""
     warnings: tuple[str, ...] = ()
 
 
 def published_formats(
     root: ConfigFields, text: ConfigFields, groups: Sequence[LayerGroup], order: Sequence[int], hidden: int
 ) -> Published:
-    """Formats of the published weights, and a warning for every word of the configuration that is not understood."""
+    """Read the formats of the published weights, with a warning for anything that is not understood."""
     quantization = root.child("quantization_config") or text.child("quantization_config")
     if quantization is None:
         name = text.text("dtype", "torch_dtype", default="") or root.text("dtype", "torch_dtype", default="")
         return Published(DTYPES.get(name.removeprefix("torch."), "bf16"))
     nested = quantization.child("quantization")
     if nested is not None:
-        # hf_quant_config.json of Model Optimizer
+        # This is the hf_quant_config.json of Model Optimizer.
         quantization = nested
     method = quantization.text("quant_method", default="").lower()
     algorithm = quantization.text("quant_algo", default="").lower()
     stored, warnings = _stored(quantization, method, algorithm, hidden)
     if stored is None:
         named = f"quantization method {method or algorithm or 'without a name'!r}"
-        return Published("bf16", None, (f"{named} is unknown: weights are taken as bf16", *warnings))
+        return Published("bf16", None, (f"{named} is unknown: weights are counted as bf16", *warnings))
     layers = [groups[index] for index in order]
     has_experts = any(group.feed_forward.experts for group in groups)
     formats, more = _selective(quantization, stored, method, algorithm, layers, hidden)
     high = StoredAs(precision="bf16")
     if method == "mxfp4" and has_experts:
-        # transformers converts the experts and nothing else (integrations/mxfp4.py)
+        # transformers converts only the experts (integrations/mxfp4.py).
         formats = replace(formats, attention=high, mlp=high, head=high)
     expert_dtype = root.text("expert_dtype", default="") or quantization.text("expert_dtype", default="")
     if expert_dtype == "fp4":
@@ -101,7 +101,7 @@ def published_formats(
 def _stored(
     quantization: ConfigFields, method: str, algorithm: str, hidden: int
 ) -> tuple[StoredAs | None, tuple[str, ...]]:
-    """Format of what is quantized; None where the method is unknown."""
+    """The format of quantized matrices, and warnings; the format is None where the method is unknown."""
     row = (32, hidden)
     if method in ("awq", "gptq", "auto-round", "intel/auto-round"):
         return _grouped_integers(quantization, hidden)
@@ -129,9 +129,9 @@ def _stored(
 
 
 def _grouped_integers(quantization: ConfigFields, hidden: int) -> tuple[StoredAs | None, tuple[str, ...]]:
-    """GPTQ (arXiv 2210.17323), AWQ (arXiv 2306.00978) and AutoRound (arXiv 2309.05516).
+    """The format of GPTQ (arXiv 2210.17323), AWQ (arXiv 2306.00978) and AutoRound (arXiv 2309.05516).
 
-    A group has one fp16 scale and, in their packed layouts symmetric or not, one zero point of the weights' width.
+    A group has one fp16 scale and one zero point as wide as a weight; packed layouts store it even if symmetric.
     """
     data_type = quantization.text("data_type", default="int")
     if data_type.startswith("mx"):
@@ -143,14 +143,14 @@ def _grouped_integers(quantization: ConfigFields, hidden: int) -> tuple[StoredAs
     warnings: tuple[str, ...] = ()
     if bits not in (4, 8):
         taken = "int4" if bits < 4 else "int8" if bits < 8 else "bf16"
-        warnings = (f"weights of {bits} bits are taken as {taken}",)
+        warnings = (f"weights of {bits} bits are counted as {taken}",)
         if bits > 8:
             return StoredAs(precision="bf16"), warnings
     return StoredAs(precision="int4" if bits <= 4 else "int8", scale=(16 + bits, group)), warnings
 
 
 def _group_size(quantization: ConfigFields, hidden: int, *keys: str, default: int = 128) -> int:
-    """Values that share a scale; -1 is a whole row."""
+    """The number of values that share a scale; -1 in the configuration means a whole row."""
     size = quantization.integer(*keys, default=default, minimum=-1)
     return size if size > 0 else hidden
 
@@ -170,7 +170,7 @@ def _optimizer_format(algorithm: str, quantization: ConfigFields, hidden: int) -
 
 
 def _optimizer_layers(quantization: ConfigFields, hidden: int) -> dict[str, StoredAs]:
-    """Format by module name of a checkpoint in mixed precision (`quantized_layers`)."""
+    """The formats by module name in a checkpoint of mixed precision (`quantized_layers`)."""
     listed = quantization.child("quantized_layers")
     formats = {}
     for name in list(listed.values)[:MAX_NAMES] if listed is not None else ():
@@ -183,7 +183,7 @@ def _optimizer_layers(quantization: ConfigFields, hidden: int) -> dict[str, Stor
 
 
 def _quark(quantization: ConfigFields, hidden: int) -> StoredAs | None:
-    """AMD Quark: `weight` of `global_quant_config`."""
+    """The format of AMD Quark, from `weight` of `global_quant_config`; None if it is unknown."""
     globally = quantization.child("global_quant_config")
     weight = globally.child("weight") if globally is not None else None
     if weight is None:
@@ -202,7 +202,7 @@ def _quark(quantization: ConfigFields, hidden: int) -> StoredAs | None:
 
 
 def _compressed_groups(quantization: ConfigFields, hidden: int) -> list[tuple[NamedBlocks | None, StoredAs | None]]:
-    """What each group of compressed-tensors means, None for all linear layers, and how it is stored."""
+    """The blocks of each group of compressed-tensors (None for all linear layers), and their format."""
     groups = quantization.child("config_groups")
     found: list[tuple[NamedBlocks | None, StoredAs | None]] = []
     for name in list(groups.values)[:100] if groups is not None else ():
@@ -218,7 +218,7 @@ def _compressed_groups(quantization: ConfigFields, hidden: int) -> list[tuple[Na
 
 
 def _compressed(weights: ConfigFields, hidden: int) -> StoredAs | None:
-    """Format of one group: scales are stored in 16 bits, zero points in the width of the weights."""
+    """The format of one group; scales have 16 bits, and zero points are as wide as the weights."""
     bits = weights.integer("num_bits", default=8, maximum=16)
     kind = weights.text("type", default="int")
     size = weights.optional_integer("group_size", minimum=-1)
@@ -251,7 +251,7 @@ def _selective(
     layers: Sequence[LayerGroup],
     hidden: int,
 ) -> tuple[WeightFormats, tuple[str, ...]]:
-    """The format of every kind of block: what is named to stay in 16 bits stays there."""
+    """The format of every kind of block; modules that the configuration excludes stay in 16 bits."""
     kept = NamedBlocks.of(_kept_names(quantization))
     shares = kept.shares(layers)
     by_block = dict.fromkeys(("attention", "mlp", "experts"), stored)
@@ -265,14 +265,16 @@ def _selective(
             chosen.append((NamedBlocks.of(name for name, one in listed.items() if one == each), each))
     if chosen:
         by_block = {block: _of_groups(block, chosen) or high for block in by_block}
-    # The head is quantized where the configuration says so, and by compressed-tensors unless it is left out
+    # The head is quantized if the configuration says so; compressed-tensors quantizes it unless it is excluded.
     head = stored if quantization.flag("lm_head", "quant_lm_head", default=False) else high
     if method == "compressed-tensors" and not shares["head"]:
         head = next((found for named, found in chosen if found and (named is None or named.names("head"))), high)
     warnings: tuple[str, ...] = ()
     if kept.not_understood:
         names = ", ".join(map(repr, kept.not_understood[:3]))
-        warnings = (f"quantization_config leaves out {names}, which is not understood: taken as quantized",)
+        warnings = (
+            f"quantization_config excludes {names}, which is not understood: these modules are counted as quantized",
+        )
     return (
         WeightFormats(
             **{block: replace(found, unquantized_share=shares[block]) for block, found in by_block.items()},
@@ -284,7 +286,7 @@ def _selective(
 
 
 def _of_groups(block: str, groups: Sequence[tuple[NamedBlocks | None, StoredAs | None]]) -> StoredAs | None:
-    """The format of the group that names a kind of block, else of the one for all linear layers."""
+    """The format of the group that names a kind of block, else of the group for all linear layers."""
     words = {"attention": ("attention",), "mlp": ("mlp", "shared"), "experts": ("experts", "mlp")}[block]
     for named, stored in groups:
         if named is not None and any(named.names(word) for word in words):
@@ -298,7 +300,7 @@ def _kept_names(quantization: ConfigFields) -> list[object]:
         listed = quantization.values.get(key)
         if isinstance(listed, (list, tuple)):
             names += listed[:MAX_NAMES]
-    # GPTQModel: `dynamic` with -: before what is left out; AutoRound: `extra_config` with the bits of each module
+    # GPTQModel excludes modules by a leading "-:" in `dynamic`; AutoRound states the bits of modules in `extra_config`.
     for key in ("dynamic", "extra_config"):
         listed = quantization.values.get(key)
         if isinstance(listed, Mapping):

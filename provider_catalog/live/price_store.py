@@ -1,4 +1,4 @@
-"""What a refresh writes: price files a cloud in the user's folder, each replaced in one step, never by less."""
+"""The store of refreshed prices: price files of each cloud in the user's folder, each replaced in one step."""
 
 import csv
 import errno
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from provider_catalog.files import write_atomically
-from provider_catalog.live.source import Fetched, PlacementScore, Source
+from provider_catalog.atomic_write import write_atomically
+from provider_catalog.data_files import fact, read_csv
+from provider_catalog.live.live_source import Fetched, LiveSource, PlacementScore
 from provider_catalog.price_files import (
     INSTANCE_PRICES,
     SERVICE_PRICES,
@@ -23,31 +24,30 @@ from provider_catalog.price_files import (
     service_prices_csv,
 )
 from provider_catalog.prices import InstancePrice, ServicePrice
-from provider_catalog.tables import fact, read_csv
 
 SCORES: Final = "spot_placement_scores.csv"
-MOST_VANISHED: Final = 0.2
-"""Share of prices known before that an answer may lack: beyond it the answer is taken for a truncated one. A choice of
-ours, as no provider says how many offers it may withdraw at once."""
+MAX_VANISHED_SHARE: Final = 0.2
+"""Share of the known prices that an answer may lack; above it the answer is considered truncated. This is our own
+choice, as no provider says how many offers it may withdraw at once."""
 TENFOLD: Final = 10.0
-"""A price that moves by this much is taken for a slip in a unit (cents, or per month). A choice of ours."""
+"""Factor from which a price change is considered an error in the unit (cents, or per month). This is our own choice."""
 
 _Prices = dict[tuple[str, ...], float]
 
 
 @dataclass(frozen=True)
-class Stored:
-    """Refreshed prices of one cloud."""
+class StoredPrices:
+    """The refreshed prices of one cloud."""
 
     instances: tuple[InstancePrice, ...]
     services: tuple[ServicePrice, ...]
 
 
 def check_writable(folder: Path) -> None:
-    """Makes sure that a refresh can leave something in `folder`, which need not exist yet; leaves nothing itself.
+    """Check that a refresh can write to `folder`, which need not exist yet; the check itself writes nothing.
 
     Raises:
-        OSError: it cannot.
+        OSError: the folder cannot be made or written.
     """
     standing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not standing.is_dir():
@@ -60,11 +60,13 @@ def check_writable(folder: Path) -> None:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Makes other refreshes of the folder, which is made where it is missing, wait: each reads, merges and writes.
+def locked(folder: Path) -> Iterator[None]:
+    """Lock the folder against other refreshes, and make it if it is missing.
+
+    A refresh reads, merges and writes, so two at once would lose prices.
 
     Raises:
-        OSError: the folder cannot be made, or its file system knows no locks.
+        OSError: the folder cannot be made, or its file system does not support locks.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -75,35 +77,35 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def read_stored(folder: Path, provider: str) -> Stored:
-    """What earlier refreshes left; empty where there were none.
+def read_stored(folder: Path, provider: str) -> StoredPrices:
+    """Read the prices that earlier refreshes have written; empty without earlier refreshes.
 
     Raises:
         CatalogError: a file is broken.
     """
     place = folder / provider
-    return Stored(
+    return StoredPrices(
         tuple(read_instance_prices(place, provider)) if (place / INSTANCE_PRICES).exists() else (),
         tuple(read_service_prices(place, provider)) if (place / SERVICE_PRICES).exists() else (),
     )
 
 
-def merged(stored: Stored, source: Source, fetched: Fetched) -> Stored:
-    """`stored` with the answer of one source in place of what that source said before, in the regions that answered.
+def merged(stored: StoredPrices, source: LiveSource, fetched: Fetched) -> StoredPrices:
+    """Replace prices in `stored` by the answer of one source, in the regions that answered.
 
-    A service price that the source does not name stays: meters are looked up one by one, and one may be missed.
+    A service price that the answer lacks is kept, because meters are looked up one by one and one may be missed.
     """
     kept = (p for p in stored.instances if not (p.option in source.options and p.region in fetched.answered))
     services = {(p.region, p.sku): p for p in stored.services} | {(p.region, p.sku): p for p in fetched.services}
-    return Stored((*kept, *fetched.instances), tuple(services.values()))
+    return StoredPrices((*kept, *fetched.instances), tuple(services.values()))
 
 
 def suspicions(
-    source: Source,
+    source: LiveSource,
     fetched: Fetched,
     before: tuple[Iterable[InstancePrice], Iterable[ServicePrice]],
 ) -> tuple[str, ...]:
-    """Why the answer should not replace what was known `before` (instance and service prices of the cloud)."""
+    """Reasons why the answer should not replace the prices known `before` (instances and services of the cloud)."""
     old: _Prices = {
         _offer(price): price.usd_per_hour
         for price in before[0]
@@ -114,19 +116,19 @@ def suspicions(
     new_services: _Prices = {(p.region, p.sku): p.unit_price_usd for p in fetched.services if p.unit_price_usd}
     found = []
     vanished = sorted(old.keys() - new.keys())
-    if old and len(vanished) > MOST_VANISHED * len(old):
+    if old and len(vanished) > MAX_VANISHED_SHARE * len(old):
         found.append(f"{len(vanished)} of {len(old)} prices vanished, such as {' '.join(reversed(vanished[0]))}")
     jumps = _jumps(old, new) + _jumps(old_services, new_services)
     if jumps:
-        found.append(f"{len(jumps)} moved tenfold: {', '.join(jumps[:3])}")
+        found.append(f"{len(jumps)} prices moved tenfold: {', '.join(jumps[:3])}")
     return tuple(found)
 
 
-def write(folder: Path, provider: str, stored: Stored) -> None:
-    """Both price files of a cloud, each in one step; a reader sees the old file or the new.
+def write(folder: Path, provider: str, stored: StoredPrices) -> None:
+    """Write both price files of a cloud, each in one step.
 
     Raises:
-        OSError: the folder cannot be written; the files that stood there still do.
+        OSError: a file cannot be written; its old content is unchanged.
     """
     place = folder / provider
     place.mkdir(parents=True, exist_ok=True)
@@ -137,7 +139,7 @@ def write(folder: Path, provider: str, stored: Stored) -> None:
 
 
 def read_scores(folder: Path, provider: str) -> tuple[PlacementScore, ...]:
-    """Placement scores that a refresh left; none where there was none.
+    """Read the placement scores that a refresh has written; empty without any.
 
     Raises:
         CatalogError: the file is broken.
@@ -151,7 +153,7 @@ def read_scores(folder: Path, provider: str) -> tuple[PlacementScore, ...]:
 
 
 def write_scores(folder: Path, provider: str, scores: Iterable[PlacementScore]) -> None:
-    """The placement scores of a cloud, in one step.
+    """Write the placement scores of a cloud in one step.
 
     Raises:
         OSError: the folder cannot be written.
@@ -174,5 +176,5 @@ def _jumps(before: _Prices, after: _Prices) -> list[str]:
 
 
 def _offer(price: InstancePrice) -> tuple[str, ...]:
-    # Without the zone: a Spot market comes and goes by zone.
+    # The zone is left out, because Spot markets appear and vanish zone by zone.
     return price.region, price.option, price.instance_type

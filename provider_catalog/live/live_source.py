@@ -1,4 +1,4 @@
-"""What a source of live prices is: a name for the command line, a permission, and a function that fetches."""
+"""Sources of live prices: their description, the request that they answer, and the answer."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,42 +9,35 @@ from typing import Final
 from pydantic import ValidationError
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import LiveError, NoAnswerError
 from provider_catalog.facts import Fact, Provenance
 from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
 
-Advance = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
+ReportProgress = Callable[[int, int], None]
+"""Callback for progress; its arguments are the number of finished steps and the number of all steps."""
 
-NO_MARKET: Final = 0.99
-"""A Spot price of more than this share of on-demand means that the zone has no Spot market (docs/catalog.md)."""
-
-
-class LiveError(Exception):
-    """A source gave nothing. The message says what failed and what to do."""
+NO_SPOT_MARKET_SHARE: Final = 0.99
+"""Share of the on-demand price above which a Spot price means that the zone has no Spot market (docs/catalog.md)."""
 
 
-class NoAnswerError(LiveError):
-    """Nobody answered: no network, a proxy that refuses, or a service that is down."""
-
-
-UNANSWERED: Final = 2
-"""Regions in a row that do not answer before any has, or look-ups in a row that fail: the others are not waited for."""
+MAX_UNANSWERED: Final = 2
+"""Unanswered requests after which a source gives up: regions before any has answered, or look-ups in a row."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to wait and how often to try. Between attempts the wait doubles, with jitter."""
+    """Time-outs and number of attempts; the wait between attempts doubles, with jitter."""
 
     connect_timeout_s: float = 5
     read_timeout_s: float = 30
     attempts: int = 5
     backoff_s: float = 0.5
-    """First wait; boto3 has its own."""
+    """First wait between attempts; boto3 uses its own instead."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for."""
+    """The cloud, regions and date that prices are requested for."""
 
     catalog: Catalog
     provider: str
@@ -54,11 +47,11 @@ class Request:
 
     @property
     def instance_types(self) -> tuple[str, ...]:
-        """Names of the cloud's instance types in the catalog."""
+        """The names of the cloud's instance types in the catalog."""
         return tuple(name for provider, name in self.catalog.instance_types if provider == self.provider)
 
     def provenance(self, source: str) -> Provenance:
-        """Live, as of today."""
+        """The provenance of a live price from `source`, as of today."""
         return Provenance(source=source, as_of=self.today.isoformat(), kind="live")
 
     def instance_price(
@@ -69,7 +62,15 @@ class Request:
         usd_per_hour: float,
         provenance: Provenance,
     ) -> InstancePrice:
-        """A price of this cloud; `place` is region and zone, the zone None where it holds for the region."""
+        """Make an instance price of this cloud.
+
+        Args:
+            place: region and zone; the zone is None for a price of the whole region.
+            instance_type: name of the instance type.
+            option: purchase option.
+            usd_per_hour: price of one instance.
+            provenance: source and date.
+        """
         region, zone = place
         return InstancePrice(
             provider=self.provider,
@@ -82,7 +83,7 @@ class Request:
         )
 
     def service_price(self, region: str, sku: str, unit_price_usd: float, provenance: Provenance) -> ServicePrice:
-        """A price of this cloud for a SKU that its catalog bills, in the catalog's unit."""
+        """Make a service price of this cloud, in the unit that the catalog uses for the SKU."""
         unit = next(p.unit for p in self.catalog.service_prices if (p.provider, p.sku) == (self.provider, sku))
         return ServicePrice(
             provider=self.provider,
@@ -95,7 +96,7 @@ class Request:
 
 
 class PlacementScore(Fact):
-    """How likely a Spot request is to be filled, 1 to 10, as the provider scores it."""
+    """The provider's score, 1 to 10, of how likely a Spot request is to be filled."""
 
     provider: str
     region: str
@@ -108,38 +109,39 @@ class PlacementScore(Fact):
 
 @dataclass
 class Fetched:
-    """What a source answered."""
+    """The answer of a source."""
 
     instances: list[InstancePrice] = field(default_factory=list)
     services: list[ServicePrice] = field(default_factory=list)
     scores: list[PlacementScore] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
-    """Regions whose answer is complete: there, what was known before and is missing now has vanished."""
+    """Regions with a complete answer; a known price that is missing from it has vanished."""
     failures: list[str] = field(default_factory=list)
-    """Regions or pages that gave nothing, each with its reason."""
+    """Reason for each region or page that gave nothing."""
     notes: list[str] = field(default_factory=list)
-    """What a maintainer of the catalog should know: a fact that differs, a meter that was not found."""
+    """Notes for maintainers of the catalog, such as a fact that differs or a meter that was not found."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """One interface of one cloud."""
+class LiveSource:
+    """One interface of one cloud that prices are fetched from."""
 
     name: str
+    """Name on the command line."""
     title: str
     permission: str
-    """What the caller must be allowed to do, as the provider writes it."""
-    fetch: Callable[[Request, Advance], Fetched]
+    """Permission that the caller needs, as the provider writes it."""
+    fetch: Callable[[Request, ReportProgress], Fetched]
     options: frozenset[PurchaseOption] = frozenset()
-    """Purchase options whose prices it replaces."""
+    """Purchase options whose prices the source replaces."""
 
 
 @contextmanager
 def documented_shape(where: str) -> Iterator[None]:
-    """Turn what a strange answer does to the code that reads it into a LiveError.
+    """Turn errors in reading an unexpected answer into a LiveError.
 
     Raises:
-        LiveError: a field is missing, or is not of the documented type.
+        LiveError: a field is missing or has another type than documented.
     """
     try:
         yield
@@ -151,8 +153,8 @@ def documented_shape(where: str) -> Iterator[None]:
         raise LiveError(f"{where}: the answer does not have the documented shape ({error!r})") from error
 
 
-def by_region(request: Request, advance: Advance, ask: Callable[[str, Fetched], None]) -> Fetched:
-    """Ask region by region; one that fails is reported and the others are kept.
+def by_region(request: Request, advance: ReportProgress, ask: Callable[[str, Fetched], None]) -> Fetched:
+    """Ask region by region, report the regions that fail, and keep the answers of the others.
 
     Raises:
         LiveError: no region answered.
@@ -169,7 +171,7 @@ def by_region(request: Request, advance: Advance, ask: Callable[[str, Fetched], 
             reasons.append(str(error))
             fetched.failures.append(f"{region}: {error}")
             unanswered += isinstance(error, NoAnswerError)
-            if not fetched.answered and unanswered == UNANSWERED:
+            if not fetched.answered and unanswered == MAX_UNANSWERED:
                 raise LiveError(f"{reasons[0]} (the other regions were not asked)") from error
         advance(done, len(request.regions))
     if reasons and not fetched.answered:

@@ -1,4 +1,4 @@
-"""How many prices there are, by cloud, by what they are for and by kind of source, and how old they are."""
+"""Counts of the prices in force by cloud, subject and kind of source, with their oldest and newest dates."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 
 SERVICE: Final = "service"
-"""Beside the purchase options of instances, what a price is for."""
+"""Subject of the prices of services; the other subjects are the purchase options of instances."""
 UNKNOWN: Final = "unknown"
-"""Beside the kinds of provenance, that of a service whose price nobody has sourced."""
+"""Kind of a service whose price has no source; the other kinds are those of a provenance."""
 
 
 @dataclass(frozen=True)
-class Holding:
-    """Prices of one cloud that are for the same and of the same kind."""
+class PriceCount:
+    """The number and the dates of the prices of one cloud with the same subject and kind."""
 
     provider: str
     priced: str
-    """A purchase option of instances, or `service`."""
+    """Subject of the prices: a purchase option of instances, or `service`."""
     kind: str
-    """Of the source, or `unknown`: the role is on the bill and has no price."""
+    """Kind of the source; `unknown` where a service is billed and its price is not known."""
     prices: int
     oldest: str | None
     newest: str | None
 
 
-def holdings(catalog: Catalog) -> tuple[Holding, ...]:
-    """Every price that is in force, counted once; instances without a price have no row to count."""
+def count_prices(catalog: Catalog) -> tuple[PriceCount, ...]:
+    """Count every price in force once; an instance without a price has no row and is not counted."""
     rows: list[tuple[str, str, str, Provenance | None]] = [
         (price.provider, price.option, price.provenance.kind, price.provenance) for price in catalog.instance_prices
     ]
@@ -44,8 +44,8 @@ def holdings(catalog: Catalog) -> tuple[Holding, ...]:
     )
 
 
-def _holding(provider: str, priced: str, kind: str, sources: Iterable[Provenance | None]) -> Holding:
-    """`sources` are in the order of their dates."""
+def _holding(provider: str, priced: str, kind: str, sources: Iterable[Provenance | None]) -> PriceCount:
+    """Count one group; `sources` are sorted by date."""
     found = list(sources)
     dates = [source.as_of for source in found if source is not None]
-    return Holding(provider, priced, kind, len(found), dates[0] if dates else None, dates[-1] if dates else None)
+    return PriceCount(provider, priced, kind, len(found), dates[0] if dates else None, dates[-1] if dates else None)

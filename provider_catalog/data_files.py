@@ -1,4 +1,4 @@
-"""Reading the data files: a CSV or YAML row becomes a Fact, or an error that names file, line and column."""
+"""Readers of data files: a CSV or YAML row becomes a Fact, or an error that names file, line and column."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 FactT = TypeVar("FactT", bound="Fact")
 
-# libyaml's loader is about ten times faster than the pure Python one, but not in every PyYAML build.
+# The loader of libyaml is about ten times faster than the pure Python loader, but some PyYAML builds lack it.
 _YAML_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Rows of a CSV file with the line each ends on; an empty cell is None.
+    """The rows of a CSV file, each with the number of its last line; an empty cell is None.
 
     Raises:
-        CatalogError: the file is missing or no text, or a row has more or fewer cells than the header.
+        CatalogError: the file is missing or is not text, or a row has more or fewer cells than the header.
     """
     with _open(path) as lines:
         reader = csv.reader(lines)
@@ -46,7 +46,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
 
 
 def read_yaml(path: Path) -> Any:
-    """The document of a YAML file.
+    """The content of a YAML file.
 
     Raises:
         CatalogError: the file is missing or not YAML.
@@ -59,17 +59,17 @@ def read_yaml(path: Path) -> Any:
 
 
 def fact(model: type[FactT], row: Mapping[str, Any], where: str) -> FactT:
-    """`row` as a `model`.
+    """Make a `model` of a row.
 
     Args:
-        model: What the row describes.
-        row: Values by field name, as the file holds them.
-        where: File and line or entry, for the message.
+        model: The kind of fact that the row describes.
+        row: The values by field name, as the file holds them.
+        where: The file and the line or entry, for the error message.
 
     Raises:
-        CatalogError: a value is missing, misspelt or out of range; the message names column and value.
+        CatalogError: a value is missing, misspelt or out of range; the message names the column and the value.
     """
-    from pydantic import ValidationError  # here and not above: reading a table alone does without
+    from pydantic import ValidationError  # imported here: reading rows alone does not need pydantic
 
     try:
         return model.model_validate(row)

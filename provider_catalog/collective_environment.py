@@ -1,23 +1,24 @@
-"""The environment of NCCL, RCCL and libfabric on an instance type: each variable with its reason."""
+"""Environment variables of NCCL, RCCL and libfabric for an instance type, each with its reason."""
 
 from fnmatch import fnmatchcase
 
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 from provider_catalog.hardware import InstanceType
 
 
 class Variable(Fact):
-    """An environment variable, or one that is better left alone."""
+    """An environment variable that is set, or deliberately left at its default."""
 
     variable: str
     value: str | None
-    """None: not set, for the reason given."""
+    """Value to set; None leaves the variable at its default, for the reason given."""
     reason: str
     source: str
 
 
-class Setting(Fact):
-    """A row of collectives.yaml, which explains the columns."""
+class CollectiveRow(Fact):
+    """A row of collectives.yaml; the comment at the top of that file explains the columns."""
 
     variable: str
     value: str | None = None
@@ -28,7 +29,7 @@ class Setting(Fact):
     as_of: str
 
     def holds_for(self, instance_type: InstanceType) -> bool:
-        """Whether the row is about that instance type; a condition that is left out holds for all."""
+        """Whether the row applies to that instance type; an empty condition applies to every type."""
         if self.fabrics and instance_type.fabric not in self.fabrics:
             return False
         return not self.instance_types or any(
@@ -36,17 +37,19 @@ class Setting(Fact):
         )
 
 
-class Collectives(Fact):
+class CollectiveEnvironment(Fact):
     """The collectives.yaml of one cloud."""
 
-    set: tuple[Setting, ...] = ()
-    left_alone: tuple[Setting, ...] = ()
+    set: tuple[CollectiveRow, ...] = ()
+    """Variables that are set."""
+    left_alone: tuple[CollectiveRow, ...] = ()
+    """Variables that are deliberately left at their defaults."""
 
     def environment(self, instance_type: InstanceType) -> tuple[Variable, ...]:
-        """Variables to set, then those to leave alone, each sorted by name.
+        """The variables to set, then the variables to leave at their defaults, each group sorted by name.
 
         Raises:
-            CatalogError: two rows speak of one variable on that type.
+            CatalogError: two rows concern the same variable on that type.
         """
         found: dict[str, Variable] = {}
         for row in (*self.set, *self.left_alone):
@@ -54,17 +57,17 @@ class Collectives(Fact):
                 continue
             if row.variable in found:
                 raise CatalogError(
-                    f"collectives.yaml: {row.variable} stands there twice for {instance_type.name}; narrow one row"
+                    f"collectives.yaml: {row.variable} has two rows for {instance_type.name}; narrow one row"
                 )
             found[row.variable] = Variable(variable=row.variable, value=row.value, reason=row.reason, source=row.source)
         return tuple(sorted(found.values(), key=lambda entry: (entry.value is None, entry.variable)))
 
 
 def values(environment: tuple[Variable, ...]) -> dict[str, str]:
-    """What is set, by name."""
+    """The values of the variables that are set, by name."""
     return {entry.variable: entry.value for entry in environment if entry.value is not None}
 
 
 def reasons(environment: tuple[Variable, ...]) -> dict[str, str]:
-    """Why, by name, of what is set."""
+    """The reason and source of each variable that is set, by name."""
     return {entry.variable: f"{entry.reason} ({entry.source})" for entry in environment if entry.value is not None}

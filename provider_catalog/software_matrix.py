@@ -1,4 +1,4 @@
-"""What software runs on which GPU: toolkits and drivers, kernels, weight formats, serving engines and their flags."""
+"""Software by GPU: toolkits and drivers, kernels, weight formats, serving engines and their flags."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 from provider_catalog.hardware import Gpu
 from provider_catalog.precision import Precision
-from provider_catalog.tables import fact, read_yaml
 
 if TYPE_CHECKING:
     from provider_catalog.architecture import ModelArchitecture
 
 Stack = Literal["cuda", "rocm"]
-STACK_TITLE: dict[Stack, str] = {"cuda": "CUDA", "rocm": "ROCm"}
+GPU_STACK_TITLES: dict[Stack, str] = {"cuda": "CUDA", "rocm": "ROCm"}
 ServingEngineName = Literal["vllm", "sglang", "tensorrt-llm"]
 
 _FactT = TypeVar("_FactT", bound=Fact)
 
 
 class Runtime(Fact):
-    """The first toolkit that compiles for a GPU generation, and the driver it takes."""
+    """The first toolkit that compiles for a GPU generation, and the driver that it needs."""
 
     generation: str
     targets: tuple[str, ...]
@@ -32,13 +33,13 @@ class Runtime(Fact):
     stack: Stack
     min_version: str
     min_driver: str | None
-    """Linux kernel driver; None where it is part of the stack (ROCm)."""
+    """Oldest Linux kernel driver; None where the driver is part of the stack (ROCm)."""
     source: str
     as_of: str
 
 
 class KernelFeature(Fact):
-    """A kernel library, and the GPU generations it is written for."""
+    """A kernel library, and the GPU generations that it is written for."""
 
     name: str
     generations: tuple[str, ...]
@@ -47,49 +48,49 @@ class KernelFeature(Fact):
     as_of: str
 
 
-class WeightFormat(Fact):
-    """The GPU generations that serve a weight format."""
+class FormatSupport(Fact):
+    """The GPU generations that can serve a weight format."""
 
     format: Precision
     native: tuple[str, ...] = ()
-    """Matrices are multiplied in the format."""
+    """Generations that multiply matrices in the format."""
     weight_only: tuple[str, ...] = ()
-    """Weights are widened to 16 bits on the way in: saves memory and reads, not arithmetic."""
+    """Generations that store weights in the format and multiply in 16 bits, which saves memory but no arithmetic."""
     needs: str
-    """The same in words, for a refusal."""
+    """Hardware that the format needs, in words for an error message."""
     source: str
     as_of: str
 
 
 class ServingEngine(Fact):
-    """What one serving engine runs, at one version."""
+    """The GPUs, formats and models that one version of a serving engine supports."""
 
     name: ServingEngineName
     title: str
     version: str
     generations: tuple[str, ...]
     unlisted_gpus: tuple[str, ...] = ()
-    """GPUs of those generations that its documentation does not list."""
+    """GPUs of those generations that the engine's documentation does not list."""
     runtimes: dict[Stack, str]
-    """What its packages are built for, or the lowest it accepts."""
+    """Toolkit version by stack that the packages are built for, or the lowest accepted version."""
     min_driver: str
-    """NVIDIA driver branch that the CUDA of its packages takes."""
+    """NVIDIA driver branch that the CUDA of the packages needs."""
     formats: tuple[Precision, ...]
     kv_cache: tuple[Precision, ...]
     families: tuple[str, ...]
-    """`model_type` of the configurations it has a model for."""
+    """Values of `model_type` that the engine has a model for."""
     mtp_families: tuple[str, ...]
-    """Those whose own multi-token-prediction layers it can draft with."""
+    """Families whose multi-token-prediction layers the engine can use for speculative decoding."""
     mla: bool
     expert_parallel: Literal["tensor", "divides-tensor"]
-    """Legal expert-parallel degrees: that of the tensor-parallel group, or any divisor of it."""
+    """Legal expert-parallel degrees: the tensor-parallel degree only, or any divisor of it."""
     attention_data_parallel: bool
     source: str
     as_of: str
 
     @property
     def release(self) -> str:
-        """Name and version."""
+        """The engine's name and version."""
         return f"{self.title} {self.version}"
 
 
@@ -97,13 +98,13 @@ class Flag(Fact):
     """One command-line flag of an engine."""
 
     values: tuple[str, ...] = ()
-    """What it accepts, where the engine lists it; empty: a number or a text."""
+    """Values that the engine lists for the flag; empty where the value is a number or text."""
     switch: bool = False
-    """Takes no value."""
+    """Whether the flag takes no value."""
 
     @property
     def takes_value(self) -> bool:
-        """Whether an argument follows."""
+        """Whether a value follows the flag."""
         return not self.switch
 
 
@@ -117,11 +118,11 @@ class EngineFlags(Fact):
     as_of: str
     flags: dict[str, Flag] = Field(min_length=1)
     config_keys: tuple[str, ...] = ()
-    """Keys of the engine's configuration file, dotted."""
+    """Dotted keys of the engine's configuration file."""
 
 
-class Software:
-    """The software matrix of one catalog folder: rows, and the answers that follow from them."""
+class SoftwareMatrix:
+    """The software matrix of one catalog folder, and the questions that its rows answer."""
 
     def __init__(self, folder: Path) -> None:
         self._matrix = folder / "software.yaml"
@@ -129,27 +130,27 @@ class Software:
 
     @cached_property
     def runtimes(self) -> Mapping[str, Runtime]:
-        """By GPU generation."""
+        """The toolkits by GPU generation."""
         return self._by_key("runtimes", Runtime, "generation")
 
     @cached_property
     def features(self) -> Mapping[str, KernelFeature]:
-        """By name."""
+        """The kernel libraries by name."""
         return self._by_key("features", KernelFeature, "name")
 
     @cached_property
-    def formats(self) -> Mapping[str, WeightFormat]:
-        """By format; a format without a row is served by every GPU that has its arithmetic."""
-        return self._by_key("formats", WeightFormat, "format")
+    def formats(self) -> Mapping[str, FormatSupport]:
+        """The rows by weight format; a format without a row is served by every GPU that computes in it."""
+        return self._by_key("formats", FormatSupport, "format")
 
     @cached_property
     def engines(self) -> Mapping[str, ServingEngine]:
-        """By name."""
+        """The serving engines by name."""
         return self._by_key("engines", ServingEngine, "name")
 
     @cached_property
     def engine_flags(self) -> Mapping[str, EngineFlags]:
-        """By engine.
+        """The documented flags by engine.
 
         Raises:
             CatalogError: the file is missing or a row is broken.
@@ -158,7 +159,7 @@ class Software:
         return MappingProxyType({f.engine: f for f in _facts(rows, EngineFlags, f"{self._flags}")})
 
     def runtime(self, gpu: Gpu) -> Runtime:
-        """Toolkit and driver that the GPU needs.
+        """The toolkit and driver that the GPU needs.
 
         Raises:
             CatalogError: the matrix has no row for its generation.
@@ -170,17 +171,17 @@ class Software:
         return self.runtimes[gpu.generation]
 
     def attention_kernel(self, gpu: Gpu, *, latent: bool = False) -> KernelFeature | None:
-        """The newest FlashAttention written for the GPU, FlashMLA for latent attention; None where there is none."""
+        """The attention kernel for the GPU: FlashMLA for latent attention, else FlashAttention; None without one."""
         mla = self.features.get("FlashMLA")
         if latent and mla is not None and gpu.generation in mla.generations:
             return mla
         known = [f for f in self.features.values() if f.name.startswith("FlashAttention")]
         fitting = [f for f in known if gpu.generation in f.generations]
-        # Hopper's own version is 3: version 4 is written for Blackwell first, and engines take 3 there.
+        # Hopper has a version of its own, 3, which engines use there; version 4 is primarily for Blackwell.
         return next((f for f in fitting if f.generations == (gpu.generation,)), fitting[-1] if fitting else None)
 
     def refuse_format(self, gpu: Gpu, weights: Precision) -> str | None:
-        """Why the GPU does not serve weights in that format; None when it does."""
+        """The reason why the GPU cannot serve weights in that format; None when it can."""
         row = self.formats.get(weights)
         if row is None or gpu.generation in (*row.native, *row.weight_only):
             return None
@@ -189,14 +190,14 @@ class Software:
     def refuse_engine(
         self, name: str, gpu: Gpu, model: "ModelArchitecture", weights: Precision, kv_cache: Precision
     ) -> str | None:
-        """Why the serving engine cannot run the model so on that GPU; None when it can.
+        """The reason why the engine cannot run the model on that GPU in these formats; None when it can.
 
         Args:
-            name: Of the engine.
-            gpu: What it would run on.
-            model: What it would run.
-            weights: Format of the weights.
-            kv_cache: Format of the KV cache.
+            name: The name of the engine.
+            gpu: The GPU that the engine would run on.
+            model: The model that it would run.
+            weights: The format of the weights.
+            kv_cache: The format of the KV cache.
         """
         engine = self.engines[name]
         if gpu.generation not in engine.generations:
@@ -219,7 +220,7 @@ class Software:
         for row in _facts(rows, model, f"{self._matrix}, {section}"):
             name = getattr(row, key)
             if name in found:
-                raise CatalogError(f"{self._matrix}, {section}: {name} stands there twice; remove one row")
+                raise CatalogError(f"{self._matrix}, {section}: {name} has two rows; remove one")
             found[name] = row
         return MappingProxyType(found)
 

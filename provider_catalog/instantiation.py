@@ -1,7 +1,7 @@
-"""Counting by instantiation: the model itself, built without weights by Hugging Face transformers.
+"""Counting parameters by instantiation: Hugging Face transformers builds the model without weights.
 
-Slower by orders of magnitude than counting from the configuration, and only with the optional transformers and torch
-installed; it settles doubt about a family that is read generically.
+This is slower by orders of magnitude than counting from the configuration, and needs the optional packages transformers
+and torch. It settles doubts about a family that is read generically.
 """
 
 import importlib
@@ -14,13 +14,14 @@ from typing import Any, Final
 from provider_catalog.errors import CatalogError
 
 TOWERS: Final = ("vision", "visual", "image", "audio", "multi_modal", "multimodal", "aligner", "projector")
-"""Parts of module names that mark an encoder beside the decoder or the projector behind it."""
+"""Parts of module names that mark an encoder beside the decoder, or its projector."""
 
 
 def instantiated_parameters(config: Mapping[str, object]) -> dict[str, int]:
-    """Parameters of the instantiated model: `total` of the decoder, `towers` beside it. Tied tensors count once.
+    """Count the parameters of the instantiated model: `total` in the decoder, `towers` in the encoders beside it.
 
-    Code that comes with a checkpoint is never run: a family that transformers itself does not know is refused.
+    Tied tensors count once. Code that comes with a checkpoint is never run, so a family that transformers itself does
+    not know is refused.
 
     Raises:
         CatalogError: transformers is not installed, or cannot build the model.
@@ -40,17 +41,17 @@ def instantiated_parameters(config: Mapping[str, object]) -> dict[str, int]:
             with torch.device("meta"):
                 model = _instantiate(transformers, settings)
         except Exception as error:
-            # Whatever transformers raises here is about the configuration: it knows no common base.
+            # transformers has no common base class for errors; whatever it raises here concerns the configuration.
             raise CatalogError(f"transformers cannot build this configuration: {error}") from error
     counts = {"total": 0, "towers": 0}
-    # named_parameters() gives a tied tensor once
+    # named_parameters() yields a tied tensor once.
     for name, tensor in model.named_parameters():
         counts["towers" if any(part in name for part in TOWERS) else "total"] += tensor.numel()
     return counts
 
 
 def _instantiate(transformers: Any, settings: Any) -> Any:
-    """A causal language model, or the multimodal class where the family has no other."""
+    """Build a causal language model, or the multimodal class where the family has no other."""
     try:
         return transformers.AutoModelForCausalLM.from_config(settings)
     except ValueError:
