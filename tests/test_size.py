@@ -395,7 +395,7 @@ def test_size_starts_without_what_only_planning_needs(options: list[str]) -> Non
     code = (
         "import sys; from llmcluster.cli import cli; "
         f"cli(['size', 'deepseek-r1', *{options}], standalone_mode=False); "
-        "print(sorted({'pydantic', 'rich', 'planner.spec', 'planner.plan'} & set(sys.modules)), file=sys.stderr)"
+        "print(sorted({'pydantic', 'rich', 'planner.spec', 'planner.plan.plan'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"

@@ -1,8 +1,7 @@
-"""Parameter counts of the blocks that several decoder families share.
+"""Feed-forward blocks, hyper-connections and layer groups that decoder families share.
 
-Sources: grouped-query attention, Ainslie et al. 2023, arXiv 2305.13245; multi-head latent attention, DeepSeek-V2,
-arXiv 2405.04434, section 2.1; gated feed-forward, Shazeer 2020, arXiv 2002.05202. Which biases and norms a family
-has follows its reference implementation in Hugging Face transformers.
+Sources: gated feed-forward, Shazeer 2020, arXiv 2002.05202; hyper-connections, DeepSeek-V4 technical report, section
+2.2. Which biases and norms a family has follows its reference implementation in Hugging Face transformers.
 """
 
 from collections.abc import Sequence

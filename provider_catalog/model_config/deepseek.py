@@ -16,7 +16,7 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a model with multi-head latent attention, or the plain attention of the first DeepSeekMoE."""
+    """Counts a model with multi-head latent attention, or with the plain attention of the first DeepSeekMoE."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     attention = _latent(config, hidden) if "kv_lora_rank" in config else _plain(config, hidden)

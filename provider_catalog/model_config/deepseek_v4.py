@@ -1,4 +1,4 @@
-"""DeepSeek-V4: shared key-value attention over compressed caches, hyper-connections between layers.
+"""DeepSeek-V4: attention over compressed caches whose keys are values, and hyper-connections between layers.
 
 Source: DeepSeek-V4 technical report, 2026: section 2.1 (hash-routed first layers), 2.2 (manifold-constrained
 hyper-connections), 2.3 (compressed sparse and heavily compressed attention, grouped output projection). The names and
@@ -18,7 +18,7 @@ RATES: Final = {"sliding_attention": 0, "compressed_sparse_attention": SPARSE_RA
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a DeepSeek-V4 model."""
+    """Counts a DeepSeek-V4 model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     streams = config.count("hc_mult", default=4)

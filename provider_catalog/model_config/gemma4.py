@@ -12,7 +12,7 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a Gemma 4 text model."""
+    """Counts a Gemma 4 text model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     types = config.words("layer_types", layer_count) or tuple(

@@ -89,7 +89,7 @@ def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_arctic(config: ConfigFields, model_type: str) -> Parts:
-    """Count Snowflake Arctic, whose layers have a dense block of the hidden width beside their experts."""
+    """Counts Snowflake Arctic, whose layers have a dense block of the hidden width beside their experts."""
     width = config.integer("hidden_size") if config.flag("use_residual", default=True) else 0
     return read(ConfigFields({**config.values, "residual_width": width}, config.model, config.path), model_type)
 

@@ -127,7 +127,7 @@ def read_step3(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _numbered(config: ConfigFields) -> frozenset[int] | None:
-    """Layers with experts, as a text of numbers or a list."""
+    """Numbers of the layers with experts, which the configuration gives as a text or as a list."""
     listed = config.values.get("moe_layers_enum")
     if isinstance(listed, str):
         if not all(item.strip().isdecimal() for item in listed.split(",")) or len(listed) > 100_000:

@@ -76,14 +76,20 @@ class NamedBlocks:
         return blocks
 
     def names(self, block: str) -> bool:
-        """Whether any layer of a kind of block is meant."""
+        """Whether a name means a kind of block or its projections in any layer."""
         return any(
             named == block and any(name in _UNDERSTOOD or name.isdecimal() for name in names)
             for (named, _), names in self.projections.items()
         )
 
     def share(self, block: str, layer: int, shares: dict[str, float]) -> float:
-        """The share of a block of one layer that the names denote; `shares` gives the share of each projection."""
+        """Share of the parameters of a block in one layer that is meant.
+
+        Args:
+            block: Kind of block.
+            layer: Number of the layer.
+            shares: Share of each projection in the parameters of the block.
+        """
         meant = self.projections.get((block, None), set()) | self.projections.get((block, layer), set())
         if WHOLE in meant:
             return 1.0
@@ -115,7 +121,7 @@ class NamedBlocks:
 
 
 def _blocks(layer: LayerGroup) -> Iterator[tuple[str, int, str, dict[str, float]]]:
-    """(kind, parameters, name of the block, share of each projection) of a layer."""
+    """Yields (kind, parameters, name of the block, share of each projection) of a layer."""
     block = layer.feed_forward
     yield "attention", layer.attention.parameters, "attention", _attention_shares(layer.attention)
     rest = block.parameters - block.routed_expert_parameters
