@@ -49,6 +49,16 @@ def test_a_percentile_costs_no_less_than_the_mean_and_is_kept() -> None:
         assert latency is not None and latency <= 700
 
 
+def test_a_spec_without_a_load_plans_for_one_request_per_second() -> None:
+    def fleet(**load: float) -> tuple[int, Any]:
+        placement = {**AWS, "instance_types": ["g6e.xlarge"]}
+        decided = serve("meta-llama/Meta-Llama-3.1-8B", load, placement=placement)
+        return decided.choice.nodes, performance(decided)
+
+    assert fleet() == fleet(request_rate_per_s=1)
+    assert fleet() != fleet(request_rate_per_s=40)
+
+
 @settings(max_examples=40, deadline=None)
 @given(rate=st.floats(0.1, 500), ttft_ms=st.floats(150, 5000))
 def test_more_requests_or_a_tighter_percentile_never_take_fewer_replicas(rate: float, ttft_ms: float) -> None:

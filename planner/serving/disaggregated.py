@@ -121,7 +121,7 @@ class DisaggregatedFleet:
         parts = replica.decode_parts_s(batch)
         tokens_per_s = sustained * workload.output_tokens
         gpus = (prefills + decodes) * replica.layout.gpus_per_replica
-        arrivals_per_s = sustained if workload.concurrency is not None else workload.request_rate_per_s or 1.0
+        arrivals_per_s = sustained if workload.concurrency is not None else workload.offered_requests_per_s
         return InferencePerformance(
             engine=replica.engine,
             queueing=self._queueing(arrivals_per_s / prefills),

@@ -186,7 +186,7 @@ class InferenceEngine:
             return most
         if isinstance(prefill_rate, NearMiss):
             return prefill_rate
-        rate = self.workload.request_rate_per_s or 1.0
+        rate = self.workload.offered_requests_per_s
         decodes = ceil(rate / pools.requests_per_s(most))
         if self.workload.concurrency is not None:
             decodes = ceil(self.workload.concurrency / most)
@@ -292,13 +292,11 @@ class InferenceEngine:
                 most = 1
         if isinstance(most, NearMiss):
             return most
-        concurrency, rate = self.workload.concurrency, self.workload.request_rate_per_s
+        concurrency, rate = self.workload.concurrency, self.workload.offered_requests_per_s
         capacity_per_s = replica.requests_per_s(most)
-        needed = ceil((rate or 1.0) / capacity_per_s) if concurrency is None else ceil(concurrency / most)
+        needed = ceil(rate / capacity_per_s) if concurrency is None else ceil(concurrency / most)
         if concurrency is None and self.workload.slo.percentile != "mean" and self.pin.nodes is None:
-            enough = replicas_within(
-                lambda count: replica.first_token((rate or 1.0) / count, most), self.workload.slo, needed
-            )
+            enough = replicas_within(lambda count: replica.first_token(rate / count, most), self.workload.slo, needed)
             if isinstance(enough, NearMiss):
                 return replace(enough, reason=f"{split_name(layout)}: {enough.reason}")
             needed = enough
@@ -315,7 +313,7 @@ class InferenceEngine:
         elif concurrency is not None:
             batch = min(most, ceil(concurrency / replicas))
         else:
-            batch = replica.batch_at((rate or 1.0) / replicas, most)
+            batch = replica.batch_at(rate / replicas, most)
         return Candidate(
             nodes=nodes,
             layout=replace(layout, data=replicas),

@@ -322,7 +322,7 @@ class Replica:
         queueing = None
         if not static and workload.dynamic_batching:
             users = workload.concurrency is not None
-            arrivals_per_s = requests if users else (workload.request_rate_per_s or 1.0) / replicas
+            arrivals_per_s = requests if users else workload.offered_requests_per_s / replicas
             queueing = self.first_token(arrivals_per_s, None if users else largest_batch, batch).summary()
         return InferencePerformance(
             engine=self.engine,
