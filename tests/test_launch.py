@@ -18,7 +18,7 @@ from planner.launch.commands import Launch
 from planner.launch.script import script
 from planner.launch.serving import ENGINES as ENGINE_COMMANDS
 from planner.launch.serving import serving_launch
-from planner.launch.settings import ServingSettings, serving_settings
+from planner.launch.serving_settings import ServingSettings, serving_settings
 from planner.launch.training import training_launch
 from planner.plan.plan import Plan
 from planner.search.optimizer import plan

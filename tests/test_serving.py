@@ -14,8 +14,8 @@ from planner.errors import InfeasibleError
 from planner.plan.plan import Plan
 from planner.relax.serving import holds, levers
 from planner.search.optimizer import plan
-from planner.serving.fleet import replicas_within
-from planner.serving.queueing import FirstToken
+from planner.serving.autoscaling import replicas_within
+from planner.serving.queueing import TtftModel
 from planner.spec import Slo
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
@@ -64,7 +64,7 @@ def test_a_spec_without_a_load_plans_for_one_request_per_second() -> None:
 def test_more_requests_or_a_tighter_percentile_never_take_fewer_replicas(rate: float, ttft_ms: float) -> None:
     def replicas(rate: float, percentile: str, ttft_ms: float) -> int:
         slo = Slo(ttft_ms=ttft_ms, percentile=percentile)  # type: ignore[arg-type]
-        found = replicas_within(lambda n: FirstToken(rate / n, 0.06, 0.02, 2000, 8192, 1, 40, 6.0), slo, 1)
+        found = replicas_within(lambda n: TtftModel(rate / n, 0.06, 0.02, 2000, 8192, 1, 40, 6.0), slo, 1)
         assert isinstance(found, int)
         return found
 

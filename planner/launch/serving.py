@@ -6,7 +6,7 @@ from typing import Final
 from planner.errors import SpecError
 from planner.launch import sglang, tensorrt_llm, vllm
 from planner.launch.commands import Command, Launch, fabric_environment
-from planner.launch.settings import ServingSettings, serving_settings, split_notes
+from planner.launch.serving_settings import ServingSettings, serving_settings, split_notes
 from planner.plan.plan import InferencePerformance, Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture

@@ -1,7 +1,7 @@
 """Arguments of `python3 -m sglang.launch_server`."""
 
 from planner.launch.commands import FIRST_PORT, HEAD, LISTEN, NODE_RANK, ROLE, Command, flags
-from planner.launch.settings import ServingSettings
+from planner.launch.serving_settings import ServingSettings
 from planner.launch.vllm import DTYPE
 
 INIT_PORT = 20000

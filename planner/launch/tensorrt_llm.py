@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from planner.launch.commands import FIRST_PORT, LISTEN, MODEL_PATH, Command, flags, flags_as_spelt
-from planner.launch.settings import ServingSettings
+from planner.launch.serving_settings import ServingSettings
 
 CONFIG_FILE = "trtllm.yaml"
 CONFIG_PATH = "${SCRIPT_FOLDER}/" + CONFIG_FILE

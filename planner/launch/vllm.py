@@ -3,7 +3,7 @@
 import json
 
 from planner.launch.commands import FIRST_PORT, HEAD, LISTEN, Command, flags
-from planner.launch.settings import ServingSettings
+from planner.launch.serving_settings import ServingSettings
 from provider_catalog.precision import Precision
 
 MASTER_PORT = 29501

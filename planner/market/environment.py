@@ -3,9 +3,9 @@
 from planner.errors import SpecError
 from planner.market.machines import OWN, Machine
 from planner.plan.plan import SharedStorage
-from planner.reliability.checkpoints import OWN_STORAGE, Store
+from planner.reliability.checkpoint_stores import file_system_store, object_store
+from planner.reliability.checkpoints import ON_PREM_STORAGE, CheckpointStore
 from planner.reliability.failures import NodeEnvironment
-from planner.reliability.stores import file_system_store, object_store
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.catalog import Catalog
 
@@ -25,7 +25,7 @@ def node_environment(
         SpecError: checkpoints are to go where this place has nothing.
     """
     owned = machine.provider == OWN
-    stores: list[Store] = [OWN_STORAGE] if owned else []
+    stores: list[CheckpointStore] = [ON_PREM_STORAGE] if owned else []
     if storage is not None:
         system = catalog.shared_file_system(machine.provider, storage.sku)
         stores.append(file_system_store(system, storage.size_gib, machine.node.nic_gbit_per_s, spec.storage.lustre.efa))
@@ -42,7 +42,7 @@ def node_environment(
     return NodeEnvironment(
         rate=catalog.interruption_rate(machine.node.gpu.generation),
         causes=tuple(catalog.interruption_causes.items()),
-        stores=tuple(stores) or (OWN_STORAGE,),
+        stores=tuple(stores) or (ON_PREM_STORAGE,),
         host_memory_bytes=machine.host_memory_bytes,
         owned=owned,
     )

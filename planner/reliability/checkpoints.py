@@ -13,7 +13,7 @@ Mode = Literal["async", "sync"]
 
 STORE_EFFICIENCY: Final = 0.8
 """Share of the rate on sale of a shared file system that many nodes writing at once reach. Estimate, 0.6 to 1."""
-OWN_NODE_BYTES_PER_S: Final = 1e9
+ON_PREM_NODE_BYTES_PER_S: Final = 1e9
 """What storage of one's own takes from each node: Llama 3 (arXiv 2407.21783, section 3.3.1), 2 TB/s sustained and
 7 TB/s at peak for clusters of up to 2,048 nodes. Estimate, 0.2e9 to 3.5e9."""
 HOST_COPY_BYTES_PER_S: Final = 10e9
@@ -29,7 +29,7 @@ KEPT_CHECKPOINTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class CheckpointStore:
     """What checkpoints are written to."""
 
     target: Target
@@ -53,7 +53,7 @@ class Store:
         return KEPT_CHECKPOINTS * checkpoint_bytes <= self.room_bytes
 
 
-OWN_STORAGE: Final = Store("own_storage", "storage of one's own", inf, inf, OWN_NODE_BYTES_PER_S)
+ON_PREM_STORAGE: Final = CheckpointStore("own_storage", "storage of one's own", inf, inf, ON_PREM_NODE_BYTES_PER_S)
 
 
 def checkpoint_bytes(profile: ModelProfile, rules: StateRules) -> int:

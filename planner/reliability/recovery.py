@@ -5,7 +5,7 @@ from math import ceil, exp, sqrt
 from typing import Final, NamedTuple
 
 
-class Term(NamedTuple):
+class RestartTerm(NamedTuple):
     """Seconds of one part of a restart, with their range."""
 
     low_s: float
@@ -16,14 +16,14 @@ class Term(NamedTuple):
 RESTART_TERMS: Final = {
     # A hang shows when heartbeats stop: 300 s are the default of NVIDIA's resiliency extension once training runs
     # (rank_heartbeat_timeout of Megatron Bridge). An error that is raised shows at once, NCCL times out after 600 s.
-    "detect": Term(30, 300, 1800),
+    "detect": RestartTerm(30, 300, 1800),
     # The faulty node is taken out and another one joins. Estimate: a spare node or a placement of the scheduler.
-    "replace": Term(60, 180, 900),
+    "replace": RestartTerm(60, 180, 900),
     # Containers, libraries, process groups. Estimate; MegaScale (arXiv 2402.15627, section 4) brought the groups of
     # more than 10,000 GPUs from a quarter of an hour to less than 30 s.
-    "launch": Term(60, 120, 900),
+    "launch": RestartTerm(60, 120, 900),
     # First steps: compilation, autotuning, caches of the loader. Estimate.
-    "warm_up": Term(20, 60, 300),
+    "warm_up": RestartTerm(20, 60, 300),
 }
 """What a restart takes beside reading the checkpoint. Together 11 minutes, which is the median time between automatic
 retries on 504 B200 (arXiv 2605.09370, abstract)."""

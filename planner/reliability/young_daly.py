@@ -9,13 +9,13 @@ Failures are a Poisson process; they may strike while a checkpoint is written an
 from math import expm1, inf, log1p, sqrt
 from typing import Final, NamedTuple
 
-HOPELESS: Final = 500
+MAX_MTBFS_WITHOUT_FAILURE: Final = 500
 """Mean times between failures in a row without one, which never come: exp(500) is near the largest float."""
-LEAST_GOODPUT: Final = 0.01
+MIN_GOODPUT: Final = 0.01
 """Below it a run makes no headway worth planning with."""
 
 
-class CheckpointPace(NamedTuple):
+class CheckpointTiming(NamedTuple):
     """Checkpoints and restarts of a run."""
 
     interval_s: float
@@ -72,22 +72,22 @@ def optimal_interval_s(stall_s: float, mtbf_s: float) -> float:
     return share * mtbf_s
 
 
-def best_pace(stall_s: float, restart_s: float, lag_s: float, mtbf_s: float) -> CheckpointPace:
-    """The pace that loses least. One checkpoint is on its way at a time: an interval is no shorter than the lag."""
-    return CheckpointPace(max(optimal_interval_s(stall_s, mtbf_s), lag_s), stall_s, restart_s, lag_s)
+def best_timing(stall_s: float, restart_s: float, lag_s: float, mtbf_s: float) -> CheckpointTiming:
+    """The timing that loses least. One checkpoint is on its way at a time: an interval is no shorter than the lag."""
+    return CheckpointTiming(max(optimal_interval_s(stall_s, mtbf_s), lag_s), stall_s, restart_s, lag_s)
 
 
-def time_shares(pace: CheckpointPace, mtbf_s: float) -> TimeShares:
+def time_shares(timing: CheckpointTiming, mtbf_s: float) -> TimeShares:
     """Where the time goes.
 
     The work of an interval t takes M·exp(R/M)·(exp((t+d)/M) - 1) on average (Daly 2006, equation 20).
     """
-    interval_s, stall_s, restart_s, lag_s = pace
+    interval_s, stall_s, restart_s, lag_s = timing
     if mtbf_s == inf:
         useful = 1.0 if interval_s == inf else interval_s / (interval_s + stall_s)
         return TimeShares(useful, 1 - useful, 0.0, 0.0)
     segment = interval_s + stall_s
-    if max(segment, restart_s + lag_s) > HOPELESS * mtbf_s:
+    if max(segment, restart_s + lag_s) > MAX_MTBFS_WITHOUT_FAILURE * mtbf_s:
         return TimeShares(0.0, 0.0, 0.5, 0.5)
     recovering = -expm1(-(restart_s + lag_s) / mtbf_s)
     per_second = (1 - recovering) / (mtbf_s * expm1(segment / mtbf_s))

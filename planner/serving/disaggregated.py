@@ -14,7 +14,7 @@ from planner.sizing.communication import links
 from planner.sizing.kv_cache import kv_cache_bytes
 from planner.spec.workload import SloPercentile
 
-BUSIEST = 0.9
+MAX_PREFILL_LOAD = 0.9
 """Load that a prefill replica takes at most: beyond it the mean wait grows without bound. Estimate, 0.8 to 0.95."""
 BISECTIONS = 40
 ROUNDING = 1e-9
@@ -55,11 +55,11 @@ class DisaggregatedFleet:
         if percentile != "mean":
             return self._rate_within(left, percentile)
         waits = left / self.prefill_s * (1 - ROUNDING)
-        return min(BUSIEST, 2 * waits / (1 + 2 * waits)) * self.prefills_per_s_at_most
+        return min(MAX_PREFILL_LOAD, 2 * waits / (1 + 2 * waits)) * self.max_prefills_per_s
 
     def _rate_within(self, wait_s: float, percentile: SloPercentile) -> float:
         """Prompts a second at which the percentile of the wait is no longer than that, found by bisection."""
-        low, high = 0.0, BUSIEST * self.prefills_per_s_at_most
+        low, high = 0.0, MAX_PREFILL_LOAD * self.max_prefills_per_s
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             if self._prefill_queue(middle).wait_at(percentile) <= wait_s:
@@ -69,7 +69,7 @@ class DisaggregatedFleet:
         return low
 
     def _prefill_queue(self, arrivals_per_s: float) -> Queue:
-        return Queue(arrivals_per_s, 1 / self.prefills_per_s_at_most)
+        return Queue(arrivals_per_s, 1 / self.max_prefills_per_s)
 
     def _queueing(self, arrivals_per_s: float) -> Queueing:
         """Of one prefill replica; a request waits for a decode replica after its first token only."""
@@ -84,7 +84,7 @@ class DisaggregatedFleet:
         )
 
     @cached_property
-    def prefills_per_s_at_most(self) -> float:
+    def max_prefills_per_s(self) -> float:
         """Prompts a second of a replica that never rests: every group and every stage of a pipeline has one."""
         layout = self.replica.layout
         return layout.attention_data * layout.pipeline / self.prefill_s
@@ -117,7 +117,7 @@ class DisaggregatedFleet:
         rate = self.prefills_per_s()
         offered = decodes * self.requests_per_s(batch)
         sustained = min(offered, prefills * (0.0 if isinstance(rate, NearMiss) else rate))
-        load = min(BUSIEST, sustained / prefills / self.prefills_per_s_at_most)
+        load = min(MAX_PREFILL_LOAD, sustained / prefills / self.max_prefills_per_s)
         parts = replica.decode_parts_s(batch)
         tokens_per_s = sustained * workload.output_tokens
         gpus = (prefills + decodes) * replica.layout.gpus_per_replica

@@ -10,10 +10,10 @@ from planner.errors import SpecError
 from planner.plan.layout import Layout
 from planner.plan.plan import InferencePerformance
 from planner.reliability.failures import NodeEnvironment
+from planner.serving.autoscaling import replicas_within
 from planner.serving.disaggregated import DisaggregatedFleet
-from planner.serving.fleet import replicas_within
-from planner.serving.forward import Forward, arithmetic_precision, peak_flops
-from planner.serving.rates import rates_of
+from planner.serving.forward import AnalyticTiming, arithmetic_precision, peak_flops
+from planner.serving.generation_rates import rates_of
 from planner.serving.replica import Replica, Timing, largest, split_name
 from planner.serving.silicon import SILICON, SiliconTiming
 from planner.sizing.legal_layouts import divisors, expert_count, head_count, legal_tensor_degrees
@@ -47,7 +47,7 @@ class InferenceEngine:
     also: tuple[Precision, ...] = ()
     """Other formats of the weights that may be served."""
     name: str = ANALYTIC
-    timing_of: TimingOf = Forward
+    timing_of: TimingOf = AnalyticTiming
 
     def least_node_hours(self, node: NodeTopology) -> float:
         """Serving has no end."""
@@ -296,7 +296,7 @@ class InferenceEngine:
         capacity_per_s = replica.requests_per_s(most)
         needed = ceil(rate / capacity_per_s) if concurrency is None else ceil(concurrency / most)
         if concurrency is None and self.workload.slo.percentile != "mean" and self.pin.nodes is None:
-            enough = replicas_within(lambda count: replica.first_token(rate / count, most), self.workload.slo, needed)
+            enough = replicas_within(lambda count: replica.ttft_model(rate / count, most), self.workload.slo, needed)
             if isinstance(enough, NearMiss):
                 return replace(enough, reason=f"{split_name(layout)}: {enough.reason}")
             needed = enough

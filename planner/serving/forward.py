@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from planner.plan.layout import Layout
-from planner.serving.collectives import Links
+from planner.serving.collective_times import CollectiveTimes
+from planner.serving.generation_rates import GenerationRates, rates_of
 from planner.serving.kernels import (
     BF16_BYTES,
     AttentionRates,
@@ -16,7 +17,6 @@ from planner.serving.kernels import (
     elementwise_s,
     prefill_attention_s,
 )
-from planner.serving.rates import KernelRates, rates_of
 from planner.sizing.layer_profile import attention_flops_per_context_token
 from planner.sizing.weights import bytes_per_value
 from provider_catalog.architecture import Attention, FeedForward, LayerGroup, ModelArchitecture
@@ -82,7 +82,7 @@ class _Layers:
     experts: GroupedGemm | None
 
 
-class Forward:
+class AnalyticTiming:
     """Times of forward passes of one model, split in one way, on one kind of node."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Forward:
         layout: Layout,
         weights: Precision,
         kv_cache: Precision,
-        rates: KernelRates | None = None,
+        rates: GenerationRates | None = None,
     ) -> None:
         """Split `architecture` over `node`; `rates` replaces what is on file for the GPU's generation."""
         gpu = node.gpu
@@ -101,7 +101,7 @@ class Forward:
         self._rates = rates or rates_of(gpu)
         self._device = Device(gpu.memory_bandwidth_gb_per_s * 1e9, peak_flops(gpu, "bf16"))
         self._cache_bytes = BITS_PER_VALUE[kv_cache] / 8
-        self._links = Links(node, layout, self._rates.collectives)
+        self._links = CollectiveTimes(node, layout, self._rates.collectives)
         shapes = _Shapes(architecture, gpu, layout, weights, self._rates, self._device, node.gpus)
         self._groups = tuple(shapes.layers(group) for group in architecture.layers)
         vocabulary = ceil(architecture.vocab_size * layout.attention_data / layout.tensor)
@@ -129,7 +129,7 @@ class Forward:
         device, mine = self._device, own.tokens
         token_bytes = self._hidden * BF16_BYTES
         norms = 2 * elementwise_s(4 * token_bytes * mine, device)
-        summed = self._links.sum_of_group_s(mine * token_bytes)
+        summed = self._links.attention_all_reduce_s(mine * token_bytes)
         projections = attention = experts = dense = elementwise = links = 0.0
         for layers in self._groups:
             count = layers.count
@@ -144,10 +144,10 @@ class Forward:
             if layers.experts is not None and layers.router is not None:
                 experts += count * (layers.experts.seconds(tokens, device) + layers.router.seconds(mine))
                 copies = layers.experts.experts_per_token
-                links += count * self._links.around_experts_s(tokens * token_bytes, copies, prompts=prompts)
+                links += count * self._links.expert_exchange_s(tokens * token_bytes, copies, prompts=prompts)
             elif layers.dense:
                 links += count * summed
-        links += self._links.between_stages_s(tokens * token_bytes)
+        links += self._links.stage_transfer_s(tokens * token_bytes)
         return {
             "projections": projections,
             "attention": attention,
@@ -231,7 +231,7 @@ class _Shapes:
     gpu: Gpu
     layout: Layout
     weights: Precision
-    rates: KernelRates
+    rates: GenerationRates
     device: Device
     node_gpus: int
 

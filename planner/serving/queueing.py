@@ -102,7 +102,7 @@ class Queue:
 
 
 @dataclass(frozen=True)
-class FirstToken:
+class TtftModel:
     """Time to first token of one replica under chunked prefill.
 
     An arrival finishes the running iteration, waits for the prefills ahead, and is prefilled in chunks; each iteration

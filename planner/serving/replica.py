@@ -10,7 +10,7 @@ from planner.engine.candidate import NearMiss
 from planner.plan.layout import Layout, MemoryPerGpu
 from planner.plan.plan import InferencePerformance
 from planner.serving.forward import Pass
-from planner.serving.queueing import FirstToken
+from planner.serving.queueing import TtftModel
 from planner.sizing.kv_cache import kv_cache_bytes_per_gpu
 from planner.sizing.overhead import CUDA_CONTEXT_BYTES, NCCL_BUFFER_BYTES, SERVING_WORKSPACE_BYTES
 from planner.sizing.profile import ModelProfile
@@ -155,7 +155,7 @@ class Replica:
             return False
         if slo.percentile == "mean" or self.workload.concurrency is None:
             return self.ttft_s(batch) * 1e3 <= slo.ttft_ms
-        return self.first_token(self.requests_per_s(batch), None, batch).at(slo.percentile) * 1e3 <= slo.ttft_ms
+        return self.ttft_model(self.requests_per_s(batch), None, batch).at(slo.percentile) * 1e3 <= slo.ttft_ms
 
     def _slo_miss(self) -> NearMiss:
         slo, ttft, tpot = self.workload.slo, self.ttft_s(1) * 1e3, self.tpot_s(1) * 1e3
@@ -280,7 +280,7 @@ class Replica:
             return self._one_prefill_s
         return self._chunks * self._running(batch).mixed_s
 
-    def first_token(self, rate_per_s: float, slots: int | None, batch: int | None = None) -> FirstToken:
+    def ttft_model(self, rate_per_s: float, slots: int | None, batch: int | None = None) -> TtftModel:
         """TTFT and its queues at an arrival rate, with `batch` in flight (what sustains the rate when None)."""
         in_flight = batch or self.batch_at(rate_per_s, slots or MAX_BATCH)
         running, workload = self._running(in_flight), self.workload
@@ -289,7 +289,7 @@ class Replica:
             # What a prompt adds to the decode steps that carry its chunks, beside the prompts it shares them with
             prefill_s = max(0.0, running.mixed_s - running.decode_s) * self._chunks / running.prompts
             budget = PREFILL_CHUNK_TOKENS * self.layout.attention_data
-        return FirstToken(
+        return TtftModel(
             arrivals_per_s=rate_per_s,
             prefill_s=prefill_s,
             decode_step_s=running.decode_s,
@@ -323,7 +323,7 @@ class Replica:
         if not static and workload.dynamic_batching:
             users = workload.concurrency is not None
             arrivals_per_s = requests if users else workload.offered_requests_per_s / replicas
-            queueing = self.first_token(arrivals_per_s, None if users else largest_batch, batch).summary()
+            queueing = self.ttft_model(arrivals_per_s, None if users else largest_batch, batch).summary()
         return InferencePerformance(
             engine=self.engine,
             ttft_ms=ttft_s * 1e3,

@@ -5,7 +5,7 @@ from typing import Final
 
 from planner.plan.layout import Layout
 from planner.plan.topology import GroupKind, GroupPlacement, Level, Topology
-from planner.topology.ranks import SERVING_ORDER, TRAINING_ORDER, Grouping, serving_groups, training_groups
+from planner.topology.ranks import SERVING_ORDER, TRAINING_ORDER, ProcessGroups, serving_groups, training_groups
 from provider_catalog.collectives import Variable
 from provider_catalog.hardware import NodeTopology
 
@@ -21,7 +21,7 @@ TRAINING_PARTS: Final[Mapping[GroupKind, str]] = {
 SLOWNESS: Final[tuple[Level, ...]] = ("alone", "nvlink", "pcie", "rail", "network")
 
 
-def placement(grouping: Grouping, node: NodeTopology, ranks_per_node: int) -> GroupPlacement:
+def placement(grouping: ProcessGroups, node: NodeTopology, ranks_per_node: int) -> GroupPlacement:
     """Where the groups of one kind lie, in closed form: groups of one kind differ by where in a node they start.
 
     Args:
@@ -120,7 +120,7 @@ def _exposed_s(groups: tuple[GroupPlacement, ...], breakdown_s: Mapping[str, flo
     return exposed
 
 
-def _starts(grouping: Grouping, ranks_per_node: int) -> set[int]:
+def _starts(grouping: ProcessGroups, ranks_per_node: int) -> set[int]:
     """First members of the groups, as positions in their node: the patterns repeat from node to node."""
     span = grouping.size * grouping.stride
     first_spans = range(0, min(grouping.ranks, span * ranks_per_node), span)

@@ -18,7 +18,7 @@ SERVING_ORDER: Final = "tp-pp-dp"
 
 
 @dataclass(frozen=True, slots=True)
-class Grouping:
+class ProcessGroups:
     """Groups of one kind: `size` ranks, `stride` apart; inside one span of size x stride ranks lie `stride` groups."""
 
     kind: GroupKind
@@ -40,7 +40,7 @@ class Grouping:
                 yield range(first, first + span, self.stride)
 
 
-def training_groups(layout: Layout) -> tuple[Grouping, ...]:
+def training_groups(layout: Layout) -> tuple[ProcessGroups, ...]:
     """The process groups of a training job, those of one rank left out.
 
     Data-parallel groups hold the context ranks too, as gradients are reduced over both.
@@ -49,25 +49,25 @@ def training_groups(layout: Layout) -> tuple[Grouping, ...]:
     replicas = context * data
     among = min(expert, replicas)
     stage = tensor * replicas
-    return _several(
-        Grouping("tensor", tensor, 1, layout.gpus),
-        Grouping("context", context, tensor, layout.gpus),
-        Grouping("expert", among, tensor, layout.gpus),
-        Grouping("data", replicas, tensor, layout.gpus),
-        Grouping("expert-data", replicas // among if expert > 1 else 1, tensor * among, layout.gpus),
-        Grouping("pipeline", layout.pipeline, stage, layout.gpus),
+    return _larger_than_one(
+        ProcessGroups("tensor", tensor, 1, layout.gpus),
+        ProcessGroups("context", context, tensor, layout.gpus),
+        ProcessGroups("expert", among, tensor, layout.gpus),
+        ProcessGroups("data", replicas, tensor, layout.gpus),
+        ProcessGroups("expert-data", replicas // among if expert > 1 else 1, tensor * among, layout.gpus),
+        ProcessGroups("pipeline", layout.pipeline, stage, layout.gpus),
     )
 
 
-def serving_groups(layout: Layout) -> tuple[Grouping, ...]:
+def serving_groups(layout: Layout) -> tuple[ProcessGroups, ...]:
     """The process groups of one replica; replicas do not talk to each other."""
     ranks, attention = layout.gpus_per_replica, layout.tensor // layout.attention_data
-    return _several(
-        Grouping("tensor", attention, 1, ranks),
-        Grouping("expert", layout.expert if layout.tensor % layout.expert == 0 else layout.tensor, 1, ranks),
-        Grouping("pipeline", layout.pipeline, layout.tensor, ranks),
+    return _larger_than_one(
+        ProcessGroups("tensor", attention, 1, ranks),
+        ProcessGroups("expert", layout.expert if layout.tensor % layout.expert == 0 else layout.tensor, 1, ranks),
+        ProcessGroups("pipeline", layout.pipeline, layout.tensor, ranks),
     )
 
 
-def _several(*groupings: Grouping) -> tuple[Grouping, ...]:
+def _larger_than_one(*groupings: ProcessGroups) -> tuple[ProcessGroups, ...]:
     return tuple(grouping for grouping in groupings if grouping.size > 1)

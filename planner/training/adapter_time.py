@@ -16,7 +16,7 @@ ADDED_BYTES: Final = 6
 """A value of the adapter's output is added to the frozen one's: two reads and a write of 16 bits."""
 
 
-class Side(NamedTuple):
+class FrozenProduct(NamedTuple):
     """What a frozen matrix multiplies on one rank."""
 
     tokens: float
@@ -45,7 +45,7 @@ class AdapterTimer:
     shares: AdapterShares
     quantized: bool
 
-    def time(self, sides: Iterable[Side]) -> AdapterTime:
+    def time(self, sides: Iterable[FrozenProduct]) -> AdapterTime:
         """Adapters and expansion of one layer.
 
         An adapter multiplies its input by A and then by B, and its output is added (LoRA, arXiv 2106.09685, section

@@ -17,13 +17,13 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
+from planner.training.closest_layouts import memory_reason, split_name
 from planner.training.compression import Compression, compression_of, kept_bytes
-from planner.training.degrees import whole_node_replicas
-from planner.training.fullest_gpu import FullestGpu
-from planner.training.near_misses import memory_reason, split_name
-from planner.training.pinned import check_product, no_layout
-from planner.training.search import COST_WINDOW, Found, LayoutSearch
-from planner.training.shape import Shape
+from planner.training.data_parallel_degrees import whole_node_replicas
+from planner.training.layout_search import COST_WINDOW, FastestLayout, LayoutSearch
+from planner.training.peak_gpu_memory import PeakGpuMemory
+from planner.training.pin_errors import check_product, no_layout
+from planner.training.replica_layout import ReplicaLayout
 from planner.training.step_cache import StepCache
 from planner.training.step_time import StepModel
 from planner.vocabulary import ZeroStage
@@ -132,7 +132,7 @@ class TrainingEngine:
             yield self._nearest_miss(node, failures, search, max_nodes)
 
     @cached_property
-    def _found(self) -> list[Found]:
+    def _found(self) -> list[FastestLayout]:
         """Layouts that won on machines searched before."""
         return []
 
@@ -177,7 +177,7 @@ class TrainingEngine:
             workload=self.workload,
             pin=self.pin,
             model=self.step_model(node),
-            judge=_Judge(self, node, failures, self.usable_bytes(node)),
+            evaluator=_LayoutEvaluator(self, node, failures, self.usable_bytes(node)),
             batch_sequences=self.batch_sequences,
             least_gpus=least_gpus,
             max_gpus=max_gpus,
@@ -295,9 +295,9 @@ class TrainingEngine:
         )
 
     @cached_property
-    def fullest_gpu(self) -> FullestGpu:
+    def peak_gpu_memory(self) -> PeakGpuMemory:
         """Memory as the search asks for it."""
-        return self.step_cache.fullest_gpu(self.profile, self.workload, self.rules, self.precision)
+        return self.step_cache.peak_gpu_memory(self.profile, self.workload, self.rules, self.precision)
 
     def usable_bytes(self, node: NodeTopology) -> int:
         """What may be used of a GPU's memory."""
@@ -326,7 +326,7 @@ class TrainingEngine:
         """Length of the run, lost time included."""
         return self.steps * step_s / 86400 / failures.goodput(gpus)
 
-    def _candidate(self, node: NodeTopology, failures: FailureModel, found: Found) -> Candidate:
+    def _candidate(self, node: NodeTopology, failures: FailureModel, found: FastestLayout) -> Candidate:
         layout, micro_batches = found.layout, found.micro_batches
         memory = self.memory(node, layout, micro_batches)
         performance = self._performance(node, failures, layout, micro_batches)
@@ -361,7 +361,7 @@ class TrainingEngine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class _LayoutEvaluator:
     """What the search asks of an engine about one kind of node."""
 
     engine: TrainingEngine
@@ -369,12 +369,12 @@ class _Judge:
     failures: FailureModel
     usable_bytes: int
 
-    def memory_ratio(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
+    def memory_ratio(self, replica: ReplicaLayout, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
         engine = self.engine
         if engine.compression is None:
-            total = engine.fullest_gpu.bytes(shape, data, zero_stage, micro_batches)
+            total = engine.peak_gpu_memory.bytes(replica, data, zero_stage, micro_batches)
         else:
-            total = engine.memory(self.node, shape.layout(data, zero_stage), micro_batches).total_bytes
+            total = engine.memory(self.node, replica.layout(data, zero_stage), micro_batches).total_bytes
         return total / self.usable_bytes
 
     def days_per_step_s(self, gpus: int) -> float:

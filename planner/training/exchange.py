@@ -11,8 +11,8 @@ from planner.sizing.optimizer_state import NF4_BYTES, OPTIMIZERS, StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import trainable_parameters
 from planner.training.compression import Compression
+from planner.training.replica_layout import ReplicaLayout
 from planner.training.schedule import StageTime
-from planner.training.shape import Shape
 from provider_catalog.hardware import NodeTopology
 
 OVERLAP_COST: Final = 0.3
@@ -59,31 +59,31 @@ class ReplicaExchange:
     def _trainable(self) -> tuple[float, float]:
         return trainable_parameters(self.profile, self.rules)
 
-    def least_exposed_s(self, shape: Shape, data: int) -> float:
+    def least_exposed_s(self, replica: ReplicaLayout, data: int) -> float:
         """No more than `exposed_s`, at ZeRO 1 and whatever the schedule and the micro-batches."""
         if self.compression is not None:
             return 0.0
-        plain = self._known(shape, data, None)
-        exposed = OVERLAP_COST + (1 - OVERLAP_COST) * self._edge(shape.pipeline)
+        plain = self._known(replica, data, None)
+        exposed = OVERLAP_COST + (1 - OVERLAP_COST) * self._edge(replica.pipeline)
         return exposed * (plain.scatter + plain.gather)
 
     def packing_s(self, layout: Layout, micro_batches: int) -> float:
         """What compression itself takes of a step that is compressed; 0 without."""
-        shape = Shape.of(layout)
-        each = self._collectives(shape, layout.data, self.compression).packing
+        replica = ReplicaLayout.of(layout)
+        each = self._collectives(replica, layout.data, self.compression).packing
         return each * (micro_batches if layout.zero_stage >= 2 else 1)
 
-    def optimizer_s(self, shape: Shape, data: int, zero_stage: int) -> float:
+    def optimizer_s(self, replica: ReplicaLayout, data: int, zero_stage: int) -> float:
         """State is read and written once, gradients read, weights written; ZeRO leaves each rank its share."""
         dense, experts = self._trainable
-        split = shape.split
+        split = replica.split
         replicas = data * split.context
         state, paged = self._state_bytes
-        ranks = split.tensor * shape.pipeline
+        ranks = split.tensor * replica.pipeline
         if zero_stage >= 1:
             held = (dense + experts) / (ranks * replicas)
         else:
-            held = (dense + experts / min(split.expert, replicas)) / ranks * (2 if shape.two_way else 1)
+            held = (dense + experts / min(split.expert, replicas)) / ranks * (2 if replica.bidirectional else 1)
         return self.rates.streaming_s(held * (state + paged)) + held * paged / HOST_BYTES_PER_S
 
     @cached_property
@@ -92,18 +92,20 @@ class ReplicaExchange:
         optimizer = OPTIMIZERS[self.rules.optimizer]
         return 2 * optimizer.matrix + self.rules.gradient_bytes + GATHERED_BYTES, 2 * optimizer.paged
 
-    def exposed_s(self, shape: Shape, data: int, zero_stage: int, time: StageTime, micro_batches: int) -> float:
+    def exposed_s(
+        self, replica: ReplicaLayout, data: int, zero_stage: int, time: StageTime, micro_batches: int
+    ) -> float:
         """What the exchange between replicas adds to a step on average, compressed where the workload asks for it."""
-        plain = self._plain_or_compressed_s(shape, data, zero_stage, time, micro_batches, None)
+        plain = self._plain_or_compressed_s(replica, data, zero_stage, time, micro_batches, None)
         method = self.compression
         if method is None or not plain:
             return plain
-        compressed = method.rounds * self._plain_or_compressed_s(shape, data, zero_stage, time, micro_batches, method)
+        compressed = method.rounds * self._plain_or_compressed_s(replica, data, zero_stage, time, micro_batches, method)
         return method.warm_up * plain + (1 - method.warm_up) * compressed
 
     def _plain_or_compressed_s(
         self,
-        shape: Shape,
+        replica: ReplicaLayout,
         data: int,
         zero_stage: int,
         time: StageTime,
@@ -117,18 +119,18 @@ class ReplicaExchange:
         backward pass hides the scattering, the forward pass the gathering (Megatron-LM's overlap_grad_reduce and
         overlap_param_gather; FSDP, arXiv 2304.11277, section 3.3), but for the part of the first or last layer.
         """
-        split = shape.split
-        scatter, gather, again, packing = self._known(shape, data, method)
+        split = replica.split
+        scatter, gather, again, packing = self._known(replica, data, method)
         if not scatter:
             return 0.0
         if self.rules.method != "full" and zero_stage == 3:
             ring = self._ring(data * split.context, max(1, self.node.gpus // split.tensor))
             # Frozen 4-bit weights travel as they are stored.
             frozen_bytes = NF4_BYTES if self.rules.method == "qlora" else GATHERED_BYTES
-            frozen_s = ring.gather_s(frozen_bytes * self._frozen_parameters() / (split.tensor * shape.pipeline))
+            frozen_s = ring.gather_s(frozen_bytes * self._frozen_parameters() / (split.tensor * replica.pipeline))
             gather, again = gather + frozen_s, again + frozen_s
         # One bucket or layer at each end of a pass has nothing to hide behind.
-        edge = self._edge(shape.pipeline)
+        edge = self._edge(replica.pipeline)
         late = edge if method is None or method.overlaps else 1.0
         forward, backward = time.forward, time.backward + time.weights
         if zero_stage == 0:
@@ -144,12 +146,12 @@ class ReplicaExchange:
         """One layer of those of a stage."""
         return 1 / max(1, -(-len(self.profile.layers) // pipeline))
 
-    def _known(self, shape: Shape, data: int, method: Compression | None) -> Exchange:
-        split = shape.split
-        key = (split.tensor, shape.pipeline, split.context, split.expert, data, shape.two_way, method is None)
+    def _known(self, replica: ReplicaLayout, data: int, method: Compression | None) -> Exchange:
+        split = replica.split
+        key = (split.tensor, replica.pipeline, split.context, split.expert, data, replica.bidirectional, method is None)
         known = self._exchanges.get(key)
         if known is None:
-            known = self._exchanges[key] = self._collectives(shape, data, method)
+            known = self._exchanges[key] = self._collectives(replica, data, method)
         return known
 
     def _ring(self, ranks: int, per_node: int) -> Ring:
@@ -158,15 +160,15 @@ class ReplicaExchange:
             self._rings[key] = Ring.of(self.node, ranks, per_node)
         return self._rings[key]
 
-    def _collectives(self, shape: Shape, data: int, method: Compression | None) -> Exchange:
+    def _collectives(self, replica: ReplicaLayout, data: int, method: Compression | None) -> Exchange:
         """The collectives over all replicas, experts among those that hold the same."""
-        split = shape.split
+        split = replica.split
         holders = data * split.context
-        replicas = holders * (2 if shape.two_way else 1)
+        replicas = holders * (2 if replica.bidirectional else 1)
         if replicas == 1:
             return Exchange(0.0, 0.0, 0.0, 0.0)
         dense, experts = self._trainable
-        ranks, among = split.tensor * shape.pipeline, min(split.expert, holders)
+        ranks, among = split.tensor * replica.pipeline, min(split.expert, holders)
         shares = [(dense / ranks, self._ring(replicas, max(1, self.node.gpus // split.tensor)))]
         if experts:
             per_node = max(1, self.node.gpus // (split.tensor * among))
@@ -189,7 +191,7 @@ class ReplicaExchange:
 
         As many scatters and gathers as `exposed_s` times.
         """
-        split, pipeline, zero = Shape.of(layout).split, layout.pipeline, layout.zero_stage
+        split, pipeline, zero = ReplicaLayout.of(layout).split, layout.pipeline, layout.zero_stage
         holders = layout.data * split.context
         dense, experts = self._trainable
         among = min(split.expert, holders)

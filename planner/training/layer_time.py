@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from planner.sizing.adapters import Part
 from planner.sizing.efficiency import KernelRates
 from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, attention_flops_per_context_token, layer_profile
-from planner.training.adapter_time import AdapterTime, AdapterTimer, Side
+from planner.training.adapter_time import AdapterTime, AdapterTimer, FrozenProduct
 from planner.vocabulary import Recompute
 from provider_catalog.architecture import Attention, FeedForward, LayerGroup
 
@@ -82,9 +82,9 @@ class Product(NamedTuple):
     recomputed: bool = False
     """Whether selective recompute runs it again: MLA's expansion of its latents."""
 
-    def side(self, part: Part) -> Side:
+    def frozen(self, part: Part) -> FrozenProduct:
         """What an adapter beside its matrix sees."""
-        return Side(self.tokens, self.inner, self.outer, self.experts or 1, part)
+        return FrozenProduct(self.tokens, self.inner, self.outer, self.experts or 1, part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,17 +208,17 @@ class LayerTimer:
         yield from _attention_products(group.attention, self.hidden, split.tensor, tokens)
         yield from _feed_forward_products(group.feed_forward, self.hidden, split, tokens)
 
-    def _sides(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[Side]:
+    def _sides(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[FrozenProduct]:
         for product in _attention_products(group.attention, self.hidden, split.tensor, tokens):
-            yield product.side("attention")
+            yield product.frozen("attention")
         block = group.feed_forward
         dense = replace(block, experts=0, experts_per_token=0)
         for product in _feed_forward_products(dense, self.hidden, split, tokens):
-            yield product.side("feed_forward")
+            yield product.frozen("feed_forward")
         # The router comes first, and carries none.
         routed = replace(block, intermediate_size=0)
         for product in list(_feed_forward_products(routed, self.hidden, split, tokens))[1:]:
-            yield product.side("experts")
+            yield product.frozen("experts")
 
     def _attention(self, attention: Attention, split: Split, tokens: float) -> tuple[float, float]:
         """(forward, backward): context parallelism shares the work evenly (zigzag order of blocks)."""

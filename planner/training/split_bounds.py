@@ -65,7 +65,7 @@ class SplitBounds:
         bound = self.model.busy_gpu_s_per_token(split)
         fixed = self.pin.layout
         if split.expert > 1 and fixed.schedule == "dualpipe" and fixed.pipeline != 1:
-            bound = min(bound, self.model.busy_gpu_s_per_token(split, two_way=True))
+            bound = min(bound, self.model.busy_gpu_s_per_token(split, bidirectional=True))
         return bound
 
     def even_s(self, split: Split, pipeline: int) -> float:

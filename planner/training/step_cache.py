@@ -7,7 +7,7 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.spec import TrainingWorkload
 from planner.training.compression import Compression
-from planner.training.fullest_gpu import FullestGpu
+from planner.training.peak_gpu_memory import PeakGpuMemory
 from planner.training.step_time import StepModel
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
@@ -18,7 +18,7 @@ class StepCache:
     """Step models and memory of one model, by all that they depend on. Whoever plans again passes it on."""
 
     _step_models: dict[tuple[object, ...], StepModel] = field(default_factory=dict)
-    _fullest: dict[tuple[object, ...], FullestGpu] = field(default_factory=dict)
+    _peak_gpu_memory: dict[tuple[object, ...], PeakGpuMemory] = field(default_factory=dict)
 
     def step_model(
         self,
@@ -51,9 +51,9 @@ class StepCache:
             )
         return self._step_models[key]
 
-    def fullest_gpu(
+    def peak_gpu_memory(
         self, profile: ModelProfile, workload: TrainingWorkload, rules: StateRules, precision: Precision
-    ) -> FullestGpu:
+    ) -> PeakGpuMemory:
         """Memory of a workload as a search asks for it.
 
         Args:
@@ -64,6 +64,6 @@ class StepCache:
         """
         length, flash = workload.sequence_length, workload.flash_attention
         key = (precision, rules, length, flash)
-        if key not in self._fullest:
-            self._fullest[key] = FullestGpu(profile, rules, length, flash)
-        return self._fullest[key]
+        if key not in self._peak_gpu_memory:
+            self._peak_gpu_memory[key] = PeakGpuMemory(profile, rules, length, flash)
+        return self._peak_gpu_memory[key]

@@ -52,7 +52,7 @@ class StageParts(NamedTuple):
         return StageTime(forward, backward, self.matmul_weight)
 
 
-class Shape(NamedTuple):
+class ReplicaLayout(NamedTuple):
     """A layout but for the number of replicas and what ZeRO divides among them."""
 
     split: Split
@@ -61,8 +61,8 @@ class Shape(NamedTuple):
     chunks: int
 
     @classmethod
-    def of(cls, layout: Layout) -> "Shape":
-        """The shape of a layout."""
+    def of(cls, layout: Layout) -> "ReplicaLayout":
+        """The replica of a layout."""
         split = Split(
             layout.tensor,
             layout.context,
@@ -79,7 +79,7 @@ class Shape(NamedTuple):
         return self.split.tensor * self.split.context * self.pipeline
 
     @property
-    def two_way(self) -> bool:
+    def bidirectional(self) -> bool:
         """Whether every stage lies on two ranks."""
         return self.schedule == "dualpipe" and self.pipeline > 1
 
@@ -101,8 +101,8 @@ class Shape(NamedTuple):
         )
 
 
-class Pace(NamedTuple):
-    """What a shape takes whatever the number of its replicas."""
+class ReplicaTime(NamedTuple):
+    """What a replica takes whatever the number of its replicas."""
 
     parts: StageParts
     time: StageTime

@@ -18,11 +18,13 @@ Partial, 2 to 7: attention and routing captured, experts not; the same model tak
 that. Full: the capture of a whole step, for which tokens over an expert's capacity must be dropped or padded."""
 FORWARD_SHARE: Final = 1 / 3
 """Of the launches: backward each product has two, for inputs and weights, where forward it has one."""
-TOLD_SHARE: Final = 0.05
+NOTED_SHARE: Final = 0.05
 """Share of a step that waits for launches from which a plan says so."""
 
 
-def idle_s(time: LayerTime, traffic: LayerTraffic, recompute: Recompute, graphs: CudaGraphs) -> tuple[float, float]:
+def launch_wait_s(
+    time: LayerTime, traffic: LayerTraffic, recompute: Recompute, graphs: CudaGraphs
+) -> tuple[float, float]:
     """Seconds in which the GPU waits for launches in one layer with experts, (forward, backward).
 
     The host runs ahead of the GPU and is held up by it in turn, so that a layer takes the longer of both.
@@ -43,7 +45,7 @@ def launch_notes(performance: TrainingPerformance | InferencePerformance) -> tup
     if not isinstance(performance, TrainingPerformance):
         return ()
     share = performance.breakdown_s.get("launches", 0.0) / performance.step_time_s
-    if share < TOLD_SHARE:
+    if share < NOTED_SHARE:
         return ()
     return (
         f"GPUs wait for the host to launch kernels of experts in {share:.0%} of a step: larger micro-batches, or more"

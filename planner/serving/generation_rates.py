@@ -11,7 +11,7 @@ the fit on a smaller grid and says how well it holds for models left out of it; 
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from planner.serving.collectives import CollectiveRates
+from planner.serving.collective_times import CollectiveRates
 from planner.serving.kernels import AttentionRates, GemmRates, GroupedRates
 from provider_catalog.hardware import Gpu
 from provider_catalog.precision import BITS_PER_VALUE, Precision
@@ -21,7 +21,7 @@ Format = Literal["16-bit", "8-bit", "4-bit", "weight-only"]
 
 
 @dataclass(frozen=True, slots=True)
-class KernelRates:
+class GenerationRates:
     """What kernels of one GPU generation reach."""
 
     gemms: dict[Format, GemmRates]
@@ -52,13 +52,13 @@ def format_of(weights: Precision, arithmetic: Precision) -> Format:
 
 _WEIGHT_ONLY = GemmRates(0.80, 0.75, 14.5e-6, 270)
 """Measured on Ampere; carried over to the others."""
-_AMPERE = KernelRates(
+_AMPERE = GenerationRates(
     gemms={"16-bit": GemmRates(0.82, 0.74, 5.6e-6, 320), "weight-only": _WEIGHT_ONLY},
     groups={"16-bit": GroupedRates(0.28, 0.73, 60e-6, 1.0, 0.64, 0.0)},
     attention=AttentionRates(0.57, 0.62, 51.5e-6, 0.68, 17.7e-6, 0.4e-9),
     collectives=CollectiveRates(0.58, 4.8e-6, 0.2e-6, 0.66, 15.0e-6),
 )
-_ADA = KernelRates(
+_ADA = GenerationRates(
     gemms={
         "16-bit": GemmRates(0.55, 0.81, 1.4e-6, 0),
         "8-bit": GemmRates(0.42, 0.82, 4.2e-6, 0),
@@ -72,7 +72,7 @@ _ADA = KernelRates(
     attention=AttentionRates(0.52, 1.0, 47.0e-6, 1.0, 9.5e-6, 0.0),
     collectives=CollectiveRates(0.96, 4.1e-6, 1.9e-6, 0.87, 18.6e-6),
 )
-_HOPPER = KernelRates(
+_HOPPER = GenerationRates(
     gemms={
         "16-bit": GemmRates(0.75, 0.83, 3.7e-6, 0),
         "8-bit": GemmRates(0.66, 0.75, 6.0e-6, 1100),
@@ -86,7 +86,7 @@ _HOPPER = KernelRates(
     attention=AttentionRates(0.67, 0.57, 51.3e-6, 0.79, 12.6e-6, 0.1e-9),
     collectives=CollectiveRates(0.65, 2.8e-6, 0.1e-6, 0.71, 12.4e-6, 0.52),
 )
-_BLACKWELL = KernelRates(
+_BLACKWELL = GenerationRates(
     gemms={
         "16-bit": GemmRates(0.69, 0.74, 3.5e-6, 0),
         "8-bit": GemmRates(0.62, 0.65, 6.9e-6, 870),
@@ -102,17 +102,17 @@ _BLACKWELL = KernelRates(
     attention=AttentionRates(0.62, 0.44, 49.3e-6, 0.99, 10.3e-6, 0.2e-9),
     collectives=CollectiveRates(0.56, 4.7e-6, 0.1e-6, 0.61, 15.9e-6, 0.38),
 )
-RATES: Final[dict[str, KernelRates]] = {
+RATES: Final[dict[str, GenerationRates]] = {
     "Ampere": _AMPERE,
     "Ada Lovelace": _ADA,
     "Hopper": _HOPPER,
     "Blackwell": _BLACKWELL,
     "Blackwell Ultra": _BLACKWELL,
 }
-OTHERS: Final = replace(_HOPPER, measured=False)
+UNMEASURED: Final = replace(_HOPPER, measured=False)
 """Generations without measured kernels."""
 
 
-def rates_of(gpu: Gpu) -> KernelRates:
+def rates_of(gpu: Gpu) -> GenerationRates:
     """What kernels reach on a GPU, by its generation."""
-    return RATES.get(gpu.generation, OTHERS)
+    return RATES.get(gpu.generation, UNMEASURED)

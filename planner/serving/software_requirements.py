@@ -19,7 +19,7 @@ MATRIX_BELOW_BITS = 16
 """Formats of fewer bits than this are looked up in the matrix; the others run wherever the GPU has a rate for them."""
 
 
-def refusal(
+def unsupported_reason(
     spec: ClusterSpec, software: Software, gpu: Gpu, model: ModelArchitecture, weights: Precision, kv_cache: Precision
 ) -> str | None:
     """Why the GPU, or the serving engine that the spec names, cannot run the model in these formats."""
@@ -33,7 +33,7 @@ def refusal(
     return None
 
 
-def requirement(
+def software_requirement(
     spec: ClusterSpec, software: Software, gpu: Gpu, model: ModelArchitecture, weights: Precision, kv_cache: Precision
 ) -> SoftwareRequirement | None:
     """Toolkit, driver, attention kernels and engines for a choice; None for a GPU generation without a row."""

@@ -6,7 +6,7 @@ from math import ceil
 from planner.engine.candidate import Candidate, NearMiss
 from planner.plan.plan import Autoscaling, InferencePerformance
 from planner.purchase.mix import demand_fractions
-from planner.serving.queueing import FirstToken
+from planner.serving.queueing import TtftModel
 from planner.spec import Capacity, ClusterSpec, InferenceWorkload, Slo
 
 MOST_REPLICAS = 1 << 20
@@ -14,24 +14,24 @@ LONG_SLOT_WAIT = 0.05
 """Share of requests that find the batch full, from which on the plan says so."""
 
 
-def replicas_within(first_token: Callable[[int], FirstToken], slo: Slo, at_least: int) -> int | NearMiss:
+def replicas_within(ttft_model: Callable[[int], TtftModel], slo: Slo, at_least: int) -> int | NearMiss:
     """The fewest replicas at which the SLO's percentile of TTFT holds, or the miss.
 
     More replicas share the arrivals, so that no wait grows: the search doubles, then halves.
 
     Args:
-        first_token: The queues of one replica when the load is shared by so many.
+        ttft_model: The queues of one replica when the load is shared by so many.
         slo: What has to hold.
         at_least: Replicas that carry the load at the SLO's means.
     """
 
     def holds(count: int) -> bool:
-        return first_token(count).at(slo.percentile) * 1e3 <= slo.ttft_ms
+        return ttft_model(count).at(slo.percentile) * 1e3 <= slo.ttft_ms
 
     high = max(1, at_least)
     while not holds(high):
         if high >= MOST_REPLICAS:
-            alone_ms = first_token(high).at(slo.percentile) * 1e3
+            alone_ms = ttft_model(high).at(slo.percentile) * 1e3
             return NearMiss(
                 f"TTFT {slo.percentile} is {alone_ms:.4g} ms with one request in flight, the SLO is {slo.ttft_ms:g} ms",
                 alone_ms / slo.ttft_ms,

@@ -6,13 +6,13 @@ from typing import NamedTuple
 from planner.sizing.legal_layouts import divisors
 
 
-class Degree(NamedTuple):
+class DataParallelDegree(NamedTuple):
     """A number of replicas to try."""
 
     data: int
     micro_batches: int
     gpus: int
-    pacing: float
+    straggler_factor: float
     """Time of the slowest of those GPUs over that of a mean one."""
 
 
@@ -21,7 +21,7 @@ class MemoizedTimes(NamedTuple):
 
     known: dict[int, float]
     """By number of replicas."""
-    ask: Callable[[Degree], float]
+    ask: Callable[[DataParallelDegree], float]
 
 
 def whole_node_replicas(

@@ -20,13 +20,13 @@ from planner.sizing.legal_layouts import (
     zero_stages,
 )
 from planner.spec import Pin, TrainingWorkload
-from planner.training.degrees import Degree, MemoizedTimes
+from planner.training.closest_layouts import ClosestLayouts
+from planner.training.data_parallel_degrees import DataParallelDegree, MemoizedTimes
 from planner.training.layer_time import Split
-from planner.training.memory_fit import MemoryFit, MemoryJudge
-from planner.training.near_misses import Nearest
-from planner.training.shape import Shape
+from planner.training.memory_fit import MemoryFit, MemoryModel
+from planner.training.replica_layout import ReplicaLayout
 from planner.training.split_bounds import SplitBounds
-from planner.training.step_time import StepModel, pacing
+from planner.training.step_time import StepModel, straggler_factor
 from planner.vocabulary import ZeroStage
 from provider_catalog.architecture import ModelArchitecture
 
@@ -36,7 +36,7 @@ is paid by the hour beside nodes (storage, network) can make a faster run the ch
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FastestLayout:
     """The fastest layout of one number of nodes."""
 
     layout: Layout
@@ -44,7 +44,7 @@ class Found:
     step_s: float
 
 
-class Judge(MemoryJudge, Protocol):
+class LayoutEvaluator(MemoryModel, Protocol):
     """What the search asks about a complete layout."""
 
     def days_per_step_s(self, gpus: int) -> float:
@@ -70,7 +70,7 @@ class LayoutSearch:
     workload: TrainingWorkload
     pin: Pin
     model: StepModel
-    judge: Judge
+    evaluator: LayoutEvaluator
     batch_sequences: int
     least_gpus: int
     max_gpus: int
@@ -79,10 +79,10 @@ class LayoutSearch:
     deadline_days: float = inf
     wants_nearest: bool = True
     days_beaten: Callable[[int], float] | None = None
-    nearest: Nearest = field(default_factory=Nearest)
+    nearest: ClosestLayouts = field(default_factory=ClosestLayouts)
     _bounds: SplitBounds = field(init=False)
     _fit: MemoryFit = field(init=False)
-    _best: dict[int, Found] = field(default_factory=dict)
+    _best: dict[int, FastestLayout] = field(default_factory=dict)
     _least_gpu_s: float = inf
     _front: list[tuple[int, float]] = field(default_factory=list)
     """(GPUs, seconds of a step): more GPUs, ever faster."""
@@ -91,19 +91,19 @@ class LayoutSearch:
     _up_to_date: set[tuple[int, int, int]] = field(default_factory=set)
     _beaten: dict[int, float] = field(default_factory=dict)
     _once: dict[tuple[int, int, int, int], MemoizedTimes] = field(default_factory=dict)
-    _degrees_of: dict[tuple[int, int], list[Degree]] = field(default_factory=dict)
+    _degrees_of: dict[tuple[int, int], list[DataParallelDegree]] = field(default_factory=dict)
     _lengths: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._bounds = SplitBounds(self.architecture, self.workload, self.pin, self.model, self.batch_sequences)
         smallest = micro_batch_sizes(self.batch_sequences, self.pin)[0]
-        self._fit = MemoryFit(self.judge, self.capacity, self.nearest, smallest, self._degrees)
+        self._fit = MemoryFit(self.evaluator, self.capacity, self.nearest, smallest, self._degrees)
 
     def least_gpu_s_per_token(self) -> float:
         """GPU seconds that a token takes at least, whatever the layout."""
-        return next((bound for bound, _ in self._bounds.in_order()), inf) * pacing(self.least_gpus)
+        return next((bound for bound, _ in self._bounds.in_order()), inf) * straggler_factor(self.least_gpus)
 
-    def run(self, known: Iterable[Found] = ()) -> dict[int, Found]:
+    def run(self, known: Iterable[FastestLayout] = ()) -> dict[int, FastestLayout]:
         """The fastest layout by GPUs in use.
 
         Args:
@@ -120,14 +120,14 @@ class LayoutSearch:
         return self._best
 
     def _try_known(self, layout: Layout, micro_batches: int) -> None:
-        node, shape = self.model.node, Shape.of(layout)
+        node, replica = self.model.node, ReplicaLayout.of(layout)
         fills = layout.gpus % node.gpus == 0 and self.least_gpus <= layout.gpus <= self.max_gpus
         legal = layout.tensor in legal_tensor_degrees(self.architecture, node) and layout.expert in expert_degrees(
             self.architecture, node, layout.tensor, self.pin
         )
-        if not (fills and legal and self._fit.fits(shape, layout.zero_stage, layout.data, micro_batches)):
+        if not (fills and legal and self._fit.fits(replica, layout.zero_stage, layout.data, micro_batches)):
             return
-        step_s = self.model.step_s(shape, layout.data, layout.zero_stage, micro_batches)
+        step_s = self.model.step_s(replica, layout.data, layout.zero_stage, micro_batches)
         if step_s < self._known_s(layout.gpus):
             self._accept(step_s, layout, micro_batches)
 
@@ -137,20 +137,23 @@ class LayoutSearch:
             return True
         ends = [gpus for gpus, _ in self._front[1:]] + [self.max_gpus]
         work_s = bound_gpu_s * self._tokens
-        return any(work_s * pacing(gpus) < step_s * end for (gpus, step_s), end in zip(self._front, ends, strict=True))
+        return any(
+            work_s * straggler_factor(gpus) < step_s * end
+            for (gpus, step_s), end in zip(self._front, ends, strict=True)
+        )
 
-    def _degrees(self, split: Split, pipeline: int) -> list[Degree]:
+    def _degrees(self, split: Split, pipeline: int) -> list[DataParallelDegree]:
         every = self._every_degree(split.tensor * split.context * pipeline, split.micro_batch)
         shared = split.expert // gcd(split.context, split.expert)
         return every if shared == 1 else [degree for degree in every if degree.data % shared == 0]
 
-    def _every_degree(self, per_replica: int, micro_batch: int) -> list[Degree]:
+    def _every_degree(self, per_replica: int, micro_batch: int) -> list[DataParallelDegree]:
         """Numbers of replicas to try, whatever the experts ask for."""
         key = (per_replica, micro_batch)
         if key not in self._degrees_of:
             least = self.least_gpus // per_replica
             self._degrees_of[key] = [
-                Degree(data, micro_batches, per_replica * data, pacing(per_replica * data))
+                DataParallelDegree(data, micro_batches, per_replica * data, straggler_factor(per_replica * data))
                 for data, micro_batches in self.replicas(per_replica, micro_batch)
                 if data >= least
             ]
@@ -177,32 +180,34 @@ class LayoutSearch:
         if not degrees:
             return
         once, idle, stages = self._least_once(split, pipeline), self._bounds.idle(pipeline), zero_stages(self.pin)
-        two_way = self.pin.layout.schedule == "dualpipe"
+        bidirectional = self.pin.layout.schedule == "dualpipe"
         for recompute in recompute_choices(self.workload, self.pin):
             chosen = split._replace(recompute=recompute)
-            plain = Shape(chosen, pipeline, "1f1b", 1)
-            if not self._fit.hopeful(plain, stages[-1], degrees[-1]):
+            plain = ReplicaLayout(chosen, pipeline, "1f1b", 1)
+            if not self._fit.may_fit(plain, stages[-1], degrees[-1]):
                 continue
-            if two_way:
+            if bidirectional:
                 busy_s, starting_s = self._bounds.even_s(chosen, pipeline), 0.0
             else:
-                busy_s, starting_s = self.model.least_pace_s(chosen, pipeline)
+                busy_s, starting_s = self.model.least_replica_time_s(chosen, pipeline)
             if not self._in_question(busy_s, split, pipeline):
                 return
             bubble_s = busy_s * idle + starting_s
             worth = self._worth(busy_s, bubble_s, once, degrees)
             if not worth:
                 return
-            if worth[-1] is not degrees[-1] and not self._fit.hopeful(plain, stages[-1], worth[-1]):
+            if worth[-1] is not degrees[-1] and not self._fit.may_fit(plain, stages[-1], worth[-1]):
                 continue
-            left = self._fit.hopeful_stages(plain, stages, worth[-1])
+            left = self._fit.stages_that_may_fit(plain, stages, worth[-1])
             exact = self._replicas_once(plain, left[0])
-            if not two_way:
+            if not bidirectional:
                 worth = self._worth(busy_s, bubble_s, exact, worth)
             if worth:
                 self._try_schedules(plain, left, worth, exact)
 
-    def _try_schedules(self, plain: Shape, stages: list[ZeroStage], degrees: list[Degree], once: MemoizedTimes) -> None:
+    def _try_schedules(
+        self, plain: ReplicaLayout, stages: list[ZeroStage], degrees: list[DataParallelDegree], once: MemoizedTimes
+    ) -> None:
         """Every schedule of a pipeline, at the lowest of some ZeRO stages that fits.
 
         Args:
@@ -215,16 +220,16 @@ class LayoutSearch:
         for schedule, chunks in self._bounds.schedules_of(plain.pipeline):
             if chunks > 1 and chunks_hidden:
                 continue
-            shape = Shape(plain.split, plain.pipeline, schedule, chunks)
-            pace = self.model.pace(shape)
+            replica = ReplicaLayout(plain.split, plain.pipeline, schedule, chunks)
+            pace = self.model.replica_time(replica)
             if chunks > 1:
                 # More leave a smaller bubble and hold less, as long as their transfers stay hidden.
-                chunks_hidden = self.model.pace(shape, self.model.node.gpus + 1).transfer_s == 0
-            elif shape.two_way:
-                once = self._replicas_once(shape, stages[0])
+                chunks_hidden = self.model.replica_time(replica, self.model.node.gpus + 1).transfer_s == 0
+            elif replica.bidirectional:
+                once = self._replicas_once(replica, stages[0])
             for degree in self._worth(pace.micro_batch_s, pace.once_s, once, degrees):
-                if self._enough(shape, degree.micro_batches):
-                    self._take(plain, shape, stages, degree)
+                if self._enough(replica, degree.micro_batches):
+                    self._take(plain, replica, stages, degree)
 
     @property
     def _tokens(self) -> int:
@@ -232,26 +237,28 @@ class LayoutSearch:
 
     def _days(self, gpus: int, step_s: float) -> float:
         if gpus not in self._lengths:
-            self._lengths[gpus] = self.judge.days_per_step_s(gpus)
+            self._lengths[gpus] = self.evaluator.days_per_step_s(gpus)
         return self._lengths[gpus] * step_s
 
     def _least_once(self, split: Split, pipeline: int) -> MemoizedTimes:
         key = (split.tensor, split.context, split.expert, pipeline)
         known = self._once.get(key)
         if known is None:
-            shape, model = Shape(split, pipeline, "1f1b", 1), self.model
-            known = self._once[key] = MemoizedTimes({}, lambda degree: model.least_once_s(shape, degree.data))
+            replica, model = ReplicaLayout(split, pipeline, "1f1b", 1), self.model
+            known = self._once[key] = MemoizedTimes(
+                {}, lambda degree: model.least_exchange_and_optimizer_s(replica, degree.data)
+            )
         return known
 
-    def _replicas_once(self, shape: Shape, zero_stage: ZeroStage) -> MemoizedTimes:
-        def seconds(degree: Degree) -> float:
-            return sum(self.model.replicas_s(shape, degree.data, zero_stage, degree.micro_batches))
+    def _replicas_once(self, replica: ReplicaLayout, zero_stage: ZeroStage) -> MemoizedTimes:
+        def seconds(degree: DataParallelDegree) -> float:
+            return sum(self.model.exchange_and_optimizer_s(replica, degree.data, zero_stage, degree.micro_batches))
 
         return MemoizedTimes({}, seconds)
 
     def _worth(
-        self, micro_batch_s: float, once_s: float, replicas: MemoizedTimes, degrees: list[Degree]
-    ) -> list[Degree]:
+        self, micro_batch_s: float, once_s: float, replicas: MemoizedTimes, degrees: list[DataParallelDegree]
+    ) -> list[DataParallelDegree]:
         """Numbers of replicas on which a pipeline may beat what is known."""
         limits, (known, ask) = self._limits, replicas
         worth = []
@@ -263,10 +270,10 @@ class LayoutSearch:
             computing_s = micro_batches * micro_batch_s + once_s
             if computing_s * slowest >= limit_s:
                 continue
-            replicas_s = known.get(data)
-            if replicas_s is None:
-                replicas_s = known[data] = ask(degree)
-            if (computing_s + replicas_s) * slowest < limit_s:
+            exchange_and_optimizer_s = known.get(data)
+            if exchange_and_optimizer_s is None:
+                exchange_and_optimizer_s = known[data] = ask(degree)
+            if (computing_s + exchange_and_optimizer_s) * slowest < limit_s:
                 worth.append(degree)
         return worth
 
@@ -296,27 +303,31 @@ class LayoutSearch:
         place = bisect_right(self._front, (gpus, inf))
         return self._front[place - 1][1] if place else inf
 
-    def _enough(self, shape: Shape, micro_batches: int) -> bool:
+    def _enough(self, replica: ReplicaLayout, micro_batches: int) -> bool:
         """Whether a schedule that is not pinned has the micro-batches it needs.
 
         Interleaving takes at least one for each stage (arXiv 2104.04473, section 2.2.2).
         """
-        if self.pin.layout.schedule == shape.schedule or self.pin.layout.virtual_stages:
+        if self.pin.layout.schedule == replica.schedule or self.pin.layout.virtual_stages:
             return True
-        return shape.schedule != "interleaved" or micro_batches >= shape.pipeline
+        return replica.schedule != "interleaved" or micro_batches >= replica.pipeline
 
-    def _take(self, plain: Shape, shape: Shape, stages: list[ZeroStage], degree: Degree) -> None:
-        """A shape at the lowest of some ZeRO stages that fits, if it is the fastest yet. Higher ones are slower."""
+    def _take(
+        self, plain: ReplicaLayout, replica: ReplicaLayout, stages: list[ZeroStage], degree: DataParallelDegree
+    ) -> None:
+        """A replica at the lowest of some ZeRO stages that fits, if it is the fastest yet. Higher ones are slower."""
         data, micro_batches = degree.data, degree.micro_batches
         for stage in stages:
             if self._fit.is_known_unfit(plain, stage, data):
                 continue
-            step_s = self.model.step_s(shape, data, stage, micro_batches)
+            step_s = self.model.step_s(replica, data, stage, micro_batches)
             if self._known_s(degree.gpus) <= step_s:
                 return
             # No schedule takes less memory than 1F1B.
-            if self._fit.fits(plain, stage, data, micro_batches) and self._fit.fits(shape, stage, data, micro_batches):
-                self._accept(step_s, shape.layout(data, stage), micro_batches)
+            if self._fit.fits(plain, stage, data, micro_batches) and self._fit.fits(
+                replica, stage, data, micro_batches
+            ):
+                self._accept(step_s, replica.layout(data, stage), micro_batches)
                 return
 
     def _accept(self, step_s: float, layout: Layout, micro_batches: int) -> None:
@@ -324,10 +335,10 @@ class LayoutSearch:
         self._limits.clear()
         self._up_to_date.clear()
         if days > self.deadline_days:
-            self.nearest.note_days(days, layout, micro_batches, step_s)
+            self.nearest.record_late(days, layout, micro_batches, step_s)
             return
         if step_s < self._known_s(layout.gpus):
-            self._best[layout.gpus] = Found(layout, micro_batches, step_s)
+            self._best[layout.gpus] = FastestLayout(layout, micro_batches, step_s)
             self._front = sorted(
                 [
                     (gpus, known_s)

@@ -7,7 +7,7 @@ from planner.plan.layout import Layout, MemoryPerGpu
 
 
 @dataclass(slots=True)
-class Nearest:
+class ClosestLayouts:
     """The layouts that came nearest to serving."""
 
     memory_ratio: float = inf
@@ -15,12 +15,12 @@ class Nearest:
     days: float = inf
     late: tuple[Layout, int, float] | None = None
 
-    def note_memory(self, ratio: float, layout: Layout, micro_batches: int) -> None:
+    def record_over_memory(self, ratio: float, layout: Layout, micro_batches: int) -> None:
         """A layout that does not fit."""
         if ratio < self.memory_ratio:
             self.memory_ratio, self.memory = ratio, (layout, micro_batches)
 
-    def note_days(self, days: float, layout: Layout, micro_batches: int, step_s: float) -> None:
+    def record_late(self, days: float, layout: Layout, micro_batches: int, step_s: float) -> None:
         """A layout that fits and is late."""
         if days < self.days:
             self.days, self.late = days, (layout, micro_batches, step_s)

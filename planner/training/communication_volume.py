@@ -2,7 +2,7 @@
 
 from planner.plan.layout import Layout
 from planner.plan.topology import GroupKind
-from planner.training.shape import Shape
+from planner.training.replica_layout import ReplicaLayout
 from planner.training.step_time import StepModel
 
 
@@ -12,7 +12,7 @@ def step_bytes(model: StepModel, layout: Layout, micro_batches: int) -> dict[Gro
     The same payloads as those that the step time is made of. An all-reduce of n ranks sends 2·(n-1)/n of its payload
     from each (Thakur et al. 2005, section 3.4.3), an all-gather or a reduce-scatter half of that.
     """
-    traffic, split = model.traffic, Shape.of(layout).split
+    traffic, split = model.traffic, ReplicaLayout.of(layout).split
     tensor = context = expert = 0.0
     for group in model.profile.architecture.layers:
         count = group.count * micro_batches / layout.pipeline

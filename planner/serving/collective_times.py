@@ -31,7 +31,7 @@ class CollectiveRates:
     """Of the link, when the NVSwitch adds up (NVLink SHARP); None where it cannot."""
 
 
-class Links:
+class CollectiveTimes:
     """The collectives of one replica."""
 
     def __init__(self, node: NodeTopology, layout: Layout, rates: CollectiveRates) -> None:
@@ -39,11 +39,11 @@ class Links:
         self._between: Link = links(node)[1]
         self._attention_ranks = layout.tensor // layout.attention_data
 
-    def sum_of_group_s(self, payload_bytes: float) -> float:
+    def attention_all_reduce_s(self, payload_bytes: float) -> float:
         """Sum over the ranks that share a sequence's heads and the width of its dense blocks."""
         return self.all_reduce_s(payload_bytes, self._attention_ranks)
 
-    def around_experts_s(self, payload_bytes: float, experts_per_token: int, *, prompts: bool) -> float:
+    def expert_exchange_s(self, payload_bytes: float, experts_per_token: int, *, prompts: bool) -> float:
         """What a mixture-of-experts block exchanges over all ranks; `payload_bytes`: hidden states of all tokens.
 
         With tensor-parallel attention every rank holds all tokens, and the outputs are summed. With data-parallel
@@ -73,7 +73,7 @@ class Links:
         """
         return self._layout.attention_data > 1 and self._layout.tensor > self._node.gpus
 
-    def between_stages_s(self, payload_bytes: float) -> float:
+    def stage_transfer_s(self, payload_bytes: float) -> float:
         """Hand-over of the hidden states from stage to stage."""
         layout = self._layout
         if layout.pipeline == 1:

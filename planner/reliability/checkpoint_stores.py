@@ -2,16 +2,16 @@
 
 from math import inf
 
-from planner.reliability.checkpoints import STORE_EFFICIENCY, Store
+from planner.reliability.checkpoints import STORE_EFFICIENCY, CheckpointStore
 from provider_catalog.storage import ObjectStore, SharedFileSystem
 
 
-def file_system_store(system: SharedFileSystem, size_gib: int, nic_gbit_per_s: float, efa: bool) -> Store:
+def file_system_store(system: SharedFileSystem, size_gib: int, nic_gbit_per_s: float, efa: bool) -> CheckpointStore:
     """A shared file system of some size as seen by nodes with some network."""
     tib = size_gib / 1024
     client = (system.efa_client_gbit_per_s if efa else None) or system.client_gbit_per_s
     write = system.write_mb_per_s_per_tib or system.throughput_mb_per_s_per_tib
-    return Store(
+    return CheckpointStore(
         target="shared_file_system",
         name=system.sku,
         write_bytes_per_s=tib * write * 1e6 * STORE_EFFICIENCY,
@@ -21,9 +21,9 @@ def file_system_store(system: SharedFileSystem, size_gib: int, nic_gbit_per_s: f
     )
 
 
-def object_store(store: ObjectStore, nic_gbit_per_s: float) -> Store:
+def object_store(store: ObjectStore, nic_gbit_per_s: float) -> CheckpointStore:
     """An object store as seen by nodes with some network."""
-    return Store(
+    return CheckpointStore(
         target="object_store",
         name=store.name,
         write_bytes_per_s=store.write_gb_per_s * 1e9,
