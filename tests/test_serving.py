@@ -14,8 +14,8 @@ from planner.errors import InfeasibleError
 from planner.plan.plan import Plan
 from planner.relax.serving import holds, levers
 from planner.search.optimizer import plan
-from planner.serving.autoscaling import replicas_within
 from planner.serving.queueing import TtftModel
+from planner.serving.replica_count import replicas_within
 from planner.spec import Slo
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog

@@ -5,7 +5,7 @@ from math import ceil
 
 from planner.launch.commands import MODEL_PATH
 from planner.plan.plan import InferencePerformance, Plan
-from planner.serving.replica import PREFILL_CHUNK_TOKENS
+from planner.serving.replica_memory import PREFILL_CHUNK_TOKENS
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.models import find_preset

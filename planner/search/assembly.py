@@ -20,7 +20,8 @@ from planner.plan.plan import (
 from planner.plan.topology import Topology
 from planner.reliability.burn_in import pass_thresholds
 from planner.search.notes import plan_notes
-from planner.serving.autoscaling import autoscaling, serving_notes
+from planner.serving.autoscaling import autoscaling
+from planner.serving.serving_notes import serving_notes
 from planner.serving.software_requirements import software_requirement
 from planner.spec import ClusterSpec
 from planner.spec.hash import spec_sha256

@@ -1,11 +1,12 @@
-"""What kernels reach on each GPU generation: the constants of the analytic engine.
+"""Fitted kernel constants of each GPU generation, which the analytic serving engine uses.
 
-Calibration: each line is a least-squares fit, with a robust loss, of the formula in kernels.py or collectives.py to all
-kernel times of that kind and generation which NVIDIA's aiconfigurator-core 0.12.0 (Apache-2.0) interpolates from its
-measurements of TensorRT-LLM, vLLM and SGLang kernels: tensor and expert parallel degrees 1 to 8, batches 1 to 256,
-prompts of 128 to 32768 tokens, up to 1500 times each; weight-only experts on gpt-oss, all else on models of other
-families too. No constant belongs to a model, a batch or a backend. `python -m benchmarks.calibrate_inference` repeats
-the fit on a smaller grid and says how well it holds for models left out of it; docs/inference.md has the spread.
+Each line is a least-squares fit with a robust loss. It fits the formula in kernels.py or collective_times.py to kernel
+times that NVIDIA's aiconfigurator-core 0.12.0 (Apache-2.0) interpolates from its measurements of TensorRT-LLM, vLLM and
+SGLang kernels. A fit uses up to 1500 times of one kind of kernel and one generation: tensor- and expert-parallel
+degrees 1 to 8, batches 1 to 256, prompts of 128 to 32768 tokens. Weight-only experts were fitted on gpt-oss, all other
+kernels on models of several families. No constant belongs to a model, a batch or a backend.
+`python -m benchmarks.calibrate_inference` repeats the fit on a smaller grid and prints how well it predicts models that
+were left out; docs/inference.md has the spread.
 """
 
 from dataclasses import dataclass, replace
@@ -17,33 +18,33 @@ from provider_catalog.hardware import Gpu
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 
 Format = Literal["16-bit", "8-bit", "4-bit", "weight-only"]
-"""Operands of a product; weight-only: narrower weights, widened to 16 bits on the way into it."""
+"""Operands of a product; weight-only: weights of fewer bits that are widened to 16 bits before the product."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRates:
-    """What kernels of one GPU generation reach."""
+    """Fitted constants of the serving kernels on one GPU generation."""
 
     gemms: dict[Format, GemmRates]
     groups: dict[Format, GroupedRates]
     attention: AttentionRates
     collectives: CollectiveRates
     measured: bool = True
-    """False: carried over from another generation, for want of kernel measurements."""
+    """False where no kernels of the generation were measured and the constants are those of another one."""
 
     def gemm(self, weights: Precision, arithmetic: Precision) -> GemmRates:
-        """Rates of a product with weights in a format."""
+        """Return the constants of a product, by weight format and arithmetic."""
         kind = format_of(weights, arithmetic)
         return self.gemms.get(kind) or self.gemms["16-bit"]
 
     def grouped(self, weights: Precision, arithmetic: Precision) -> GroupedRates:
-        """Rates of routed experts in a format."""
+        """Return the constants of routed experts, by weight format and arithmetic."""
         kind = format_of(weights, arithmetic)
         return self.groups.get(kind) or self.groups["16-bit"]
 
 
 def format_of(weights: Precision, arithmetic: Precision) -> Format:
-    """The kind of product that a format of weights and one of arithmetic make."""
+    """Return the kind of product, by weight format and arithmetic."""
     bits = BITS_PER_VALUE[arithmetic]
     if bits >= 16:
         return "16-bit" if BITS_PER_VALUE[weights] >= 16 else "weight-only"
@@ -51,7 +52,7 @@ def format_of(weights: Precision, arithmetic: Precision) -> Format:
 
 
 _WEIGHT_ONLY = GemmRates(0.80, 0.75, 14.5e-6, 270)
-"""Measured on Ampere; carried over to the others."""
+"""Constants that were measured on Ampere and are used for the other generations too."""
 _AMPERE = GenerationRates(
     gemms={"16-bit": GemmRates(0.82, 0.74, 5.6e-6, 320), "weight-only": _WEIGHT_ONLY},
     groups={"16-bit": GroupedRates(0.28, 0.73, 60e-6, 1.0, 0.64, 0.0)},
@@ -110,9 +111,9 @@ RATES: Final[dict[str, GenerationRates]] = {
     "Blackwell Ultra": _BLACKWELL,
 }
 UNMEASURED: Final = replace(_HOPPER, measured=False)
-"""Generations without measured kernels."""
+"""Constants for generations without measured kernels: those of Hopper."""
 
 
 def rates_of(gpu: Gpu) -> GenerationRates:
-    """What kernels reach on a GPU, by its generation."""
+    """Return the kernel constants of a GPU's generation."""
     return RATES.get(gpu.generation, UNMEASURED)
