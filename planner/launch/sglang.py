@@ -8,7 +8,7 @@ INIT_PORT = 20000
 
 
 def commands(settings: ServingSettings) -> tuple[Command, ...]:
-    """One server for each replica of a node, or one process for each node of a replica."""
+    """Return one server for each replica of a node, or one process for each node of a replica."""
     if settings.nodes_per_gang == 1:
         return tuple(
             Command(

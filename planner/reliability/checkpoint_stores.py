@@ -1,4 +1,4 @@
-"""Where checkpoints can go: the rates of shared file systems and object stores as the nodes see them."""
+"""Checkpoint stores on shared file systems and object stores, with the rates that nodes attain."""
 
 from math import inf
 
@@ -7,7 +7,7 @@ from provider_catalog.storage import ObjectStore, SharedFileSystem
 
 
 def file_system_store(system: SharedFileSystem, size_gib: int, nic_gbit_per_s: float, efa: bool) -> CheckpointStore:
-    """A shared file system of some size as seen by nodes with some network."""
+    """Return a shared file system of a size as a checkpoint store for nodes with a network rate."""
     tib = size_gib / 1024
     client = (system.efa_client_gbit_per_s if efa else None) or system.client_gbit_per_s
     write = system.write_mb_per_s_per_tib or system.throughput_mb_per_s_per_tib
@@ -22,7 +22,7 @@ def file_system_store(system: SharedFileSystem, size_gib: int, nic_gbit_per_s: f
 
 
 def object_store(store: ObjectStore, nic_gbit_per_s: float) -> CheckpointStore:
-    """An object store as seen by nodes with some network."""
+    """Return an object store as a checkpoint store for nodes with a network rate."""
     return CheckpointStore(
         target="object_store",
         name=store.name,

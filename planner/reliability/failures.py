@@ -21,33 +21,39 @@ from planner.spec.fault_tolerance import FaultTolerance
 from provider_catalog.interruptions import InterruptionRate
 
 SHARED_PREFERRED_WITHIN = 0.01
-"""Goodput that the shared file system may cost before checkpoints go to the object store: a folder is what training
-software writes to without more ado. Our own choice."""
-UNKNOWN_RATE = InterruptionRate(0.0, 0.0, 0.0, "no interruption is planned with")
+"""Goodput that the shared file system may cost before checkpoints go to the object store. A file system is preferred
+because training software writes to a folder without extra set-up. Our own choice."""
+UNKNOWN_RATE = InterruptionRate(0.0, 0.0, 0.0, "no interruptions are assumed")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeEnvironment:
-    """What the place of a node gives a training run beside its GPUs."""
+    """Interruptions, checkpoint stores and host memory of a kind of node where it runs."""
 
     rate: InterruptionRate = UNKNOWN_RATE
+    """Interruptions per GPU hour."""
     causes: tuple[tuple[str, float], ...] = ()
+    """(cause, share of the interruptions)."""
     stores: tuple[CheckpointStore, ...] = (ON_PREM_STORAGE,)
-    """The first is preferred."""
+    """Available checkpoint stores, the preferred one first."""
     host_memory_bytes: float | None = None
-    """Of a node; None where it is not known."""
+    """Host memory of one node; None if unknown."""
     owned: bool = False
+    """Whether the nodes are on-premises."""
 
 
 class CheckpointPlan(NamedTuple):
-    """What checkpoints and restarts take on some number of nodes."""
+    """Store, mode and timing of the checkpoints of a run on some number of nodes."""
 
     store: CheckpointStore
     mode: Mode
     write_s: float
+    """Seconds to write one checkpoint."""
     timing: CheckpointTiming
     mtbf_s: float
+    """Mean time between failures of the whole run."""
     shares: TimeShares
+    """Shares of the run's time."""
 
     @property
     def goodput(self) -> float:
@@ -66,11 +72,16 @@ class FailureModel:
     _checkpoint_plans: dict[tuple[int, int], CheckpointPlan] = field(default_factory=dict)
 
     def goodput(self, gpus: int, spot_nodes: int = 0) -> float:
-        """Share of the time that advances the work: any failed GPU or reclaimed node stops all of it."""
+        """Return the share of the time that advances the work; a failed GPU or reclaimed node stops the whole run."""
         return self.checkpoint_plan(gpus, spot_nodes).goodput
 
     def checkpoint_plan(self, gpus: int, spot_nodes: int = 0) -> CheckpointPlan:
-        """Checkpoints and restarts on some number of GPUs, of whose nodes some are on Spot."""
+        """Return the checkpoints and restarts of a run.
+
+        Args:
+            gpus: GPUs of the run.
+            spot_nodes: Nodes of the run on Spot.
+        """
         key = (gpus, spot_nodes)
         if key not in self._checkpoint_plans:
             self._checkpoint_plans[key] = self._best(gpus, self._mtbf_s(gpus, spot_nodes, self.rate.expected))
@@ -78,7 +89,7 @@ class FailureModel:
 
     @cached_property
     def rate(self) -> InterruptionRate:
-        """Interruptions of one GPU in an hour."""
+        """Interruptions per GPU hour."""
         days = self.tolerance.node_mtbf_days
         if days is None:
             return self.node_environment.rate
@@ -112,7 +123,7 @@ class FailureModel:
         return preferred
 
     def on_store(self, store: CheckpointStore, gpus: int, mtbf_s: float) -> CheckpointPlan:
-        """The chosen with checkpoints on one store."""
+        """Return the checkpoint plan with all checkpoints on one store."""
         nodes = max(1, gpus // self.gpus_per_node)
         size = self.checkpoint_bytes
         mode: Mode = self.tolerance.checkpoint
@@ -126,12 +137,14 @@ class FailureModel:
         return CheckpointPlan(store, mode, write_s, timing, mtbf_s, time_shares(timing, mtbf_s))
 
     def between_steps_s(self, gpus: int, step_s: float, spot_nodes: int = 0) -> dict[str, float]:
-        """Seconds that the run takes beside each step, on average; with the step they sum to step over goodput.
+        """Return the mean seconds of checkpoints, lost work and restarts per step.
+
+        Their sum and the step time together are the step time over goodput.
 
         Args:
-            gpus: of the run.
-            step_s: of one optimizer step.
-            spot_nodes: of its nodes.
+            gpus: GPUs of the run.
+            step_s: Seconds of one optimizer step.
+            spot_nodes: Nodes of the run on Spot.
         """
         chosen = self.checkpoint_plan(gpus, spot_nodes)
         parts = {name: share for name, share in chosen.shares._asdict().items() if name != "useful"}
@@ -139,7 +152,7 @@ class FailureModel:
         return {name: beside_s * share / total if total else 0.0 for name, share in parts.items()}
 
     def restart_parts_s(self, store: CheckpointStore, nodes: int) -> dict[str, float]:
-        """A restart by parts."""
+        """Return the seconds of a restart by part."""
         given = self.tolerance.restart_minutes
         if given is not None:
             return {"given": given * 60}
@@ -147,13 +160,13 @@ class FailureModel:
         return {**parts, "read_checkpoint": store.read_s(self.checkpoint_bytes, nodes)}
 
     def reliability(self, gpus: int, days: float, step_s: float, spot_nodes: int = 0) -> Reliability:
-        """What a plan says about it.
+        """Return the reliability part of a plan.
 
         Args:
-            gpus: of the run.
-            days: that it takes, lost time included.
-            step_s: of one optimizer step.
-            spot_nodes: of its nodes.
+            gpus: GPUs of the run.
+            days: Length of the run, lost time included.
+            step_s: Seconds of one optimizer step.
+            spot_nodes: Nodes of the run on Spot.
         """
         chosen, rate = self.checkpoint_plan(gpus, spot_nodes), self.rate
         timing = chosen.timing
@@ -171,7 +184,7 @@ class FailureModel:
         failing = (3600 / failures_s) / per_hour if per_hour else 0.0
         causes = {cause: share * failing for cause, share in self.node_environment.causes}
         causes = {**causes, "spot_reclaim": 1 - failing} if spot_nodes else causes
-        repair_hours = REPAIR_HOURS["own" if self.node_environment.owned else "cloud"]
+        repair_hours = REPAIR_HOURS["on_prem" if self.node_environment.owned else "cloud"]
         lost = sum(share for cause, share in self.node_environment.causes if cause in NODE_LOSS_CAUSES)
         spares = spare_nodes(gpus * rate.expected * lost, repair_hours)
         interval_s = timing.interval_s if timing.interval_s < inf else days * 86400
@@ -203,8 +216,8 @@ class FailureModel:
             goodput_high=_useful(chosen, quick, slowest_s),
             spare_nodes=spares,
             spare_reason=(
-                f"more than {spares} of {nodes} nodes out at once have a chance below {SPARE_RISK:.0%}: {lost:.0%} of"
-                f" the interruptions take a node away, for {repair_hours:g} hours"
+                f"the probability that more than {spares} of {nodes} nodes are out of service at once is below"
+                f" {SPARE_RISK:.0%}: {lost:.0%} of the interruptions take out a node, for {repair_hours:g} hours"
             ),
         )
 
@@ -214,10 +227,10 @@ def _useful(chosen: CheckpointPlan, restart_s: float, mtbf_s: float) -> float:
 
 
 def _hours(mtbf_s: float, run_hours: float) -> float:
-    """A mean time without end would be no JSON number; no failure in a thousand runs says as much."""
+    """Return the MTBF in hours; JSON has no infinity, so a run without failures gets a thousand run lengths."""
     return mtbf_s / 3600 if mtbf_s < inf else 1000 * run_hours
 
 
 def best_timing_at(reliability: Reliability, mtbf_hours: float) -> CheckpointTiming:
-    """The best checkpoint interval for the checkpoints and restarts of a plan at another MTBF, in hours."""
+    """Return a plan's checkpoint timing with the interval that is best at another MTBF, given in hours."""
     return best_timing(reliability.stall_s, reliability.restart_s, reliability.lag_s, mtbf_hours * 3600)

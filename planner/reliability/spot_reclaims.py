@@ -1,9 +1,9 @@
-"""How often Spot nodes are reclaimed."""
+"""Rates at which providers reclaim Spot nodes."""
 
 from typing import Final
 
 SPOT_RECLAIMS_PER_NODE_HOUR: Final = 0.20 / 730
-"""AWS Spot Instance Advisor's highest bracket starts at 20 % of instances reclaimed in a month, and GPU types sit in
-it. Estimate; Azure publishes the like as eviction rates of 0-20 %."""
+"""Reclaims per Spot node and hour. The highest bracket of AWS Spot Instance Advisor starts at 20 % of instances
+reclaimed per month and includes GPU types. Estimate; Azure publishes eviction rates of 0-20 %."""
 SPOT_RECLAIMS_RANGE: Final = (0.05 / 730, 0.50 / 730)
-"""From the advisor's lowest bracket (5 %) to where a capacity is rarely to be had."""
+"""Range of the rate: from the advisor's lowest bracket (5 %) to capacity that is rarely available."""

@@ -1,9 +1,9 @@
-"""From a layout to process groups: which global ranks work together.
+"""Process groups of a layout: the global ranks that communicate with each other.
 
-Ranks count in the order of Megatron-Core's default, `tp-cp-ep-dp-pp`: tensor fastest, pipeline slowest (Megatron-LM,
-megatron/core/parallel_state.py, initialize_model_parallel). Experts lie over the ranks of a stage in their own way,
-`tp-ep-dp`: their groups run over context and data ranks, and an expert is split as the tensor ranks are. Serving
-engines put pipeline stages next to each other, `tp-pp-dp` (vLLM, vllm/distributed/parallel_state.py).
+Ranks are numbered in the default order of Megatron-Core, `tp-cp-ep-dp-pp`: the tensor index varies fastest, the
+pipeline index slowest (Megatron-LM, megatron/core/parallel_state.py, initialize_model_parallel). Experts use the order
+`tp-ep-dp` within a stage: their groups span context and data ranks, and each expert is split over the tensor ranks.
+Serving engines place pipeline stages next to each other, `tp-pp-dp` (vLLM, vllm/distributed/parallel_state.py).
 """
 
 from collections.abc import Iterator
@@ -19,21 +19,24 @@ SERVING_ORDER: Final = "tp-pp-dp"
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroups:
-    """Groups of one kind: `size` ranks, `stride` apart; inside one span of size x stride ranks lie `stride` groups."""
+    """Process groups of one kind: `size` ranks each, `stride` apart.
+
+    Each span of size x stride consecutive ranks holds `stride` groups.
+    """
 
     kind: GroupKind
     size: int
     stride: int
     ranks: int
-    """Of the whole job."""
+    """Ranks of the whole job."""
 
     @property
     def count(self) -> int:
-        """How many groups there are."""
+        """Number of groups."""
         return self.ranks // self.size
 
     def members(self) -> Iterator[range]:
-        """The global ranks of every group."""
+        """Yield the global ranks of every group."""
         span = self.size * self.stride
         for start in range(0, self.ranks, span):
             for first in range(start, start + self.stride):
@@ -41,9 +44,9 @@ class ProcessGroups:
 
 
 def training_groups(layout: Layout) -> tuple[ProcessGroups, ...]:
-    """The process groups of a training job, those of one rank left out.
+    """Return the process groups of a training job that have more than one rank.
 
-    Data-parallel groups hold the context ranks too, as gradients are reduced over both.
+    Data-parallel groups include the context ranks, because gradients are reduced over both.
     """
     tensor, context, data, expert = layout.tensor, layout.context, layout.data, layout.expert
     replicas = context * data
@@ -60,7 +63,7 @@ def training_groups(layout: Layout) -> tuple[ProcessGroups, ...]:
 
 
 def serving_groups(layout: Layout) -> tuple[ProcessGroups, ...]:
-    """The process groups of one replica; replicas do not talk to each other."""
+    """Return the process groups of one replica; replicas do not communicate with each other."""
     ranks, attention = layout.gpus_per_replica, layout.tensor // layout.attention_data
     return _larger_than_one(
         ProcessGroups("tensor", attention, 1, ranks),

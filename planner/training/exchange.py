@@ -1,4 +1,4 @@
-"""What replicas exchange in a step, and the optimizer that it feeds: gradients out, weights back."""
+"""Time of data-parallel communication (gradient reduction, weight gathering) and of the optimizer step."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,30 +16,35 @@ from planner.training.schedule import StageTime
 from provider_catalog.hardware import NodeTopology
 
 OVERLAP_COST: Final = 0.3
-"""Of communication that computation hides: NCCL's kernels take multiprocessors and memory bandwidth from it. Estimate,
-0.2 to 1: what full sharding adds to the runs of docs/training.md with and without recompute."""
+"""Share of its time that overlapped communication still costs, because NCCL kernels take multiprocessors and memory
+bandwidth from computation. Estimate, 0.2 to 1, from the time that full sharding adds to the runs of docs/training.md
+with and without recompute."""
 GATHERED_BYTES: Final = 2
-"""Weights are gathered in 16 bits."""
+"""Bytes of a gathered weight: weights are gathered in 16 bits."""
 HOST_BYTES_PER_S: Final = 12e9
-"""Between a GPU and its host, by page faults in unified memory. Estimate, 3e9 to 25e9; PCIe 4.0 x16 carries 32e9."""
+"""Bandwidth between a GPU and its host by page faults in unified memory. Estimate, 3e9 to 25e9; PCIe 4.0 x16 carries
+32e9."""
 
 
 class Exchange(NamedTuple):
-    """Seconds of the collectives between replicas, if nothing hides them."""
+    """Seconds of the collectives between replicas, without overlap."""
 
     scatter: float
-    """Of gradients."""
+    """Reduce-scatter of gradients."""
     gather: float
-    """Of weights."""
+    """All-gather of weights."""
     again: float
-    """The same for the backward pass of full sharding."""
+    """All-gather of weights for the backward pass of full sharding."""
     packing: float
-    """Compression and its reverse."""
+    """Compression and decompression."""
 
 
 @dataclass(frozen=True)
 class ReplicaExchange:
-    """Communication between the replicas of one model on one kind of node. Holds what layouts have in common."""
+    """Times communication between the replicas of one model on one kind of node.
+
+    It memoises results that layouts share.
+    """
 
     profile: ModelProfile
     node: NodeTopology
@@ -60,7 +65,7 @@ class ReplicaExchange:
         return trainable_parameters(self.profile, self.rules)
 
     def least_exposed_s(self, replica: ReplicaLayout, data: int) -> float:
-        """No more than `exposed_s`, at ZeRO 1 and whatever the schedule and the micro-batches."""
+        """Return a lower bound on `exposed_s` over all schedules, micro-batches and ZeRO stages."""
         if self.compression is not None:
             return 0.0
         plain = self._known(replica, data, None)
@@ -68,13 +73,16 @@ class ReplicaExchange:
         return exposed * (plain.scatter + plain.gather)
 
     def packing_s(self, layout: Layout, micro_batches: int) -> float:
-        """What compression itself takes of a step that is compressed; 0 without."""
+        """Return the seconds of packing and unpacking in a compressed step; 0 without compression."""
         replica = ReplicaLayout.of(layout)
         each = self._collectives(replica, layout.data, self.compression).packing
         return each * (micro_batches if layout.zero_stage >= 2 else 1)
 
     def optimizer_s(self, replica: ReplicaLayout, data: int, zero_stage: int) -> float:
-        """State is read and written once, gradients read, weights written; ZeRO leaves each rank its share."""
+        """Return the seconds of the optimizer step.
+
+        It reads and writes the optimizer state, reads gradients and writes weights; under ZeRO each rank its share.
+        """
         dense, experts = self._trainable
         split = replica.split
         replicas = data * split.context
@@ -88,14 +96,14 @@ class ReplicaExchange:
 
     @cached_property
     def _state_bytes(self) -> tuple[float, float]:
-        """What the optimizer moves of each parameter, (on the GPU alone, between GPU and host)."""
+        """Bytes that the optimizer moves per parameter, (in GPU memory, between GPU and host)."""
         optimizer = OPTIMIZERS[self.rules.optimizer]
         return 2 * optimizer.matrix + self.rules.gradient_bytes + GATHERED_BYTES, 2 * optimizer.paged
 
     def exposed_s(
         self, replica: ReplicaLayout, data: int, zero_stage: int, time: StageTime, micro_batches: int
     ) -> float:
-        """What the exchange between replicas adds to a step on average, compressed where the workload asks for it."""
+        """Return the mean seconds that exposed data-parallel communication adds to a step, compression included."""
         plain = self._plain_or_compressed_s(replica, data, zero_stage, time, micro_batches, None)
         method = self.compression
         if method is None or not plain:
@@ -112,12 +120,13 @@ class ReplicaExchange:
         micro_batches: int,
         method: Compression | None,
     ) -> float:
-        """Gradient reduction and weight gathering between replicas that computation does not hide.
+        """Return the seconds of gradient reduction and weight gathering that computation does not hide.
 
-        ZeRO 0 all-reduces gradients, 1 scatters them and gathers weights once a step, 2 scatters after every
-        micro-batch, 3 also gathers weights for each forward and backward pass (arXiv 1910.02054, section 7). The
-        backward pass hides the scattering, the forward pass the gathering (Megatron-LM's overlap_grad_reduce and
-        overlap_param_gather; FSDP, arXiv 2304.11277, section 3.3), but for the part of the first or last layer.
+        ZeRO 0 all-reduces gradients. ZeRO 1 reduce-scatters them and gathers weights once per step. ZeRO 2 scatters
+        after every micro-batch, and ZeRO 3 also gathers weights for each forward and backward pass (arXiv 1910.02054,
+        section 7). The backward pass hides the scattering and the forward pass the gathering (Megatron-LM's
+        overlap_grad_reduce and overlap_param_gather; FSDP, arXiv 2304.11277, section 3.3), except for the first or last
+        layer.
         """
         split = replica.split
         scatter, gather, again, packing = self._known(replica, data, method)
@@ -125,11 +134,11 @@ class ReplicaExchange:
             return 0.0
         if self.rules.method != "full" and zero_stage == 3:
             ring = self._ring(data * split.context, max(1, self.node.gpus // split.tensor))
-            # Frozen 4-bit weights travel as they are stored.
+            # Frozen 4-bit weights are sent in 4 bits.
             frozen_bytes = NF4_BYTES if self.rules.method == "qlora" else GATHERED_BYTES
             frozen_s = ring.gather_s(frozen_bytes * self._frozen_parameters() / (split.tensor * replica.pipeline))
             gather, again = gather + frozen_s, again + frozen_s
-        # One bucket or layer at each end of a pass has nothing to hide behind.
+        # No computation overlaps with the first or last bucket or layer of a pass.
         edge = self._edge(replica.pipeline)
         late = edge if method is None or method.overlaps else 1.0
         forward, backward = time.forward, time.backward + time.weights
@@ -143,7 +152,7 @@ class ReplicaExchange:
         return micro_batches * (both + packing)
 
     def _edge(self, pipeline: int) -> float:
-        """One layer of those of a stage."""
+        """Return one layer as a share of the layers of a stage."""
         return 1 / max(1, -(-len(self.profile.layers) // pipeline))
 
     def _known(self, replica: ReplicaLayout, data: int, method: Compression | None) -> Exchange:
@@ -161,7 +170,7 @@ class ReplicaExchange:
         return self._rings[key]
 
     def _collectives(self, replica: ReplicaLayout, data: int, method: Compression | None) -> Exchange:
-        """The collectives over all replicas, experts among those that hold the same."""
+        """Return the collectives over all replicas; those of experts run among the ranks with the same experts."""
         split = replica.split
         holders = data * split.context
         replicas = holders * (2 if replica.bidirectional else 1)
@@ -187,9 +196,9 @@ class ReplicaExchange:
         return Exchange(scatter, gather, again, packing)
 
     def replica_bytes(self, layout: Layout, micro_batches: int) -> tuple[float, float]:
-        """What a GPU sends in a step to those that hold the same weights: (dense layers, experts).
+        """Return the bytes that a GPU sends per step to GPUs with the same weights, (dense layers, experts).
 
-        As many scatters and gathers as `exposed_s` times.
+        They are those of the scatters and gathers that `exposed_s` times.
         """
         split, pipeline, zero = ReplicaLayout.of(layout).split, layout.pipeline, layout.zero_stage
         holders = layout.data * split.context

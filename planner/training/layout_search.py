@@ -1,8 +1,8 @@
-"""Search over layouts: for every number of nodes the fastest layout that fits.
+"""Branch-and-bound search for the fastest layout that fits, for each number of nodes.
 
-What a run costs on one kind of node follows from the number of nodes and the days, so that nothing else can win, and
-more nodes are of use only where they are faster. Splits are taken up in the order of a bound on the GPU time of a
-token, and the search ends when the bound beats nothing that was found.
+On one kind of node, the number of nodes and the days determine the cost of a run. So for each number of nodes only the
+fastest layout can be chosen, and more nodes are useful only if they are faster. The search visits the splits of a layer
+in the order of a lower bound on the GPU time of a token. It ends when the bound exceeds every layout that was found.
 """
 
 from bisect import bisect_right
@@ -31,24 +31,26 @@ from planner.vocabulary import ZeroStage
 from provider_catalog.architecture import ModelArchitecture
 
 COST_WINDOW = 1.02
-"""GPU time over the least found that a layout may take where it has to beat runs on other machines to be of use: what
-is paid by the hour beside nodes (storage, network) can make a faster run the cheaper one, by no more than its share."""
+"""GPU time of a layout over the least GPU time found, up to which the layout stays in the search although it must also
+beat runs on other machines. Hourly costs beside nodes (storage, network) can make a faster run the cheaper one. Our own
+choice: an upper bound on their share of the cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class FastestLayout:
-    """The fastest layout of one number of nodes."""
+    """The fastest layout for one number of nodes."""
 
     layout: Layout
     micro_batches: int
+    """Micro-batches of each replica in a step."""
     step_s: float
 
 
 class LayoutEvaluator(MemoryModel, Protocol):
-    """What the search asks about a complete layout."""
+    """Evaluates complete layouts for the search."""
 
     def days_per_step_s(self, gpus: int) -> float:
-        """Length of the run, lost time included, for each second of a step."""
+        """Return the days of the run, lost time included, per second of step time."""
         ...
 
 
@@ -57,13 +59,14 @@ class LayoutSearch:
     """One search on one kind of node.
 
     Attributes:
-        replicas: data-parallel degrees to try for GPUs of a replica and a micro-batch, smallest first, each with the
-            micro-batches of a replica.
-        least_gpus: fewer cannot serve.
-        capacity: share of the usable memory that a layout may take; more than 1 only for what is pinned.
-        deadline_days: what is later is a miss; infinite for what is pinned.
-        wants_nearest: whether, as long as all are late, the least late is sought.
-        days_beaten: days from which a run on other machines outdoes one on so many GPUs.
+        replicas: Returns (data-parallel degree, micro-batches of a replica) to try, smallest first, for the GPUs of a
+            replica and a micro-batch size.
+        least_gpus: Fewest GPUs that can meet the deadline.
+        capacity: Share of the usable memory that a layout may take; above 1 for pinned clusters only.
+        deadline_days: Longest run that is accepted; infinite for pinned clusters.
+        wants_nearest: Whether the least late layout is sought as long as all layouts are late.
+        days_beaten: Returns the days from which a run on some number of GPUs is worse than runs on other machines.
+        nearest: Closest layouts that do not fit or are late.
     """
 
     architecture: ModelArchitecture
@@ -85,14 +88,14 @@ class LayoutSearch:
     _best: dict[int, FastestLayout] = field(default_factory=dict)
     _least_gpu_s: float = inf
     _front: list[tuple[int, float]] = field(default_factory=list)
-    """(GPUs, seconds of a step): more GPUs, ever faster."""
+    """Pareto front of (GPUs, seconds of a step), in the order of GPUs."""
     _limits: dict[int, float] = field(default_factory=dict)
-    _longest_s: dict[tuple[int, int, int], float] = field(default_factory=dict)
+    _longest_micro_batch_s: dict[tuple[int, int, int], float] = field(default_factory=dict)
     _up_to_date: set[tuple[int, int, int]] = field(default_factory=set)
     _beaten: dict[int, float] = field(default_factory=dict)
-    _once: dict[tuple[int, int, int, int], MemoizedTimes] = field(default_factory=dict)
-    _degrees_of: dict[tuple[int, int], list[DataParallelDegree]] = field(default_factory=dict)
-    _lengths: dict[int, float] = field(default_factory=dict)
+    _least_times: dict[tuple[int, int, int, int], MemoizedTimes] = field(default_factory=dict)
+    _known_degrees: dict[tuple[int, int], list[DataParallelDegree]] = field(default_factory=dict)
+    _days_per_step_s: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._bounds = SplitBounds(self.architecture, self.workload, self.pin, self.model, self.batch_sequences)
@@ -100,22 +103,22 @@ class LayoutSearch:
         self._fit = MemoryFit(self.evaluator, self.capacity, self.nearest, smallest, self._degrees)
 
     def least_gpu_s_per_token(self) -> float:
-        """GPU seconds that a token takes at least, whatever the layout."""
+        """Return a lower bound on the GPU seconds of a token over all layouts."""
         return next((bound for bound, _ in self._bounds.in_order()), inf) * straggler_factor(self.least_gpus)
 
     def run(self, known: Iterable[FastestLayout] = ()) -> dict[int, FastestLayout]:
-        """The fastest layout by GPUs in use.
+        """Return the fastest layout by number of GPUs.
 
         Args:
-            known: of other machines, tried first: what is good there bounds the search here.
+            known: Fastest layouts of other machines. They are tried first, to bound the search.
         """
         for found in known:
             self._try_known(found.layout, found.micro_batches)
         for bound_gpu_s, split in self._bounds.in_order():
-            if not self._beats_front(bound_gpu_s):
+            if not self._may_beat_front(bound_gpu_s):
                 break
             for pipeline in self._bounds.pipelines(split, self.max_gpus):
-                if self._in_question(self._bounds.even_s(split, pipeline), split, pipeline):
+                if self._may_beat_known(self._bounds.even_stage_s(split, pipeline), split, pipeline):
                     self._try_pipeline(split, pipeline)
         return self._best
 
@@ -128,11 +131,11 @@ class LayoutSearch:
         if not (fills and legal and self._fit.fits(replica, layout.zero_stage, layout.data, micro_batches)):
             return
         step_s = self.model.step_s(replica, layout.data, layout.zero_stage, micro_batches)
-        if step_s < self._known_s(layout.gpus):
+        if step_s < self._fastest_known_s(layout.gpus):
             self._accept(step_s, layout, micro_batches)
 
-    def _beats_front(self, bound_gpu_s: float) -> bool:
-        """Whether a split of such a bound may be faster than all that is known on as many GPUs."""
+    def _may_beat_front(self, bound_gpu_s: float) -> bool:
+        """Return whether a split with this lower bound may beat the known layouts on some number of GPUs."""
         if not self._front or self._front[0][0] > self.model.node.gpus:
             return True
         ends = [gpus for gpus, _ in self._front[1:]] + [self.max_gpus]
@@ -148,38 +151,45 @@ class LayoutSearch:
         return every if shared == 1 else [degree for degree in every if degree.data % shared == 0]
 
     def _every_degree(self, per_replica: int, micro_batch: int) -> list[DataParallelDegree]:
-        """Numbers of replicas to try, whatever the experts ask for."""
+        """Return the numbers of replicas to try, without regard to expert parallelism."""
         key = (per_replica, micro_batch)
-        if key not in self._degrees_of:
+        if key not in self._known_degrees:
             least = self.least_gpus // per_replica
-            self._degrees_of[key] = [
+            self._known_degrees[key] = [
                 DataParallelDegree(data, micro_batches, per_replica * data, straggler_factor(per_replica * data))
                 for data, micro_batches in self.replicas(per_replica, micro_batch)
                 if data >= least
             ]
-        return self._degrees_of[key]
+        return self._known_degrees[key]
 
-    def _in_question(self, micro_batch_s: float, split: Split, pipeline: int) -> bool:
-        """Whether a pipeline of that many seconds a micro-batch may beat what is known on any number of replicas."""
+    def _may_beat_known(self, micro_batch_s: float, split: Split, pipeline: int) -> bool:
+        """Return whether a pipeline may beat the known layouts on some number of replicas.
+
+        Args:
+            micro_batch_s: Lower bound on the seconds of a micro-batch.
+            split: How a layer is divided.
+            pipeline: Stages.
+        """
         key = (split.tensor * split.context, pipeline, split.micro_batch)
-        # What was beaten once is beaten for good, so that an old answer holds where it says no.
-        if micro_batch_s >= self._longest_s.get(key, inf):
+        # Limits only fall, so a pipeline that was beaten before stays beaten.
+        if micro_batch_s >= self._longest_micro_batch_s.get(key, inf):
             return False
         if key in self._up_to_date:
             return True
-        idle, longest_s = self._bounds.idle(pipeline), 0.0
+        bubble_micro_batches, longest_s = self._bounds.least_bubble_micro_batches(pipeline), 0.0
         for _, micro_batches, gpus, slowest in self._every_degree(key[0] * pipeline, split.micro_batch):
-            longest_s = max(longest_s, self._limit_s(gpus) / (slowest * (micro_batches + idle)))
-        self._longest_s[key] = longest_s
+            longest_s = max(longest_s, self._limit_s(gpus) / (slowest * (micro_batches + bubble_micro_batches)))
+        self._longest_micro_batch_s[key] = longest_s
         self._up_to_date.add(key)
         return micro_batch_s < longest_s
 
     def _try_pipeline(self, split: Split, pipeline: int) -> None:
-        """Every schedule of a pipeline, with what may fit of recompute and ZeRO."""
+        """Try all schedules, recompute modes and ZeRO stages of a pipeline that may fit and may win."""
         degrees = self._degrees(split, pipeline)
         if not degrees:
             return
-        once, idle, stages = self._least_once(split, pipeline), self._bounds.idle(pipeline), zero_stages(self.pin)
+        exchange_times, stages = self._least_exchange_times(split, pipeline), zero_stages(self.pin)
+        bubble_micro_batches = self._bounds.least_bubble_micro_batches(pipeline)
         bidirectional = self.pin.layout.schedule == "dualpipe"
         for recompute in recompute_choices(self.workload, self.pin):
             chosen = split._replace(recompute=recompute)
@@ -187,100 +197,105 @@ class LayoutSearch:
             if not self._fit.may_fit(plain, stages[-1], degrees[-1]):
                 continue
             if bidirectional:
-                busy_s, starting_s = self._bounds.even_s(chosen, pipeline), 0.0
+                busy_s, starting_s = self._bounds.even_stage_s(chosen, pipeline), 0.0
             else:
                 busy_s, starting_s = self.model.least_replica_time_s(chosen, pipeline)
-            if not self._in_question(busy_s, split, pipeline):
+            if not self._may_beat_known(busy_s, split, pipeline):
                 return
-            bubble_s = busy_s * idle + starting_s
-            worth = self._worth(busy_s, bubble_s, once, degrees)
-            if not worth:
+            bubble_s = busy_s * bubble_micro_batches + starting_s
+            promising = self._degrees_that_may_win(busy_s, bubble_s, exchange_times, degrees)
+            if not promising:
                 return
-            if worth[-1] is not degrees[-1] and not self._fit.may_fit(plain, stages[-1], worth[-1]):
+            if promising[-1] is not degrees[-1] and not self._fit.may_fit(plain, stages[-1], promising[-1]):
                 continue
-            left = self._fit.stages_that_may_fit(plain, stages, worth[-1])
-            exact = self._replicas_once(plain, left[0])
+            left = self._fit.stages_that_may_fit(plain, stages, promising[-1])
+            exact_times = self._exchange_times(plain, left[0])
             if not bidirectional:
-                worth = self._worth(busy_s, bubble_s, exact, worth)
-            if worth:
-                self._try_schedules(plain, left, worth, exact)
+                promising = self._degrees_that_may_win(busy_s, bubble_s, exact_times, promising)
+            if promising:
+                self._try_schedules(plain, left, promising, exact_times)
 
     def _try_schedules(
-        self, plain: ReplicaLayout, stages: list[ZeroStage], degrees: list[DataParallelDegree], once: MemoizedTimes
+        self,
+        plain: ReplicaLayout,
+        stages: list[ZeroStage],
+        degrees: list[DataParallelDegree],
+        exchange_times: MemoizedTimes,
     ) -> None:
-        """Every schedule of a pipeline, at the lowest of some ZeRO stages that fits.
+        """Try all schedules of a pipeline, each at the lowest ZeRO stage that fits.
 
         Args:
-            plain: the pipeline in 1F1B.
-            stages: lower ones do not fit.
-            degrees: numbers of replicas.
-            once: of the lowest of the stages, in 1F1B.
+            plain: The pipeline in 1F1B.
+            stages: ZeRO stages to try; lower ones do not fit.
+            degrees: Numbers of replicas to try.
+            exchange_times: Data-parallel and optimizer times at the lowest of the stages, in 1F1B.
         """
         chunks_hidden = False
         for schedule, chunks in self._bounds.schedules_of(plain.pipeline):
             if chunks > 1 and chunks_hidden:
                 continue
             replica = ReplicaLayout(plain.split, plain.pipeline, schedule, chunks)
-            pace = self.model.replica_time(replica)
+            times = self.model.replica_time(replica)
             if chunks > 1:
-                # More leave a smaller bubble and hold less, as long as their transfers stay hidden.
+                # More chunks make the bubble and the memory smaller as long as transfers between stages stay hidden.
                 chunks_hidden = self.model.replica_time(replica, self.model.node.gpus + 1).transfer_s == 0
             elif replica.bidirectional:
-                once = self._replicas_once(replica, stages[0])
-            for degree in self._worth(pace.micro_batch_s, pace.once_s, once, degrees):
-                if self._enough(replica, degree.micro_batches):
-                    self._take(plain, replica, stages, degree)
+                exchange_times = self._exchange_times(replica, stages[0])
+            for degree in self._degrees_that_may_win(times.micro_batch_s, times.bubble_s, exchange_times, degrees):
+                if self._has_enough_micro_batches(replica, degree.micro_batches):
+                    self._try_degree(plain, replica, stages, degree)
 
     @property
     def _tokens(self) -> int:
         return self.batch_sequences * self.workload.sequence_length
 
     def _days(self, gpus: int, step_s: float) -> float:
-        if gpus not in self._lengths:
-            self._lengths[gpus] = self.evaluator.days_per_step_s(gpus)
-        return self._lengths[gpus] * step_s
+        if gpus not in self._days_per_step_s:
+            self._days_per_step_s[gpus] = self.evaluator.days_per_step_s(gpus)
+        return self._days_per_step_s[gpus] * step_s
 
-    def _least_once(self, split: Split, pipeline: int) -> MemoizedTimes:
+    def _least_exchange_times(self, split: Split, pipeline: int) -> MemoizedTimes:
         key = (split.tensor, split.context, split.expert, pipeline)
-        known = self._once.get(key)
+        known = self._least_times.get(key)
         if known is None:
             replica, model = ReplicaLayout(split, pipeline, "1f1b", 1), self.model
-            known = self._once[key] = MemoizedTimes(
+            known = self._least_times[key] = MemoizedTimes(
                 {}, lambda degree: model.least_exchange_and_optimizer_s(replica, degree.data)
             )
         return known
 
-    def _replicas_once(self, replica: ReplicaLayout, zero_stage: ZeroStage) -> MemoizedTimes:
+    def _exchange_times(self, replica: ReplicaLayout, zero_stage: ZeroStage) -> MemoizedTimes:
         def seconds(degree: DataParallelDegree) -> float:
             return sum(self.model.exchange_and_optimizer_s(replica, degree.data, zero_stage, degree.micro_batches))
 
         return MemoizedTimes({}, seconds)
 
-    def _worth(
-        self, micro_batch_s: float, once_s: float, replicas: MemoizedTimes, degrees: list[DataParallelDegree]
+    def _degrees_that_may_win(
+        self, micro_batch_s: float, bubble_s: float, replicas: MemoizedTimes, degrees: list[DataParallelDegree]
     ) -> list[DataParallelDegree]:
-        """Numbers of replicas on which a pipeline may beat what is known."""
+        """Return the numbers of replicas on which a pipeline may beat the known layouts."""
         limits, (known, ask) = self._limits, replicas
-        worth = []
+        promising = []
         for degree in degrees:
             data, micro_batches, gpus, slowest = degree
             limit_s = limits.get(gpus)
             if limit_s is None:
                 limit_s = self._limit_s(gpus)
-            computing_s = micro_batches * micro_batch_s + once_s
+            computing_s = micro_batches * micro_batch_s + bubble_s
             if computing_s * slowest >= limit_s:
                 continue
             exchange_and_optimizer_s = known.get(data)
             if exchange_and_optimizer_s is None:
                 exchange_and_optimizer_s = known[data] = ask(degree)
             if (computing_s + exchange_and_optimizer_s) * slowest < limit_s:
-                worth.append(degree)
-        return worth
+                promising.append(degree)
+        return promising
 
     def _limit_s(self, gpus: int) -> float:
-        """Seconds below which a step is of interest: faster than what is known, and in time or nearer to it.
+        """Return the step time below which a layout is of interest.
 
-        Beside runs on other machines it has to be the cheapest here, or to outdo one of them.
+        The layout has to be faster than the known ones and has to meet the deadline, or, as long as all are late, miss
+        it by less. If runs on other machines are known, it also has to be the cheapest here or to beat one of them.
         """
         limit_s = self._limits.get(gpus)
         if limit_s is not None:
@@ -288,7 +303,7 @@ class LayoutSearch:
         days_of = self._days(gpus, 1.0)
         late_counts = self.wants_nearest and not self._best
         days = max(self.deadline_days, self.nearest.days) if late_counts else self.deadline_days
-        limit_s = min(self._known_s(gpus), days / days_of) * (1 + 1e-12)
+        limit_s = min(self._fastest_known_s(gpus), days / days_of) * (1 + 1e-12)
         if self.days_beaten is not None:
             beaten_s = self._beaten.get(gpus)
             if beaten_s is None:
@@ -298,30 +313,33 @@ class LayoutSearch:
         self._limits[gpus] = limit_s
         return limit_s
 
-    def _known_s(self, gpus: int) -> float:
-        """The fastest step known on so many GPUs or fewer."""
+    def _fastest_known_s(self, gpus: int) -> float:
+        """Return the fastest known step time on at most `gpus` GPUs."""
         place = bisect_right(self._front, (gpus, inf))
         return self._front[place - 1][1] if place else inf
 
-    def _enough(self, replica: ReplicaLayout, micro_batches: int) -> bool:
-        """Whether a schedule that is not pinned has the micro-batches it needs.
+    def _has_enough_micro_batches(self, replica: ReplicaLayout, micro_batches: int) -> bool:
+        """Return whether there are enough micro-batches for a schedule; a pinned schedule always passes.
 
-        Interleaving takes at least one for each stage (arXiv 2104.04473, section 2.2.2).
+        Interleaving needs at least one micro-batch for each stage (arXiv 2104.04473, section 2.2.2).
         """
         if self.pin.layout.schedule == replica.schedule or self.pin.layout.virtual_stages:
             return True
         return replica.schedule != "interleaved" or micro_batches >= replica.pipeline
 
-    def _take(
+    def _try_degree(
         self, plain: ReplicaLayout, replica: ReplicaLayout, stages: list[ZeroStage], degree: DataParallelDegree
     ) -> None:
-        """A replica at the lowest of some ZeRO stages that fits, if it is the fastest yet. Higher ones are slower."""
+        """Accept a replica layout at the lowest ZeRO stage that fits, if it is the fastest so far.
+
+        Higher stages are slower.
+        """
         data, micro_batches = degree.data, degree.micro_batches
         for stage in stages:
             if self._fit.is_known_unfit(plain, stage, data):
                 continue
             step_s = self.model.step_s(replica, data, stage, micro_batches)
-            if self._known_s(degree.gpus) <= step_s:
+            if self._fastest_known_s(degree.gpus) <= step_s:
                 return
             # No schedule takes less memory than 1F1B.
             if self._fit.fits(plain, stage, data, micro_batches) and self._fit.fits(
@@ -337,7 +355,7 @@ class LayoutSearch:
         if days > self.deadline_days:
             self.nearest.record_late(days, layout, micro_batches, step_s)
             return
-        if step_s < self._known_s(layout.gpus):
+        if step_s < self._fastest_known_s(layout.gpus):
             self._best[layout.gpus] = FastestLayout(layout, micro_batches, step_s)
             self._front = sorted(
                 [

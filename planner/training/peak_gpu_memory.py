@@ -1,4 +1,4 @@
-"""Memory of the fullest GPU for a search: `training_memory` as sums that are ready for any batch and any replicas."""
+"""Memory of the fullest GPU for the layout search: `training_memory`, with everything memoised that layouts share."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,18 +23,18 @@ from planner.training.replica_layout import ReplicaLayout
 
 
 class _Rank(NamedTuple):
-    """One rank that can be the fullest."""
+    """Memory of one rank that may be the fullest."""
 
     held: Held
     in_flight: tuple[tuple[int, float], ...]
-    """(index of the stage, bytes of a token of a micro-batch in flight) for each stage on the rank."""
+    """(index of the stage, bytes per token of a micro-batch in flight) for each stage on the rank."""
     passing: float
-    """Bytes of a token of the micro-batch at work."""
+    """Bytes per token of the micro-batch that is being computed."""
 
 
 @dataclass(frozen=True)
 class PeakGpuMemory:
-    """Bytes by replica, replicas and micro-batches; what only tensor, expert and pipeline decide is computed once."""
+    """Computes the memory of the fullest GPU; parts that depend on few degrees only are computed once."""
 
     profile: ModelProfile
     rules: StateRules
@@ -42,7 +42,7 @@ class PeakGpuMemory:
     flash_attention: bool
 
     def bytes(self, replica: ReplicaLayout, data: int, zero_stage: int, micro_batches: int) -> float:
-        """What `training_memory` says in all, but for its rounding down of each part."""
+        """Return the total of `training_memory`, without its rounding down of each part."""
         asked = (replica, data, zero_stage, micro_batches)
         known = self._known.get(asked)
         if known is None:
@@ -75,12 +75,12 @@ class PeakGpuMemory:
 
     @cached_property
     def _known(self) -> dict[tuple[ReplicaLayout, int, int, int], float]:
-        """Kinds of node ask for the same."""
+        """Results by layout; several kinds of node ask for the same."""
         return {}
 
     @cached_property
     def _ranks(self) -> dict[tuple[object, ...], tuple[tuple[_Rank, ...], dict[tuple[int, int], list[float]]]]:
-        """The ranks, and their state by (replicas, ZeRO stage)."""
+        """Ranks by the degrees that decide them, each with its state by (replicas, ZeRO stage)."""
         return {}
 
     def _ranks_of(self, replica: ReplicaLayout, experts: int) -> tuple[_Rank, ...]:

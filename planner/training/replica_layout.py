@@ -8,16 +8,18 @@ from planner.vocabulary import Schedule, ZeroStage
 
 
 class ReplicaLayout(NamedTuple):
-    """A layout but for the number of replicas and what ZeRO divides among them."""
+    """Tensor, context, expert and pipeline parallelism of one replica, with its schedule."""
 
     split: Split
+    """How a layer is divided."""
     pipeline: int
     schedule: Schedule
     chunks: int
+    """Virtual stages of each pipeline stage."""
 
     @classmethod
     def of(cls, layout: Layout) -> "ReplicaLayout":
-        """The replica of a layout."""
+        """Return the part of a layout that concerns one replica."""
         split = Split(
             layout.tensor,
             layout.context,
@@ -30,16 +32,16 @@ class ReplicaLayout(NamedTuple):
 
     @property
     def gpus(self) -> int:
-        """Of one replica."""
+        """GPUs of one replica."""
         return self.split.tensor * self.split.context * self.pipeline
 
     @property
     def bidirectional(self) -> bool:
-        """Whether every stage lies on two ranks."""
+        """Whether the pipeline is fed from both ends, so that two ranks hold each stage (DualPipe)."""
         return self.schedule == "dualpipe" and self.pipeline > 1
 
     def layout(self, data: int, zero_stage: ZeroStage) -> Layout:
-        """The complete layout."""
+        """Return the complete layout for a data-parallel degree and a ZeRO stage."""
         split = self.split
         return Layout(
             tensor=split.tensor,

@@ -1,4 +1,4 @@
-"""What searches of one model share: step times and memory, which neither tokens, deadline nor budget change."""
+"""Step times and memory that the searches of one model share: tokens, deadline and budget do not change them."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from provider_catalog.precision import Precision
 
 @dataclass(frozen=True, slots=True)
 class StepCache:
-    """Step models and memory of one model, by all that they depend on. Whoever plans again passes it on."""
+    """Step and memory models of one model by everything they depend on; callers that plan again pass the cache on."""
 
     _step_models: dict[tuple[object, ...], StepModel] = field(default_factory=dict)
     _peak_gpu_memory: dict[tuple[object, ...], PeakGpuMemory] = field(default_factory=dict)
@@ -30,16 +30,16 @@ class StepCache:
         compute_headroom: float,
         node: NodeTopology,
     ) -> StepModel:
-        """Step times of a workload on one kind of node.
+        """Return the step times of a workload on one kind of node.
 
         Args:
-            profile: of the model, as `precision` has it.
-            workload: what is trained.
-            rules: how it keeps its training state.
-            compression: what it exchanges instead of gradients.
-            precision: of the products.
-            compute_headroom: share of the peak that is kept free.
-            node: kind of node.
+            profile: Profile of the model in `precision`.
+            workload: Training workload.
+            rules: Formats and optimizer of the training state.
+            compression: Gradient compression; None without.
+            precision: Format of the products.
+            compute_headroom: Share of the peak that is kept free.
+            node: Kind of node.
         """
         length, flash = workload.sequence_length, workload.flash_attention
         rates = KernelRates.of(node.gpu, precision, compute_headroom, workload.flash_attention_version)
@@ -54,13 +54,13 @@ class StepCache:
     def peak_gpu_memory(
         self, profile: ModelProfile, workload: TrainingWorkload, rules: StateRules, precision: Precision
     ) -> PeakGpuMemory:
-        """Memory of a workload as a search asks for it.
+        """Return the memory of the fullest GPU for a workload, memoised.
 
         Args:
-            profile: of the model, as `precision` has it.
-            workload: what is trained.
-            rules: how it keeps its training state.
-            precision: of the products.
+            profile: Profile of the model in `precision`.
+            workload: Training workload.
+            rules: Formats and optimizer of the training state.
+            precision: Format of the products.
         """
         length, flash = workload.sequence_length, workload.flash_attention
         key = (precision, rules, length, flash)

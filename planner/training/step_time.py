@@ -1,4 +1,4 @@
-"""Step time of a layout: what each part of one optimizer step takes."""
+"""Time of one optimizer step of a layout, by part."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -24,20 +24,21 @@ from planner.training.traffic import LayerTraffic, ReplicaTraffic
 from provider_catalog.hardware import NodeTopology
 
 DUALPIPE_COMMUNICATION_SHARE: Final = 20 / 132
-"""Multiprocessors that DualPipe sets aside for the all-to-all (DeepSeek-V3, arXiv 2412.19437, section 3.2.2)."""
+"""Share of multiprocessors that DualPipe reserves for the all-to-all (DeepSeek-V3, arXiv 2412.19437, section 3.2.2)."""
 SPREAD: Final = 0.035
-"""Standard deviation of the speed of equal GPUs; the slowest of n, sqrt(2·ln n) of them off, sets the pace. Estimate,
-0.02 to 0.04: Sinha et al. 2022 (arXiv 2208.11035) saw 8 % between GPUs of one kind on five clusters, 22 % at most."""
+"""Relative standard deviation of the speed of GPUs of one kind. The slowest of n GPUs is about sqrt(2·ln n) standard
+deviations slower and sets the step time. Estimate, 0.02 to 0.04: Sinha et al. 2022 (arXiv 2208.11035) measured 8 %
+between GPUs of one kind on five clusters, 22 % at most."""
 TOKEN_BYTES: Final = 4
-"""Of one token id as the loader reads it, 32 bits."""
+"""Bytes of one token id as the data loader reads it (32 bits)."""
 LOADER_BYTES_PER_S: Final = 100e6
-"""Of tokens that one node reads ahead from a shared file system. Estimate, 50e6 to 1e9; hidden unless a step is
-shorter than its tokens take."""
+"""Rate at which one node reads tokens ahead from a shared file system. Estimate, 50e6 to 1e9. Loading is hidden unless
+it takes longer than the step."""
 
 
 @dataclass(frozen=True)
 class StepModel:
-    """Step times of one model on one kind of node. Holds what layouts of a search have in common."""
+    """Times steps of one model on one kind of node; it memoises results that layouts share."""
 
     profile: ModelProfile
     node: NodeTopology
@@ -69,7 +70,7 @@ class StepModel:
 
     @cached_property
     def traffic(self) -> ReplicaTraffic:
-        """Communication inside a replica."""
+        """Times communication inside a replica."""
         return ReplicaTraffic(
             self.node,
             self.profile.architecture.hidden_size,
@@ -80,7 +81,7 @@ class StepModel:
 
     @cached_property
     def exchange(self) -> ReplicaExchange:
-        """Communication between replicas."""
+        """Times communication between replicas."""
         return ReplicaExchange(self.profile, self.node, self.rules, self.rates, self.compression)
 
     @cached_property
@@ -112,11 +113,13 @@ class StepModel:
         return {}
 
     def busy_gpu_s_per_token(self, split: Split, bidirectional: bool = False) -> float:
-        """GPU seconds a token takes at least: even stages, no bubble, nothing exposed between replicas.
+        """Return a lower bound on the GPU seconds of a token.
+
+        The bound assumes equal stages, no bubble and no exposed communication between replicas.
 
         Args:
-            split: how a layer is divided.
-            bidirectional: in DualPipe, which hides the all-to-all.
+            split: How a layer is divided.
+            bidirectional: Whether the schedule is DualPipe, which hides the all-to-all.
         """
         if bidirectional:
             seconds = sum(self._bidirectional_stage(split, 1))
@@ -127,24 +130,26 @@ class StepModel:
         return seconds * split.tensor * split.context / (split.micro_batch * self.sequence_length)
 
     def least_exchange_and_optimizer_s(self, replica: ReplicaLayout, data: int) -> float:
-        """Seconds that replicas and optimizer cost a step at least, whatever the schedule and the micro-batches.
+        """Return a lower bound on `exchange_and_optimizer_s` over all schedules and micro-batches.
 
         Args:
-            replica: of a replica.
-            data: replicas.
+            replica: Layout of one replica.
+            data: Number of replicas.
         """
         return self.exchange.least_exposed_s(replica, data) + self.exchange.optimizer_s(replica, data, 1)
 
     def exchange_and_optimizer_s(
         self, replica: ReplicaLayout, data: int, zero_stage: int, micro_batches: int
     ) -> tuple[float, float]:
-        """Seconds of a step that (the exchange between replicas, the optimizer) add, the same for 1F1B and interleaved.
+        """Return the seconds of a step in (exposed data-parallel communication, optimizer).
+
+        They are equal for the schedules 1F1B and interleaved.
 
         Args:
-            replica: of a replica.
-            data: replicas.
-            zero_stage: what is divided among them.
-            micro_batches: of each replica.
+            replica: Layout of one replica.
+            data: Number of replicas.
+            zero_stage: ZeRO stage.
+            micro_batches: Micro-batches of each replica.
         """
         key = (replica.split, replica.pipeline, replica.bidirectional, data, zero_stage, micro_batches)
         known = self._replicas.get(key)
@@ -155,11 +160,11 @@ class StepModel:
         return known
 
     def least_replica_time_s(self, split: Split, pipeline: int) -> tuple[float, float]:
-        """Least seconds that (a stage is busy with a micro-batch, activations travel at the ends of a step).
+        """Return lower bounds on the seconds of (a micro-batch on the slowest stage, transfers at both ends of a step).
 
         Args:
-            split: how a layer is divided.
-            pipeline: stages, each on ranks of its own.
+            split: How a layer is divided.
+            pipeline: Number of stages, each on its own ranks.
         """
         busy_s = max(self._stages_s(split, pipeline))
         if pipeline == 1:
@@ -168,10 +173,10 @@ class StepModel:
         return busy_s, 2 * (pipeline - 1) * self.traffic.transfer_s(split, alone)
 
     def replica_time(self, replica: ReplicaLayout, data: int = 1) -> ReplicaTime:
-        """Time of a replica's micro-batches and of its bubble. One replica alone is a lower bound for more of them.
+        """Return the time of a replica's micro-batches and of its bubble; that of one replica alone is a lower bound.
 
-        Stages are the slowest of the ranks (Megatron-Core's order, tp-cp-ep-dp-pp): between one and the next lie all
-        replicas, so that they share a node only where the whole job does.
+        The pipeline index varies slowest over the ranks (Megatron-Core's order, tp-cp-ep-dp-pp). Two stages of a
+        replica share a node only where the whole job runs on one node.
         """
         key = (replica, replica.gpus * data <= self.node.gpus)
         if key not in self._replica_times:
@@ -182,34 +187,34 @@ class StepModel:
                 bubble_s(replica.schedule, replica.pipeline, replica.chunks, time, len(self.profile.layers))
                 + starting_s
             )
-            self._replica_times[key] = ReplicaTime(parts, time, time.total + transfer_s, bubble, transfer_s, bubble)
+            self._replica_times[key] = ReplicaTime(parts, time, time.total + transfer_s, transfer_s, bubble)
         return self._replica_times[key]
 
     def step_s(self, replica: ReplicaLayout, data: int, zero_stage: int, micro_batches: int) -> float:
-        """Seconds of one optimizer step.
+        """Return the seconds of one optimizer step.
 
         Args:
-            replica: of a replica.
-            data: replicas.
-            zero_stage: what is divided among them.
-            micro_batches: of each replica.
+            replica: Layout of one replica.
+            data: Number of replicas.
+            zero_stage: ZeRO stage.
+            micro_batches: Micro-batches of each replica.
         """
-        pace = self.replica_time(replica, data)
-        computing = micro_batches * pace.micro_batch_s + pace.once_s
+        times = self.replica_time(replica, data)
+        computing = micro_batches * times.micro_batch_s + times.bubble_s
         exposed, optimizer_s = self.exchange_and_optimizer_s(replica, data, zero_stage, micro_batches)
         step_s = (computing + exposed + optimizer_s) * straggler_factor(replica.gpus * data)
         return max(step_s, self._loading_s(replica, data, micro_batches))
 
     def breakdown_s(self, layout: Layout, micro_batches: int) -> dict[str, float]:
-        """Seconds of one optimizer step by part; they sum to the step time.
+        """Return the seconds of one optimizer step by part; they sum to the step time.
 
         Args:
-            layout: complete, its data-parallel degree included.
-            micro_batches: of each replica.
+            layout: Complete layout.
+            micro_batches: Micro-batches of each replica.
         """
         replica, data, zero_stage, m = ReplicaLayout.of(layout), layout.data, layout.zero_stage, micro_batches
-        pace = self.replica_time(replica, data)
-        parts = pace.parts
+        times = self.replica_time(replica, data)
+        parts = times.parts
         breakdown = {
             "matmul": m * (parts.matmul_forward + parts.matmul_input + parts.matmul_weight),
             "attention": m * (parts.attention_forward + parts.attention_backward),
@@ -219,10 +224,10 @@ class StepModel:
             "tensor_parallel": m * (parts.tensor_forward + parts.tensor_backward),
             "context_parallel": m * (parts.context_forward + parts.context_backward),
             "expert_parallel": m * (parts.expert_forward + parts.expert_backward),
-            **({"launches": m * idle} if (idle := parts.host_forward + parts.host_backward) else {}),
-            "pipeline_transfers": m * pace.transfer_s,
-            "pipeline_bubble": pace.bubble_s,
-            "data_parallel": self.exchange.exposed_s(replica, data, zero_stage, pace.time, m),
+            **({"launches": m * idle} if (idle := parts.launch_forward + parts.launch_backward) else {}),
+            "pipeline_transfers": m * times.transfer_s,
+            "pipeline_bubble": times.bubble_s,
+            "data_parallel": self.exchange.exposed_s(replica, data, zero_stage, times.time, m),
             "optimizer": self.exchange.optimizer_s(replica, data, zero_stage),
         }
         breakdown["stragglers"] = (straggler_factor(layout.gpus) - 1) * sum(breakdown.values())
@@ -259,7 +264,7 @@ class StepModel:
         return self._head_parts[split]
 
     def _sums_s(self, split: Split) -> tuple[float, tuple[float, ...]]:
-        """Seconds of (the head, a layer of each group), all parts together."""
+        """Return the seconds of (the head, one layer of each group), all parts together."""
         known = self._sums.get(split)
         if known is None:
             layers = range(len(self.profile.architecture.layers))
@@ -268,7 +273,7 @@ class StepModel:
         return known
 
     def _stages_s(self, split: Split, pipeline: int) -> list[float]:
-        """Seconds of each of the different stages of a pipeline."""
+        """Return the seconds of each distinct stage of a pipeline."""
         head_s, layers_s = self._sums_s(split)
         stages = []
         for layers, holds_head in self._stage_kinds(pipeline):
@@ -296,7 +301,10 @@ class StepModel:
         return StageParts._make(sums)
 
     def _bidirectional_stage(self, split: Split, pipeline: int) -> StageParts:
-        """DualPipe: a rank works on stages i and p-1-i in turn, and computation hides the all-to-all."""
+        """Return the stage parts under DualPipe.
+
+        A rank works on the stages i and p-1-i in turn, and computation hides the all-to-all.
+        """
         head = self._head(split)
         whole = [0.0] * len(head)
         for index, group in enumerate(self.profile.architecture.layers):
@@ -316,7 +324,7 @@ class StepModel:
         return parts
 
     def _stage_kinds(self, pipeline: int) -> tuple[tuple[tuple[tuple[int, int], ...], bool], ...]:
-        """The different stages of a pipeline: (layers by group, whether it holds the head)."""
+        """Return the distinct stages of a pipeline, each as (layers by group, whether the stage holds the head)."""
         if pipeline not in self._kinds:
             stages = pipeline_stages(self.profile.architecture, pipeline)
             kinds = Counter((stage, index == pipeline - 1) for index, stage in enumerate(stages))
@@ -324,12 +332,12 @@ class StepModel:
         return self._kinds[pipeline]
 
     def _transfers_s(self, replica: ReplicaLayout, time: StageTime, alone: bool) -> tuple[float, float]:
-        """Activations between stages: (exposed for every micro-batch, at the start and the end of a step).
+        """Return the seconds of transfers between stages: (exposed per micro-batch, at both ends of a step).
 
         Args:
-            replica: of a replica.
-            time: of a stage.
-            alone: whether the whole job lies in one node.
+            replica: Layout of one replica.
+            time: Time of the slowest stage.
+            alone: Whether the whole job runs on one node.
         """
         if replica.pipeline == 1:
             return 0.0, 0.0
@@ -347,7 +355,7 @@ class StepModel:
 
 @lru_cache(maxsize=4096)
 def straggler_factor(gpus: int) -> float:
-    """Time of the slowest of some GPUs over that of a mean one."""
+    """Return the time of the slowest of some GPUs over that of a mean one."""
     return 1 + SPREAD * sqrt(2 * log(gpus)) if gpus > 1 else 1.0
 
 
