@@ -43,11 +43,11 @@ class CollectiveTimes:
         self._attention_ranks = layout.tensor // layout.attention_data
 
     def attention_all_reduce_s(self, payload_bytes: float) -> float:
-        """Time of an all-reduce over the ranks that share the heads of a sequence and the width of its dense blocks."""
+        """Return the time of an all-reduce over the ranks that share the heads of a sequence and its dense blocks."""
         return self.all_reduce_s(payload_bytes, self._attention_ranks)
 
     def expert_exchange_s(self, payload_bytes: float, experts_per_token: int, *, prompts: bool) -> float:
-        """Time of the communication around a mixture-of-experts block.
+        """Return the time of the communication around a mixture-of-experts block.
 
         With tensor-parallel attention every rank holds all tokens, and an all-reduce sums the outputs. With
         data-parallel attention tokens travel to the ranks of their experts and back: by all-to-all, or, where that is
@@ -83,7 +83,7 @@ class CollectiveTimes:
         return self._layout.attention_data > 1 and self._layout.tensor > self._node.gpus
 
     def stage_transfer_s(self, payload_bytes: float) -> float:
-        """Time to send the hidden states through all pipeline stages."""
+        """Return the time to send the hidden states through all pipeline stages."""
         layout = self._layout
         if layout.pipeline == 1:
             return 0.0
@@ -93,7 +93,7 @@ class CollectiveTimes:
         return (layout.pipeline - 1) * (payload_bytes / layout.tensor / rate + latency)
 
     def all_reduce_s(self, payload_bytes: float, ranks: int) -> float:
-        """Time of an all-reduce by the fastest algorithm; serving engines choose it by message size."""
+        """Return the time of an all-reduce by the fastest algorithm; serving engines choose it by message size."""
         if ranks <= 1:
             return 0.0
         rates, bandwidth = self._rates, self._bytes_per_s(ranks)
@@ -111,7 +111,7 @@ class CollectiveTimes:
         return self._rates.one_shot_latency_s + (ranks - 1) * self._rates.rank_latency_s
 
     def _bytes_per_s(self, ranks: int) -> float:
-        """Bandwidth of one GPU in one direction."""
+        """Return the bandwidth of one GPU in one direction."""
         if ranks > self._node.gpus:
             return self._between.bytes_per_s
         pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else PCIE_BRIDGE_BYTES_PER_S / ranks

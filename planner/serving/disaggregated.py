@@ -45,7 +45,7 @@ class DisaggregatedFleet:
         return self.replica.prefill_s(self.replica.layout.attention_data)
 
     def prefills_per_s(self) -> float | NearMiss:
-        """Highest prompts per second of a prefill replica at which TTFT holds, from an M/D/1 queue; else the miss."""
+        """Return the highest prompts per second of a prefill replica at which TTFT holds (M/D/1), or the miss."""
         replica, slo_s = self.replica, self.replica.workload.slo.ttft_ms / 1e3
         left = slo_s - self.prefill_s - self.transfer_s
         if left < 0:
@@ -63,7 +63,7 @@ class DisaggregatedFleet:
         return min(MAX_PREFILL_LOAD, 2 * waits / (1 + 2 * waits)) * self.max_prefills_per_s
 
     def _rate_within(self, wait_s: float, percentile: SloPercentile) -> float:
-        """Highest prompts per second at which the percentile of the wait stays within `wait_s`."""
+        """Return the highest prompts per second at which the percentile of the wait stays within `wait_s`."""
         low, high = 0.0, MAX_PREFILL_LOAD * self.max_prefills_per_s
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
@@ -77,7 +77,7 @@ class DisaggregatedFleet:
         return Queue(arrivals_per_s, 1 / self.max_prefills_per_s)
 
     def _queueing(self, arrivals_per_s: float) -> Queueing:
-        """Queueing of one prefill replica. Waits for a decode replica come after the first token and do not count."""
+        """Return the queueing of one prefill replica; waits for a decode replica come after the first token."""
         queue, alone_s = self._prefill_queue(arrivals_per_s), self.prefill_s + self.transfer_s
         return Queueing(
             requests_per_s_per_replica=arrivals_per_s,
@@ -95,7 +95,7 @@ class DisaggregatedFleet:
         return layout.attention_data * layout.pipeline / self.prefill_s
 
     def largest_batch(self) -> int | NearMiss:
-        """Most sequences on a decode replica within memory and TPOT, or the miss."""
+        """Return the most sequences on a decode replica within memory and TPOT, or the miss."""
         replica = self.replica
         fits = replica.memory.max_batch
         slo_s = replica.workload.slo.tpot_ms / 1e3
@@ -107,13 +107,13 @@ class DisaggregatedFleet:
         return largest(lambda batch: self.tpot_s(batch) <= slo_s, fits)
 
     def tpot_s(self, batch: int) -> float:
-        """Time per output token of a decode replica, which no prefill interrupts."""
+        """Return the time per output token of a decode replica, which no prefill interrupts."""
         return self.replica.decode_step_s(max(1.0, batch / self.replica.layout.pipeline)) / (
             self.replica.tokens_per_step
         )
 
     def requests_per_s(self, batch: int) -> float:
-        """Requests per second that a decode replica sustains (Little's law)."""
+        """Return the requests per second that a decode replica sustains (Little's law)."""
         return batch / (self.replica.workload.output_tokens * self.tpot_s(batch))
 
     def performance(self, prefills: int, decodes: int, batch: int, most: int) -> InferencePerformance:

@@ -229,7 +229,7 @@ class AnalyticTiming:
         return seconds + (INDEXER_LAUNCH_S if attention.indexer_values_per_token else 0.0)
 
     def _recurrence_s(self, layers: _Layers, work: Pass) -> float:
-        """Time of convolution and scan, which are memory-bound: prefill moves inputs and outputs, decode the states."""
+        """Return the time of convolution and scan, both memory-bound: prefill moves tokens, decode moves states."""
         attention, seconds = layers.attention, 0.0
         if work.prompts:
             width = layers.heads * (2 * attention.head_dim + 2 * (attention.value_head_dim or attention.head_dim))
