@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.serving.queueing import QUANTILE, STATISTICS, Queue, TtftModel, erlang_c
+from planner.serving.queueing import QUANTILE, STATISTICS, RequestQueue, TtftModel, erlang_c
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def test_erlang_c_against_published_tables(servers: int, offered: float, probabi
 
 def test_one_server_is_pollaczek_khinchine() -> None:
     # M/D/1: rho / (2·(1 - rho)) service times; M/M/1: rho / (1 - rho)
-    constant = Queue(arrivals_per_s=0.8, service_s=1.0)
-    exponential = Queue(arrivals_per_s=0.8, service_s=1.0, service_scv=1.0)
+    constant = RequestQueue(arrivals_per_s=0.8, service_s=1.0)
+    exponential = RequestQueue(arrivals_per_s=0.8, service_s=1.0, service_scv=1.0)
     assert constant.mean_wait_s == pytest.approx(0.8 / 0.4)
     assert exponential.mean_wait_s == pytest.approx(0.8 / 0.2)
     # M/M/1: P(W > t) = rho·exp(-(1 - rho)·t)

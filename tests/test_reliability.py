@@ -254,7 +254,7 @@ def test_by_default_checkpoints_leave_storage_that_is_too_slow() -> None:
     assert outlook.checkpoint_to == "object_store"
     assert outlook.write_s < 60
     assert any("checkpoints go to S3 instead" in note for note in auto.notes)
-    assert any("storage.checkpoints_tib 1 bills less" in note for note in auto.notes)
+    assert any("storage.checkpoints_tib is 1, but the object store keeps at least 2" in note for note in auto.notes)
     roomy = reliability_of(train(pin={"nodes": 64}, storage={"shared_tib": 100}).performance)
     assert roomy.checkpoint_to == "shared_file_system"
 

@@ -16,8 +16,8 @@ from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec.reader import read_spec
 from planner.training.peak_gpu_memory import PeakGpuMemory
+from planner.training.pipeline_schedule import StageTime, bubble_s
 from planner.training.replica_layout import ReplicaLayout
-from planner.training.schedule import StageTime, bubble_s
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model

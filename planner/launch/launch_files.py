@@ -3,8 +3,8 @@
 from planner.errors import SpecError
 from planner.launch.commands import Launch
 from planner.launch.script import script
-from planner.launch.serving import serving_launch
-from planner.launch.training import ENGINE, training_launch
+from planner.launch.serving_launch import serving_launch
+from planner.launch.training_launch import ENGINE, training_launch
 from planner.plan.plan import Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture

@@ -10,7 +10,7 @@ from functools import cached_property
 from planner.engine.candidate import NearMiss
 from planner.plan.plan import InferencePerformance, Queueing, ServingPool
 from planner.serving.bisection import largest
-from planner.serving.queueing import STATISTICS, Queue
+from planner.serving.queueing import STATISTICS, RequestQueue
 from planner.serving.replica import Replica, split_name
 from planner.serving.slo import latency
 from planner.sizing.communication import links
@@ -73,8 +73,8 @@ class DisaggregatedFleet:
                 high = middle
         return low
 
-    def _prefill_queue(self, arrivals_per_s: float) -> Queue:
-        return Queue(arrivals_per_s, 1 / self.max_prefills_per_s)
+    def _prefill_queue(self, arrivals_per_s: float) -> RequestQueue:
+        return RequestQueue(arrivals_per_s, 1 / self.max_prefills_per_s)
 
     def _queueing(self, arrivals_per_s: float) -> Queueing:
         """Return the queueing of one prefill replica; waits for a decode replica come after the first token."""

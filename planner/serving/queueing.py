@@ -54,7 +54,7 @@ def erlang_c(servers: int, offered: float) -> float:
 
 
 @dataclass(frozen=True)
-class Queue:
+class RequestQueue:
     """A first-come, first-served queue with `servers` servers (G/G/c)."""
 
     arrivals_per_s: float
@@ -129,18 +129,18 @@ class TtftModel:
     """Time that a request holds its slot."""
 
     @cached_property
-    def prefill_queue(self) -> Queue:
-        """Queue of prompts that are prefilled one by one, decode steps of their iterations included."""
+    def prefill_queue(self) -> RequestQueue:
+        """RequestQueue of prompts that are prefilled one by one, decode steps of their iterations included."""
         share = self.prompt_tokens / self.chunk_tokens
         service_s = (self.prefill_s + share * self.decode_step_s) / self.stages
-        return Queue(self.arrivals_per_s, service_s)
+        return RequestQueue(self.arrivals_per_s, service_s)
 
     @cached_property
-    def slot_queue(self) -> Queue | None:
-        """Queue of requests that wait for a slot of the batch; None where every arrival has a slot."""
+    def slot_queue(self) -> RequestQueue | None:
+        """RequestQueue of requests that wait for a slot of the batch; None where every arrival has a slot."""
         if self.slots is None:
             return None
-        return Queue(self.arrivals_per_s, self.request_s, servers=self.slots, service_scv=OUTPUT_SCV)
+        return RequestQueue(self.arrivals_per_s, self.request_s, servers=self.slots, service_scv=OUTPUT_SCV)
 
     @property
     def alone_s(self) -> float:

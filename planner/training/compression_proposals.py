@@ -9,8 +9,8 @@ from planner.errors import SpecError
 from planner.plan.layout import Layout
 from planner.plan.plan import CompressionProposal, TrainingPerformance
 from planner.training.compression import METHODS, Compression, compression_of, constrained_pin
+from planner.training.data_parallel_exchange import GATHERED_BYTES
 from planner.training.engine import TrainingEngine
-from planner.training.exchange import GATHERED_BYTES
 from provider_catalog.hardware import NodeTopology
 
 EXPOSED_SHARE: Final = 0.05

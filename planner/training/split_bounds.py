@@ -15,7 +15,7 @@ from planner.sizing.legal_layouts import (
 )
 from planner.spec import Pin, TrainingWorkload
 from planner.training.layer_time import Split
-from planner.training.schedule import chunk_share
+from planner.training.pipeline_schedule import chunk_share
 from planner.training.step_time import StepModel
 from planner.vocabulary import Schedule
 from provider_catalog.architecture import ModelArchitecture

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from planner.training.schedule import StageTime
+from planner.training.pipeline_schedule import StageTime
 
 COMPUTING_PARTS: Final = 12
 """Leading fields of `StageParts` that are computation; communication and launch waits follow."""

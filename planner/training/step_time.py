@@ -14,11 +14,11 @@ from planner.sizing.stages import pipeline_stages
 from planner.spec.training_software import DEFAULT_SOFTWARE, TrainingSoftware
 from planner.training.adapter_time import AdapterTimer
 from planner.training.compression import Compression
-from planner.training.exchange import ReplicaExchange
+from planner.training.data_parallel_exchange import ReplicaExchange
 from planner.training.kernel_launches import launch_wait_s
 from planner.training.layer_time import RECOMPUTED_PRODUCTS, LayerTime, LayerTimer, Split
+from planner.training.pipeline_schedule import StageTime, bubble_s, transfers_overlap
 from planner.training.replica_layout import ReplicaLayout
-from planner.training.schedule import StageTime, bubble_s, transfers_overlap
 from planner.training.stage_times import COMPUTING_PARTS, ReplicaTime, StageParts
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
 from provider_catalog.hardware import NodeTopology

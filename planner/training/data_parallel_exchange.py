@@ -11,8 +11,8 @@ from planner.sizing.optimizer_state import NF4_BYTES, OPTIMIZERS, StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import trainable_parameters
 from planner.training.compression import Compression
+from planner.training.pipeline_schedule import StageTime
 from planner.training.replica_layout import ReplicaLayout
-from planner.training.schedule import StageTime
 from provider_catalog.hardware import NodeTopology
 
 OVERLAP_COST: Final = 0.3
