@@ -1,4 +1,4 @@
-"""Fit the constants of planner/serving/rates.py to the measured kernels of aiconfigurator-core.
+"""Fit the constants of planner/serving/generation_rates.py to the measured kernels of aiconfigurator-core.
 
 Needs the extra: `pip install 'llmcluster[silicon]'`. Prints for each kind of kernel, GPU generation and format the
 constants in the order of their dataclass, the number of kernel times, and the relative error that remains, median and
@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.leave_one_out import eight_gpus
 from planner.plan.layout import Layout
-from planner.serving.collectives import CollectiveRates, Links
+from planner.serving.collective_times import CollectiveRates, CollectiveTimes
 from planner.serving.forward import peak_flops
 from planner.serving.kernels import (
     AttentionRates,
@@ -252,7 +252,7 @@ def _decode(vector: Vector) -> Callable[[Sample], float]:
 def _all_reduce(vector: Vector) -> Callable[[Sample], float]:
     def seconds(sample: Sample) -> float:
         payload, ranks = sample.shape
-        return Links(eight_gpus(sample.gpu), Layout(), CollectiveRates(*vector)).all_reduce_s(payload, ranks)
+        return CollectiveTimes(eight_gpus(sample.gpu), Layout(), CollectiveRates(*vector)).all_reduce_s(payload, ranks)
 
     return seconds
 

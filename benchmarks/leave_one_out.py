@@ -11,10 +11,10 @@ from functools import cache
 from typing import Any
 
 from planner.plan.layout import Layout
-from planner.serving.collectives import CollectiveRates
-from planner.serving.forward import Forward, Pass
+from planner.serving.collective_times import CollectiveRates
+from planner.serving.forward import AnalyticTiming, Pass
+from planner.serving.generation_rates import GenerationRates
 from planner.serving.kernels import AttentionRates, GemmRates, GroupedRates
-from planner.serving.rates import KernelRates
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.models import load_model
@@ -98,10 +98,10 @@ def _latency_ms(point: Point, vector: Vector) -> float:
 
 
 @cache
-def _forward(split: tuple[str, str, int, int, Precision, Precision], vector: Vector) -> Forward:
+def _forward(split: tuple[str, str, int, int, Precision, Precision], vector: Vector) -> AnalyticTiming:
     name, gpu, tensor, expert, weights, kv_cache = split
     layout = Layout(tensor=tensor, expert=expert)
-    return Forward(load_model(name, None), eight_gpus(gpu), layout, weights, kv_cache, _rates(vector))
+    return AnalyticTiming(load_model(name, None), eight_gpus(gpu), layout, weights, kv_cache, _rates(vector))
 
 
 @cache
@@ -123,12 +123,12 @@ def _generation(point: Point) -> str:
 
 
 @cache
-def _rates(vector: Vector) -> KernelRates:
+def _rates(vector: Vector) -> GenerationRates:
     dense, memory, launch, grouped, grouped_memory, grouped_launch, imbalance = vector[:7]
     attention, cached, prefill_launch, decode_launch, link, latency = vector[7:]
     products = GemmRates(dense, memory, launch, 0)
     experts = GroupedRates(grouped, grouped_memory, grouped_launch, imbalance, 0.7, 2.0)
-    return KernelRates(
+    return GenerationRates(
         gemms={"16-bit": products, "8-bit": products},
         groups={"16-bit": experts, "8-bit": experts},
         attention=AttentionRates(attention, 0.6, prefill_launch, cached, decode_launch, 0.0),

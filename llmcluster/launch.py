@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from planner.launch.commands import Launch
-from planner.launch.of_plan import SCRIPT, launch_files, launch_of
+from planner.launch.launch_files import SCRIPT, launch_files, launch_of
 from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
 

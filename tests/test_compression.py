@@ -20,7 +20,7 @@ from planner.spec import GradientCompression
 from planner.spec.reader import read_spec
 from planner.training.compression import METHODS, power_sgd_bytes, power_sgd_values
 from planner.training.compression_proposals import EXPOSED_SHARE
-from planner.training.step_time import StepModel, pacing
+from planner.training.step_time import StepModel, straggler_factor
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import Gpu, NodeTopology
 from provider_catalog.models import load_model
@@ -245,7 +245,7 @@ def test_compression_saves_at_most_the_time_of_the_exchange() -> None:
     assert isinstance(plain, TrainingPerformance)
     assert isinstance(packed, TrainingPerformance)
     saved = plain.step_time_s - packed.step_time_s
-    assert 0 < saved <= plain.breakdown_s["data_parallel"] * pacing(128)
+    assert 0 < saved <= plain.breakdown_s["data_parallel"] * straggler_factor(128)
     for part, seconds in plain.breakdown_s.items():
         if part not in ("data_parallel", "stragglers"):
             assert packed.breakdown_s[part] == pytest.approx(seconds)

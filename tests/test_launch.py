@@ -15,10 +15,10 @@ from planner.errors import SpecError
 from planner.launch import tensorrt_llm
 from planner.launch.commands import Launch
 from planner.launch.script import script
-from planner.launch.serving import ENGINES as ENGINE_COMMANDS
-from planner.launch.serving import serving_launch
-from planner.launch.settings import ServingSettings, serving_settings
-from planner.launch.training import training_launch
+from planner.launch.serving_launch import ENGINES as ENGINE_COMMANDS
+from planner.launch.serving_launch import serving_launch
+from planner.launch.serving_settings import ServingSettings, serving_settings
+from planner.launch.training_launch import training_launch
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
 from tests.support.launches import CATALOG, ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving

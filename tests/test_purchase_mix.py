@@ -27,8 +27,8 @@ from planner.purchase.policy import (
 )
 from planner.purchase.simulation import simulate_run, simulate_year
 from planner.reliability.recovery import SERVING_RESTART_S
-from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
-from planner.reliability.young_daly import best_pace, time_shares
+from planner.reliability.spot_reclaims import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.young_daly import best_timing, time_shares
 from planner.workspace.demand_file import read_demand
 from planner.workspace.specs import load_spec
 
@@ -93,11 +93,11 @@ def test_the_simulated_year_is_the_expected_one_and_repeats() -> None:
 
 def test_a_simulated_gang_takes_what_young_and_daly_say() -> None:
     work_hours, mtbf_hours = 4000.0, 12.0
-    pace = best_pace(stall_s=60, restart_s=900, lag_s=200, mtbf_s=mtbf_hours * 3600)
-    hours = [simulate_run(work_hours, mtbf_hours, pace, seed).hours for seed in range(8)]
+    timing = best_timing(stall_s=60, restart_s=900, lag_s=200, mtbf_s=mtbf_hours * 3600)
+    hours = [simulate_run(work_hours, mtbf_hours, timing, seed).hours for seed in range(8)]
     mean = sum(hours) / len(hours)
-    assert work_hours / mean == pytest.approx(time_shares(pace, mtbf_hours * 3600).useful, abs=0.003)
-    assert simulate_run(work_hours, mtbf_hours / 2, pace).hours > simulate_run(work_hours, mtbf_hours, pace).hours
+    assert work_hours / mean == pytest.approx(time_shares(timing, mtbf_hours * 3600).useful, abs=0.003)
+    assert simulate_run(work_hours, mtbf_hours / 2, timing).hours > simulate_run(work_hours, mtbf_hours, timing).hours
 
 
 SPEC = """

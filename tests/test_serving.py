@@ -15,8 +15,8 @@ from planner.plan.plan import Plan
 from planner.relax.serving import nearest_plans
 from planner.relax.verdict import holds
 from planner.search.optimizer import plan
-from planner.serving.fleet import replicas_within
-from planner.serving.queueing import FirstToken
+from planner.serving.queueing import TtftModel
+from planner.serving.replica_count import replicas_within
 from planner.spec import Slo
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
@@ -50,12 +50,22 @@ def test_a_percentile_costs_no_less_than_the_mean_and_is_kept() -> None:
         assert latency is not None and latency <= 700
 
 
+def test_a_spec_without_a_load_plans_for_one_request_per_second() -> None:
+    def fleet(**load: float) -> tuple[int, Any]:
+        placement = {**AWS, "instance_types": ["g6e.xlarge"]}
+        decided = serve("meta-llama/Meta-Llama-3.1-8B", load, placement=placement)
+        return decided.choice.nodes, performance(decided)
+
+    assert fleet() == fleet(request_rate_per_s=1)
+    assert fleet() != fleet(request_rate_per_s=40)
+
+
 @settings(max_examples=40, deadline=None)
 @given(rate=st.floats(0.1, 500), ttft_ms=st.floats(150, 5000))
 def test_more_requests_or_a_tighter_percentile_never_take_fewer_replicas(rate: float, ttft_ms: float) -> None:
     def replicas(rate: float, percentile: str, ttft_ms: float) -> int:
         slo = Slo(ttft_ms=ttft_ms, percentile=percentile)  # type: ignore[arg-type]
-        found = replicas_within(lambda n: FirstToken(rate / n, 0.06, 0.02, 2000, 8192, 1, 40, 6.0), slo, 1)
+        found = replicas_within(lambda n: TtftModel(rate / n, 0.06, 0.02, 2000, 8192, 1, 40, 6.0), slo, 1)
         assert isinstance(found, int)
         return found
 

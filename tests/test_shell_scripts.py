@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from planner.launch.commands import Launch
-from planner.launch.of_plan import launch_files
-from planner.launch.training import training_launch
+from planner.launch.launch_files import launch_files
+from planner.launch.training_launch import training_launch
 from tests.support.aws_stacks import FEATURES, cluster_plan, synthesize
 from tests.support.azure_stacks import documents
 from tests.support.launches import ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving

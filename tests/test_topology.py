@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cdk.aws.eks.manifests import ENVIRONMENT, manifests
 from cdk.bootstrap import NodeBootstrap, cloud_init
 from llmcluster.topology_report import topology_facts
-from planner.launch.of_plan import launch_files, launch_of
+from planner.launch.launch_files import launch_files, launch_of
 from planner.plan.layout import Layout
 from planner.plan.plan import Plan, TrainingPerformance
 from planner.plan.topology import GroupKind
@@ -28,7 +28,7 @@ from planner.sizing.communication import (
 )
 from planner.spec.reader import read_spec
 from planner.topology.placement import placement
-from planner.topology.ranks import Grouping, serving_groups, training_groups
+from planner.topology.ranks import ProcessGroups, serving_groups, training_groups
 from provider_catalog.catalog import Catalog
 from provider_catalog.collective_environment import CollectiveEnvironment, CollectiveRow, Variable, reasons, values
 from provider_catalog.errors import CatalogError
@@ -245,7 +245,7 @@ def test_a_large_job_is_placed_without_listing_its_ranks() -> None:
 
 
 def test_groups_of_uneven_jobs_are_not_called_aligned() -> None:
-    grouping = Grouping("data", 3, 4, 12)
+    grouping = ProcessGroups("data", 3, 4, 12)
     assert not placement(grouping, node("aws", "p4d.24xlarge"), 8).card_aligned
 
 

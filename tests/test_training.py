@@ -15,9 +15,9 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec.reader import read_spec
-from planner.training.fullest_gpu import FullestGpu
-from planner.training.schedule import StageTime, bubble_s
-from planner.training.shape import Shape
+from planner.training.peak_gpu_memory import PeakGpuMemory
+from planner.training.pipeline_schedule import StageTime, bubble_s
+from planner.training.replica_layout import ReplicaLayout
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
@@ -184,9 +184,9 @@ def test_the_search_is_never_worse_than_a_layout_pinned_by_hand(layout: dict[str
 )
 def test_the_search_sees_the_memory_that_the_plan_shows(name: str, layout: dict[str, Any], method: str) -> None:
     profile, whole, rules = ModelProfile.of(load_model(name, None)), Layout(**layout), StateRules(method=method)  # type: ignore[arg-type]
-    fullest = FullestGpu(profile, rules, 4096, True)
+    fullest = PeakGpuMemory(profile, rules, 4096, True)
     exact = training_memory(profile, whole, 4096, 16, 1, rules=rules).total_bytes
-    assert fullest.bytes(Shape.of(whole), whole.data, whole.zero_stage, 16) == pytest.approx(exact, abs=64)
+    assert fullest.bytes(ReplicaLayout.of(whole), whole.data, whole.zero_stage, 16) == pytest.approx(exact, abs=64)
 
 
 def test_a_gang_is_bought_one_way() -> None:

@@ -13,7 +13,7 @@ from planner.errors import SpecError
 from planner.sizing.efficiency import KernelRates
 from planner.spec.reader import read_spec
 from planner.spec.training_software import CudaGraphs, TrainingSoftware
-from planner.training.host import LAUNCH_S, idle_s, launch_notes
+from planner.training.kernel_launches import LAUNCH_S, launch_notes, launch_wait_s
 from planner.training.layer_time import LayerTime, LayerTimer, Split
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
 from provider_catalog.catalog import Catalog
@@ -74,7 +74,7 @@ def test_a_layer_takes_the_longer_of_host_and_gpu(
     computing: float, sent: float, recompute: Literal["none", "selective", "full"], graphs: CudaGraphs
 ) -> None:
     time, traffic = LayerTime(matmul_forward=computing), LayerTraffic(expert=(sent, 0.0))
-    layer_s = computing + sent + sum(idle_s(time, traffic, recompute, graphs))
+    layer_s = computing + sent + sum(launch_wait_s(time, traffic, recompute, graphs))
     launches_s = LAUNCH_S[graphs] * (4 / 3 if recompute == "full" else 1)
     assert layer_s == pytest.approx(max(computing + sent, launches_s))
 

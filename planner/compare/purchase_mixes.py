@@ -11,8 +11,8 @@ from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES, mean_demand, serving_d
 from planner.purchase.policy import FIXED, POLICIES, Demand, Rates
 from planner.purchase.simulation import simulate_run, simulate_year
 from planner.purchase.terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
-from planner.reliability.failures import pace_at
-from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.failures import best_timing_at
+from planner.reliability.spot_reclaims import SPOT_RECLAIMS_PER_NODE_HOUR
 from planner.reliability.young_daly import time_shares
 from planner.spec import Capacity
 from provider_catalog.catalog import Catalog
@@ -186,7 +186,7 @@ def _run_options(
     if reliability is None:
         raise SpecError(f"{plan.name}: the locked plan tells nothing about failures; plan it again")
     failure_hours = reliability.failure_mtbf_hours
-    steady_days = work_days / time_shares(pace_at(reliability, failure_hours), failure_hours * 3600).useful
+    steady_days = work_days / time_shares(best_timing_at(reliability, failure_hours), failure_hours * 3600).useful
     options = [
         RunOption(
             option="for the run, on-demand rate",
@@ -198,7 +198,7 @@ def _run_options(
     ]
     if spot is not None:
         mtbf_hours = 1 / (nodes * SPOT_RECLAIMS_PER_NODE_HOUR + 1 / failure_hours)
-        run = simulate_run(work_days * 24, mtbf_hours, pace_at(reliability, mtbf_hours), seed)
+        run = simulate_run(work_days * 24, mtbf_hours, best_timing_at(reliability, mtbf_hours), seed)
         late = _late(plan, run.hours / 24)
         options.append(
             RunOption(

@@ -290,7 +290,7 @@ def _load_share(spec: ClusterSpec, candidate: Candidate) -> float:
         return 1.0
     if workload.concurrency is not None:
         return min(1.0, workload.concurrency / performance.max_concurrency)
-    return min(1.0, (workload.request_rate_per_s or 1.0) / performance.requests_per_s)
+    return min(1.0, workload.offered_requests_per_s / performance.requests_per_s)
 
 
 def _usage(hours: float, cost: Cost) -> Iterator[CostDriver]:

@@ -8,7 +8,7 @@ from planner.cost.priced import Priced
 from planner.errors import times
 from planner.plan.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
 from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES
-from planner.reliability.checkpoints import OWN_STORAGE
+from planner.reliability.checkpoints import ON_PREM_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
@@ -96,9 +96,9 @@ def _hours(
 ) -> dict[str, float]:
     """Parts of an update; what is read and written goes to the store of the run's checkpoints, by all nodes."""
     failures, candidate = priced.candidate.failures, priced.candidate
-    store, size_bytes = OWN_STORAGE, 0
+    store, size_bytes = ON_PREM_STORAGE, 0
     if failures is not None:
-        store = failures.course(candidate.layout.gpus, priced.mix.purchase.spot_nodes).store
+        store = failures.checkpoint_plan(candidate.layout.gpus, priced.mix.purchase.spot_nodes).store
         size_bytes = failures.checkpoint_bytes
     nodes = candidate.nodes
     return {

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 from planner.errors import SpecError
 from planner.market.lustre import check_lustre
 from planner.plan.plan import SharedStorage
-from planner.reliability.checkpoints import OWN_STORAGE, Store
-from planner.reliability.stores import file_system_store, object_store
+from planner.reliability.checkpoint_stores import file_system_store, object_store
+from planner.reliability.checkpoints import ON_PREM_STORAGE, CheckpointStore
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.collective_environment import Variable
@@ -54,7 +54,7 @@ class Place(Protocol):
         """
         ...
 
-    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[Store, ...]:
+    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
         """Stores that checkpoints can be written to, the preferred one first.
 
         Raises:
@@ -116,7 +116,7 @@ class CloudPlace:
             throughput_mb_per_s_per_tib=system.throughput_mb_per_s_per_tib,
         )
 
-    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[Store, ...]:
+    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
         """See `Place`."""
         system, size_gib = self.file_system(spec), self.shared_storage(spec).size_gib
         stores = [file_system_store(system, size_gib, nic_gbit_per_s, spec.storage.lustre.efa)]
@@ -149,11 +149,11 @@ class OnPremises:
     def shared_storage(self, spec: ClusterSpec) -> None:
         """See `Place`."""
 
-    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[Store, ...]:
+    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
         """See `Place`."""
         del nic_gbit_per_s
-        _check_checkpoint_target(spec, OWN, (OWN_STORAGE,))
-        return (OWN_STORAGE,)
+        _check_checkpoint_target(spec, OWN, (ON_PREM_STORAGE,))
+        return (ON_PREM_STORAGE,)
 
     def network(self, name: str) -> tuple[str, tuple[Variable, ...]]:
         """See `Place`."""
@@ -169,7 +169,7 @@ def place_of(provider: str, catalog: Catalog) -> Place:
     return ON_PREMISES if provider == OWN else CloudPlace(provider, catalog)
 
 
-def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[Store]) -> None:
+def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[CheckpointStore]) -> None:
     if spec.workload.kind == "inference":
         return
     wants_objects = spec.workload.fault_tolerance.checkpoint_to == "object_store"

@@ -7,8 +7,8 @@ from typing import Final
 
 from planner.purchase.policy import Demand, Rates, Shares
 from planner.reliability.recovery import SERVING_RESTART_S
-from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
-from planner.reliability.young_daly import CheckpointPace
+from planner.reliability.spot_reclaims import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.young_daly import CheckpointTiming
 from provider_catalog.units import HOURS_PER_YEAR
 
 HOURS_PER_WEEK: Final = 168
@@ -75,7 +75,7 @@ class SimulatedRun:
     interruptions: int
 
 
-def simulate_run(work_hours: float, mtbf_hours: float, pace: CheckpointPace, seed: int = 0) -> SimulatedRun:
+def simulate_run(work_hours: float, mtbf_hours: float, timing: CheckpointTiming, seed: int = 0) -> SimulatedRun:
     """How long a gang takes for `work_hours` of undisturbed work when any reclaimed or failed node stops all of it.
 
     A stop costs the work since the state of the last checkpoint that counts, and a restart, during which another stop
@@ -84,12 +84,12 @@ def simulate_run(work_hours: float, mtbf_hours: float, pace: CheckpointPace, see
     Args:
         work_hours: Time of the steps alone.
         mtbf_hours: Mean time between stops of the whole gang.
-        pace: Of its checkpoints and restarts.
+        timing: Of its checkpoints and restarts.
         seed: The same seed gives the same stops.
     """
     random = Random(seed)  # noqa: S311 - a simulation, no secret
-    interval, stall = pace.interval_s / 3600, pace.stall_s / 3600
-    recovery = (pace.restart_s + pace.lag_s) / 3600
+    interval, stall = timing.interval_s / 3600, timing.stall_s / 3600
+    recovery = (timing.restart_s + timing.lag_s) / 3600
     hours, done, interruptions = 0.0, 0.0, 0
     next_stop = random.expovariate(1 / mtbf_hours)
     while done < work_hours:

@@ -13,7 +13,7 @@ from planner.market.machines import Machine, machines
 from planner.plan.plan import Rejection, TrainingPerformance
 from planner.search.budget import exceeded
 from planner.search.pareto import pareto_front
-from planner.serving.software import refusal
+from planner.serving.software_requirements import unsupported_reason
 from planner.spec import Budget, ClusterSpec
 from planner.training.engine import TrainingEngine
 from provider_catalog.architecture import ModelArchitecture
@@ -72,7 +72,7 @@ class MachineSearch:
     Attributes:
         engine: What times the workload.
         budget: Bounds of the bill.
-        wants_nearest: Whether a refusal has to name the nearest misses; without, it comes sooner.
+        wants_nearest: Whether a unsupported_reason has to name the nearest misses; without, it comes sooner.
         found: The cheapest way on each machine that serves.
         runners_up: Other layouts, by label of the machine.
         everything: All ways that serve.
@@ -128,7 +128,7 @@ class MachineSearch:
     def _judged(self, machine: Machine, candidate: Candidate) -> Priced | NearMiss:
         """A candidate with its bill, or why it will not do."""
         gpu, software = machine.node.gpu, self.catalog.software
-        refused = refusal(self.spec, software, gpu, self.architecture, candidate.weights, candidate.kv_cache)
+        refused = unsupported_reason(self.spec, software, gpu, self.architecture, candidate.weights, candidate.kv_cache)
         if refused is not None:
             return NearMiss(refused, inf)
         bought = with_updates(self.spec, self.architecture, price(self.spec, self.catalog, machine, candidate))

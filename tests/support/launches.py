@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any, Final
 
 from planner.launch.commands import Launch
-from planner.launch.serving import serving_launch
+from planner.launch.serving_launch import serving_launch
 from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec

@@ -1,4 +1,4 @@
-"""The software matrix applied to a plan: what is refused, and what has to be installed."""
+"""Software requirements of a plan, from the catalog's software matrix: what cannot run, and what must be installed."""
 
 from planner.plan.plan import SoftwareRequirement
 from planner.spec import ClusterSpec, InferenceWorkload
@@ -15,10 +15,10 @@ from provider_catalog.software_matrix import (
 )
 
 MATRIX_BELOW_BITS = 16
-"""Formats of fewer bits than this are looked up in the matrix; the others run wherever the GPU has a rate for them."""
+"""Formats with fewer bits are looked up in the matrix; the others run wherever the GPU has a peak rate for them."""
 
 
-def refusal(
+def unsupported_reason(
     spec: ClusterSpec,
     software: SoftwareMatrix,
     gpu: Gpu,
@@ -26,7 +26,7 @@ def refusal(
     weights: Precision,
     kv_cache: Precision,
 ) -> str | None:
-    """Why the GPU, or the serving engine that the spec names, cannot run the model in these formats."""
+    """Return why the GPU or the spec's serving engine cannot run the model in these formats; None if they can."""
     if BITS_PER_VALUE[weights] < MATRIX_BELOW_BITS:
         refused = software.refuse_format(gpu, weights)
         if refused is not None:
@@ -37,7 +37,7 @@ def refusal(
     return None
 
 
-def requirement(
+def software_requirement(
     spec: ClusterSpec,
     software: SoftwareMatrix,
     gpu: Gpu,
@@ -45,7 +45,7 @@ def requirement(
     weights: Precision,
     kv_cache: Precision,
 ) -> SoftwareRequirement | None:
-    """Toolkit, driver, attention kernels and engines for a choice; None for a GPU generation without a row."""
+    """Return toolkit, driver, attention kernels and engines of a choice; None for a generation not in the matrix."""
     runtime = software.runtimes.get(gpu.generation)
     if runtime is None:
         return None
@@ -73,7 +73,7 @@ def requirement(
 
 
 def _kernel(feature: KernelFeature, runtime: Runtime) -> str:
-    """Its name, and the toolkit it takes where that is newer than the GPU's own."""
+    """Return the kernel's name, with its toolkit where that is newer than the one the GPU needs."""
     needs = feature.min_version.get(runtime.stack)
     if needs is None or _version(needs) <= _version(runtime.min_version):
         return feature.name

@@ -1,4 +1,4 @@
-"""Pinned clusters that no layout fills: which field is wrong, and the nearest value that goes."""
+"""Errors for pinned clusters that no layout fills: the wrong field and the nearest valid value."""
 
 from collections.abc import Callable
 from math import lcm
@@ -14,7 +14,7 @@ def check_product(pin: Pin, node: NodeTopology) -> None:
     """Refuse pinned degrees whose product is not the number of pinned GPUs.
 
     Raises:
-        SpecError: the field and the nearest number that goes.
+        SpecError: The degrees do not multiply to the GPUs; the message names the field and the nearest valid value.
     """
     fixed = pin.layout
     if pin.nodes is None or fixed.tensor is None or fixed.pipeline is None:
@@ -31,22 +31,22 @@ def check_product(pin: Pin, node: NodeTopology) -> None:
     data = fixed.data or gpus // replica
     if data * replica != gpus and (fixed.context is not None or gpus % (replica * data)):
         raise SpecError(
-            f"pin.layout.data is {data}, but {gpus} GPUs (pin.nodes) at {replica} a replica make it"
-            f" {gpus // replica}: nearest is {gpus // replica}; change pin.nodes, or leave data out"
+            f"pin.layout.data is {data}, but {gpus} GPUs (pin.nodes) hold {gpus // replica} replicas of {replica} GPUs:"
+            f" nearest is {gpus // replica}; change pin.nodes, or leave data out"
         )
 
 
 def no_layout(
     pin: Pin, node: NodeTopology, workload: TrainingWorkload, architecture: ModelArchitecture, batch_sequences: int
 ) -> str:
-    """Why a pinned cluster has no layout at all: its batch is too small, or its degrees do not fill it.
+    """Return why a pinned cluster has no layout at all: its batch is too small, or its degrees do not fill it.
 
     Args:
-        pin: what is fixed.
-        node: kind of node.
-        workload: what is trained.
-        architecture: of the model.
-        batch_sequences: sequences of one optimizer step.
+        pin: Pinned nodes and degrees.
+        node: Kind of node.
+        workload: Training workload.
+        architecture: Architecture of the model.
+        batch_sequences: Sequences of one optimizer step.
     """
     fixed = pin.layout
     gpus = pin.nodes * node.gpus if pin.nodes else None
@@ -56,7 +56,7 @@ def no_layout(
     if gpus and fixed.data and gpus % (fixed.data * replica):
         asked = fixed.data
         return (
-            f"pin.layout.data is {asked}; times {replica}, the other degrees that are pinned, it must divide the"
+            f"pin.layout.data is {asked}; data x {replica} (the product of the other pinned degrees) must divide the"
             f" {gpus} GPUs of pin.nodes: nearest is {min(divisors(gpus // replica), key=lambda d: abs(d - asked))}"
         )
     data = gpus // replica if gpus else fixed.data or 1
@@ -75,8 +75,8 @@ def no_layout(
         if ranks % asked:
             return (
                 f"pin.layout.expert is {asked}; it must divide data x context parallelism, {ranks} on {gpus}"
-                f" GPUs: nearest is {nearest}. Tensor parallelism is beside it: Megatron's expert-parallel degree"
-                " with expert tensor parallelism 1 is this times tensor"
+                f" GPUs: nearest is {nearest}. Experts are also split by tensor parallelism: Megatron's expert-parallel"
+                " degree with expert tensor parallelism 1 is expert x tensor"
             )
     return (
         f"pin: no layout of {architecture.name} fills {gpus or 'the pinned'} GPUs with a whole number"
@@ -86,7 +86,7 @@ def no_layout(
 
 
 def _no_divisor(pin: Pin, gpus: int, replica: int, workload: TrainingWorkload, architecture: ModelArchitecture) -> str:
-    """Which of the degrees of a replica, the others kept, could be changed so that the GPUs are whole replicas."""
+    """Return the error that lists, for each degree of a replica, the nearest value that divides the GPUs."""
     heads, layers, length = head_count(architecture), architecture.layer_count, workload.sequence_length
     legal: dict[str, Callable[[int], bool]] = {
         "pipeline": lambda degree: divides_layers(layers, degree),

@@ -1,4 +1,4 @@
-"""Pipeline schedules: idle time at the start and the end of a step."""
+"""Pipeline schedules: stage times, bubbles and overlap of transfers."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -8,28 +8,28 @@ from planner.vocabulary import Schedule
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """Seconds of one micro-batch on the slowest stage, communication that computation waits for included."""
+    """Seconds of one micro-batch on the slowest stage, with the communication that computation waits for."""
 
     forward: float
     backward: float
-    """Gradients of inputs, recompute included."""
+    """Seconds of the gradients of inputs, recompute included."""
     weights: float
-    """Gradients of weights, which zero-bubble schedules put off."""
+    """Seconds of the gradients of weights, which zero-bubble schedules postpone."""
 
     @property
     def total(self) -> float:
-        """Forward and backward."""
+        """Seconds of forward and backward pass."""
         return self.forward + self.backward + self.weights
 
 
 def bubble_s(schedule: Schedule, p: int, v: int, stage: StageTime, layers: int) -> float:
-    """Idle seconds of a step on p stages of v chunks.
+    """Return the idle seconds of a step on p stages of v chunks.
 
     - 1F1B: (p-1)·(F+B+W) (Narayanan et al. 2021, arXiv 2104.04473, section 2.2.1).
-    - Interleaved with v chunks: the same of one chunk, the largest where they differ (section 2.2.2).
+    - Interleaved with v chunks: the 1F1B bubble for the layers of the largest chunk (section 2.2.2).
     - ZB-H1: (p-1)·(F+B-2W) (Qi et al. 2023, arXiv 2401.10241, Table 2).
-    - DualPipe: (p/2-1)·(F&B + B - 3W), B the whole backward pass and F&B a forward and a backward pass that overlap
-      (DeepSeek-V3, arXiv 2412.19437, Table 2); here F&B takes as long as both one after the other.
+    - DualPipe: (p/2-1)·(F&B + B - 3W), where B is the whole backward pass and F&B a forward and a backward pass that
+      overlap (DeepSeek-V3, arXiv 2412.19437, Table 2). F&B is assumed to take as long as both in sequence.
     """
     if p == 1:
         return 0.0
@@ -41,12 +41,12 @@ def bubble_s(schedule: Schedule, p: int, v: int, stage: StageTime, layers: int) 
 
 
 def chunk_share(layers: int, pipeline: int, virtual_stages: int) -> float:
-    """Layers of the largest chunk of a stage over those of the stage."""
+    """Return the layers of the largest chunk as a share of the layers of its stage."""
     if virtual_stages == 1:
         return 1.0
     return min(1.0, ceil(layers / (pipeline * virtual_stages)) / ceil(layers / pipeline))
 
 
 def transfers_overlap(schedule: Schedule) -> bool:
-    """Whether activations travel between stages while another chunk computes (Megatron-LM's overlap_p2p_comm)."""
+    """Return whether transfers between stages overlap with computation (Megatron-LM's overlap_p2p_comm)."""
     return schedule != "1f1b"

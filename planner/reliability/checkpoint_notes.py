@@ -1,20 +1,20 @@
-"""What a reviewer should know of where checkpoints go, and which storage would do better."""
+"""Notes on checkpoint storage that is slow or small, with the storage tiers that would be sufficient."""
 
 from collections.abc import Callable, Sequence
 from math import floor, inf
 
 from planner.errors import SpecError
 from planner.plan.plan import SharedStorage
-from planner.reliability.checkpoints import KEPT_CHECKPOINTS, Store
-from planner.reliability.failures import SHARED_PREFERRED_WITHIN, Course, FailureModel
-from planner.reliability.stores import file_system_store
+from planner.reliability.checkpoint_stores import file_system_store
+from planner.reliability.checkpoints import KEPT_CHECKPOINTS, CheckpointStore
+from planner.reliability.failures import SHARED_PREFERRED_WITHIN, CheckpointPlan, FailureModel
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.storage import FileSystemSku
 
 MOST_TIB = 10_000
-"""Largest file system that a spec may ask for."""
+"""Largest file system that a spec may request, in TiB."""
 
 
 def checkpoint_notes(
@@ -26,58 +26,58 @@ def checkpoint_notes(
     nic_gbit_per_s: float,
     storage: tuple[str, SharedStorage] | None,
 ) -> list[str]:
-    """Notes on slow or small storage, with the tiers that would do, and on hosts too small for a copy.
+    """Return notes on slow or small checkpoint storage and on hosts with too little memory for async checkpoints.
 
     Args:
-        spec: What is wanted.
-        catalog: What is on sale.
-        failures: Of the run.
-        gpus: Of the run.
-        spot_nodes: Of its nodes.
-        nic_gbit_per_s: Of a node.
-        storage: Provider of the shared file system, and that on order.
+        spec: The user's spec.
+        catalog: Storage tiers on sale.
+        failures: Failure model of the run.
+        gpus: GPUs of the run.
+        spot_nodes: Nodes of the run on Spot.
+        nic_gbit_per_s: Network rate of a node.
+        storage: Provider and size of the shared file system to provision; None without one.
     """
-    course = failures.course(gpus, spot_nodes)
+    chosen = failures.checkpoint_plan(gpus, spot_nodes)
     size, nodes = failures.checkpoint_bytes, max(1, gpus // failures.gpus_per_node)
     notes = []
     tolerance = failures.tolerance
-    if tolerance.checkpoint == "async" and course.mode == "sync":
+    if tolerance.checkpoint == "async" and chosen.mode == "sync":
         notes.append(
-            f"a node's part of a checkpoint, {size / nodes / 2**30:,.0f} GiB, leaves its host too little memory:"
-            " checkpoints are planned to be synchronous"
+            f"checkpoints are synchronous: a node's part of a checkpoint, {size / nodes / 2**30:,.0f} GiB, would take"
+            " too much of its host memory for an asynchronous copy"
         )
     kept = KEPT_CHECKPOINTS * size
-    if course.store.target == "object_store" and kept > spec.storage.checkpoints_tib * 2**40:
+    if chosen.store.target == "object_store" and kept > spec.storage.checkpoints_tib * 2**40:
         notes.append(
-            f"storage.checkpoints_tib {spec.storage.checkpoints_tib:g} bills less than the {KEPT_CHECKPOINTS}"
-            f" checkpoints of {size / 1e9:,.0f} GB that the object store keeps at least: they take {kept / 2**40:.2f}"
+            f"storage.checkpoints_tib is {spec.storage.checkpoints_tib:g}, but the object store keeps at least"
+            f" {KEPT_CHECKPOINTS} checkpoints of {size / 1e9:,.0f} GB, {kept / 2**40:.2f} TiB: the bill is too low"
         )
     shared = next((store for store in failures.node_environment.stores if store.target == "shared_file_system"), None)
     if shared is None or storage is None or tolerance.storage_gb_per_s is not None:
         return notes
-    on_shared = failures.on_store(shared, gpus, course.mtbf_s)
+    on_shared = failures.on_store(shared, gpus, chosen.mtbf_s)
     costs = _cost_of_storage(failures, on_shared, gpus)
     roomy = shared.holds(size)
     if costs <= SHARED_PREFERRED_WITHIN and roomy:
         return notes
     why = [] if roomy else [f"does not hold {KEPT_CHECKPOINTS} checkpoints of {size / 1e9:,.0f} GB"]
     if costs > SHARED_PREFERRED_WITHIN:
-        share = on_shared.write_s / (on_shared.pace.interval_s + on_shared.pace.stall_s)
+        share = on_shared.write_s / (on_shared.timing.interval_s + on_shared.timing.stall_s)
         why.append(
             f"takes {_duration(on_shared.write_s)} to write a checkpoint of {size / 1e9:,.0f} GB, {share:.0%} of the"
-            f" interval, which costs {costs:.1%} of the time"
+            f" checkpoint interval, which costs {costs:.1%} of the run's time"
         )
-    where = "" if course.store.target == "shared_file_system" else f"; checkpoints go to {course.store.name} instead"
+    where = "" if chosen.store.target == "shared_file_system" else f"; checkpoints go to {chosen.store.name} instead"
     provider, ordered = storage
-    tiers = _better(spec, catalog, failures, gpus, course, nic_gbit_per_s, provider, ordered)
-    remedy = f"; it would do with {' or '.join(tiers)}" if tiers else ""
+    tiers = _better(spec, catalog, failures, gpus, chosen, nic_gbit_per_s, provider, ordered)
+    remedy = f"; sufficient would be {' or '.join(tiers)}" if tiers else ""
     notes.append(f"the shared file system of {ordered.size_gib:,} GiB {' and '.join(why)}{where}{remedy}")
     return notes
 
 
-def _cost_of_storage(failures: FailureModel, course: Course, gpus: int) -> float:
-    ideal = Store(course.store.target, "ideal", inf, inf, inf)
-    return failures.on_store(ideal, gpus, course.mtbf_s).shares.useful - course.shares.useful
+def _cost_of_storage(failures: FailureModel, chosen: CheckpointPlan, gpus: int) -> float:
+    ideal = CheckpointStore(chosen.store.target, "ideal", inf, inf, inf)
+    return failures.on_store(ideal, gpus, chosen.mtbf_s).shares.useful - chosen.shares.useful
 
 
 def _better(
@@ -85,16 +85,16 @@ def _better(
     catalog: Catalog,
     failures: FailureModel,
     gpus: int,
-    course: Course,
+    chosen: CheckpointPlan,
     nic_gbit_per_s: float,
     provider: str,
     ordered: SharedStorage,
 ) -> list[str]:
-    """More of the same tier, and the slowest faster tier of the same line that does with less."""
+    """Return spec settings for sufficient storage: a larger size of the same tier, or a faster tier that needs less."""
 
     def enough(system: FileSystemSku, size_gib: int) -> bool:
         store = file_system_store(system, size_gib, nic_gbit_per_s, spec.storage.lustre.efa)
-        found = failures.on_store(store, gpus, course.mtbf_s)
+        found = failures.on_store(store, gpus, chosen.mtbf_s)
         fast = _cost_of_storage(failures, found, gpus) <= SHARED_PREFERRED_WITHIN
         return fast and store.holds(failures.checkpoint_bytes)
 
@@ -117,14 +117,14 @@ def _better(
 
 
 def _line(sku: str) -> str:
-    """Name of a SKU without its throughput."""
+    """Return the name of a SKU without its throughput."""
     return sku.rpartition("-")[0]
 
 
 def _smallest(
     system: FileSystemSku, requested_gib: float, enough: Callable[[FileSystemSku, int], bool], efa: bool
 ) -> int | None:
-    """Smallest size on sale, no smaller than asked for, that is enough; None where none is."""
+    """Return the smallest purchasable size, no smaller than requested, that is sufficient; None where none is."""
     low, high = requested_gib, float(min(MOST_TIB * 1024, system.max_gib or MOST_TIB * 1024))
     try:
         if not enough(system, system.legal_size_gib(high, efa=efa)):
@@ -138,7 +138,7 @@ def _smallest(
 
 
 def _tib(size_gib: int) -> str:
-    """Rounded down, so that the next size on sale is the one that is meant."""
+    """Return the size in TiB, rounded down: the catalog rounds it up to the purchasable size that is meant."""
     return f"{floor(size_gib / 1024 * 100) / 100:g}"
 
 

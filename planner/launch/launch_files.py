@@ -1,10 +1,10 @@
-"""One way in for whatever a plan does: serve or train."""
+"""The launch of a plan and the files that it is written to, for serving and training alike."""
 
 from planner.errors import SpecError
 from planner.launch.commands import Launch
 from planner.launch.script import script
-from planner.launch.serving import serving_launch
-from planner.launch.training import ENGINE, training_launch
+from planner.launch.serving_launch import serving_launch
+from planner.launch.training_launch import ENGINE, training_launch
 from planner.plan.plan import Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
@@ -14,16 +14,16 @@ SCRIPT = "launch.sh"
 
 
 def launch_of(plan: Plan, architecture: ModelArchitecture, catalog: Catalog, engine: str | None = None) -> Launch:
-    """The launch of a plan.
+    """Return the launch of a plan.
 
     Args:
-        plan: What was decided.
-        architecture: Of its model.
-        catalog: Holds the software matrix.
-        engine: Which engine; None takes the spec's, else the first that runs the plan.
+        plan: The plan to launch.
+        architecture: Architecture of the plan's model.
+        catalog: Catalog with the software matrix.
+        engine: Name of the engine; None takes the spec's, else the first that runs the plan.
 
     Raises:
-        SpecError: the engine cannot run what was planned.
+        SpecError: The engine cannot run the plan.
     """
     if isinstance(plan.spec.workload, InferenceWorkload):
         return serving_launch(plan, architecture, catalog.software, catalog.gpu(plan.choice.gpu), engine)
@@ -33,5 +33,5 @@ def launch_of(plan: Plan, architecture: ModelArchitecture, catalog: Catalog, eng
 
 
 def launch_files(launch: Launch) -> dict[str, str]:
-    """The script and the files beside it, by name."""
+    """Return the content of the script and of the files beside it, by name."""
     return {SCRIPT: script(launch), **launch.files}

@@ -1,4 +1,4 @@
-"""From a serving plan to the launch of one engine."""
+"""The launch of a serving plan by one engine."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from planner.errors import SpecError
 from planner.launch import sglang, tensorrt_llm, vllm
 from planner.launch.commands import Command, Launch, fabric_environment
-from planner.launch.settings import ServingSettings, serving_settings, split_notes
+from planner.launch.serving_settings import ServingSettings, serving_settings, split_notes
 from planner.plan.plan import InferencePerformance, Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
@@ -18,23 +18,23 @@ ENGINES: Final[dict[str, Callable[[ServingSettings], tuple[Command, ...]]]] = {
     "sglang": sglang.commands,
     "tensorrt-llm": tensorrt_llm.commands,
 }
-"""What writes the commands of each engine; the first that runs a plan is the default."""
+"""Builder of the commands of each engine; the first engine that runs a plan is the default."""
 
 
 def serving_launch(
     plan: Plan, architecture: ModelArchitecture, software: SoftwareMatrix, gpu: Gpu, engine: str | None
 ) -> Launch:
-    """Commands that serve the model as planned.
+    """Return the launch of a serving plan.
 
     Args:
         plan: A serving plan.
-        architecture: Of its model.
+        architecture: Architecture of the plan's model.
         software: The catalog's software matrix.
-        gpu: The GPU of the choice.
-        engine: Which engine; None takes the spec's, else the first of the matrix that runs the plan.
+        gpu: GPU of the plan's choice.
+        engine: Name of the engine; None takes the spec's, else the first of the matrix that runs the plan.
 
     Raises:
-        SpecError: the plan is not one for serving, or the engine cannot run it.
+        SpecError: The plan is not for serving, or the engine cannot run it.
     """
     performance, workload = plan.performance, plan.spec.workload
     if not isinstance(performance, InferencePerformance) or not isinstance(workload, InferenceWorkload):

@@ -1,4 +1,4 @@
-"""Time of the collectives of one forward pass: all-reduces of tensor parallelism, dispatch of expert parallelism."""
+"""Times of the collectives in one forward pass: all-reduce, expert all-to-all and transfers between stages."""
 
 from dataclasses import dataclass
 
@@ -7,51 +7,59 @@ from planner.sizing.communication import Link, links, peer_bytes_per_s
 from provider_catalog.hardware import NodeTopology
 
 PCIE_PAIR_BYTES_PER_S = 20e9
-"""Between two GPUs on PCIe 4.0 x16, of 32 GB/s nominal. Estimate, 15 to 25."""
+"""Bandwidth between two GPUs on PCIe 4.0 x16, which is nominally 32e9. Estimate, 15e9 to 25e9."""
 PCIE_BRIDGE_BYTES_PER_S = 18e9
-"""What the host's bridge carries for all of more than two GPUs together. Estimate, 10 to 25."""
+"""Bandwidth of the host bridge that more than two PCIe GPUs share. Estimate, 10e9 to 25e9."""
 
 NODES_PER_TOKEN = 4
-"""Nodes that the experts of one token may lie on: DeepSeek-V3, arXiv 2412.19437, section 2.1.2."""
+"""Most nodes that hold the experts of one token: DeepSeek-V3, arXiv 2412.19437, section 2.1.2."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectiveRates:
-    """What all-reduces over NVLink reach."""
+    """Bandwidth shares and latencies of all-reduce algorithms over NVLink."""
 
     one_shot_share: float
-    """Of the link, when every rank reads the whole payload of all others at once: small messages."""
+    """Share of the link bandwidth in a one-shot all-reduce, where every rank reads the payloads of all others. This is
+    the fastest algorithm for small messages."""
     one_shot_latency_s: float
+    """Fixed latency of a one-shot all-reduce."""
     rank_latency_s: float
-    """For each other rank."""
+    """Latency that each further rank adds to a one-shot all-reduce."""
     ring_share: float
-    """Of the link, by ring all-reduces: large messages."""
+    """Share of the link bandwidth in a ring all-reduce, which is the fastest algorithm for large messages."""
     ring_latency_s: float
+    """Fixed latency of a ring or in-switch all-reduce."""
     switch_share: float | None = None
-    """Of the link, when the NVSwitch adds up (NVLink SHARP); None where it cannot."""
+    """Share of the link bandwidth when the NVSwitch reduces (NVLink SHARP); None where the switch cannot."""
 
 
-class Links:
-    """The collectives of one replica."""
+class CollectiveTimes:
+    """Times the collectives of one replica."""
 
     def __init__(self, node: NodeTopology, layout: Layout, rates: CollectiveRates) -> None:
         self._node, self._layout, self._rates = node, layout, rates
         self._between: Link = links(node)[1]
         self._attention_ranks = layout.tensor // layout.attention_data
 
-    def sum_of_group_s(self, payload_bytes: float) -> float:
-        """Sum over the ranks that share a sequence's heads and the width of its dense blocks."""
+    def attention_all_reduce_s(self, payload_bytes: float) -> float:
+        """Return the time of an all-reduce over the ranks that share the heads of a sequence and its dense blocks."""
         return self.all_reduce_s(payload_bytes, self._attention_ranks)
 
-    def around_experts_s(self, payload_bytes: float, experts_per_token: int, *, prompts: bool) -> float:
-        """What a mixture-of-experts block exchanges over all ranks; `payload_bytes`: hidden states of all tokens.
+    def expert_exchange_s(self, payload_bytes: float, experts_per_token: int, *, prompts: bool) -> float:
+        """Return the time of the communication around a mixture-of-experts block.
 
-        With tensor-parallel attention every rank holds all tokens, and the outputs are summed. With data-parallel
-        attention tokens go to the ranks of their experts and back: all-to-all, or, where that is less, all-gather
-        and reduce-scatter, which together move what an all-reduce does. Across nodes a token of a prompt crosses once
-        to each node, at most four (DeepSeek-V3, arXiv 2412.19437, section 3.2.2), and spreads over NVLink there; a
-        decoded one goes to each expert directly (section 3.4.2). Dispatch in 8 bits, combine in 16 (section 3.3.2):
-        1.5 times the 16-bit payload.
+        With tensor-parallel attention every rank holds all tokens, and an all-reduce sums the outputs. With
+        data-parallel attention tokens travel to the ranks of their experts and back: by all-to-all, or, where that is
+        faster, by all-gather and reduce-scatter, which together move as much as an all-reduce. A prompt token crosses
+        the network once per node, to at most four nodes (DeepSeek-V3, arXiv 2412.19437, section 3.2.2), and spreads
+        over NVLink there. A decoded token is sent to each expert directly (section 3.4.2). Dispatch uses 8 bits and
+        combine 16 (section 3.3.2), which is 1.5 times the 16-bit payload.
+
+        Args:
+            payload_bytes: Hidden states of all tokens, in 16 bits.
+            experts_per_token: Routed experts of a token.
+            prompts: Whether the tokens belong to prompts; they are decoded tokens otherwise.
         """
         ranks, nodes = self._layout.tensor, self._layout.tensor / self._node.gpus
         if ranks == 1:
@@ -67,14 +75,15 @@ class Links:
 
     @property
     def overlap(self) -> bool:
-        """Whether two micro-batches take turns, one exchanging while the other computes.
+        """Whether one micro-batch communicates while another one computes.
 
-        Expert parallelism across nodes runs so (DeepSeek-V3, sections 3.4.1 and 3.4.2).
+        Expert parallelism across nodes overlaps two micro-batches this way (DeepSeek-V3, arXiv 2412.19437, sections
+        3.4.1 and 3.4.2).
         """
         return self._layout.attention_data > 1 and self._layout.tensor > self._node.gpus
 
-    def between_stages_s(self, payload_bytes: float) -> float:
-        """Hand-over of the hidden states from stage to stage."""
+    def stage_transfer_s(self, payload_bytes: float) -> float:
+        """Return the time to send the hidden states through all pipeline stages."""
         layout = self._layout
         if layout.pipeline == 1:
             return 0.0
@@ -84,7 +93,7 @@ class Links:
         return (layout.pipeline - 1) * (payload_bytes / layout.tensor / rate + latency)
 
     def all_reduce_s(self, payload_bytes: float, ranks: int) -> float:
-        """The fastest of the algorithms that serving engines choose from by message size."""
+        """Return the time of an all-reduce by the fastest algorithm; serving engines choose it by message size."""
         if ranks <= 1:
             return 0.0
         rates, bandwidth = self._rates, self._bytes_per_s(ranks)
@@ -102,7 +111,7 @@ class Links:
         return self._rates.one_shot_latency_s + (ranks - 1) * self._rates.rank_latency_s
 
     def _bytes_per_s(self, ranks: int) -> float:
-        """Of one GPU, one direction."""
+        """Return the bandwidth of one GPU in one direction."""
         if ranks > self._node.gpus:
             return self._between.bytes_per_s
         pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else PCIE_BRIDGE_BYTES_PER_S / ranks

@@ -1,11 +1,11 @@
-"""What all serving engines need to know of a plan, in no engine's own words."""
+"""The settings of a serving plan that all engines need, independent of the flags of any engine."""
 
 from dataclasses import dataclass
 from math import ceil
 
 from planner.launch.commands import MODEL_PATH
 from planner.plan.plan import InferencePerformance, Plan
-from planner.serving.replica import PREFILL_CHUNK_TOKENS
+from planner.serving.replica_memory import PREFILL_CHUNK_TOKENS
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.models import find_preset
@@ -15,14 +15,14 @@ from provider_catalog.software_matrix import ServingEngine
 
 @dataclass(frozen=True)
 class ServingSettings:
-    """One replica, and how replicas stand on nodes."""
+    """Settings of one replica, and the placement of replicas on nodes."""
 
     model: str
     tensor: int
     pipeline: int
     expert: int
     attention_data: int
-    """Groups of tensor-parallel ranks that keep sequences of their own (data-parallel attention); 1: none."""
+    """Groups of data-parallel attention, each with its own sequences; 1 without data-parallel attention."""
     is_moe: bool
     nodes: int
     gpus_per_node: int
@@ -31,23 +31,24 @@ class ServingSettings:
     kv_cache: Precision
     context_tokens: int
     sequences: int
-    """Most requests of one replica in flight: what its memory and its SLO hold."""
+    """Most requests in flight on one replica, within memory and SLO."""
     chunk_tokens: int
-    """Tokens that one iteration takes on."""
+    """Token budget of one iteration."""
     chunked_prefill: bool
     memory_fraction: float
+    """Usable memory as a share of a GPU's memory."""
     static_fraction: float
-    """Weights and KV cache, of all memory of a GPU."""
+    """Weights and KV cache as a share of a GPU's memory."""
     cache_fraction: float
-    """KV cache, of what weights, activations and runtime leave free."""
+    """KV cache as a share of the memory that weights, activations and runtime leave free."""
     prefix_cache: bool
     draft_tokens: int
     drafts_itself: bool
     """Whether the engine can draft with the model's own multi-token-prediction layers."""
     prefill_replicas: int
-    """Replicas that prefill only, the others decode; 0: every replica does both."""
+    """Replicas that only prefill while the others decode; 0: every replica does both."""
     visible_devices: str
-    """Environment variable that gives a process its GPUs."""
+    """Name of the environment variable that selects the GPUs of a process."""
 
     @property
     def gpus_per_replica(self) -> int:
@@ -76,25 +77,25 @@ class ServingSettings:
 
     @property
     def needs_checkpoint(self) -> bool:
-        """Whether somebody must convert the published weights first: engines quantize to fp8 while loading, no more."""
+        """Whether the published weights must be converted first; engines can only quantize to fp8 while loading."""
         if self.is_prequantized or (BITS_PER_VALUE[self.weights] >= 16 and BITS_PER_VALUE[self.published] >= 16):
             return False
         return not (self.weights == "fp8" and BITS_PER_VALUE[self.published] >= 16)
 
     @property
     def checkpoint(self) -> str:
-        """What the engine is told to load."""
+        """Checkpoint that the engine loads: a published name or a path variable."""
         return MODEL_PATH if self.needs_checkpoint else self.model
 
     def environment(self, replica: int) -> dict[str, str]:
-        """Of one server of a node; nothing where it has the node for itself."""
+        """Return the environment of one server on a node; empty where the server uses all GPUs of the node."""
         if self.replicas_per_gang == 1 and self.ranks_per_node == self.gpus_per_node:
             return {}
         first = replica * self.ranks_per_node
         return {self.visible_devices: ",".join(str(first + i) for i in range(self.ranks_per_node))}
 
     def notes(self) -> tuple[str, ...]:
-        """What no flag can say."""
+        """Return notes on everything that flags cannot express."""
         notes = []
         if self.checkpoint == MODEL_PATH:
             what = (
@@ -105,16 +106,16 @@ class ServingSettings:
             notes.append(f"MODEL_PATH: {what}")
         if self.draft_tokens and not self.drafts_itself:
             notes.append(
-                "speculative decoding was planned, but the model has no multi-token-prediction layers that the engine"
-                " knows: give a draft model"
+                "speculative decoding is planned, but the engine does not support multi-token-prediction layers of this"
+                " model: provide a draft model"
             )
         if self.prefill_replicas:
             notes.append(
-                f"{self.prefill_replicas} replicas prefill (ROLE=prefill), the others decode (ROLE=decode); caches move"
-                " between them, and a router of the engine's own stands before both"
+                f"{self.prefill_replicas} replicas prefill (ROLE=prefill), the others decode (ROLE=decode); KV caches"
+                " move from the former to the latter, and the engine's own router distributes requests to both"
             )
         if self.nodes % self.nodes_per_gang:
-            notes.append(f"{self.nodes % self.nodes_per_gang} nodes beyond whole replicas stay idle")
+            notes.append(f"{self.nodes % self.nodes_per_gang} nodes stay idle, because they do not fill a replica")
         return tuple(notes)
 
 
@@ -125,7 +126,7 @@ def serving_settings(
     architecture: ModelArchitecture,
     engine: ServingEngine,
 ) -> ServingSettings:
-    """The settings of a serving plan for one engine."""
+    """Return the settings of a serving plan for one engine."""
     choice, memory, layout = plan.choice, plan.memory_per_gpu, plan.choice.layout
     context = workload.prompt_tokens + workload.output_tokens
     whole = memory.capacity_bytes / plan.spec.headroom.memory_fraction
@@ -162,22 +163,22 @@ def serving_settings(
 
 
 def split_notes(settings: ServingSettings, engine: ServingEngine) -> tuple[str, ...]:
-    """Where the engine cannot split the model quite as planned."""
+    """Return notes on the parts of the planned layout that the engine does not support."""
     notes = []
     whole = engine.expert_parallel == "tensor" and settings.expert not in (1, settings.tensor)
     uneven = engine.expert_parallel == "divides-tensor" and settings.tensor % settings.expert
     if settings.is_moe and (whole or uneven):
         notes.append(
-            f"experts over {settings.expert} of {settings.tensor} ranks were planned; {engine.title} spreads them over"
-            + (" all" if whole else " a divisor")
+            f"the plan spreads experts over {settings.expert} of {settings.tensor} ranks; {engine.title} spreads them"
+            + (" over all ranks" if whole else " over a divisor of the ranks")
         )
     if settings.attention_data > 1 and not engine.attention_data_parallel:
-        notes.append(f"data-parallel attention was planned; {engine.title} has none")
+        notes.append(f"data-parallel attention is planned; {engine.title} does not support it")
     return tuple(notes)
 
 
 def _model(plan: Plan) -> str:
-    """The published name, or the path that the script asks for."""
+    """Return the published name of the model, or the variable with its path on the node."""
     named = isinstance(plan.spec.model, str) and find_preset(plan.spec.model) is not None
     return plan.model.name if named or not isinstance(plan.spec.model, str) else MODEL_PATH
 

@@ -1,4 +1,4 @@
-"""From a training plan to torchrun and Megatron-LM's pretrain_gpt.py."""
+"""The launch of a training plan by torchrun and Megatron-LM's pretrain_gpt.py."""
 
 from planner.errors import SpecError
 from planner.launch.commands import HEAD, NODE_RANK, Command, Launch, fabric_environment, flags
@@ -20,7 +20,7 @@ FAMILIES: dict[str, dict[str, bool]] = {
     "qwen3": {"qk_layernorm": True},
     "qwen3_moe": {"qk_layernorm": True},
 }
-"""Decoders of like layers with RMSNorm, rotary embedding and gated MLPs, and what each has beside that."""
+"""Flags by model family. All are decoders of identical layers with RMSNorm, rotary embedding and gated MLPs."""
 ONE_QUEUE = Variable(
     variable="CUDA_DEVICE_MAX_CONNECTIONS",
     value="1",
@@ -28,14 +28,15 @@ ONE_QUEUE = Variable(
     source="Megatron-LM, megatron/training/arguments.py",
 )
 CHECKPOINT_STEPS = 500
-"""Steps between checkpoints where the plan does not tell."""
+"""Steps between checkpoints where the plan has no reliability part."""
 
 
 def training_launch(plan: Plan, architecture: ModelArchitecture, software: SoftwareMatrix) -> Launch:
-    """Commands that train the model in the planned layout.
+    """Return the launch of a training plan.
 
     Raises:
-        SpecError: the plan is not one for training, adapters are trained, or Megatron-LM's GPT has no such layers.
+        SpecError: The plan is not for training, it trains adapters, or Megatron-LM's GPT does not have the model's
+            layers.
     """
     performance, workload = plan.performance, plan.spec.workload
     if not isinstance(performance, TrainingPerformance) or not isinstance(workload, TrainingWorkload):
@@ -45,11 +46,11 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
     if workload.gradient_compression != "none":
         raise SpecError(
             f"workload.gradient_compression is {workload.gradient_compression}, which Megatron-LM's pretrain_gpt.py"
-            f" does not have; it runs in {METHODS[workload.gradient_compression].software}"
+            f" does not support; use {METHODS[workload.gradient_compression].software}"
         )
     group = _one_kind_of_layer(architecture)
     documented = software.engine_flags[ENGINE]
-    choice, outlook = plan.choice, performance.reliability
+    choice, reliability = plan.choice, performance.reliability
     arguments = (
         *_model(architecture, group, workload),
         *_layout(plan, workload, performance, _places_left(plan, architecture)),
@@ -59,8 +60,8 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
             tokenizer_model="${TOKENIZER_PATH}",
             save="${CHECKPOINT_FOLDER}",
             load="${CHECKPOINT_FOLDER}",
-            save_interval=CHECKPOINT_STEPS if outlook is None else outlook.interval_steps,
-            async_save=outlook is not None and outlook.checkpoint == "async",
+            save_interval=CHECKPOINT_STEPS if reliability is None else reliability.interval_steps,
+            async_save=reliability is not None and reliability.checkpoint == "async",
         ),
     )
     return Launch(
@@ -85,8 +86,8 @@ def _one_kind_of_layer(architecture: ModelArchitecture) -> LayerGroup:
     group = architecture.layers[0]
     if len(architecture.layers) > 1 or architecture.model_type not in FAMILIES:
         raise SpecError(
-            f"model: {architecture.name} ({architecture.model_type}) is not one of the families whose layers flags of"
-            f" pretrain_gpt.py describe: {', '.join(FAMILIES)}; write its model definition by hand"
+            f"model: {architecture.name} ({architecture.model_type}) is not one of the families that flags of"
+            f" pretrain_gpt.py can describe: {', '.join(FAMILIES)}; write its model definition by hand"
         )
     return group
 
@@ -129,7 +130,7 @@ def _model(architecture: ModelArchitecture, group: LayerGroup, workload: Trainin
 
 
 def _places_left(plan: Plan, architecture: ModelArchitecture) -> int:
-    """Layers by which the model falls short of equal chunks of its pipeline."""
+    """Return the number of layers that the model lacks for equal pipeline chunks."""
     layout = plan.choice.layout
     return -architecture.layer_count % (layout.pipeline * layout.virtual_stages)
 
@@ -145,11 +146,11 @@ def _layout(
         tensor_model_parallel_size=layout.tensor,
         pipeline_model_parallel_size=layout.pipeline,
         num_virtual_stages_per_pipeline_rank=layout.virtual_stages if layout.virtual_stages > 1 else None,
-        # Head and embedding count as a layer each, so that Megatron's stages are those of the plan.
+        # Head and embedding count as one layer each, so that Megatron's stages equal those of the plan.
         account_for_loss_in_pipeline_split=places_left in (1, 2),
         account_for_embedding_in_pipeline_split=places_left == 2,
         context_parallel_size=layout.context if layout.context > 1 else None,
-        # As planned: keys and values around a ring, experts split as the layers around them.
+        # The plan sends keys and values around a ring, and splits experts as it splits the layers around them.
         cp_comm_type="p2p" if layout.context > 1 else None,
         expert_model_parallel_size=layout.expert if layout.expert > 1 else None,
         expert_tensor_parallel_size=layout.tensor if layout.expert > 1 else None,
@@ -175,34 +176,34 @@ def _layout(
 def _notes(plan: Plan, workload: TrainingWorkload, places_left: int) -> tuple[str, ...]:
     layout = plan.choice.layout
     notes = [
-        "learning rate, warm-up and weight decay are not planned: give them to the script (--lr 1.5e-4 ...);"
+        "learning rate, warm-up and weight decay are not part of the plan: pass them to the script (--lr 1.5e-4 ...);"
         " --rotary-base is rope_theta of config.json"
     ]
     if plan.topology is not None and plan.topology.groups:
         notes.append(
-            f"ranks count in the order {plan.topology.rank_order}, node after node by NODE_RANK; the plan's groups rest"
-            " on it: no --use-tp-pp-dp-mapping, and a node that is replaced takes the rank of the old one"
+            f"the plan's process groups assume that ranks are numbered in the order {plan.topology.rank_order}, node by"
+            " node by NODE_RANK: do not use --use-tp-pp-dp-mapping, and give a replacement node the rank of the old one"
         )
-    outlook = plan.performance.reliability if isinstance(plan.performance, TrainingPerformance) else None
-    if outlook is not None and outlook.checkpoint_to == "object_store":
+    reliability = plan.performance.reliability if isinstance(plan.performance, TrainingPerformance) else None
+    if reliability is not None and reliability.checkpoint_to == "object_store":
         notes.append(
-            "checkpoints are planned to go to the object store: CHECKPOINT_FOLDER is a mount of it (Mountpoint for"
+            "the plan writes checkpoints to the object store: CHECKPOINT_FOLDER must be a mount of it (Mountpoint for"
             " Amazon S3, BlobFuse)"
         )
     if places_left > 2:
         notes.append(
-            f"the layers fall {places_left} short of equal pipeline stages: give their places to"
-            " --pipeline-model-parallel-layout, as embedding, head and a multi-token-prediction layer"
+            f"the model lacks {places_left} layers for equal pipeline stages: use --pipeline-model-parallel-layout to"
+            " fill their places with embedding, head and a multi-token-prediction layer"
         )
     if layout.zero_stage > 1:
         notes.append(
-            f"ZeRO {layout.zero_stage} was planned; the distributed optimizer shards optimizer state only (stage 1):"
-            " a GPU holds more than planned"
+            f"the plan uses ZeRO {layout.zero_stage}, but the distributed optimizer shards optimizer state only (stage"
+            " 1): a GPU needs more memory than planned"
         )
     if layout.schedule in ("zero-bubble", "dualpipe"):
         notes.append(
-            f"schedule {layout.schedule} was planned; Megatron-LM runs 1F1B, interleaved where stages are virtual"
+            f"the plan uses schedule {layout.schedule}; Megatron-LM runs 1F1B, or interleaved with virtual stages"
         )
     if workload.optimizer not in ("adamw", "sgd-momentum"):
-        notes.append(f"optimizer {workload.optimizer} was planned; pretrain_gpt.py is told adam, the nearest it has")
+        notes.append(f"the plan uses optimizer {workload.optimizer}; the script sets the closest one it has, adam")
     return tuple(notes)

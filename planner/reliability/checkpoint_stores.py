@@ -1,17 +1,17 @@
-"""Where checkpoints can go: the rates of shared file systems and object stores as the nodes see them."""
+"""Checkpoint stores on shared file systems and object stores, with the rates that nodes attain."""
 
 from math import inf
 
-from planner.reliability.checkpoints import STORE_EFFICIENCY, Store
+from planner.reliability.checkpoints import STORE_EFFICIENCY, CheckpointStore
 from provider_catalog.storage import FileSystemSku, ObjectStore
 
 
-def file_system_store(system: FileSystemSku, size_gib: int, nic_gbit_per_s: float, efa: bool) -> Store:
-    """A shared file system of some size as seen by nodes with some network."""
+def file_system_store(system: FileSystemSku, size_gib: int, nic_gbit_per_s: float, efa: bool) -> CheckpointStore:
+    """Return a shared file system of a size as a checkpoint store for nodes with a network rate."""
     tib = size_gib / 1024
     client = (system.efa_client_gbit_per_s if efa else None) or system.client_gbit_per_s
     write = system.write_mb_per_s_per_tib or system.throughput_mb_per_s_per_tib
-    return Store(
+    return CheckpointStore(
         target="shared_file_system",
         name=system.sku,
         write_bytes_per_s=tib * write * 1e6 * STORE_EFFICIENCY,
@@ -21,9 +21,9 @@ def file_system_store(system: FileSystemSku, size_gib: int, nic_gbit_per_s: floa
     )
 
 
-def object_store(store: ObjectStore, nic_gbit_per_s: float) -> Store:
-    """An object store as seen by nodes with some network."""
-    return Store(
+def object_store(store: ObjectStore, nic_gbit_per_s: float) -> CheckpointStore:
+    """Return an object store as a checkpoint store for nodes with a network rate."""
+    return CheckpointStore(
         target="object_store",
         name=store.name,
         write_bytes_per_s=store.write_gb_per_s * 1e9,
