@@ -185,8 +185,7 @@ def summary(errors: Sequence[float]) -> str:
 
 def layout_words(layout: Layout) -> str:
     """Return a layout as the text of a table cell."""
-    degrees = {"TP": layout.tensor, "PP": layout.pipeline, "CP": layout.context, "EP": layout.expert}
-    words = [f"{name}{degree}" for name, degree in degrees.items() if degree > 1] + [f"DP{layout.data}"]
+    words = [layout.short_name]
     if layout.pipeline > 1:
         words.append(layout.schedule + (f" {layout.virtual_stages}" if layout.virtual_stages > 1 else ""))
     words += [f"mb{layout.micro_batch}", f"ZeRO-{layout.zero_stage}"]

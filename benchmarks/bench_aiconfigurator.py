@@ -90,10 +90,11 @@ def describe(candidate: Candidate) -> str:
     """Return a configuration as one line."""
     layout, found = candidate.layout, candidate.performance
     assert isinstance(found, InferencePerformance)  # noqa: S101 - the engine serves
+    degrees = layout.degree_names("tensor", "pipeline", "expert", always=("tensor", "pipeline", "expert"))
     kind = "prefill and decode apart" if found.pools else "aggregated"
     return (
-        f"{tokens_per_s_per_gpu(candidate):.1f} tokens/s/GPU ({kind}, TP{layout.tensor} PP{layout.pipeline}"
-        f" EP{layout.expert} attention DP{layout.attention_data}, batch {found.batch}, TTFT {found.ttft_ms:.0f} ms,"
+        f"{tokens_per_s_per_gpu(candidate):.1f} tokens/s/GPU ({kind}, {degrees}"
+        f" attention DP{layout.attention_data}, batch {found.batch}, TTFT {found.ttft_ms:.0f} ms,"
         f" TPOT {found.tpot_ms:.1f} ms)"
     )
 

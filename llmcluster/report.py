@@ -49,7 +49,7 @@ def print_plan(plan: Plan, levers: tuple[str, ...] = ()) -> None:
         screen.print("[bold]alternatives[/]", highlight=False)
         for other in plan.alternatives[:ALTERNATIVES_SHOWN]:
             where = f"{other.nodes} x {other.instance_type} ({other.region})"
-            screen.print(f"  {where}, {layout_name(other.layout)}: {other.reason}", highlight=False)
+            screen.print(f"  {where}, {other.layout.short_name}: {other.reason}", highlight=False)
         _print_rest(screen, len(plan.alternatives) - ALTERNATIVES_SHOWN)
     if plan.rejected:
         screen.print("[bold]rejected[/]", highlight=False)
@@ -72,12 +72,6 @@ def decision(plan: Plan) -> str:
         f"{plan.model.name} on {choice.nodes} x {choice.instance_type} ({choice.gpus} x {choice.gpu}) in {where}:"
         f" {_promise(plan)}, {money}"
     )
-
-
-def layout_name(layout: Layout) -> str:
-    """A layout in the field's shorthand."""
-    degrees = [("TP", layout.tensor), ("PP", layout.pipeline), ("CP", layout.context), ("EP", layout.expert)]
-    return " ".join([f"{name}{degree}" for name, degree in degrees if degree > 1] + [f"DP{layout.data}"])
 
 
 def _schedule(layout: Layout) -> str:
@@ -195,7 +189,7 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
             f"micro-batch {layout.micro_batch}, ZeRO {layout.zero_stage}, recompute {layout.recompute},"
             f" sequence parallel {'on' if layout.sequence_parallel else 'off'}{_schedule(layout)}"
         )
-    yield "layout", f"{layout_name(layout)}; {details}"
+    yield "layout", f"{layout.short_name}; {details}"
     if isinstance(performance, InferencePerformance):
         yield (
             "performance",

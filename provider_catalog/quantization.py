@@ -11,9 +11,9 @@ class StoredAs:
 
     precision: Precision
     scale: tuple[int, int] | None = None
-    """Bits of a scale with its zero point, and values that share it; None: what is usual for the format."""
+    """Bits of a scale with its zero point, and values that share it; None means the usual scale of the format."""
     unquantized_share: float = 0.0
-    """Part of these parameters that stays in 16 bits."""
+    """Share of these parameters that stays in 16 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)

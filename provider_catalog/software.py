@@ -205,7 +205,7 @@ class Software:
             return f"{engine.release} does not list {gpu.name} among its supported GPUs"
         if model.model_type not in engine.families:
             return f"{engine.release} has no model for the family {model.model_type!r}; {_listed(engine.families)}"
-        if has_latent_attention(model) and not engine.mla:
+        if model.has_latent_cache and not engine.mla:
             return f"{engine.release} has no kernels for latent attention (MLA)"
         if weights not in engine.formats:
             return f"{engine.release} does not serve {weights} weights; {_listed(engine.formats)}"
@@ -235,11 +235,6 @@ def _facts(rows: object, model: type[_FactT], where: str) -> list[_FactT]:
     if not isinstance(rows, list):
         raise CatalogError(f"{where}: expected a list of entries, found {type(rows).__name__}")
     return [fact(model, row, f"{where}, entry {number}") for number, row in enumerate(rows, start=1)]
-
-
-def has_latent_attention(model: "ModelArchitecture") -> bool:
-    """Whether any layer keeps a compressed latent instead of keys and values (MLA)."""
-    return any(group.attention.kind == "mla" for group in model.layers)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from provider_catalog.attention.latent import LatentAttention
 from provider_catalog.model_config import read_config
 from provider_catalog.model_config.llama_traits import TRAITS
 from provider_catalog.model_config.reader import READERS, family_reader
@@ -60,6 +61,7 @@ def test_r1_is_read_with_its_published_latent_attention_and_experts() -> None:
     # arXiv 2412.19437, section 4.2: 61 layers, 128 heads, r_kv 512, r_q 1536, per-head 128 and 64 decoupled
     model = load_model("deepseek-r1")
     attention = model.layers[0].attention
+    assert isinstance(attention, LatentAttention)
     assert (model.layer_count, attention.kind, attention.heads) == (61, "mla", 128)
     assert (attention.kv_lora_rank, attention.q_lora_rank, attention.qk_rope_head_dim) == (512, 1536, 64)
     assert [group.count for group in model.layers] == [3, 58]

@@ -125,7 +125,7 @@ def test_experts_with_biases_take_longer() -> None:
 def test_a_state_space_layer_takes_time_in_proportion_to_tokens() -> None:
     # Dao and Gu 2024 (arXiv 2405.21060), Figure 10: linear in the sequence, 6 times as fast as FlashAttention-2 at 16k
     group = next(one for one in load_model("nvidia/Nemotron-H-56B-Base-8K").layers if one.attention.kind == "ssm")
-    width = group.attention.heads * (group.attention.value_head_dim or group.attention.head_dim)
+    width = group.attention.value_width
     rates = KernelRates.of(Catalog.load().gpu("A100-80GB"), "bf16")
     short, long = (
         LayerTimer(rates, 8192, length, flash_attention=True).time(group, Split(1, 1, 1, 1, "none", False))

@@ -77,8 +77,7 @@ def guide_text(rows: Iterable[GuideRow]) -> str:
 def _fit_cells(fit: Fit | None) -> tuple[str, str, str]:
     if fit is None:
         return "none", "", ""
-    degrees = [("TP", fit.tensor), ("PP", fit.pipeline), ("DP", fit.data), ("EP", fit.expert)]
-    layout = " ".join(f"{name}{degree}" for name, degree in degrees if degree > 1)
+    layout = fit.short_name
     if fit.attention_data > 1:
         layout += f" attention DP{fit.attention_data}"
     return str(fit.gpus), layout, f"{fit.bytes_per_gpu / GIB:.1f}"

@@ -1,7 +1,6 @@
 """Ways to buy a planned cluster, judged on the same demand: policies over a year, or options for one run."""
 
 from dataclasses import replace
-from math import ceil
 
 from planner.errors import SpecError
 from planner.market.offers import offers_of
@@ -101,7 +100,7 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None 
         instance_type=choice.instance_type,
         region=choice.region,
         nodes=choice.nodes,
-        gang_nodes=_gang(plan),
+        gang_nodes=plan.gang_nodes,
         mean_demand=1.0 if plan.performance.kind == "training" else mean_demand(spec.capacity),
         on_demand_usd_per_hour=on_demand,
         spot_usd_per_hour=offers.spot.usd_per_hour if offers.spot else None,
@@ -143,13 +142,6 @@ def _judged_at(
         )
     name = asked or (capacity.commitment if capacity.commitment != "none" else next(iter(known), "none"))
     return (name, known[name]) if name in known else ("on-demand", None)
-
-
-def _gang(plan: Plan) -> int:
-    choice = plan.choice
-    if plan.performance.kind == "training":
-        return choice.nodes
-    return max(1, ceil(choice.layout.gpus_per_replica * choice.nodes / choice.gpus))
 
 
 def _policy_years(nodes: int, gang: int, demand: Demand, rates: Rates, seed: int) -> tuple[PolicyYear, ...]:

@@ -413,3 +413,8 @@ class Plan(PlanModel):
     """Only for serving whose demand varies."""
     topology: Topology | None = None
     """Which group of ranks talks over what, and the environment of their fabric; None in plans locked before it."""
+
+    @property
+    def gang_nodes(self) -> int:
+        """Nodes that must work at the same time: all of a training run, those of one replica when serving."""
+        return self.choice.layout.gang_nodes(self.choice.nodes, training=self.performance.kind == "training")

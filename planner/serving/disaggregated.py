@@ -9,7 +9,7 @@ from functools import cached_property
 from planner.engine.candidate import NearMiss
 from planner.plan.plan import InferencePerformance, Queueing, ServingPool
 from planner.serving.queueing import STATISTICS, Queue
-from planner.serving.replica import Replica, largest, split_name
+from planner.serving.replica import Replica, largest
 from planner.sizing.communication import links
 from planner.sizing.kv_cache import kv_cache_bytes
 from planner.spec.workload import SloPercentile
@@ -46,7 +46,7 @@ class DisaggregatedFleet:
         if left < 0:
             needed_ms = (self.prefill_s + self.transfer_s) * 1e3
             return NearMiss(
-                f"{split_name(replica.layout)}: prefill and the move of the cache take {needed_ms:.3g} ms,"
+                f"{replica.layout.serving_name}: prefill and the move of the cache take {needed_ms:.3g} ms,"
                 f" the SLO is {slo_s * 1e3:g} ms",
                 needed_ms / slo_s / 1e3,
                 fits_memory=True,
@@ -98,7 +98,7 @@ class DisaggregatedFleet:
             found = replica.largest_batch()
             if isinstance(found, NearMiss):
                 return found
-            return NearMiss(f"{split_name(replica.layout)} misses the TPOT", self.tpot_s(1) / slo_s, fits_memory=True)
+            return NearMiss(f"{replica.layout.serving_name} misses the TPOT", self.tpot_s(1) / slo_s, fits_memory=True)
         return largest(lambda batch: self.tpot_s(batch) <= slo_s, fits)
 
     def tpot_s(self, batch: int) -> float:

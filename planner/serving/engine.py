@@ -14,7 +14,7 @@ from planner.serving.disaggregated import DisaggregatedFleet
 from planner.serving.fleet import replicas_within
 from planner.serving.forward import Forward, arithmetic_precision, peak_flops
 from planner.serving.rates import rates_of
-from planner.serving.replica import Replica, Timing, largest, split_name
+from planner.serving.replica import Replica, Timing, largest
 from planner.serving.silicon import SILICON, SiliconTiming
 from planner.sizing.legal_layouts import divisors, expert_count, head_count, legal_tensor_degrees
 from planner.sizing.profile import ModelProfile
@@ -194,7 +194,7 @@ class InferenceEngine:
         prefills = ceil(rate / prefill_rate)
         replicas = self._replicas(node, layout, prefills + decodes + self.workload.spare_replicas)
         if replicas < 2:
-            return NearMiss(f"{split_name(layout)} with prefill apart takes two replicas", 2.0, fits_memory=True)
+            return NearMiss(f"{layout.serving_name} with prefill apart takes two replicas", 2.0, fits_memory=True)
         if replicas < prefills + decodes:
             served = pools.requests_per_s(most)
             prefills = max(range(1, replicas), key=lambda count: min(count * prefill_rate, (replicas - count) * served))
@@ -202,7 +202,7 @@ class InferenceEngine:
         nodes = self.pin.nodes or ceil(replicas * layout.gpus_per_replica / node.gpus)
         if nodes > max_nodes and self.pin.nodes is None:
             return NearMiss(
-                f"{split_name(layout)} with prefill apart carries the load on {nodes} nodes; {max_nodes} may be used",
+                f"{layout.serving_name} with prefill apart carries the load on {nodes} nodes; {max_nodes} may be used",
                 nodes / max_nodes,
                 fits_memory=True,
             )
@@ -246,7 +246,7 @@ class InferenceEngine:
 
     @cached_property
     def _has_latent_cache(self) -> bool:
-        return any(group.attention.kind == "mla" for group in self.profile.architecture.layers)
+        return self.profile.architecture.has_latent_cache
 
     def _layouts(self, node: NodeTopology, multi_node: bool) -> Iterator[Layout]:
         fixed = self.pin.layout
@@ -300,13 +300,13 @@ class InferenceEngine:
                 lambda count: replica.first_token((rate or 1.0) / count, most), self.workload.slo, needed
             )
             if isinstance(enough, NearMiss):
-                return replace(enough, reason=f"{split_name(layout)}: {enough.reason}")
+                return replace(enough, reason=f"{layout.serving_name}: {enough.reason}")
             needed = enough
         replicas = self._replicas(node, layout, needed + self.workload.spare_replicas)
         nodes = self.pin.nodes or ceil(replicas * layout.gpus_per_replica / node.gpus)
         if nodes > max_nodes and self.pin.nodes is None:
             return NearMiss(
-                f"{split_name(layout)} carries the load on {nodes} nodes; {max_nodes} may be used",
+                f"{layout.serving_name} carries the load on {nodes} nodes; {max_nodes} may be used",
                 nodes / max_nodes,
                 fits_memory=True,
             )

@@ -17,10 +17,12 @@ from planner.serving.kernels import (
     prefill_attention_s,
 )
 from planner.serving.rates import KernelRates, rates_of
-from planner.sizing.layer_profile import attention_flops_per_context_token
 from planner.sizing.weights import bytes_per_value
-from provider_catalog.architecture import Attention, FeedForward, LayerGroup, ModelArchitecture
+from provider_catalog.architecture import LayerGroup, ModelArchitecture
+from provider_catalog.attention.base import Attention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.hardware import Gpu, NodeTopology
+from provider_catalog.matrices import RankShare
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 
 INDEXER_HEADS = 64
@@ -136,7 +138,7 @@ class Forward:
             projections += count * sum([product.seconds(mine) for product in layers.projections])
             attention += count * self._attention_s(layers, own)
             elementwise += count * norms
-            if layers.attention.kind != "none":
+            if layers.attention.mixes_tokens:
                 links += count * summed
             if layers.dense:
                 dense += count * sum([product.seconds(mine) for product in layers.dense])
@@ -166,9 +168,9 @@ class Forward:
         return replace(work, prompts=_share(work.prompts, groups), decodes=_share(work.decodes, groups))
 
     def _attention_s(self, layers: _Layers, work: Pass) -> float:
-        if layers.attention.kind == "none":
+        if not layers.attention.mixes_tokens:
             return 0.0
-        if layers.attention.kind in ("linear", "ssm"):
+        if layers.attention.recurrent:
             return self._recurrence_s(layers, work)
         rates, seconds = self._rates.attention, 0.0
         if work.prompts:
@@ -181,14 +183,14 @@ class Forward:
         attention = layers.attention
         prompts = work.prompts
         pairs = visible_pairs(work.prompt_tokens, work.cached_tokens, _reach(attention))
-        per_pair = attention_flops_per_context_token(attention) * layers.heads / attention.heads
+        per_pair = attention.score_flops_per_context_token * layers.heads / attention.heads
         if attention.indexer_values_per_token and work.prompt_tokens + work.cached_tokens > SELECTED_TOKENS:
-            per_pair = _absorbed_flops(attention, max(layers.heads, SPARSE_HEADS))
+            per_pair = attention.selected_flops_per_entry(max(layers.heads, SPARSE_HEADS))
         flops = prompts * pairs * per_pair
         if attention.indexer_values_per_token:
             every = visible_pairs(work.prompt_tokens, work.cached_tokens, None) / attention.cache_compression
             flops += prompts * every * 2 * INDEXER_HEADS * attention.indexer_values_per_token
-        width = layers.heads * (2 * attention.head_dim + 2 * (attention.value_head_dim or attention.head_dim))
+        width = layers.heads * (2 * attention.head_dim + 2 * attention.value_dim)
         moved = prompts * work.prompt_tokens * width * BF16_BYTES
         moved += prompts * work.cached_tokens * layers.cache_values * self._cache_bytes
         return prefill_attention_s(flops, moved, rates, self._device)
@@ -199,9 +201,7 @@ class Forward:
         reach = _reach(attention)
         context = work.context_tokens if reach is None else min(work.context_tokens, reach)
         entries = context / (attention.cache_compression if not attention.indexer_values_per_token else 1)
-        per_entry = 2.0 * layers.heads * (attention.head_dim + (attention.value_head_dim or attention.head_dim))
-        if attention.kind == "mla":
-            per_entry = _absorbed_flops(attention, layers.heads)
+        per_entry = attention.decode_flops_per_entry(layers.heads)
         flops = sequences * work.tokens_per_decode * entries * per_entry
         reads = sequences * entries * layers.cache_values * self._cache_bytes
         if attention.indexer_values_per_token:
@@ -215,7 +215,7 @@ class Forward:
         """Convolution and scan: memory-bound, over inputs and outputs of prompts, or over the states when decoding."""
         attention, seconds = layers.attention, 0.0
         if work.prompts:
-            width = layers.heads * (2 * attention.head_dim + 2 * (attention.value_head_dim or attention.head_dim))
+            width = layers.heads * (2 * attention.head_dim + 2 * attention.value_dim)
             tokens = work.prompts * work.prompt_tokens
             seconds += 2 * elementwise_s(2 * tokens * width * BF16_BYTES, self._device)
         if work.decodes:
@@ -277,28 +277,11 @@ class _Shapes:
         return part if part is not None and self.weights == self.architecture.published_precision else self.weights
 
     def _projections(self, attention: Attention, heads: int, kv_heads: int, ranks: int) -> tuple[RowCost, ...]:
-        """Shapes as in the DeepSeek-V2 paper, arXiv 2405.04434, section 2.1; products on the same input are fused."""
-        hidden, head = self.architecture.hidden_size, attention.head_dim
+        """Products of the projections; engines fuse all of them that read the same vector."""
         precision = self._published(self.architecture.published_attention_precision)
-        value = attention.value_head_dim or head
-        output = (heads * value, hidden)
-        if attention.kind == "none":
-            return ()
-        if attention.kind == "gqa":
-            shapes = [(hidden, heads * head + kv_heads * (head + value)), output]
-        elif attention.kind == "mla":
-            latent = attention.kv_lora_rank + attention.qk_rope_head_dim
-            if attention.q_lora_rank:
-                shapes = [(hidden, attention.q_lora_rank + latent), (attention.q_lora_rank, heads * head)]
-            else:
-                shapes = [(hidden, heads * head + latent)]
-            # Keys and values of all heads from the latent; absorbed into query and output when decoding, same size
-            shapes += [(attention.kv_lora_rank, heads * (head - attention.qk_rope_head_dim + value)), output]
-        else:
-            matrices = attention.parameters - attention.high_precision_parameters
-            width = ceil(max(matrices // hidden - attention.heads * value, 0) / ranks)
-            shapes = [(hidden, width), output]
-        return tuple(self.product(inputs, outputs, precision) for inputs, outputs in shapes)
+        share = RankShare(heads, kv_heads, ranks, whole_columns=True)
+        products = attention.products(share, fuses_whole=True)
+        return tuple(self.product(int(product.inputs), int(product.outputs), precision) for product in products)
 
     def _dense(self, feed_forward: FeedForward) -> tuple[tuple[RowCost, ...], int]:
         """Products of a dense block, or of the shared experts, and the width between them."""
@@ -308,7 +291,7 @@ class _Shapes:
         precision = self._published(self.architecture.published_dense_precision)
         # Beside data-parallel attention every group runs dense blocks and shared experts on its own tokens.
         inner = ceil(feed_forward.intermediate_size * self.layout.attention_data / self.layout.tensor)
-        wide = (2 if feed_forward.gated else 1) * inner
+        wide = feed_forward.up_matrices * inner
         return (self.product(hidden, wide, precision), self.product(inner, hidden, precision)), inner
 
     def _router(self, feed_forward: FeedForward) -> RowCost | None:
@@ -325,7 +308,7 @@ class _Shapes:
         return GroupedGemm(
             hidden=self.architecture.hidden_size,
             width=ceil(feed_forward.expert_intermediate_size / max(1, self.layout.tensor // ranks)),
-            matrices=3 if feed_forward.gated else 2,
+            matrices=len(feed_forward.expert_matrices),
             experts=feed_forward.experts,
             experts_per_token=feed_forward.experts_per_token,
             ranks=ranks,
@@ -369,11 +352,6 @@ def visible_pairs(new_tokens: float, cached_tokens: float, reach: float | None) 
 def _share(sequences: float, groups: int) -> float:
     """Sequences of a group when they are spread evenly; a single one is not divided."""
     return max(min(1.0, sequences), sequences / groups)
-
-
-def _absorbed_flops(attention: Attention, heads: int) -> float:
-    """Per token and cache entry: scores against latent and rotary part, sums over the latent (arXiv 2405.04434, C)."""
-    return 2.0 * heads * (2 * attention.kv_lora_rank + attention.qk_rope_head_dim)
 
 
 def _reach(attention: Attention) -> float | None:

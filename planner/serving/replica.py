@@ -137,7 +137,7 @@ class Replica:
         if fits < 1:
             needed = self.memory(1)
             return NearMiss(
-                f"{split_name(self.layout)} needs {needed.total_bytes / 2**30:.1f} GiB a GPU for one sequence,"
+                f"{self.layout.serving_name} needs {needed.total_bytes / 2**30:.1f} GiB a GPU for one sequence,"
                 f" {self.capacity_bytes / 2**30:.1f} GiB may be used",
                 needed.total_bytes / self.capacity_bytes,
             )
@@ -161,7 +161,7 @@ class Replica:
         slo, ttft, tpot = self.workload.slo, self.ttft_s(1) * 1e3, self.tpot_s(1) * 1e3
         worst = max((ttft / slo.ttft_ms, "TTFT", ttft, slo.ttft_ms), (tpot / slo.tpot_ms, "TPOT", tpot, slo.tpot_ms))
         return NearMiss(
-            f"{split_name(self.layout)}: {worst[1]} is {worst[2]:.3g} ms with one request in flight,"
+            f"{self.layout.serving_name}: {worst[1]} is {worst[2]:.3g} ms with one request in flight,"
             f" the SLO is {worst[3]:g} ms",
             worst[0],
             fits_memory=True,
@@ -396,10 +396,3 @@ def largest(holds: Callable[[int], bool], highest: int) -> int:
         else:
             high = middle - 1
     return low
-
-
-def split_name(layout: Layout) -> str:
-    """A layout in short, as reports name it."""
-    expert = f" EP{layout.expert}" if layout.expert > 1 else ""
-    attention = f" DP-attention {layout.attention_data}" if layout.attention_data > 1 else ""
-    return f"TP{layout.tensor} PP{layout.pipeline}{expert}{attention}"

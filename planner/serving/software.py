@@ -12,7 +12,6 @@ from provider_catalog.software import (
     ServingEngine,
     Software,
     Stack,
-    has_latent_attention,
 )
 
 MATRIX_BELOW_BITS = 16
@@ -40,7 +39,7 @@ def requirement(
     runtime = software.runtimes.get(gpu.generation)
     if runtime is None:
         return None
-    attention = software.attention_kernel(gpu, latent=has_latent_attention(model))
+    attention = software.attention_kernel(gpu, latent=model.has_latent_cache)
     row = software.formats.get(weights)
     engines: dict[str, str] = {}
     refused: dict[str, str] = {}

@@ -20,7 +20,7 @@ from planner.spec import Headroom, Pin, TrainingWorkload
 from planner.training.compression import Compression, compression_of, kept_bytes
 from planner.training.degrees import whole_node_replicas
 from planner.training.fullest_gpu import FullestGpu
-from planner.training.near_misses import memory_reason, split_name
+from planner.training.near_misses import memory_reason
 from planner.training.pinned import check_product, no_layout
 from planner.training.search import COST_WINDOW, Found, LayoutSearch
 from planner.training.shape import Shape
@@ -215,7 +215,7 @@ class TrainingEngine:
             lost = 1 - failures.goodput(layout.gpus)
             of_which = f" ({lost:.0%} of them lost to failures and checkpoints)" if lost >= LOSS_TOLD else ""
             return NearMiss(
-                f"{split_name(layout)} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days"
+                f"{layout.training_name} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days"
                 f"{of_which}, {late:.3g} more than the deadline",
                 nearest.days / self.workload.deadline_days,
                 fits_memory=True,

@@ -26,18 +26,10 @@ class Nearest:
             self.days, self.late = days, (layout, micro_batches, step_s)
 
 
-def split_name(layout: Layout) -> str:
-    """Degrees, micro-batch and recompute of a layout in one line."""
-    parts = [f"TP{layout.tensor}", f"PP{layout.pipeline}", f"DP{layout.data}"]
-    parts += [f"EP{layout.expert}"] if layout.expert > 1 else []
-    parts += [f"CP{layout.context}"] if layout.context > 1 else []
-    return " ".join([*parts, f"micro-batch {layout.micro_batch}", f"recompute {layout.recompute}"])
-
-
 def memory_reason(layout: Layout, memory: MemoryPerGpu) -> str:
     """Why a layout does not fit."""
     gib = 2**30
     return (
-        f"{split_name(layout)} ZeRO {layout.zero_stage} on {layout.gpus} GPU{'' if layout.gpus == 1 else 's'} needs"
+        f"{layout.training_name} ZeRO {layout.zero_stage} on {layout.gpus} GPU{'' if layout.gpus == 1 else 's'} needs"
         f" {memory.total_bytes / gib:.1f} GiB a GPU ({memory.rank}), {memory.capacity_bytes / gib:.1f} GiB may be used"
     )

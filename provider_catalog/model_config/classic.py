@@ -7,6 +7,7 @@ modeling file in Hugging Face transformers 5.23; GPT-3: Brown et al. 2020, arXiv
 from dataclasses import dataclass
 from typing import Final
 
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
@@ -65,7 +66,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     attention_bias = model_type != "gpt_neox" or config.flag("attention_bias", default=True)
     if model_type == "opt":
         attention_bias = config.flag("enable_bias", default=True)
-    attention = blocks.grouped_query_attention(
+    attention = GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,
@@ -123,7 +124,7 @@ def read_falcon(config: ConfigFields, model_type: str) -> Parts:
     parallel = config.flag("parallel_attn", default=True)
     norms = config.count("num_ln_in_parallel_attn", default=2 if new or not parallel else 1)
     layer = (
-        blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias),
+        GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias),
         blocks.dense_feed_forward(hidden, config.integer(*INNER, default=4 * hidden), gated=False, bias=bias),
         norms * 2 * hidden,
     )

@@ -6,7 +6,10 @@ Sources: DeepSeekMoE, arXiv 2401.06066; DeepSeek-V2, arXiv 2405.04434; DeepSeek-
 
 from typing import Literal
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.attention.latent import LatentAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks, llama_like
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
@@ -104,7 +107,7 @@ def _outside_active(model_type: str, attention: Attention) -> tuple[Literal["emb
     DeepSeek from V2 on the input embedding: V2-Lite 2.4B (arXiv 2405.04434, appendix B), V3 37B (arXiv 2412.19437,
     section 4.2) would be 2.66B and 37.6B with it. GLM the head as well: GLM-5.1 is stated with 40B, not 41.8B.
     """
-    if attention.kind != "mla":
+    if not attention.has_latent_cache:
         return ()
     return ("embedding", "head") if model_type.startswith("glm") else ("embedding",)
 
@@ -123,14 +126,15 @@ def _indexed_layers(config: ConfigFields, layer_count: int) -> list[bool]:
 
 
 def _latent(config: ConfigFields, hidden: int, *, indexer: bool = True) -> Attention:
-    return blocks.latent_attention(
+    rope = config.integer("qk_rope_head_dim")
+    return LatentAttention(
         hidden,
         config.count("num_attention_heads"),
+        config.integer("qk_nope_head_dim") + rope,
         q_lora_rank=config.optional_integer("q_lora_rank"),
         kv_lora_rank=config.integer("kv_lora_rank"),
-        nope_dim=config.integer("qk_nope_head_dim"),
-        rope_dim=config.integer("qk_rope_head_dim"),
-        value_dim=config.integer("v_head_dim"),
+        qk_rope_head_dim=rope,
+        value_head_dim=config.integer("v_head_dim"),
         bias=config.flag("attention_bias", default=False),
         indexer_heads=config.count("index_n_heads", default=0, minimum=0) if indexer else 0,
         indexer_dim=config.integer("index_head_dim", default=0, minimum=0),
@@ -141,4 +145,4 @@ def _plain(config: ConfigFields, hidden: int) -> Attention:
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
     bias = config.flag("attention_bias", default=False)
-    return blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
+    return GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)

@@ -7,13 +7,14 @@ shapes as in Hugging Face transformers 5.23, `deepseek_v4`.
 
 from typing import Final
 
-from provider_catalog.architecture import Attention
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.latent import SPARSE_RATE, CompressedAttention
 from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
-RATES: Final = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+RATES: Final = {"sliding_attention": 0, "compressed_sparse_attention": SPARSE_RATE, "heavily_compressed_attention": 128}
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
@@ -76,35 +77,18 @@ def _attention(config: ConfigFields, hidden: int, rate: int) -> Attention:
     groups = config.count("o_groups")
     window = config.integer("sliding_window", default=128, maximum=MAX_POSITIONS)
     config.divided("num_attention_heads", heads, groups, "o_groups")
-    down = hidden * (q_rank + head_dim)
-    divided = q_rank * heads * head_dim + heads * head_dim * o_rank + groups * o_rank * hidden
-    small = q_rank + head_dim + heads
-    compressor = indexer_values = 0
-    # A compressor projects keys and gates, and learns a position bias and a norm. With overlap (rate 4) both are twice
-    # as wide. Only the sparse layers select entries, by an indexer with a compressor of its own.
-    if rate == RATES["compressed_sparse_attention"]:
-        index_heads = config.count("index_n_heads")
-        index_dim = config.integer("index_head_dim")
-        compressor = 4 * hidden * (head_dim + index_dim) + q_rank * index_heads * index_dim + hidden * index_heads
-        small += rate * 2 * (head_dim + index_dim) + head_dim + index_dim
-        indexer_values = index_dim
-    elif rate:
-        compressor = 2 * hidden * head_dim
-        small += rate * head_dim + head_dim
-    return Attention(
-        kind="gqa",
-        heads=heads,
-        kv_heads=1,
-        head_dim=head_dim,
-        value_head_dim=head_dim,
-        window=None if rate else window,
+    sparse = rate == RATES["compressed_sparse_attention"]
+    return CompressedAttention(
+        hidden,
+        heads,
+        head_dim,
         q_lora_rank=q_rank,
+        o_lora_rank=o_rank,
+        output_groups=groups,
         qk_rope_head_dim=config.integer("qk_rope_head_dim", default=64),
-        cache_values_per_token=head_dim,
-        cache_compression=rate or 1,
-        local_window=window if rate else 0,
-        indexer_values_per_token=indexer_values,
-        parameters=down + divided + compressor + small,
-        replicated_parameters=down + compressor + small,
-        high_precision_parameters=small,
+        rate=rate,
+        window=None if rate else window,
+        latest_tokens=window,
+        indexer_heads=config.count("index_n_heads") if sparse else 0,
+        indexer_dim=config.integer("index_head_dim") if sparse else 0,
     )

@@ -253,7 +253,7 @@ def _selective(
 ) -> tuple[WeightFormats, tuple[str, ...]]:
     """The format of every kind of block: what is named to stay in 16 bits stays there."""
     kept = NamedBlocks.of(_kept_names(quantization))
-    shares = kept.shares(layers, hidden)
+    shares = kept.shares(layers)
     by_block = dict.fromkeys(("attention", "mlp", "experts"), stored)
     high = StoredAs(precision="bf16")
     chosen: list[tuple[NamedBlocks | None, StoredAs | None]] = []

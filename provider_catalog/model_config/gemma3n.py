@@ -4,7 +4,9 @@ Shapes as in Hugging Face transformers 5.23, `gemma3n`; AltUp, Baykal et al. 202
 et al. 2024, arXiv 2411.07501.
 """
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, MAX_VOCABULARY, ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
@@ -62,7 +64,7 @@ def _attention(config: ConfigFields, hidden: int, *, sliding: bool, reuses_cache
     """Layers that read the cache of an earlier one have no key and value projections."""
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.integer("head_dim", default=256)
-    return blocks.grouped_query_attention(
+    return GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,

@@ -3,7 +3,9 @@
 Shapes as in Hugging Face transformers 5.23, `gemma4`.
 """
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, MAX_VOCABULARY, ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
@@ -58,7 +60,7 @@ def _attention(config: ConfigFields, hidden: int, *, sliding: bool, reuses_cache
         if one_projection:
             kv_heads = config.count("num_global_key_value_heads", default=kv_heads)
     config.divided("num_attention_heads", heads, kv_heads, "the number of key-value heads")
-    return blocks.grouped_query_attention(
+    return GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,

@@ -4,9 +4,11 @@ Sources: gated delta networks, Yang et al. 2024, arXiv 2412.06464; Kimi Delta At
 attention, MiniMax-01, arXiv 2501.08313; shapes as in Hugging Face transformers 5.23.
 """
 
-from dataclasses import replace
-
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.attention.latent import LatentAttention
+from provider_catalog.attention.linear import GatedDelta, KimiDelta, LightningAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.formats import DTYPES
@@ -30,7 +32,7 @@ def read_qwen(config: ConfigFields, model_type: str) -> Parts:
         config.divided("hidden_size", hidden, heads, "num_attention_heads") if is_olmo else 256
     )
     bias = config.flag("attention_bias", default=False)
-    full = blocks.grouped_query_attention(
+    full = GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,
@@ -89,20 +91,14 @@ def _gated_delta(config: ConfigFields, hidden: int) -> Attention:
     key_dim = config.integer("linear_key_head_dim", default=128)
     value_dim = config.integer("linear_value_head_dim", default=128)
     kernel = config.count("linear_conv_kernel_dim", default=4)
-    keys, values = key_heads * key_dim, value_heads * value_dim
-    mixed = 2 * keys + values
-    small = mixed * kernel + 2 * value_heads + value_dim
-    return Attention(
-        kind="linear",
-        heads=value_heads,
-        kv_heads=key_heads,
-        head_dim=key_dim,
+    return GatedDelta(
+        hidden,
+        value_heads,
+        key_heads,
+        key_dim,
         value_head_dim=value_dim,
-        state_values=value_heads * key_dim * value_dim + mixed * (kernel - 1),
+        kernel=kernel,
         state_precision=DTYPES.get(config.text("mamba_ssm_dtype", default="bfloat16"), "bf16"),
-        parameters=hidden * (mixed + values + 2 * value_heads) + values * hidden + small,
-        replicated_parameters=value_dim,
-        high_precision_parameters=small,
     )
 
 
@@ -117,26 +113,19 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
     streams = config.count("hc_mult", default=0, minimum=0)
     pool = config.count("index_kpool", default=1)
     index_dim = config.integer("index_head_dim", default=0, minimum=0)
-    full = blocks.latent_attention(
+    rope = config.integer("qk_rope_head_dim", minimum=0)
+    full = LatentAttention(
         hidden,
         heads,
+        config.integer("qk_nope_head_dim") + rope,
         q_lora_rank=config.optional_integer("q_lora_rank"),
         kv_lora_rank=config.integer("kv_lora_rank"),
-        nope_dim=config.integer("qk_nope_head_dim"),
-        rope_dim=config.integer("qk_rope_head_dim", minimum=0),
-        value_dim=config.integer("v_head_dim"),
+        qk_rope_head_dim=rope,
+        value_head_dim=config.integer("v_head_dim"),
         indexer_heads=config.count("index_n_heads", default=0, minimum=0),
         indexer_dim=index_dim,
+        indexer_pool=pool,
     )
-    if pool > 1:
-        # Keys of the indexer are pooled by a learned gate and position bias, and cached once a pool.
-        pooling = index_dim * hidden + pool * index_dim
-        full = replace(
-            full,
-            parameters=full.parameters + pooling,
-            replicated_parameters=full.replicated_parameters + pooling,
-            indexer_values_per_token=-(-index_dim // pool),
-        )
     linear = _kimi_delta(config, hidden, heads)
     experts = config.count("num_experts", "n_routed_experts")
     width = config.integer("moe_intermediate_size")
@@ -176,21 +165,7 @@ def _kimi_delta(config: ConfigFields, hidden: int, heads: int) -> Attention:
     linear_heads = (published or config).count("num_heads" if published else "linear_num_heads", default=heads)
     dim = (published or config).integer("head_dim" if published else "linear_head_dim", default=128)
     kernel = (published or config).count("short_conv_kernel_size" if published else "linear_conv_kernel_dim", default=4)
-    inner = linear_heads * dim
-    small = 3 * inner * kernel + inner + linear_heads + dim
-    low_rank = 2 * (hidden * dim + dim * inner)
-    return Attention(
-        kind="linear",
-        heads=linear_heads,
-        kv_heads=linear_heads,
-        head_dim=dim,
-        value_head_dim=dim,
-        state_values=linear_heads * dim * dim + 3 * inner * (kernel - 1),
-        state_precision="fp32",
-        parameters=4 * hidden * inner + hidden * linear_heads + low_rank + small,
-        replicated_parameters=2 * hidden * dim + dim,
-        high_precision_parameters=small,
-    )
+    return KimiDelta(hidden, linear_heads, linear_heads, dim, kernel=kernel, state_precision="fp32")
 
 
 def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:
@@ -198,32 +173,22 @@ def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
-    full = blocks.latent_attention(
+    rope = config.integer("qk_rope_head_dim")
+    full = LatentAttention(
         hidden,
         heads,
+        config.integer("qk_nope_head_dim") + rope,
         q_lora_rank=config.optional_integer("q_lora_rank"),
         kv_lora_rank=config.integer("kv_lora_rank"),
-        nope_dim=config.integer("qk_nope_head_dim"),
-        rope_dim=config.integer("qk_rope_head_dim"),
-        value_dim=config.integer("v_head_dim"),
+        qk_rope_head_dim=rope,
+        value_head_dim=config.integer("v_head_dim"),
+        head_gate=True,
     )
-    full = replace(full, parameters=full.parameters + hidden * heads)
     linear_heads = config.count("linear_num_heads", default=heads)
     dim = config.integer("linear_head_dim", default=128)
     kernel = config.count("linear_conv_kernel_dim", "short_conv_kernel_size", default=4)
-    inner = linear_heads * dim
-    small = 3 * inner * kernel + inner + linear_heads + dim
-    linear = Attention(
-        kind="linear",
-        heads=linear_heads,
-        kv_heads=linear_heads,
-        head_dim=dim,
-        value_head_dim=dim,
-        state_values=linear_heads * dim * dim + 3 * inner * (kernel - 1),
-        state_precision="fp32",
-        parameters=6 * hidden * inner + hidden * linear_heads + small,
-        replicated_parameters=dim,
-        high_precision_parameters=small,
+    linear = KimiDelta(
+        hidden, linear_heads, linear_heads, dim, kernel=kernel, low_rank_gates=False, state_precision="fp32"
     )
     experts = config.count("num_experts")
     width = config.integer("moe_intermediate_size")
@@ -259,20 +224,8 @@ def read_minimax(config: ConfigFields, model_type: str) -> Parts:
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
-    full = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim)
-    inner = heads * head_dim
-    linear = Attention(
-        kind="linear",
-        heads=heads,
-        kv_heads=heads,
-        head_dim=head_dim,
-        value_head_dim=head_dim,
-        state_values=heads * head_dim * head_dim,
-        state_precision="fp32",
-        parameters=5 * hidden * inner + inner,
-        replicated_parameters=inner,
-        high_precision_parameters=inner,
-    )
+    full = GroupedQueryAttention(hidden, heads, kv_heads, head_dim)
+    linear = LightningAttention(hidden, heads, heads, head_dim, state_precision="fp32")
     experts = config.count("num_local_experts")
     moe = blocks.mixture_of_experts(
         hidden,

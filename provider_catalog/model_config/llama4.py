@@ -3,6 +3,7 @@
 Shapes as in Hugging Face transformers 5.23, `llama4`; query and key norms there have no weights.
 """
 
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
@@ -17,9 +18,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     bias = config.flag("attention_bias", default=False)
     chunk = config.integer("attention_chunk_size", default=8192, maximum=MAX_POSITIONS)
     chunked, full = (
-        blocks.grouped_query_attention(
-            hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias, window=window
-        )
+        GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias, window=window)
         for window in (chunk, None)
     )
     experts = config.count("num_local_experts")

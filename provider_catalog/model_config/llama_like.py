@@ -2,7 +2,9 @@
 
 from typing import Final
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
 from provider_catalog.model_config.llama_traits import DEFAULT_TRUE, TRAITS, Traits
@@ -35,7 +37,7 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
         query_norm = {"none": 0, "head": 2 * head_dim, "width": (heads + kv_heads) * head_dim}[traits.query_norm]
 
     def attention(window: int | None) -> Attention:
-        return blocks.grouped_query_attention(
+        return GroupedQueryAttention(
             hidden,
             heads,
             kv_heads,

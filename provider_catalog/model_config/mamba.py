@@ -6,8 +6,11 @@ transformers 5.23.
 
 from dataclasses import replace
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import AttentionBesideMamba, GroupedQueryAttention
+from provider_catalog.attention.state_space import Mamba1, Mamba2
 from provider_catalog.errors import CatalogError
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.formats import DTYPES
@@ -71,7 +74,7 @@ def _nemotron_attention(config: ConfigFields, hidden: int) -> Attention:
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.integer("head_dim", "attention_head_dim", default=128)
     bias = config.flag("attention_bias", default=False)
-    return blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
+    return GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
 
 
 def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
@@ -90,6 +93,7 @@ def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
     shared_parameters = 2 * hidden * shared * config.count("n_shared_experts", default=1, minimum=0)
     return replace(
         block,
+        hidden=hidden,
         intermediate_size=shared,
         router_parameters=router,
         parameters=block.routed_expert_parameters + router + shared_parameters + 2 * hidden * latent,
@@ -97,47 +101,16 @@ def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
 
 
 def _mamba2(config: ConfigFields, hidden: int) -> Attention:
-    return mamba2_block(
+    return Mamba2(
         hidden,
-        heads=config.count("mamba_num_heads"),
-        head_dim=config.integer("mamba_head_dim"),
-        groups=config.count("n_groups", default=1),
+        config.count("mamba_num_heads"),
+        config.count("n_groups", default=1),
+        config.integer("mamba_head_dim"),
         state=config.integer("ssm_state_size"),
         kernel=config.count("conv_kernel", default=4),
         bias=config.flag("use_bias", "mamba_proj_bias", default=False),
         conv_bias=config.flag("use_conv_bias", default=True),
-        state_format=config.text("mamba_ssm_cache_dtype", default="bfloat16"),
-    )
-
-
-def mamba2_block(
-    hidden: int,
-    *,
-    heads: int,
-    head_dim: int,
-    groups: int,
-    state: int,
-    kernel: int,
-    bias: bool,
-    conv_bias: bool,
-    normed: bool = True,
-    state_format: str = "bfloat16",
-) -> Attention:
-    """Mamba-2: state heads·d·n a sequence and a short convolution (arXiv 2405.21060, section 7)."""
-    inner = heads * head_dim
-    convolved = inner + 2 * groups * state
-    small = convolved * (kernel + (1 if conv_bias else 0)) + 3 * heads + (inner if normed else 0)
-    small += inner + convolved + heads + hidden if bias else 0
-    return Attention(
-        kind="ssm",
-        heads=heads,
-        kv_heads=groups,
-        head_dim=head_dim,
-        value_head_dim=head_dim,
-        state_values=heads * head_dim * state + convolved * (kernel - 1),
-        state_precision=DTYPES.get(state_format, "bf16"),
-        parameters=hidden * (inner + convolved + heads) + inner * hidden + small,
-        high_precision_parameters=small,
+        state_precision=DTYPES.get(config.text("mamba_ssm_cache_dtype", default="bfloat16"), "bf16"),
     )
 
 
@@ -159,15 +132,8 @@ def read_mamba(config: ConfigFields, model_type: str) -> Parts:
                 f"head_dim ({inner} / {head_dim})"
             )
         groups = config.count("n_groups", default=8)
-        block = mamba2_block(
-            hidden,
-            heads=heads,
-            head_dim=head_dim,
-            groups=groups,
-            state=state,
-            kernel=kernel,
-            bias=bias,
-            conv_bias=conv_bias,
+        block: Attention = Mamba2(
+            hidden, heads, groups, head_dim, state=state, kernel=kernel, bias=bias, conv_bias=conv_bias
         )
     else:
         rank = -(-hidden // 16)
@@ -191,14 +157,14 @@ def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
     bias = config.flag("attention_bias", default=False)
-    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
+    attention = GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
     mamba_heads = config.count("mamba_n_heads", default=128)
     inner = hidden * config.count("mamba_expand", default=2)
-    mamba = mamba2_block(
+    mamba = Mamba2(
         hidden,
-        heads=mamba_heads,
-        head_dim=config.divided("mamba_expand", inner, mamba_heads, "mamba_n_heads"),
-        groups=config.count("mamba_n_groups", default=1),
+        mamba_heads,
+        config.count("mamba_n_groups", default=1),
+        config.divided("mamba_expand", inner, mamba_heads, "mamba_n_heads"),
         state=config.integer("mamba_d_state", default=256),
         kernel=config.count("mamba_d_conv", default=4),
         bias=config.flag("mamba_proj_bias", default=False),
@@ -228,26 +194,20 @@ def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
     bias = config.flag("attention_bias", default=False)
-    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
     mamba_heads = config.count("mamba_n_heads", default=128)
     inner = config.integer("mamba_d_ssm", default=2 * hidden)
-    mamba = mamba2_block(
+    mamba = Mamba2(
         hidden,
-        heads=mamba_heads,
-        head_dim=config.divided("mamba_d_ssm", inner, mamba_heads, "mamba_n_heads"),
-        groups=config.count("mamba_n_groups", default=1),
+        mamba_heads,
+        config.count("mamba_n_groups", default=1),
+        config.divided("mamba_d_ssm", inner, mamba_heads, "mamba_n_heads"),
         state=config.integer("mamba_d_state", default=256),
         kernel=config.count("mamba_d_conv", default=4),
         bias=config.flag("mamba_proj_bias", default=False),
         conv_bias=config.flag("mamba_conv_bias", default=True),
         normed=config.flag("mamba_rms_norm", default=False),
     )
-    both = replace(
-        attention,
-        state_values=mamba.state_values,
-        parameters=attention.parameters + mamba.parameters,
-        high_precision_parameters=attention.high_precision_parameters + mamba.high_precision_parameters,
-    )
+    both = AttentionBesideMamba(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias, mamba=mamba)
     feed_forward = blocks.dense_feed_forward(
         hidden, config.integer("intermediate_size"), bias=config.flag("mlp_bias", default=False)
     )
@@ -266,7 +226,7 @@ def read_jamba(config: ConfigFields, model_type: str) -> Parts:
     hidden = config.integer("hidden_size")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
-    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim)
+    attention = GroupedQueryAttention(hidden, heads, kv_heads, head_dim)
     mamba = _mamba1(config, hidden)
     width = config.integer("intermediate_size")
     experts = config.count("num_experts", default=16)
@@ -320,18 +280,17 @@ def _mamba1(config: ConfigFields, hidden: int) -> Attention:
 def _mamba1_block(
     hidden: int, inner: int, state: int, kernel: int, rank: int, *, bias: bool, conv_bias: bool, normed: bool
 ) -> Attention:
-    """Mamba (arXiv 2312.00752, section 3.4): channels do not mix, so that each counts as a head of width one."""
-    small = inner * (kernel + (1 if conv_bias else 0)) + inner * (state + 2) + (rank + 2 * state if normed else 0)
-    small += 2 * inner + hidden if bias else 0
-    return Attention(
-        kind="ssm",
-        heads=inner,
-        kv_heads=inner,
-        head_dim=1,
-        value_head_dim=1,
-        state_values=inner * (state + kernel - 1),
-        parameters=3 * hidden * inner + inner * (2 * rank + 2 * state) + small,
-        high_precision_parameters=small,
+    return Mamba1(
+        hidden,
+        inner,
+        inner,
+        1,
+        state=state,
+        kernel=kernel,
+        rank=rank,
+        bias=bias,
+        conv_bias=conv_bias,
+        normed=normed,
     )
 
 

@@ -4,9 +4,9 @@ Shapes as in Hugging Face transformers 5.23 (`mimo_v2_flash`, `step3p7`) and in 
 name some keys otherwise.
 """
 
-from dataclasses import replace
-
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
 from provider_catalog.model_config.llama_like import TOP_K, sparse_layers
@@ -26,7 +26,7 @@ def read_mimo(config: ConfigFields, model_type: str) -> Parts:
     value_dim = config.integer("v_head_dim", default=128)
     bias = config.flag("attention_bias", default=False)
     window = config.integer("sliding_window_size", "sliding_window", default=128, maximum=MAX_POSITIONS)
-    full = blocks.grouped_query_attention(
+    full = GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,
@@ -35,7 +35,7 @@ def read_mimo(config: ConfigFields, model_type: str) -> Parts:
         query_bias=bias,
         sinks=config.flag("add_full_attention_sink_bias", default=False),
     )
-    windowed = blocks.grouped_query_attention(
+    windowed = GroupedQueryAttention(
         hidden,
         windowed_heads,
         windowed_kv_heads,
@@ -81,7 +81,7 @@ def read_step(config: ConfigFields, model_type: str) -> Parts:
         windowed_kv_heads = other.count("num_attention_groups", default=kv_heads)
     window = config.optional_integer("sliding_window", minimum=0, maximum=MAX_POSITIONS) or None
     full, windowed = (
-        blocks.grouped_query_attention(hidden, count, groups, head_dim, norm=2 * head_dim, head_gate=True, window=seen)
+        GroupedQueryAttention(hidden, count, groups, head_dim, norm=2 * head_dim, head_gate=True, window=seen)
         for count, groups, seen in ((heads, kv_heads, None), (windowed_heads, windowed_kv_heads, window))
     )
     types = config.words("layer_types", layer_count) or ("full_attention",) * layer_count
@@ -112,14 +112,7 @@ def read_step3(config: ConfigFields, model_type: str) -> Parts:
     kv_heads = config.count("num_attention_groups", "num_key_value_heads", default=1)
     head_dim = config.integer("head_dim", default=256)
     rank = config.integer("share_q_dim")
-    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, norm=rank)
-    low_rank = hidden * rank + rank * heads * head_dim - hidden * heads * head_dim
-    attention = replace(
-        attention,
-        q_lora_rank=rank,
-        parameters=attention.parameters + low_rank,
-        replicated_parameters=attention.replicated_parameters + hidden * rank,
-    )
+    attention = GroupedQueryAttention(hidden, heads, kv_heads, head_dim, norm=rank, q_lora_rank=rank)
     experts = config.count("moe_num_experts")
     moe = blocks.mixture_of_experts(
         hidden,

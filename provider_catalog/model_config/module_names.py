@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from provider_catalog.architecture import Attention, FeedForward, LayerGroup
+from provider_catalog.architecture import LayerGroup
+from provider_catalog.attention.base import Attention
+from provider_catalog.feed_forward import FeedForward
 
 MAX_NAMES: Final = 200_000
 MAX_LENGTH: Final = 500
@@ -50,6 +52,7 @@ _MLP_PROJECTIONS: Final = {
     "fc1": ("up_proj",),
 }
 WHOLE: Final = ""
+_UNDERSTOOD: Final = frozenset((WHOLE, *_ATTENTION_PROJECTIONS, *_MLP_PROJECTIONS))
 
 
 @dataclass
@@ -74,7 +77,10 @@ class NamedBlocks:
 
     def names(self, block: str) -> bool:
         """Whether any layer of a kind of block is meant."""
-        return any(named == block for named, _ in self.projections)
+        return any(
+            named == block and any(name in _UNDERSTOOD or name.isdecimal() for name in names)
+            for (named, _), names in self.projections.items()
+        )
 
     def share(self, block: str, layer: int, shares: dict[str, float]) -> float:
         """Part of a block of one layer that is meant, by the share that each of its projections has of it."""
@@ -83,7 +89,7 @@ class NamedBlocks:
             return 1.0
         return min(1.0, sum(shares.get(projection, 0.0) for projection in meant))
 
-    def shares(self, layers: Iterable[LayerGroup], hidden: int) -> dict[str, float]:
+    def shares(self, layers: Iterable[LayerGroup]) -> dict[str, float]:
         """Part of the parameters of every kind of block, over all layers in order, that is meant."""
         meant = {"attention": 0.0, "mlp": 0.0, "experts": 0.0}
         total = dict.fromkeys(meant, 0)
@@ -95,7 +101,7 @@ class NamedBlocks:
             if held is None:
                 held = [
                     (block, parameters, max(self.share(named, index, shares), self.share("layer", index, {})))
-                    for block, parameters, named, shares in _blocks(layer, hidden)
+                    for block, parameters, named, shares in _blocks(layer)
                 ]
                 if index not in alone:
                     alike[id(layer)] = held
@@ -108,39 +114,21 @@ class NamedBlocks:
         return found
 
 
-def _blocks(layer: LayerGroup, hidden: int) -> Iterator[tuple[str, int, str, dict[str, float]]]:
+def _blocks(layer: LayerGroup) -> Iterator[tuple[str, int, str, dict[str, float]]]:
     """(kind, parameters, name of the block, share of each projection) of a layer."""
     block = layer.feed_forward
-    yield "attention", layer.attention.parameters, "attention", _attention_shares(layer.attention, hidden)
+    yield "attention", layer.attention.parameters, "attention", _attention_shares(layer.attention)
     rest = block.parameters - block.routed_expert_parameters
     yield "mlp", rest, "shared" if block.experts else "mlp", _mlp_shares(block)
     yield "experts", block.routed_expert_parameters, "experts", {**_mlp_shares(block), **_each_expert(block)}
 
 
-def _attention_shares(attention: Attention, hidden: int) -> dict[str, float]:
-    value = attention.heads * (attention.value_head_dim or attention.head_dim)
-    if attention.kind in ("linear", "ssm"):
-        out = value * hidden
-        sizes = {"in_proj": attention.parameters - attention.high_precision_parameters - out, "out_proj": out}
-    else:
-        rank, keys = attention.kv_lora_rank, attention.kv_heads * attention.head_dim
-        query = attention.heads * attention.head_dim
-        sizes = {"o_proj": value * hidden, "q_proj": hidden * query}
-        if attention.q_lora_rank:
-            sizes |= {"q_a_proj": hidden * attention.q_lora_rank, "q_b_proj": attention.q_lora_rank * query}
-            del sizes["q_proj"]
-        if attention.kind == "mla":
-            rope = attention.qk_rope_head_dim
-            sizes["kv_a_proj_with_mqa"] = hidden * (rank + rope)
-            sizes["kv_b_proj"] = rank * (attention.heads * (attention.head_dim - rope) + value)
-        else:
-            sizes["k_proj"] = hidden * keys
-            sizes["v_proj"] = hidden * attention.kv_heads * (attention.value_head_dim or attention.head_dim)
-    return {name: size / max(attention.parameters, 1) for name, size in sizes.items()}
+def _attention_shares(attention: Attention) -> dict[str, float]:
+    return {matrix.name: matrix.parameters / max(attention.parameters, 1) for matrix in attention.projections}
 
 
 def _mlp_shares(block: FeedForward) -> dict[str, float]:
-    names = ("gate_proj", "up_proj", "down_proj") if block.gated else ("up_proj", "down_proj")
+    names = block.projection_names
     return dict.fromkeys(names, 1 / len(names))
 
 
@@ -216,7 +204,8 @@ def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
     elif "experts" in every:
         yield from (("experts", name) for name in _of_experts(words[words.index("experts") + 1 :]))
     elif every & _ATTENTION or (last in _ATTENTION_PROJECTIONS and last not in ("dense", "c_proj")):
-        yield from (("attention", name) for name in _projections(last, _ATTENTION, _ATTENTION_PROJECTIONS))
+        # A matrix that the table does not know may be one that the model's kind of attention lists.
+        yield from (("attention", name) for name in _projections(last, _ATTENTION, _ATTENTION_PROJECTIONS) or (last,))
     elif last not in _ROUTER and (words[0] in _FEED_FORWARD or last in _MLP_PROJECTIONS):
         for name in _projections(last, _FEED_FORWARD, _MLP_PROJECTIONS):
             yield "mlp", name
