@@ -89,8 +89,7 @@ tools: $(STAMPS)/checkov $(STAMPS)/parallelcluster ## install what only tests us
 demo: setup ## plan and synthesize clusters/*.yaml: decision, memory, layout, purchase mix, cost, HCL
 	@$(BIN)/llmcluster demo
 
-# loadgroup hands out one test at a time, so that no worker holds several long ones while others idle. A module with
-# an expensive fixture is one group (xdist_group), and groups are handed out first.
+# loadgroup hands out one test at a time, so that no worker holds several long ones while others idle.
 test: setup tools ## run the whole suite (ARGS=... goes to pytest)
 	$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 

@@ -14,9 +14,6 @@ from tests.support import parallelcluster
 from tests.support.aws_stacks import ORCHESTRATED, Documents, cluster_plan, only, resources, statements, synthesize
 from tests.support.plans import example_plan
 
-# One worker takes the module, so that its documents are synthesized once.
-pytestmark = pytest.mark.xdist_group("aws_orchestrators")
-
 NODES_GROUP = "${aws_security_group.nodes.id}"
 COMPUTE_SUBNET = "${data.terraform_remote_state.network.outputs.compute_subnet_id}"
 KEY = "${data.terraform_remote_state.storage.outputs.kms_key_arn}"

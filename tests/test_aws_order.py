@@ -14,9 +14,6 @@ from planner.plan.plan import Purchase
 from tests.support.aws_stacks import FEATURES, ORCHESTRATED, Documents, synthesize
 from tests.support.plans import example_plan
 
-# One worker takes the module, so that its documents are synthesized once.
-pytestmark = pytest.mark.xdist_group("aws_order")
-
 REFERENCE: Final = re.compile(r"(?:data\.)?(?:aws_\w+|local)\.\w+")
 
 

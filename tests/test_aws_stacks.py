@@ -20,9 +20,6 @@ from tests.support.aws_stacks import (
 )
 from tests.support.plans import example_plan
 
-# One worker takes the module, so that its documents are synthesized once.
-pytestmark = pytest.mark.xdist_group("aws_stacks")
-
 ANYWHERE = {"0.0.0.0/0", "::/0"}
 
 

@@ -23,8 +23,7 @@ from stacks.estimate.infracost import breakdown_json
 from tests.support.bills import assert_same_bill, bill_of, usage_file
 from tests.support.infracost_schema import SCHEMA
 
-# One worker takes the module, so that its documents are synthesized once.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("estimate")]
+pytestmark = pytest.mark.slow
 
 EXAMPLES = tuple(sorted((Path(__file__).parent.parent / "clusters").glob("*.yaml")))
 SERVE = """
