@@ -24,7 +24,7 @@ SPECS = tuple(sorted((ROOT / "clusters").glob("*.yaml")))
 ROLES: tuple[StackRole, ...] = ("network", "storage", "compute")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Plan], list[SynthesizedStack]]:
     folder = tmp_path_factory.mktemp("examples")
     planned = plan_specs(SPECS, Catalog.load())
