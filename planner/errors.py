@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Final, Literal, NamedTuple
 
-from provider_catalog.errors import CatalogError
+from provider_catalog.errors import CatalogError, NothingWrittenError, UnreadableError
 
 
 class SpecError(ValueError):
@@ -125,6 +125,16 @@ def failure(error: Exception) -> tuple[int, str]:
         helps = ["what would help:", *(f"  {lever}" for lever in error.levers)] if error.levers else []
         return INFEASIBLE, "\n".join([f"infeasible: {error}", *nearest, *helps])
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return OUTSIDE_FAILED, f"error: {where}{error.strerror or error}; nothing was half-written"
+        return OUTSIDE_FAILED, f"error: {_outside_failure(error)}"
     raise error
+
+
+def _outside_failure(error: OSError) -> str:
+    """What failed and why; that nothing was half-written is said only of writers that guarantee it."""
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error)
+    if isinstance(error, UnreadableError):
+        return f"{where}cannot be read: {reason}"
+    if isinstance(error, NothingWrittenError):
+        return f"{where}{reason}; nothing was half-written"
+    return f"{where}{reason}"

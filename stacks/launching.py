@@ -5,7 +5,6 @@ from planner.launch.of_plan import launch_files, launch_of
 from provider_catalog.catalog import Catalog
 from stacks.clouds import BuiltStack
 from stacks.planning import PlannedSpec
-from stacks.specs import load_spec
 
 
 def launch_sidecars(entry: PlannedSpec, built: BuiltStack, catalog: Catalog) -> dict[str, str]:
@@ -16,6 +15,6 @@ def launch_sidecars(entry: PlannedSpec, built: BuiltStack, catalog: Catalog) -> 
     if built.role != "compute":
         return {}
     try:
-        return launch_files(launch_of(entry.plan, load_spec(entry.path).architecture, catalog))
+        return launch_files(launch_of(entry.plan, entry.loaded.architecture, catalog))
     except SpecError:
         return {}

@@ -11,16 +11,31 @@ from planner.plan import Plan
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from stacks.locks import read_lock
-from stacks.specs import LoadedSpec, load_spec, priced_catalog
+from stacks.specs import LoadedSpec, Pricing, load_spec
 
 
 @dataclass(frozen=True)
 class PlannedSpec:
-    """A spec and the decision that is synthesized for it."""
+    """A spec as it was read, the decision that is synthesized for it, and the prices behind that decision."""
 
-    path: Path
+    loaded: LoadedSpec
     plan: Plan
     locked: bool
+    pricing: Pricing
+
+    @property
+    def path(self) -> Path:
+        """File of the spec."""
+        return self.loaded.path
+
+    @property
+    def priced_catalog(self) -> Catalog:
+        """The catalog under the prices that the spec and the command line name.
+
+        Raises:
+            SpecError: a price file is wrong. Only a locked plan comes this far with one.
+        """
+        return self.pricing.catalog
 
 
 def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | None = None) -> tuple[PlannedSpec, ...]:
@@ -47,14 +62,15 @@ def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | Non
                 "stacks and state are named after it, so give one of them another name"
             )
         locked = read_lock(path, spec_sha256(loaded.spec))
-        planned[name] = PlannedSpec(path, locked or _decide(loaded, catalog, overlay), locked is not None)
+        pricing = Pricing(catalog, loaded, overlay)
+        planned[name] = PlannedSpec(loaded, locked or _decide(loaded, pricing), locked is not None, pricing)
     return tuple(planned.values())
 
 
-def _decide(loaded: LoadedSpec, catalog: Catalog, overlay: Path | None) -> Plan:
-    """The plan of one spec among several: what is wrong is said with the file."""
+def _decide(loaded: LoadedSpec, pricing: Pricing) -> Plan:
+    """Plans one spec among several: every error names the file."""
     try:
-        return make_plan(loaded.spec, loaded.architecture, priced_catalog(catalog, loaded, overlay))
+        return make_plan(loaded.spec, loaded.architecture, pricing.catalog)
     except (SpecError, CatalogError) as error:
         raise SpecError(f"{loaded.path}: {error}") from error
     except InfeasibleError as error:

@@ -1,6 +1,7 @@
 """Spec files: reading them, and the model they name, with an error for everything that can be wrong."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -62,19 +63,34 @@ def _with_demand(document: object, folder: Path) -> object:
     return {**document, "capacity": {**capacity, "demand": read_demand(folder / demand)}}
 
 
-def priced_catalog(catalog: Catalog, loaded: LoadedSpec, overlay: Path | None = None) -> Catalog:
-    """`catalog` under the negotiated prices that the spec names, and under those of `overlay`.
+@dataclass(frozen=True)
+class Pricing:
+    """The catalog that one spec is planned and billed with: its facts under the negotiated prices that apply."""
 
-    Raises:
-        SpecError: an overlay cannot be read, or prices what the catalog does not know.
-    """
-    named = loaded.spec.prices
+    facts: Catalog
+    loaded: LoadedSpec | None
+    """Its field `prices` may name a price file. None: there is no spec, as for a bill of Terraform resources."""
+    overlay: Path | None = None
+    """Price file of the command line (`--prices`), which wins over that of the spec."""
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The priced catalog. Price files are read when it is first asked for: a lock is synthesized without them.
+
+        Raises:
+            SpecError: a price file cannot be read, or prices something that the catalog does not know.
+        """
+        catalog = self.facts
+        if self.loaded is not None and self.loaded.spec.prices is not None:
+            catalog = _under(catalog, self.loaded.path.parent / self.loaded.spec.prices, "prices")
+        return catalog if self.overlay is None else _under(catalog, self.overlay, "--prices")
+
+
+def _under(catalog: Catalog, price_file: Path, named_by: str) -> Catalog:
     try:
-        if named is not None:
-            catalog = catalog.under(read_overlay(loaded.path.parent / named, catalog))
-        return catalog if overlay is None else catalog.under(read_overlay(overlay, catalog))
+        return catalog.under(read_overlay(price_file, catalog))
     except CatalogError as error:
-        raise SpecError(f"prices: {error}") from error
+        raise SpecError(f"{named_by}: {error}") from error
 
 
 def _parse(path: Path) -> object:

@@ -19,10 +19,9 @@ from stacks import clouds, planning
 from stacks.app import SynthesizedStack, specs_of_context, synthesize, write_stacks
 from stacks.clouds import BuiltStack, stack_id
 from stacks.locks import write_lock
-from stacks.planning import PlannedSpec
 from stacks.sidecar import cost_markdown, stack_cost
 from stacks.state import remote_state, set_backend
-from tests.support.plans import example_plan
+from tests.support.plans import example_plan, planned_spec
 from tests.support.terraform import Terraform
 
 ROOT = Path(__file__).parent.parent
@@ -83,7 +82,7 @@ def on(cloud: str, **fields: Any) -> Plan:
 
 
 def write(plan: Plan, folder: Path, *, hcl: bool = False) -> list[SynthesizedStack]:
-    planned = [PlannedSpec(Path("example.yaml"), plan, locked=False)]
+    planned = [planned_spec(plan)]
     return write_stacks(planned, Catalog.load(), folder / "cdktf.out", folder / "hcl.out" if hcl else None)
 
 

@@ -18,9 +18,8 @@ from planner.errors import SpecError
 from planner.plan import PassThresholds, Purchase
 from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
-from stacks.planning import PlannedSpec
 from tests.support.aws_stacks import synthesize
-from tests.support.plans import example_plan
+from tests.support.plans import example_plan, planned_spec
 from tests.test_bootstrap import AWS, files, unit
 
 CATALOG = Catalog.load()
@@ -154,9 +153,7 @@ def test_a_node_that_fails_the_burn_in_is_never_ready() -> None:
 
 def written(imports: dict[str, str], folder: Path) -> dict[str, dict[str, Any]]:
     plan = example_plan(spec={"imports": imports})
-    stacks = write_stacks(
-        [PlannedSpec(Path("example.yaml"), plan, locked=False)], CATALOG, folder / "cdktf.out", folder / "hcl.out"
-    )
+    stacks = write_stacks([planned_spec(plan)], CATALOG, folder / "cdktf.out", folder / "hcl.out")
     return {stack.role: json.loads((stack.folder / "cdk.tf.json").read_text()) for stack in stacks}
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from llmcluster.catalog.staleness import STALE_DAYS, age_days, warn_of_dates
 from llmcluster.cli import cli
+from llmcluster.reports.date_warnings import STALE_DAYS, age_days, warn_of_dates
 from planner.optimizer import plan
 from planner.plan import Purchase
 from provider_catalog.catalog import PACKAGED_DATA, Catalog

@@ -1,5 +1,6 @@
 """Plans written by hand, for tests of what comes after planning."""
 
+from pathlib import Path
 from typing import Any, Final
 
 from planner.parallelism import Layout, MemoryPerGpu
@@ -15,7 +16,11 @@ from planner.plan import (
     TrainingPerformance,
 )
 from planner.spec import ClusterSpec
+from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
+from provider_catalog.models import load_model
+from stacks.planning import PlannedSpec
+from stacks.specs import LoadedSpec, Pricing
 
 PROVENANCE: Final = Provenance(source="a price written for tests", as_of="2026-01-01", kind="list")
 
@@ -56,6 +61,14 @@ _ROLES: Final = {
     "storage": ("shared_storage", "checkpoint_storage", "encryption_key"),
     "compute": ("compute_reserved", "compute_spot", "compute_on_demand", "root_disk"),
 }
+
+
+def planned_spec(plan: Plan) -> PlannedSpec:
+    """A plan as planning hands it to synthesis, as if its spec had been read from `example.yaml`."""
+    model = plan.spec.model
+    architecture = load_model(model if isinstance(model, str) else model.model_dump())
+    loaded = LoadedSpec(plan.spec, architecture, Path("example.yaml"))
+    return PlannedSpec(loaded, plan, locked=False, pricing=Pricing(Catalog.load(), loaded))
 
 
 def example_plan(provider: str = "aws", *, spec: dict[str, Any] | None = None, **choice: Any) -> Plan:

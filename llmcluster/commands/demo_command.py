@@ -1,0 +1,23 @@
+"""`llmcluster demo`: the example clusters from spec to stacks."""
+
+import click
+
+from llmcluster.commands.options import HCL_OUTDIR, OUTDIR, example_specs
+from llmcluster.errors import exit_codes
+
+
+@click.command()
+def demo() -> None:
+    """Plan and synthesize the example clusters; print every decision and bill."""
+    with exit_codes():
+        from llmcluster.reports.plan_text import print_plan, print_stack_folders
+        from provider_catalog.catalog import Catalog
+        from stacks.app import write_stacks
+        from stacks.planning import plan_specs
+
+        catalog = Catalog.load()
+        planned = plan_specs(example_specs(), catalog)
+        written = write_stacks(planned, catalog, OUTDIR, HCL_OUTDIR)
+        for entry in planned:
+            print_plan(entry.plan)
+            print_stack_folders([stack for stack in written if stack.cluster == entry.plan.name])
