@@ -144,7 +144,7 @@ def test_a_failure_keeps_the_old_file(server: Server, prices: Path, fault: Answe
     server.play(fault)
     result = run(*REFRESH)
     assert result.exit_code == 4
-    assert "azure prices: failed, the old prices stay" in result.stderr
+    assert "azure prices: failed; the old prices stay" in result.stderr
     assert "Traceback" not in result.output
     assert [path.name for path in (prices / "azure").iterdir()] == ["instance_prices.csv"]
     assert (prices / "azure" / "instance_prices.csv").read_bytes() == before
@@ -301,7 +301,7 @@ def test_switched_off_prices_are_not_written(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("LLMCLUSTER_PRICES", "none")
     result = run(*REFRESH)
     assert result.exit_code == 2
-    assert "switched off" in result.stderr
+    assert "switches refreshed prices off" in result.stderr
 
 
 def test_a_cloud_without_live_sources_has_none() -> None:
@@ -341,11 +341,11 @@ def test_show_says_what_is_known(sku: str, expected: list[str]) -> None:
 def test_show_of_an_unknown_sku_names_the_nearest() -> None:
     result = run("show", "p5.48xlrge")
     assert result.exit_code == 2
-    assert "unknown sku 'p5.48xlrge'; nearest: p5.48xlarge" in result.stderr
+    assert "unknown sku 'p5.48xlrge'; similar names: p5.48xlarge" in result.stderr
 
 
 def test_diff_of_the_packaged_catalog_with_itself_is_empty() -> None:
-    assert run("diff", "packaged", str(PACKAGED_DATA)).stdout == "no price differs\n"
+    assert run("diff", "packaged", str(PACKAGED_DATA)).stdout == "no prices differ\n"
     assert json.loads(run("diff", "packaged", "packaged", "--json").stdout) == []
 
 
@@ -455,7 +455,7 @@ def test_old_prices_are_said_beside_the_plan_and_not_in_it(capsys: pytest.Captur
     assert capsys.readouterr().err == ""
     warn_of_dates(decided, since + timedelta(days=STALE_DAYS + 1))
     said = capsys.readouterr()
-    assert f"of {compute.provenance.as_of}, up to {STALE_DAYS + 1} days old" in said.err
+    assert f"dates from {compute.provenance.as_of} and is up to {STALE_DAYS + 1} days old" in said.err
     assert said.out == ""
 
 
@@ -475,7 +475,7 @@ def test_prices_are_counted_by_cloud_and_kind() -> None:
     assert printed.exit_code == 0
     for provider in CATALOG.providers:
         known = sum(row["prices"] for row in rows if row["provider"] == provider and row["kind"] != "unknown")
-        assert f"{provider}: {known} prices known" in printed.stdout
+        assert f"{provider}: {known} known prices" in printed.stdout
 
 
 def test_refreshed_prices_are_counted_as_such(server: Server, prices: Path) -> None:

@@ -211,7 +211,7 @@ def test_text_names_every_gpu_and_json_has_them_when_asked() -> None:
     finished = run("meta-llama/Llama-3.1-8B")
     assert finished.exit_code == 0, finished.output
     names = set(Catalog.load().gpus)
-    for name in (*names, *TABLE, "8,030,261,248", "128.00 KiB a token", "attention"):
+    for name in (*names, *TABLE, "8,030,261,248", "128.00 KiB per token", "attention"):
         assert name in finished.stdout
     document = json.loads(run("meta-llama/Llama-3.1-8B", "--json", "--fleet").stdout)
     assert {row["gpu"] for row in document["fleet"]["gpus"]} == names
