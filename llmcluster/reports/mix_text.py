@@ -89,7 +89,8 @@ def _term(term: ReservedTerm) -> str:
     source = f"{term.provenance.source} ({term.provenance.as_of}, {term.provenance.kind})"
     if term.flat_mix_usd_per_year is None:
         return f"{price}; pays off when a node is in use more than {term.breakeven_share:.1%} of the hours; {source}"
-    return f"{price}; at it the mix of the flat rule would cost {term.flat_mix_usd_per_year:,.0f} USD/year; {source}"
+    flat = f"the mix of the flat rule would cost {term.flat_mix_usd_per_year:,.0f} USD/year at this rate"
+    return f"{price}; {flat}; {source}"
 
 
 def _unknown(term: ReservedTerm) -> str:

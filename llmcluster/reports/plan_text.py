@@ -323,9 +323,12 @@ def _cost_parts(cost: Cost) -> Iterable[tuple[str, str]]:
     if cost.range is not None:
         bounds = cost.range
         drivers = "; ".join(
-            f"{driver.name} {driver.low_usd:+,.0f} to {driver.high_usd:+,.0f} USD" for driver in bounds.drivers
+            f"error in {driver.name} {driver.low_usd:+,.0f} to {driver.high_usd:+,.0f} USD" for driver in bounds.drivers
         )
-        yield "range", f"{bounds.low_usd:,.0f} to {bounds.high_usd:,.0f} USD/{bounds.period}: {drivers}"
+        yield (
+            "range",
+            f"{bounds.low_usd:,.0f} to {bounds.high_usd:,.0f} USD/{bounds.period}: {drivers} (assumptions: --json)",
+        )
 
 
 def _print_rest(screen: Console, more: int) -> None:
