@@ -8,7 +8,7 @@ from llmcluster.commands.options import SPEC_FILE
 from llmcluster.errors import exit_codes
 
 
-@click.command("bootstrap-state")
+@click.command("bootstrap-state", short_help="Write the stack that holds Terraform's states.")
 @click.argument("spec", type=SPEC_FILE)
 @click.option(
     "--out",

@@ -9,7 +9,7 @@ from llmcluster.commands.options import json_option
 from llmcluster.errors import exit_codes
 
 
-@click.group()
+@click.group(short_help="List, check and refresh facts and prices.")
 def catalog() -> None:
     """List, show, compare and check the facts and prices of the catalog, and refresh its prices."""
 

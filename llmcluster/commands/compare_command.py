@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from provider_catalog.on_prem import OnPrem
 
 
-@click.command()
+@click.command(short_help="Compare clouds with servers of your own.")
 @click.argument("spec", required=False, type=SPEC_FILE)
 @click.option(
     "--co2", "grid", metavar="GRID", help="Also print emissions on the power grid of a country, such as us or de."

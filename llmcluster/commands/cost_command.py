@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TERRAFORM_SUFFIX = ".json"
 
 
-@click.command()
+@click.command(short_help="Print the bill of a plan or of Terraform resources.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @json_option
 @click.option("--format", "form", type=click.Choice(["text", "json", "infracost"]), default="text", show_default=True)

@@ -6,7 +6,7 @@ from llmcluster.commands.options import HCL_OUTDIR, OUTDIR, example_specs
 from llmcluster.errors import exit_codes
 
 
-@click.command()
+@click.command(short_help="Plan and synthesize the example clusters.")
 def demo() -> None:
     """Plan and synthesize the example clusters; print every decision and bill."""
     with exit_codes():

@@ -17,7 +17,7 @@ PLAN_FILE = "plan.json"
 NAMES_SHOWN = 5
 
 
-@click.command()
+@click.command(short_help="Print what changed between two plans, cost first.")
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--json", "form", flag_value="json", help="Print JSON instead of text.")

@@ -8,7 +8,7 @@ from llmcluster.commands.options import SPEC_FILE, json_option
 from llmcluster.errors import exit_codes
 
 
-@click.command()
+@click.command(short_help="Print the script that starts the planned layout.")
 @click.argument("spec", type=SPEC_FILE)
 @click.option(
     "--engine",

@@ -8,7 +8,7 @@ from llmcluster.commands.options import SPEC_FILE, json_option, prices_option
 from llmcluster.errors import exit_codes
 
 
-@click.command()
+@click.command(short_help="Compare ways to buy a planned cluster.")
 @click.argument("spec", type=SPEC_FILE)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the simulated Spot interruptions.")
 @click.option(

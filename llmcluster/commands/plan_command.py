@@ -8,7 +8,7 @@ from llmcluster.commands.options import SPEC_FILE, Money, json_option, prices_op
 from llmcluster.errors import exit_codes
 
 
-@click.command()
+@click.command(short_help="Decide which cluster carries a workload.")
 @click.argument("spec", type=SPEC_FILE)
 @json_option
 @click.option("--lock", is_flag=True, help="Save the plan beside the spec; synth then reproduces it byte for byte.")

@@ -6,7 +6,7 @@ from llmcluster.commands.options import json_option
 from llmcluster.errors import exit_codes
 
 
-@click.group()
+@click.group(short_help="List, print and check the guide's scenarios.")
 def scenario() -> None:
     """List, print and check the hardware guide's scenarios: chat, batch generation, continued training."""
 

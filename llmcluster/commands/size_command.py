@@ -6,7 +6,7 @@ from llmcluster.commands.options import json_option
 from llmcluster.errors import exit_codes
 
 
-@click.command()
+@click.command(short_help="Print the parameters and bytes of a model.")
 @click.argument("model")
 @click.option("--weights", default=None, help="Format of the weights. Default: the published format.")
 @click.option("--experts", default=None, help="Format of the routed experts. Default: the format of the weights.")

@@ -8,7 +8,7 @@ from llmcluster.commands.options import HCL_OUTDIR, OUTDIR, SPEC_FILE, example_s
 from llmcluster.errors import exit_codes
 
 
-@click.command()
+@click.command(short_help="Write the Terraform stacks of specs.")
 @click.argument("specs", nargs=-1, type=SPEC_FILE)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=OUTDIR, show_default=True, help="Folder for Terraform JSON."

@@ -201,7 +201,7 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
             "performance",
             f"{performance.tokens_per_s:,.0f} output tokens/s {operating_point(performance)} with {performance.batch}"
             f" requests in flight per {'decode ' if performance.pools else ''}replica;"
-            f" at most {performance.max_concurrency:,} requests in flight in total ({performance.engine})",
+            f" at most {performance.max_concurrency:,} in flight in total with full batches ({performance.engine})",
         )
     else:
         yield (
