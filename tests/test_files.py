@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from click.testing import CliRunner, Result
 
 from llmcluster.cli import cli
 from planner.errors import failure
-from provider_catalog import files
 from provider_catalog.errors import NothingWrittenError, UnreadableError
 from provider_catalog.files import publish, read_text, staged, write_atomically, write_files
 
@@ -128,8 +128,8 @@ def test_a_read_only_folder_is_named(old: Path, monkeypatch: pytest.MonkeyPatch)
     def refused(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(files.tempfile, "mkdtemp", refused)
-    monkeypatch.setattr(files.tempfile, "mkstemp", refused)
+    monkeypatch.setattr(tempfile, "mkdtemp", refused)
+    monkeypatch.setattr(tempfile, "mkstemp", refused)
     for write in (replace_all, lambda folder: write_atomically(folder / "a", "new")):
         with pytest.raises(NothingWrittenError) as caught:
             write(old)
