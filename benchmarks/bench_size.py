@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def function_s(name: str) -> list[float]:
-    """Seconds of each of some calls with the memory of earlier ones cleared."""
+    """Return the seconds of each of 50 calls; the cache of weights is cleared before each."""
     architecture = load_model(name)
 
     def size() -> None:

@@ -16,13 +16,13 @@ from typing import Any, Final
 from cdktf import App
 
 from planner.errors import EXPECTED, SpecError, failure
+from planner.workspace.planning import PlannedSpec, plan_specs
 from provider_catalog.catalog import Catalog
 from provider_catalog.files import publish, staged, write_files
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
 from stacks.hcl import readable_hcl
 from stacks.imports import take_over
 from stacks.launching import launch_sidecars
-from stacks.planning import PlannedSpec, plan_specs
 from stacks.sidecar import sidecars
 
 MANIFEST: Final = "manifest.json"
@@ -59,19 +59,18 @@ def synthesize(
     """
     if hcl_outdir is not None and hcl_outdir.resolve() == outdir.resolve():
         raise SpecError(f"HCL and JSON cannot share the folder {outdir}: Terraform would read both; give HCL its own")
-    catalog = Catalog.load()
-    return write_stacks(plan_specs(spec_paths, catalog, overlay), catalog, outdir, hcl_outdir)
+    return write_stacks(plan_specs(spec_paths, Catalog.load(), overlay), outdir, hcl_outdir)
 
 
 def write_stacks(
-    planned: Sequence[PlannedSpec], catalog: Catalog, outdir: Path, hcl_outdir: Path | None = None
+    planned: Sequence[PlannedSpec], outdir: Path, hcl_outdir: Path | None = None
 ) -> list[SynthesizedStack]:
     """Writes the stacks of what is already planned; see `synthesize`."""
     written: list[SynthesizedStack] = []
     with staged(outdir) as stage, staged(hcl_outdir or outdir) as hcl_stage:
         app = App(outdir=str(stage), stack_traces=False)
         clusters = [
-            (entry, load_cloud(entry.plan.choice.provider).build(app, entry.plan, catalog)) for entry in planned
+            (entry, load_cloud(entry.plan.choice.provider).build(app, entry.plan, entry.catalog)) for entry in planned
         ]
         for entry, stacks in clusters:
             take_over(entry.plan, stacks)
@@ -83,10 +82,10 @@ def write_stacks(
                 relative = Path("stacks", stack_id(entry.plan, built.role))
                 if _hcl_requested():
                     _write_hcl(stage / relative, built)
-                _write_sidecars(stage / relative, entry, built, catalog)
+                _write_sidecars(stage / relative, entry, built)
                 if hcl_outdir is not None:
                     _write_hcl(hcl_stage / relative, built)
-                    _write_sidecars(hcl_stage / relative, entry, built, catalog)
+                    _write_sidecars(hcl_stage / relative, entry, built)
                 written.append(
                     SynthesizedStack(
                         cluster=entry.plan.name,
@@ -121,8 +120,8 @@ def write_documents(app: App, outdir: Path) -> None:
         raise OSError(number, os.strerror(number), str(outdir)) from error
 
 
-def _write_sidecars(folder: Path, entry: PlannedSpec, built: BuiltStack, catalog: Catalog) -> None:
-    launch = launch_sidecars(entry, built, catalog)
+def _write_sidecars(folder: Path, entry: PlannedSpec, built: BuiltStack) -> None:
+    launch = launch_sidecars(entry, built)
     write_files(folder, {**sidecars(entry.plan, built), **launch, **built.files})
 
 

@@ -20,10 +20,10 @@ from cdk.azure.storage import (
 )
 from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
-from provider_catalog.collectives import Variable, reasons, values
+from provider_catalog.collective_environment import Variable, reasons, values
 from provider_catalog.hardware import InstanceType
 from stacks.azure_states import state_stack
 from stacks.clouds import BuiltStack, StackRole, stack_id
@@ -131,7 +131,7 @@ def check_purchase(plan: Plan) -> None:
     choice, bought = plan.choice, plan.choice.purchase
     if not choice.multi_node or bought.reserved_nodes:
         return
-    gang = _gang_nodes(plan)
+    gang = plan.gang_nodes
     mix = {"on-demand": bought.on_demand_nodes, "spot": bought.spot_nodes}
     for option, nodes in mix.items():
         if nodes % gang:
@@ -140,14 +140,6 @@ def check_purchase(plan: Plan) -> None:
                 "Spot and on-demand nodes are different scale sets, and InfiniBand does not reach from one to another. "
                 "Set capacity.interruption to never, or buy all nodes as Spot"
             )
-
-
-def _gang_nodes(plan: Plan) -> int:
-    choice = plan.choice
-    if plan.performance.kind == "training":
-        return choice.nodes
-    gpus_per_node = choice.gpus // choice.nodes
-    return -(-choice.layout.gpus_per_replica // gpus_per_node)
 
 
 def _network(app: App, plan: Plan, addresses: AddressPlan, tags: Mapping[str, str]) -> BuiltStack:

@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol
 from cdktf import App, TerraformStack
 
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
 
 ENTRY_POINT_GROUP: Final = "llmcluster.clouds"

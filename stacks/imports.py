@@ -1,12 +1,12 @@
 """What exists already: `import` blocks from the spec, so that the next apply takes it over instead of making it."""
 
-import difflib
 from collections.abc import Iterable
 
 from cdktf import TerraformResource
 
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
+from provider_catalog.suggestions import did_you_mean
 from stacks.clouds import BuiltStack
 
 
@@ -26,8 +26,7 @@ def take_over(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
     }
     for address, resource_id in plan.spec.imports.items():
         if address not in resources:
-            near = difflib.get_close_matches(address, resources, n=3, cutoff=0.4)
-            hint = f"did you mean {', '.join(near)}? " if near else ""
+            hint = did_you_mean(address, resources, at_most=3)
             raise SpecError(
                 f"imports: {address!r} is no resource of this cluster; {hint}addresses are <stack>.<type>.<name>, and "
                 "the stacks are network, storage, compute"

@@ -4,10 +4,10 @@ import json
 import math
 from typing import Any
 
-from planner.cost import HOURS_PER_MONTH
-from planner.plan import CostItem, Plan
+from planner.plan.plan import CostItem, Plan
+from planner.workspace.locks import plan_json
+from provider_catalog.units import HOURS_PER_MONTH
 from stacks.clouds import BuiltStack
-from stacks.locks import plan_json
 
 
 def sidecars(plan: Plan, built: BuiltStack) -> dict[str, str]:

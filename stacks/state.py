@@ -19,7 +19,7 @@ from cdktf import (
     TerraformStack,
 )
 
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from planner.spec import State
 
 LOCAL_STATE_FOLDER: Final = "../../../state"

@@ -7,10 +7,10 @@ from cdktf import App, TerraformStack
 
 from planner.errors import SpecError
 from planner.spec import ClusterSpec
+from planner.workspace.specs import load_spec
 from provider_catalog.files import publish, staged
 from stacks.app import MANIFEST, write_documents
 from stacks.clouds import load_cloud
-from stacks.specs import load_spec
 
 OWNERS: Final = {"s3": "aws", "azurerm": "azure"}
 """Cloud that holds the states of a backend."""

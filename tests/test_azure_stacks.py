@@ -1,7 +1,6 @@
 """The Azure stacks: sound by the provider's schema, and obeying the cloud rules Z1 to Z9."""
 
 import base64
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from cdktf import App
 
 from cdk.azure.sizes import vm_sizes
 from planner.errors import SpecError
-from planner.parallelism import Layout
-from planner.plan import InferencePerformance, Plan, Purchase, SharedStorage
+from planner.plan.layout import Layout
+from planner.plan.plan import InferencePerformance, Plan, Purchase, SharedStorage
 from provider_catalog.catalog import Catalog
 from stacks.azure import AzureCluster
 from stacks.hcl import readable_hcl
@@ -415,12 +414,11 @@ def test_nodes_start_with_their_rights_and_their_way_out_and_end_before_them(pla
     assert storage["output"]["checkpoint_container_id"]["depends_on"] == ["azurerm_private_endpoint.checkpoints"]
 
 
-@pytest.mark.skipif(shutil.which("terraform") is None, reason="the terraform binary is not on PATH")
 @pytest.mark.parametrize("name", ["gang", "single nodes, bought three ways"])
-def test_the_hcl_for_review_is_what_terraform_fmt_writes(name: str, tmp_path: Path) -> None:
+def test_the_hcl_for_review_is_what_terraform_fmt_writes(terraform: Terraform, name: str, tmp_path: Path) -> None:
     for built in AzureCluster().build(App(outdir=str(tmp_path / "out")), PLANS[name], Catalog.load()):
         folder = tmp_path / built.role
         folder.mkdir()
         hcl = readable_hcl(built.stack.to_hcl_terraform()["hcl"], built.stack.to_terraform())
         (folder / "cdk.tf").write_text(hcl, encoding="utf-8")
-        assert Terraform(tmp_path).run(["fmt", "-check", "-diff", "-no-color"], folder).stdout == ""
+        assert terraform.run(["fmt", "-check", "-diff", "-no-color"], folder).stdout == ""

@@ -59,7 +59,9 @@ def test_the_states_have_versions_and_no_keys_and_are_reached_by_identities_alon
         ("resource_group", "rg.", "state.resource_group is 'rg.'"),
     ],
 )
-def test_what_azure_would_refuse_is_a_spec_error(field: str, value: str | None, message: str, tmp_path: Path) -> None:
+def test_values_that_azure_would_refuse_are_spec_errors(
+    field: str, value: str | None, message: str, tmp_path: Path
+) -> None:
     done = bootstrap(tmp_path, **{field: value})
     assert done.exit_code == 2
     assert message in done.output

@@ -1,4 +1,4 @@
-"""The command line as a user and a CI script meet it: contracts, messages, exit codes, nothing half-written."""
+"""The command line keeps its contracts: JSON keys, messages and exit codes; a failed command writes no file."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from llmcluster.cli import cli
 from planner.spec import ClusterSpec
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 
 ROOT = Path(__file__).parent.parent
 
@@ -177,7 +177,7 @@ def test_a_command_reads_its_spec_once(tmp_path: Path, monkeypatch: pytest.Monke
         reads.append(name)
         return read_spec(document, name)
 
-    monkeypatch.setattr("stacks.specs.read_spec", counted)
+    monkeypatch.setattr("planner.workspace.specs.read_spec", counted)
     spec = tmp_path / "spec.yaml"
     spec.write_text(GOOD)
     finished = CliRunner().invoke(cli, [command, str(spec), "--json"])
@@ -211,7 +211,7 @@ def test_an_ascii_terminal_reads_every_line() -> None:
     assert finished.stdout.isascii()
 
 
-def test_files_that_are_no_specs(tmp_path: Path) -> None:
+def test_a_file_that_is_no_spec_is_refused(tmp_path: Path) -> None:
     big = tmp_path / "big.yaml"
     with big.open("wb") as file:
         file.truncate(100_000_000)

@@ -210,10 +210,10 @@ def test_an_unreadable_lock_is_not_called_half_written(tmp_path: Path) -> None:
 
 def test_a_failed_refresh_replaces_neither_price_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from provider_catalog.catalog import Catalog
-    from provider_catalog.live import store
+    from provider_catalog.live import price_store as store
 
     held = Catalog.packaged()
-    stored = store.Stored(
+    stored = store.StoredPrices(
         tuple(price for price in held.instance_prices if price.provider == "azure"),
         tuple(price for price in held.service_prices if price.provider == "azure"),
     )
@@ -222,5 +222,5 @@ def test_a_failed_refresh_replaces_neither_price_file(tmp_path: Path, monkeypatc
     assert len(before) == 2
     monkeypatch.setattr(Path, "replace", after(1, full(), Path.replace))
     with pytest.raises(NothingWrittenError):
-        store.write(tmp_path, "azure", store.Stored(stored.instances[:1], stored.services[:1]))
+        store.write(tmp_path, "azure", store.StoredPrices(stored.instances[:1], stored.services[:1]))
     assert content(tmp_path) == before

@@ -1,4 +1,4 @@
-"""The hardware guide's rules next to ours: what each says, and that ours is the papers' figure."""
+"""The hardware guide's rules next to ours: both are shown, and ours agree with the papers."""
 
 import math
 

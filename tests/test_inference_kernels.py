@@ -1,4 +1,4 @@
-"""Kernels and forward passes: what must hold of any GPU, model and split."""
+"""Properties of kernel and forward-pass times for any GPU, model and split."""
 
 from functools import cache
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.inference.forward import Forward, Pass, arithmetic_precision, visible_pairs
-from planner.inference.kernels import GroupedGemm, GroupedRates
-from planner.parallelism import Layout
+from planner.plan.layout import Layout
+from planner.serving.forward import Forward, Pass, arithmetic_precision, visible_pairs
+from planner.serving.kernels import GroupedGemm, GroupedRates
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import NodeTopology

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from planner.errors import SpecError
-from planner.plan import Plan
-from stacks.locks import lock_path, read_lock, write_lock
+from planner.plan.plan import Plan
+from planner.workspace.locks import lock_path, read_lock, write_lock
 from tests.support.plans import example_plan
 
 

@@ -1,9 +1,8 @@
-"""Policies, the simulated year that judges them, and demand traces."""
+"""Purchase policies, the simulated year that compares them, and demand traces."""
 
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcluster.cli import cli
-from planner.capacity import BUSINESS_HOURS
 from planner.errors import SpecError
-from planner.purchase_policy import (
+from planner.purchase.mix import BUSINESS_HOURS
+from planner.purchase.policy import (
     FIXED,
     POLICIES,
     Demand,
@@ -26,12 +25,12 @@ from planner.purchase_policy import (
     tiered,
     usd_per_hour,
 )
-from planner.purchase_simulation import simulate_run, simulate_year
+from planner.purchase.simulation import simulate_run, simulate_year
 from planner.reliability.recovery import SERVING_RESTART_S
 from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
 from planner.reliability.young_daly import best_pace, time_shares
-from stacks.demand_file import read_demand
-from stacks.specs import load_spec
+from planner.workspace.demand_file import read_demand
+from planner.workspace.specs import load_spec
 
 traces = st.lists(st.floats(0, 1), min_size=24, max_size=24).filter(any).map(lambda day: [x / max(day) for x in day])
 prices = st.builds(
@@ -67,33 +66,6 @@ def test_shares_sum_to_the_fleet(trace: list[float], rates: Rates, units: int, n
     shares = {**POLICIES, **FIXED}[name](Demand.of(trace, units), rates)
     assert shares.reserved + shares.spot + shares.on_demand == units
     assert min(shares.reserved, shares.spot, shares.on_demand) >= 0
-
-
-@given(
-    trace=traces,
-    rates=prices,
-    units=st.integers(1, 40),
-    cut=st.floats(0.1, 1),
-    which=st.sampled_from(["on_demand", "reserved", "spot"]),
-)
-def test_a_cheaper_price_never_raises_the_total(
-    trace: list[float], rates: Rates, units: int, cut: float, which: str
-) -> None:
-    demand = Demand.of(trace, units)
-    before = usd_per_hour(optimal(demand, rates), demand, rates)
-    given_usd = getattr(rates, which)
-    cheaper = rates if given_usd is None else replace(rates, **{which: given_usd * cut})
-    assert usd_per_hour(optimal(demand, cheaper), demand, cheaper) <= before * (1 + 1e-9)
-
-
-@given(trace=traces, rates=prices, units=st.integers(1, 40), hour=st.integers(0, 23))
-def test_more_hours_in_use_never_cost_less(trace: list[float], rates: Rates, units: int, hour: int) -> None:
-    fewer = Demand.of(trace, units)
-    hourly = list(fewer.hourly_units)
-    hourly[hour] = units
-    more = Demand(hourly, units)
-    before = usd_per_hour(optimal(fewer, rates), fewer, rates)
-    assert usd_per_hour(optimal(more, rates), more, rates) >= before * (1 - 1e-9)
 
 
 def test_tiers_lie_where_the_guide_draws_them() -> None:

@@ -22,7 +22,7 @@ from planner.serving.queueing import QUANTILE, STATISTICS, FirstToken, Queue, er
         (4, 4.0, 1.0),
     ],
 )
-def test_erlang_c_against_published_tables(servers: int, offered: float, probability: float) -> None:
+def test_erlang_c_agrees_with_published_tables(servers: int, offered: float, probability: float) -> None:
     assert erlang_c(servers, offered) == pytest.approx(probability, abs=2e-4)
 
 

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from llmcluster.reports.plan_text import print_plan
 from planner.errors import InfeasibleError
-from planner.optimizer import plan
-from planner.plan import InferencePerformance, Plan
+from planner.plan.plan import InferencePerformance, Plan
+from planner.relax.serving import nearest_plans
+from planner.relax.verdict import holds
+from planner.search.optimizer import plan
 from planner.serving.fleet import replicas_within
-from planner.serving.levers import holds, levers
 from planner.serving.queueing import FirstToken
 from planner.spec import Slo
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from tests.support.serving import model, performance, serve
@@ -170,7 +171,7 @@ TIGHT: dict[str, Any] = {
 
 def _helps(document: dict[str, Any]) -> tuple[str, ...]:
     spec = read_spec(document, "spec")
-    return levers(spec, model(document["model"]), Catalog.load())
+    return tuple(found.change for found in nearest_plans(spec, model(document["model"]), Catalog.load()))
 
 
 def _figure(sentences: tuple[str, ...], field: str) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cdk.aws.kubernetes_objects import NAMESPACE, NO_PRIVILEGES, TOLERATIONS, daemon_set, kustomization, text_of
-from provider_catalog.collectives import Variable
+from provider_catalog.collective_environment import Variable
 
 SERVICE_ACCOUNT: Final = "job"
 VOLUME: Final = "shared"

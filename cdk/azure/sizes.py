@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from provider_catalog.tables import read_yaml
+from provider_catalog.data_files import read_yaml
 
 _SIZES: Final = Path(__file__).with_name("sizes.yaml")
 

@@ -53,9 +53,9 @@ def counts(as_json: bool) -> None:
 
         from llmcluster.reports.catalog_counts import print_counts
         from provider_catalog.catalog import Catalog
-        from provider_catalog.inventory import holdings
+        from provider_catalog.price_counts import count_prices
 
-        found = holdings(Catalog.load())
+        found = count_prices(Catalog.load())
         _print_json([asdict(row) for row in found]) if as_json else print_counts(found)
 
 
@@ -135,9 +135,9 @@ def refresh(
         from llmcluster.reports.refresh_text import print_outcomes, progress_bars
         from planner.errors import SpecError
         from provider_catalog.catalog import Catalog
-        from provider_catalog.layers import LIVE_PRICES_VARIABLE, live_folder
-        from provider_catalog.live.refresh import Order
+        from provider_catalog.live.refresh import RefreshOptions
         from provider_catalog.live.refresh import refresh as refresh_prices
+        from provider_catalog.price_layers import LIVE_PRICES_VARIABLE, live_folder
 
         folder = into or live_folder()
         if folder is None:
@@ -145,7 +145,7 @@ def refresh(
                 f"{LIVE_PRICES_VARIABLE} is none, which switches refreshed prices off; unset it or give --into"
             )
         names = tuple(name.strip() for name in what.split(",") if name.strip())
-        order = Order(tuple(providers), tuple(regions), names, accept, dry_run)
+        order = RefreshOptions(tuple(providers), tuple(regions), names, accept, dry_run)
         with progress_bars() as progress:
             outcomes = refresh_prices(Catalog.load(), folder, order, date.today(), progress)
         print_outcomes(outcomes, folder, dry_run=dry_run, as_json=as_json)

@@ -39,11 +39,11 @@ def compare(
     """Compare SPEC on every cloud and on servers of your own: cost, range, break-even month, CO2."""
     with exit_codes():
         from llmcluster.reports.comparison_text import print_comparisons
-        from planner.comparison import compare as compare_clouds
+        from planner.compare.clouds import compare as compare_clouds
+        from planner.compare.worked_examples import guide_example, peer_comparisons
         from planner.errors import SpecError
-        from planner.worked_examples import guide_example, peer_comparisons
+        from planner.workspace.specs import load_spec, priced_catalog
         from provider_catalog.catalog import Catalog
-        from stacks.specs import Pricing, load_spec
 
         if spec is None and not (guide or peers):
             raise SpecError("give a spec to compare, or --guide for the 13B example, or --peers for AMD against NVIDIA")
@@ -51,10 +51,10 @@ def compare(
         on_prem = _on_prem(facts, own)
         compared = None
         if spec is None:
-            catalog = Pricing(facts, None, prices).catalog
+            catalog = priced_catalog(facts, None, prices)
         else:
             loaded = load_spec(spec)
-            catalog = Pricing(facts, loaded, prices).catalog
+            catalog = priced_catalog(facts, loaded, prices)
             compared = compare_clouds(loaded.spec, loaded.architecture, catalog, on_prem, grid)
         print_comparisons(
             compared,
@@ -71,7 +71,7 @@ def _on_prem(catalog: "Catalog", own: Path | None) -> "OnPrem":
         SpecError: the file is wrong.
     """
     from planner.errors import SpecError
-    from provider_catalog.facts import CatalogError
+    from provider_catalog.errors import CatalogError
     from provider_catalog.on_prem import load_on_prem, with_own_figures
 
     on_prem = load_on_prem(catalog)

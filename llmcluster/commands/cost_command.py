@@ -10,7 +10,7 @@ from llmcluster.commands.options import json_option, prices_option
 from llmcluster.errors import exit_codes
 
 if TYPE_CHECKING:
-    from planner.plan import Plan
+    from planner.plan.plan import Plan
 
 TERRAFORM_SUFFIX = ".json"
 
@@ -39,15 +39,15 @@ def cost(
         from llmcluster.reports.estimate_text import print_estimates
         from llmcluster.reports.plan_text import print_bill_with_sources
         from planner.errors import SpecError
+        from planner.workspace.specs import priced_catalog
         from provider_catalog.catalog import Catalog
-        from stacks.specs import Pricing
 
         form = "json" if as_json else form
         decided = _plan_at(paths, prices)
         if decided is None:
             from stacks.estimate.bill import estimate
 
-            catalog = Pricing(Catalog.load(), None, prices).catalog
+            catalog = priced_catalog(Catalog.load(), None, prices)
             print_estimates(estimate(paths, catalog, usage, region), form)
             return
         if form == "infracost" or usage is not None or region is not None:
@@ -69,7 +69,7 @@ def _plan_at(paths: Sequence[Path], prices: Path | None) -> "Plan | None":
         SpecError: the paths mix specs and resources, or name several specs.
     """
     from planner.errors import SpecError
-    from stacks.locks import holds_plan, read_plan
+    from planner.workspace.locks import holds_plan, read_plan
 
     if len(paths) == 1 and paths[0].suffix == TERRAFORM_SUFFIX and holds_plan(paths[0]):
         return read_plan(paths[0])
@@ -77,7 +77,7 @@ def _plan_at(paths: Sequence[Path], prices: Path | None) -> "Plan | None":
         return None
     if len(paths) > 1:
         raise SpecError("give one spec, or output folders and `terraform show -json` files, not a mix")
+    from planner.workspace.planning import plan_specs
     from provider_catalog.catalog import Catalog
-    from stacks.planning import plan_specs
 
     return plan_specs(paths, Catalog.load(), prices)[0].plan

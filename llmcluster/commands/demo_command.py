@@ -11,13 +11,12 @@ def demo() -> None:
     """Plan and synthesize the example clusters; print every decision and bill."""
     with exit_codes():
         from llmcluster.reports.plan_text import print_plan, print_stack_folders
+        from planner.workspace.planning import plan_specs
         from provider_catalog.catalog import Catalog
         from stacks.app import write_stacks
-        from stacks.planning import plan_specs
 
-        catalog = Catalog.load()
-        planned = plan_specs(example_specs(), catalog)
-        written = write_stacks(planned, catalog, OUTDIR, HCL_OUTDIR)
+        planned = plan_specs(example_specs(), Catalog.load())
+        written = write_stacks(planned, OUTDIR, HCL_OUTDIR)
         for entry in planned:
             print_plan(entry.plan)
             print_stack_folders([stack for stack in written if stack.cluster == entry.plan.name])

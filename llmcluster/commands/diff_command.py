@@ -10,8 +10,8 @@ from llmcluster.commands.options import prices_option
 from llmcluster.errors import exit_codes
 
 if TYPE_CHECKING:
-    from planner.plan import Plan
-    from planner.plan_diff import PlanDiff
+    from planner.compare.plan_diff import PlanDiff
+    from planner.plan.plan import Plan
 
 PLAN_FILE = "plan.json"
 NAMES_SHOWN = 5
@@ -41,9 +41,9 @@ def _plans_at(path: Path, prices: Path | None) -> "dict[str, Plan]":
         SpecError: the path holds no plan.
     """
     from planner.errors import SpecError
+    from planner.workspace.locks import LOCK_SUFFIX, read_plan
+    from planner.workspace.planning import plan_specs
     from provider_catalog.catalog import Catalog
-    from stacks.locks import LOCK_SUFFIX, read_plan
-    from stacks.planning import plan_specs
 
     if path.is_dir():
         plans = [read_plan(file) for file in sorted(path.rglob(PLAN_FILE))]
@@ -64,8 +64,8 @@ def _diffs(before: "dict[str, Plan]", after: "dict[str, Plan]", old: Path, new: 
     Raises:
         SpecError: the two sides have no cluster in common.
     """
+    from planner.compare.plan_diff import cluster_added, cluster_removed, diff_plans
     from planner.errors import SpecError
-    from planner.plan_diff import cluster_added, cluster_removed, diff_plans
 
     if len(before) == len(after) == 1:
         # Two versions of one cluster may bear different names.

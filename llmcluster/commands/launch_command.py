@@ -24,13 +24,12 @@ def launch(spec: Path, engine: str | None, as_json: bool, out: Path | None) -> N
     """Print the script that starts the planned layout of SPEC on each node, with the flags its engine documents."""
     with exit_codes():
         from planner.launch.of_plan import SCRIPT, launch_files, launch_of
+        from planner.workspace.planning import plan_specs
         from provider_catalog.catalog import Catalog
         from provider_catalog.files import publish, staged, write_files
-        from stacks.planning import plan_specs
 
-        catalog = Catalog.load()
-        (planned,) = plan_specs([spec], catalog)
-        made = launch_of(planned.plan, planned.loaded.architecture, catalog, engine)
+        (planned,) = plan_specs([spec], Catalog.load())
+        made = launch_of(planned.plan, planned.architecture, planned.catalog, engine)
         files = launch_files(made)
         if out is not None:
             with staged(out) as stage:

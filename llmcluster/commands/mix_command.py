@@ -26,13 +26,13 @@ def mix(spec: Path, seed: int, term: str | None, as_json: bool, prices: Path | N
     with exit_codes():
         from llmcluster.reports.date_warnings import warn_of_dates
         from llmcluster.reports.mix_text import print_mix
-        from planner.mix_comparison import compare_mixes
+        from planner.compare.purchase_mixes import compare_mixes
+        from planner.workspace.planning import plan_specs
         from provider_catalog.catalog import Catalog
-        from stacks.planning import plan_specs
 
         (planned,) = plan_specs([spec], Catalog.load(), prices)
         warn_of_dates(planned.plan)
-        comparison = compare_mixes(planned.plan, planned.priced_catalog, seed, term)
+        comparison = compare_mixes(planned.plan, planned.catalog, seed, term)
         if as_json:
             click.echo(comparison.model_dump_json(indent=2))
         else:

@@ -31,14 +31,14 @@ def plan(
     with exit_codes(as_json):
         from llmcluster.deciding import bounds, decide, refuse_scenario
         from llmcluster.reports.date_warnings import warn_of_dates
+        from planner.workspace.locks import plan_json, write_lock
+        from planner.workspace.specs import load_spec, priced_catalog
         from provider_catalog.catalog import Catalog
-        from stacks.locks import plan_json, write_lock
-        from stacks.specs import Pricing, load_spec
 
         if lock:
             refuse_scenario(spec)
         loaded = load_spec(spec)
-        catalog = Pricing(Catalog.load(), loaded, prices).catalog
+        catalog = priced_catalog(Catalog.load(), loaded, prices)
         decided, changes = decide(loaded, catalog, bounds(loaded, max_usd_per_month, max_usd_per_run))
         warn_of_dates(decided)
         if as_json:

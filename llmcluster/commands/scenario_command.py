@@ -42,8 +42,8 @@ def judge(name: str, as_json: bool) -> None:
     """Replay the guide's hardware for scenario NAME, check its requirements, and compare it with our own plan."""
     with exit_codes():
         from llmcluster.reports.scenario_text import print_judgement
-        from planner.scenario import judge as judge_scenario
-        from planner.scenario import scenario_spec
+        from planner.compare.scenarios import judge as judge_scenario
+        from planner.compare.scenarios import scenario_spec
         from provider_catalog.catalog import Catalog
         from provider_catalog.models import load_model
         from provider_catalog.scenarios import load_scenario

@@ -4,10 +4,10 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
-from provider_catalog.inventory import UNKNOWN, Holding
+from provider_catalog.price_counts import UNKNOWN, PriceCount
 
 
-def print_counts(found: tuple[Holding, ...]) -> None:
+def print_counts(found: tuple[PriceCount, ...]) -> None:
     """Prints the number of prices by cloud, priced item and kind, and the totals of each cloud."""
     table = Table(box=box.SIMPLE, title="prices in use", title_justify="left")
     for heading in ("cloud", "priced item", "kind"):

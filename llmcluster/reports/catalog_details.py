@@ -1,15 +1,16 @@
 """The report of `llmcluster catalog show`: everything that the catalog knows about one item."""
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from llmcluster.reports.terminal import terminal
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError, Provenance
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Provenance
 from provider_catalog.hardware import InstanceType
-from provider_catalog.layers import live_folder
-from provider_catalog.live.store import read_scores
+from provider_catalog.live.price_store import read_scores
+from provider_catalog.price_layers import live_folder
+from provider_catalog.suggestions import did_you_mean
 
 
 def details(catalog: Catalog, sku: str) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def details(catalog: Catalog, sku: str) -> dict[str, Any]:
 
 def _topology(catalog: Catalog, instance_type: InstanceType) -> dict[str, Any]:
     """Returns the connections between GPUs and between nodes, with their sources."""
-    node, network = catalog.topology(instance_type), catalog.network(instance_type)
+    node, network = catalog.topology(instance_type), catalog.fabric_wiring(instance_type)
     wiring = catalog.node_wiring(instance_type)
     return {
         "nvlink_domain_gpus": node.nvlink_domain_gpus,
@@ -115,6 +116,5 @@ def _scores_text(scores: list[dict[str, Any]]) -> str:
 def _unknown(catalog: Catalog, sku: str, systems: list[str]) -> str:
     names = {name for _, name in catalog.instance_types} | set(catalog.gpus) | set(systems)
     names |= {price.sku for price in catalog.service_prices}
-    nearest = difflib.get_close_matches(sku, sorted(names), n=3, cutoff=0.4)
-    hint = f"similar names: {', '.join(nearest)}" if nearest else "`llmcluster catalog list` shows the known names"
-    return f"unknown sku {sku!r}; {hint}"
+    hint = did_you_mean(sku, names, at_most=3) or "`llmcluster catalog list` shows the known names"
+    return f"unknown sku {sku!r}; {hint.strip()}"

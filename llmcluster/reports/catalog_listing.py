@@ -8,7 +8,7 @@ from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.prices import PurchaseOption
 
 OPTIONS: Final[tuple[PurchaseOption, ...]] = ("on-demand", "spot", "reserved-1y", "reserved-3y", "capacity-block")

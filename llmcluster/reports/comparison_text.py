@@ -6,8 +6,8 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
-from planner.comparison import Comparison, Option
-from planner.worked_examples import AMD_CLAIM, GuideExample, PeerComparison
+from planner.compare.clouds import Comparison, Option
+from planner.compare.worked_examples import AMD_CLAIM, GuideExample, PeerComparison
 
 
 def print_comparisons(

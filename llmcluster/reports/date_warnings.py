@@ -3,7 +3,7 @@
 import sys
 from datetime import date, timedelta
 
-from planner.plan import Plan
+from planner.plan.plan import Plan
 
 STALE_DAYS = 180
 """Age above which a compute price is called old: AWS and Azure reprice GPU instances about once or twice a year

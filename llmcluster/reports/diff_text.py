@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
-from planner.plan_diff import Change, ItemChange, MoneyChange, PlanDiff
+from planner.compare.plan_diff import Change, ItemChange, MoneyChange, PlanDiff
 
 
 def print_diffs(diffs: Sequence[PlanDiff], form: str) -> None:

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
-from planner.cost import HOURS_PER_MONTH
+from provider_catalog.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
     from stacks.estimate.bill import Estimate
@@ -73,7 +73,11 @@ def _print_estimate(estimate: "Estimate") -> None:
         table.add_row(line.resource.address, line.meter.name + used, f"{line.meter.quantity:,.1f}", price, amount)
     screen.print(table)
     hourly = estimate.usd_per_hour
-    total = "unknown" if hourly is None else f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month (730 h)"
+    total = (
+        "unknown"
+        if hourly is None
+        else f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month ({HOURS_PER_MONTH} h)"
+    )
     screen.print(f"[bold]cost[/]         {total}; prices of {estimate.region or 'no region'}", highlight=False)
     if estimate.usage is not None:
         screen.print(f"[bold]usage[/]        quantities of {estimate.usage_source}", highlight=False)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.errors import CatalogError
-from provider_catalog.exact import instantiated_parameters
-from provider_catalog.measured import MeasuredArchitecture
+from provider_catalog.instantiation import instantiated_parameters
+from provider_catalog.measured_architecture import MeasuredArchitecture
 from provider_catalog.models import published_config
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmcluster.reports.model_size import ModelSize
-from planner.sizing.fleet import Fit, Serving, smallest_serving, smallest_training
+from planner.sizing.fewest_gpus import Fit, Serving, smallest_serving, smallest_training
 from planner.sizing.profile import ModelProfile
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.gpu_memory import MEMORY_FRACTION, gpu_memories

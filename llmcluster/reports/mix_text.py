@@ -6,8 +6,8 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
-from planner.mix_comparison import MixComparison
-from planner.purchase_terms import FlatRule, ReservedTerm, TermYear
+from planner.compare.purchase_mixes import MixComparison
+from planner.purchase.terms import FlatRule, ReservedTerm, TermYear
 
 FLAT_RULE: Final = "the hardware guide's discount for all reserved nodes; no cloud offers it, so no plan uses it"
 

@@ -10,9 +10,10 @@ from rich.table import Table
 from llmcluster.reports.serving_text import operating_point, serving_facts, slo_table, without_slot_wait
 from llmcluster.reports.terminal import terminal
 from llmcluster.reports.topology_text import topology_facts
-from planner.parallelism import Layout
-from planner.plan import Cost, InferencePerformance, Plan, TrainingPerformance
-from planner.reliability.outlook import Reliability
+from planner.plan.layout import Layout
+from planner.plan.plan import Cost, InferencePerformance, Plan, TrainingPerformance
+from planner.plan.reliability import Reliability
+from provider_catalog.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
     from stacks.app import SynthesizedStack
@@ -49,7 +50,7 @@ def print_plan(plan: Plan, changes: tuple[str, ...] = ()) -> None:
         screen.print("[bold]alternatives[/]", highlight=False)
         for other in plan.alternatives[:ALTERNATIVES_SHOWN]:
             where = f"{other.nodes} x {other.instance_type} ({other.region})"
-            screen.print(f"  {where}, {layout_name(other.layout)}: {other.reason}", highlight=False)
+            screen.print(f"  {where}, {other.layout.short_name}: {other.reason}", highlight=False)
         _print_rest(screen, len(plan.alternatives) - ALTERNATIVES_SHOWN)
     if plan.rejected:
         screen.print("[bold]rejected[/]", highlight=False)
@@ -72,12 +73,6 @@ def decision(plan: Plan) -> str:
         f"{plan.model.name} on {choice.nodes} x {choice.instance_type} ({choice.gpus} x {choice.gpu}) {where}:"
         f" {_predicted(plan)}, {money}"
     )
-
-
-def layout_name(layout: Layout) -> str:
-    """Returns a layout in the usual short form, such as `TP8 PP2 DP4`."""
-    degrees = [("TP", layout.tensor), ("PP", layout.pipeline), ("CP", layout.context), ("EP", layout.expert)]
-    return " ".join([f"{name}{degree}" for name, degree in degrees if degree > 1] + [f"DP{layout.data}"])
 
 
 def _schedule(layout: Layout) -> str:
@@ -195,7 +190,7 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
             f"micro-batch {layout.micro_batch}, ZeRO {layout.zero_stage}, recompute {layout.recompute},"
             f" sequence parallel {'on' if layout.sequence_parallel else 'off'}{_schedule(layout)}"
         )
-    yield "layout", f"{layout_name(layout)}; {details}"
+    yield "layout", f"{layout.short_name}; {details}"
     if isinstance(performance, InferencePerformance):
         yield (
             "performance",
@@ -291,7 +286,7 @@ def _print_totals(screen: Console, plan: Plan) -> None:
     if cost.usd_per_hour is None or cost.usd_per_month is None:
         screen.print("[bold]cost[/]         unknown: the compute nodes have no sourced price", highlight=False)
         return
-    parts = [f"{cost.usd_per_hour:,.2f} USD/h", f"{cost.usd_per_month:,.0f} USD/month (730 h)"]
+    parts = [f"{cost.usd_per_hour:,.2f} USD/h", f"{cost.usd_per_month:,.0f} USD/month ({HOURS_PER_MONTH} h)"]
     if cost.usd_per_run is None and cost.usd_per_year is not None:
         parts.append(f"{cost.usd_per_year:,.0f} USD/year")
     if cost.usd_per_run is not None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
-from provider_catalog.layers import read_live, read_overlay
+from provider_catalog.errors import CatalogError
 from provider_catalog.price_changes import PriceChange, price_changes
+from provider_catalog.price_layers import read_live
+from provider_catalog.price_overlay import read_overlay
 
 
 def differences(old: str, new: str) -> tuple[PriceChange, ...]:

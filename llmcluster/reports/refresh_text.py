@@ -10,22 +10,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llmcluster.reports.price_changes_text import price_change_line
+from provider_catalog.live.live_source import LiveSource, ReportProgress
 from provider_catalog.live.refresh import Outcome
-from provider_catalog.live.source import Advance, Source
 
 CHANGES_SHOWN = 10
 NOTES_SHOWN = 20
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, Source], Advance]]:
+def progress_bars() -> Iterator[Callable[[str, LiveSource], ReportProgress]]:
     """Yields a function that starts a progress bar for a source of a cloud. Bars are drawn on a terminal alone."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # On stderr, so that --json leaves stdout to the document.
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
-        def start(provider: str, source: Source) -> Advance:
+        def start(provider: str, source: LiveSource) -> ReportProgress:
             task = bar.add_task(f"{provider} {source.title}", total=None)
             return lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from llmcluster.reports.plan_text import decision
 from llmcluster.reports.terminal import terminal
-from planner.scenario import Check, Judgement
+from planner.compare.scenarios import Check, Judgement
 from provider_catalog.scenarios import PREFIX, Scenario
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich import box
 from rich.table import Table
 
-from planner.plan import InferencePerformance, Plan, SoftwareRequirement
+from planner.plan.plan import InferencePerformance, Plan, SoftwareRequirement
 from planner.serving.slo import SloLine, slo_lines
 from planner.spec import InferenceWorkload
 

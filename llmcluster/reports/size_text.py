@@ -10,7 +10,7 @@ from llmcluster.reports.model_size import ModelSize
 
 if TYPE_CHECKING:
     from llmcluster.reports.gpu_counts import Fleet
-    from planner.sizing.fleet import Fit
+    from planner.sizing.fewest_gpus import Fit
     from planner.sizing.guide import GuideRow
 
 GIB = 2**30
@@ -78,8 +78,7 @@ def guide_text(rows: Iterable[GuideRow]) -> str:
 def _fit_cells(fit: Fit | None) -> tuple[str, str, str]:
     if fit is None:
         return "none", "", ""
-    degrees = [("TP", fit.tensor), ("PP", fit.pipeline), ("DP", fit.data), ("EP", fit.expert)]
-    layout = " ".join(f"{name}{degree}" for name, degree in degrees if degree > 1)
+    layout = fit.short_name
     if fit.attention_data > 1:
         layout += f" attention DP{fit.attention_data}"
     return str(fit.gpus), layout, f"{fit.bytes_per_gpu / GIB:.1f}"

@@ -2,17 +2,11 @@
 
 from collections.abc import Iterable
 
-from planner.plan import Plan
-from planner.topology.model import GroupKind, GroupPlacement, Topology
+from planner.plan.layout import DEGREE_NAMES
+from planner.plan.plan import Plan
+from planner.plan.topology import GroupKind, GroupPlacement, Topology
 
-SHORT: dict[GroupKind, str] = {
-    "tensor": "TP",
-    "context": "CP",
-    "expert": "EP",
-    "data": "DP",
-    "expert-data": "EDP",
-    "pipeline": "PP",
-}
+SHORT: dict[GroupKind, str] = dict([*DEGREE_NAMES.items(), ("expert-data", "EDP")])
 FABRICS = {"efa": "EFA", "infiniband": "InfiniBand", "ethernet": "Ethernet"}
 
 

@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from planner.plan import Plan
-from planner.plan_model import PlanModel
-from provider_catalog.collectives import Variable
+from planner.plan.base import PlanModel
+from planner.plan.plan import Plan
+from provider_catalog.collective_environment import Variable
 
 HEAD = "${HEAD_ADDRESS}"
 """Address of the node with rank 0 of the gang; set by whoever runs the script."""

@@ -5,7 +5,7 @@ from planner.launch.commands import Launch
 from planner.launch.script import script
 from planner.launch.serving import serving_launch
 from planner.launch.training import ENGINE, training_launch
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog

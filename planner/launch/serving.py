@@ -7,11 +7,11 @@ from planner.errors import SpecError
 from planner.launch import sglang, tensorrt_llm, vllm
 from planner.launch.commands import Command, Launch, fabric_environment
 from planner.launch.settings import ServingSettings, serving_settings, split_notes
-from planner.plan import InferencePerformance, Plan
+from planner.plan.plan import InferencePerformance, Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu
-from provider_catalog.software import Software
+from provider_catalog.software_matrix import SoftwareMatrix
 
 ENGINES: Final[dict[str, Callable[[ServingSettings], tuple[Command, ...]]]] = {
     "vllm": vllm.commands,
@@ -22,7 +22,7 @@ ENGINES: Final[dict[str, Callable[[ServingSettings], tuple[Command, ...]]]] = {
 
 
 def serving_launch(
-    plan: Plan, architecture: ModelArchitecture, software: Software, gpu: Gpu, engine: str | None
+    plan: Plan, architecture: ModelArchitecture, software: SoftwareMatrix, gpu: Gpu, engine: str | None
 ) -> Launch:
     """Commands that serve the model as planned.
 
@@ -69,7 +69,7 @@ def serving_launch(
 
 
 def _default(
-    workload: InferenceWorkload, software: Software, gpu: Gpu, architecture: ModelArchitecture, plan: Plan
+    workload: InferenceWorkload, software: SoftwareMatrix, gpu: Gpu, architecture: ModelArchitecture, plan: Plan
 ) -> str:
     if workload.serving_engine != "auto":
         return workload.serving_engine

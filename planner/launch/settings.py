@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from math import ceil
 
-from planner.inference.replica import PREFILL_CHUNK_TOKENS
 from planner.launch.commands import MODEL_PATH
-from planner.plan import InferencePerformance, Plan
+from planner.plan.plan import InferencePerformance, Plan
+from planner.serving.replica import PREFILL_CHUNK_TOKENS
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.models import find_preset
 from provider_catalog.precision import BITS_PER_VALUE, Precision
-from provider_catalog.software import ServingEngine
+from provider_catalog.software_matrix import ServingEngine
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from planner.errors import SpecError
 from planner.launch.commands import HEAD, NODE_RANK, Command, Launch, fabric_environment, flags
-from planner.plan import Plan, TrainingPerformance
+from planner.plan.plan import Plan, TrainingPerformance
 from planner.spec import TrainingWorkload
 from planner.training.compression import METHODS
 from provider_catalog.architecture import LayerGroup, ModelArchitecture
-from provider_catalog.collectives import Variable
-from provider_catalog.software import Software
+from provider_catalog.collective_environment import Variable
+from provider_catalog.software_matrix import SoftwareMatrix
 
 ENGINE = "megatron-lm"
 MASTER_PORT = 29500
@@ -31,7 +31,7 @@ CHECKPOINT_STEPS = 500
 """Steps between checkpoints where the plan does not tell."""
 
 
-def training_launch(plan: Plan, architecture: ModelArchitecture, software: Software) -> Launch:
+def training_launch(plan: Plan, architecture: ModelArchitecture, software: SoftwareMatrix) -> Launch:
     """Commands that train the model in the planned layout.
 
     Raises:

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from math import floor, inf
 
 from planner.errors import SpecError
-from planner.plan import SharedStorage
+from planner.plan.plan import SharedStorage
 from planner.reliability.checkpoints import KEPT_CHECKPOINTS, Store
 from planner.reliability.failures import SHARED_PREFERRED_WITHIN, Course, FailureModel
-from planner.reliability.surroundings import file_system_store
+from planner.reliability.stores import file_system_store
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
-from provider_catalog.storage import SharedFileSystem
+from provider_catalog.errors import CatalogError
+from provider_catalog.storage import FileSystemSku
 
 MOST_TIB = 10_000
 """Largest file system that a spec may ask for."""
@@ -52,7 +52,7 @@ def checkpoint_notes(
             f"storage.checkpoints_tib {spec.storage.checkpoints_tib:g} bills less than the {KEPT_CHECKPOINTS}"
             f" checkpoints of {size / 1e9:,.0f} GB that the object store keeps at least: they take {kept / 2**40:.2f}"
         )
-    shared = next((store for store in failures.surroundings.stores if store.target == "shared_file_system"), None)
+    shared = next((store for store in failures.node_environment.stores if store.target == "shared_file_system"), None)
     if shared is None or storage is None or tolerance.storage_gb_per_s is not None:
         return notes
     on_shared = failures.on_store(shared, gpus, course.mtbf_s)
@@ -92,7 +92,7 @@ def _better(
 ) -> list[str]:
     """More of the same tier, and the slowest faster tier of the same line that does with less."""
 
-    def enough(system: SharedFileSystem, size_gib: int) -> bool:
+    def enough(system: FileSystemSku, size_gib: int) -> bool:
         store = file_system_store(system, size_gib, nic_gbit_per_s, spec.storage.lustre.efa)
         found = failures.on_store(store, gpus, course.mtbf_s)
         fast = _cost_of_storage(failures, found, gpus) <= SHARED_PREFERRED_WITHIN
@@ -103,7 +103,7 @@ def _better(
     larger = _smallest(same, ordered.requested_gib, enough, spec.storage.lustre.efa)
     if larger is not None:
         tiers.append(f"storage.shared_tib {_tib(larger)}")
-    others: Sequence[SharedFileSystem] = sorted(
+    others: Sequence[FileSystemSku] = sorted(
         (system for system in catalog.shared_file_systems[provider] if _line(system.sku) == _line(same.sku)),
         key=lambda system: system.throughput_mb_per_s_per_tib,
     )
@@ -122,7 +122,7 @@ def _line(sku: str) -> str:
 
 
 def _smallest(
-    system: SharedFileSystem, requested_gib: float, enough: Callable[[SharedFileSystem, int], bool], efa: bool
+    system: FileSystemSku, requested_gib: float, enough: Callable[[FileSystemSku, int], bool], efa: bool
 ) -> int | None:
     """Smallest size on sale, no smaller than asked for, that is enough; None where none is."""
     low, high = requested_gib, float(min(MOST_TIB * 1024, system.max_gib or MOST_TIB * 1024))

@@ -5,8 +5,8 @@ from functools import cached_property
 from math import inf
 from typing import NamedTuple
 
+from planner.plan.reliability import Reliability
 from planner.reliability.checkpoints import OWN_STORAGE, Mode, Store, fits_host_memory, stall_s
-from planner.reliability.outlook import Reliability
 from planner.reliability.recovery import (
     NODE_LOSS_CAUSES,
     REPAIR_HOURS,
@@ -27,7 +27,7 @@ UNKNOWN_RATE = InterruptionRate(0.0, 0.0, 0.0, "no interruption is planned with"
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class NodeEnvironment:
     """What the place of a node gives a training run beside its GPUs."""
 
     rate: InterruptionRate = UNKNOWN_RATE
@@ -59,7 +59,7 @@ class Course(NamedTuple):
 class FailureModel:
     """Failures of one workload on one kind of node."""
 
-    surroundings: Surroundings
+    node_environment: NodeEnvironment
     tolerance: FaultTolerance
     checkpoint_bytes: int
     gpus_per_node: int
@@ -81,7 +81,7 @@ class FailureModel:
         """Interruptions of one GPU in an hour."""
         days = self.tolerance.node_mtbf_days
         if days is None:
-            return self.surroundings.rate
+            return self.node_environment.rate
         each = 1 / (days * 24 * self.gpus_per_node)
         return InterruptionRate(each, each, each, "workload.fault_tolerance.node_mtbf_days")
 
@@ -94,7 +94,7 @@ class FailureModel:
     @cached_property
     def _stores(self) -> tuple[Store, ...]:
         given = self.tolerance.storage_gb_per_s
-        stores = self.surroundings.stores
+        stores = self.node_environment.stores
         if self.tolerance.checkpoint_to != "auto":
             stores = tuple(store for store in stores if store.target == self.tolerance.checkpoint_to) or stores
         elif given is None:
@@ -116,7 +116,7 @@ class FailureModel:
         nodes = max(1, gpus // self.gpus_per_node)
         size = self.checkpoint_bytes
         mode: Mode = self.tolerance.checkpoint
-        if not fits_host_memory(size, nodes, self.surroundings.host_memory_bytes):
+        if not fits_host_memory(size, nodes, self.node_environment.host_memory_bytes):
             mode = "sync"
         write_s = store.write_s(size, nodes)
         stall = stall_s(size, write_s, gpus, mode)
@@ -169,10 +169,10 @@ class FailureModel:
             quick = slow = pace.restart_s
         per_hour = 3600 / course.mtbf_s
         failing = (3600 / failures_s) / per_hour if per_hour else 0.0
-        causes = {cause: share * failing for cause, share in self.surroundings.causes}
+        causes = {cause: share * failing for cause, share in self.node_environment.causes}
         causes = {**causes, "spot_reclaim": 1 - failing} if spot_nodes else causes
-        repair_hours = REPAIR_HOURS["own" if self.surroundings.owned else "cloud"]
-        lost = sum(share for cause, share in self.surroundings.causes if cause in NODE_LOSS_CAUSES)
+        repair_hours = REPAIR_HOURS["own" if self.node_environment.owned else "cloud"]
+        lost = sum(share for cause, share in self.node_environment.causes if cause in NODE_LOSS_CAUSES)
         spares = spare_nodes(gpus * rate.expected * lost, repair_hours)
         interval_s = pace.interval_s if pace.interval_s < inf else days * 86400
         hours = days * 24
@@ -216,3 +216,8 @@ def _useful(course: Course, restart_s: float, mtbf_s: float) -> float:
 def _hours(mtbf_s: float, run_hours: float) -> float:
     """A mean time without end would be no JSON number; no failure in a thousand runs says as much."""
     return mtbf_s / 3600 if mtbf_s < inf else 1000 * run_hours
+
+
+def pace_at(reliability: Reliability, mtbf_hours: float) -> CheckpointPace:
+    """The best checkpoint interval for the checkpoints and restarts of a plan at another MTBF, in hours."""
+    return best_pace(reliability.stall_s, reliability.restart_s, reliability.lag_s, mtbf_hours * 3600)

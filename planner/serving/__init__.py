@@ -1,1 +1,4 @@
-"""Serving beyond one replica's step time: queueing, autoscaling bounds, SLO against prediction, launch commands."""
+"""The serving engine: TTFT, TPOT and throughput of replicas, queueing, fleets, software requirements.
+
+May import cost, purchase, engine, market, reliability, topology, sizing, plan and spec.
+"""

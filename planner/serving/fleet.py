@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from math import ceil
 
-from planner.candidate import Candidate, Miss
-from planner.capacity import demand_fractions
-from planner.plan import Autoscaling, InferencePerformance
+from planner.engine.candidate import Candidate, NearMiss
+from planner.plan.plan import Autoscaling, InferencePerformance
+from planner.purchase.mix import demand_fractions
 from planner.serving.queueing import FirstToken
 from planner.spec import Capacity, ClusterSpec, InferenceWorkload, Slo
 
@@ -14,7 +14,7 @@ LONG_SLOT_WAIT = 0.05
 """Share of requests that find the batch full, from which on the plan says so."""
 
 
-def replicas_within(first_token: Callable[[int], FirstToken], slo: Slo, at_least: int) -> int | Miss:
+def replicas_within(first_token: Callable[[int], FirstToken], slo: Slo, at_least: int) -> int | NearMiss:
     """The fewest replicas at which the SLO's percentile of TTFT holds, or the miss.
 
     More replicas share the arrivals, so that no wait grows: the search doubles, then halves.
@@ -32,7 +32,7 @@ def replicas_within(first_token: Callable[[int], FirstToken], slo: Slo, at_least
     while not holds(high):
         if high >= MOST_REPLICAS:
             alone_ms = first_token(high).at(slo.percentile) * 1e3
-            return Miss(
+            return NearMiss(
                 f"TTFT {slo.percentile} is {alone_ms:.4g} ms with one request in flight, the SLO is {slo.ttft_ms:g} ms",
                 alone_ms / slo.ttft_ms,
                 fits_memory=True,

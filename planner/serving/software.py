@@ -1,18 +1,17 @@
 """The software matrix applied to a plan: what is refused, and what has to be installed."""
 
-from planner.plan import SoftwareRequirement
+from planner.plan.plan import SoftwareRequirement
 from planner.spec import ClusterSpec, InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu
 from provider_catalog.precision import BITS_PER_VALUE, Precision
-from provider_catalog.software import (
-    STACK_TITLE,
+from provider_catalog.software_matrix import (
+    GPU_STACK_TITLES,
     KernelFeature,
     Runtime,
     ServingEngine,
-    Software,
+    SoftwareMatrix,
     Stack,
-    has_latent_attention,
 )
 
 MATRIX_BELOW_BITS = 16
@@ -20,7 +19,12 @@ MATRIX_BELOW_BITS = 16
 
 
 def refusal(
-    spec: ClusterSpec, software: Software, gpu: Gpu, model: ModelArchitecture, weights: Precision, kv_cache: Precision
+    spec: ClusterSpec,
+    software: SoftwareMatrix,
+    gpu: Gpu,
+    model: ModelArchitecture,
+    weights: Precision,
+    kv_cache: Precision,
 ) -> str | None:
     """Why the GPU, or the serving engine that the spec names, cannot run the model in these formats."""
     if BITS_PER_VALUE[weights] < MATRIX_BELOW_BITS:
@@ -34,13 +38,18 @@ def refusal(
 
 
 def requirement(
-    spec: ClusterSpec, software: Software, gpu: Gpu, model: ModelArchitecture, weights: Precision, kv_cache: Precision
+    spec: ClusterSpec,
+    software: SoftwareMatrix,
+    gpu: Gpu,
+    model: ModelArchitecture,
+    weights: Precision,
+    kv_cache: Precision,
 ) -> SoftwareRequirement | None:
     """Toolkit, driver, attention kernels and engines for a choice; None for a GPU generation without a row."""
     runtime = software.runtimes.get(gpu.generation)
     if runtime is None:
         return None
-    attention = software.attention_kernel(gpu, latent=has_latent_attention(model))
+    attention = software.attention_kernel(gpu, latent=model.has_latent_cache)
     row = software.formats.get(weights)
     engines: dict[str, str] = {}
     refused: dict[str, str] = {}
@@ -52,7 +61,7 @@ def requirement(
             else:
                 refused[name] = reason
     return SoftwareRequirement(
-        stack=STACK_TITLE[runtime.stack],
+        stack=GPU_STACK_TITLES[runtime.stack],
         min_version=runtime.min_version,
         min_driver=runtime.min_driver,
         attention=_kernel(attention, runtime) if attention else None,
@@ -68,7 +77,7 @@ def _kernel(feature: KernelFeature, runtime: Runtime) -> str:
     needs = feature.min_version.get(runtime.stack)
     if needs is None or _version(needs) <= _version(runtime.min_version):
         return feature.name
-    return f"{feature.name} ({STACK_TITLE[runtime.stack]} {needs} or newer)"
+    return f"{feature.name} ({GPU_STACK_TITLES[runtime.stack]} {needs} or newer)"
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -76,5 +85,5 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _packages(engine: ServingEngine, stack: Stack) -> str:
-    version = f"{STACK_TITLE[stack]} {engine.runtimes[stack]}"
+    version = f"{GPU_STACK_TITLES[stack]} {engine.runtimes[stack]}"
     return f"{version}, driver {engine.min_driver}" if stack == "cuda" else version

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from planner.sizing.formats import KEEP_PATTERN
 from planner.spec.base import SpecModel
 from planner.spec.dataset import Dataset
 from planner.spec.fault_tolerance import FaultTolerance
 from planner.spec.training_software import DEFAULT_SOFTWARE, TrainingSoftware
-from provider_catalog.precision import Precision
+from planner.vocabulary import Recompute
+from provider_catalog.precision import KEEP_PATTERN, Precision
 
 
 class NominalModel(SpecModel):
@@ -141,7 +141,7 @@ class TrainingWorkload(SpecModel):
         default="attention-and-mlp",
         description="What gets an adapter: a block, or names such as [q_proj, v_proj]; mlp includes routed experts",
     )
-    recompute: Literal["auto", "none", "selective", "full"] = "auto"
+    recompute: Recompute | Literal["auto"] = "auto"
     flash_attention: bool = Field(default=True, description="False keeps the attention scores in memory")
     flash_attention_version: Literal[1, 2, 3, 4] | None = Field(
         default=None,

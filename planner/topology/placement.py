@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from planner.parallelism import Layout
-from planner.topology.model import GroupKind, GroupPlacement, Level, Topology
+from planner.plan.layout import Layout
+from planner.plan.topology import GroupKind, GroupPlacement, Level, Topology
 from planner.topology.ranks import SERVING_ORDER, TRAINING_ORDER, Grouping, serving_groups, training_groups
-from provider_catalog.collectives import Variable
+from provider_catalog.collective_environment import Variable
 from provider_catalog.hardware import NodeTopology
 
 TRAINING_PARTS: Final[Mapping[GroupKind, str]] = {
@@ -78,7 +78,7 @@ def training_topology(
 
 def serving_topology(layout: Layout, node: NodeTopology, network: str, environment: tuple[Variable, ...]) -> Topology:
     """The topology of a serving plan: the groups of one replica, which starts at the first GPU of a node."""
-    nodes = -(-layout.gpus_per_replica // node.gpus)
+    nodes = layout.nodes_per_replica(node.gpus)
     per_node = -(-layout.gpus_per_replica // nodes)
     groups = tuple(placement(grouping, node, per_node) for grouping in serving_groups(layout))
     return _topology(SERVING_ORDER, node, network, environment, groups)

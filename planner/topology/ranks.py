@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from planner.parallelism import Layout
-from planner.topology.model import GroupKind
+from planner.plan.layout import Layout
+from planner.plan.topology import GroupKind
 
 TRAINING_ORDER: Final = "tp-cp-ep-dp-pp"
 SERVING_ORDER: Final = "tp-pp-dp"

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from planner.errors import SpecError
-from planner.layout import ZeroStage
-from planner.parallelism import Layout, MemoryPerGpu
+from planner.plan.layout import Layout, MemoryPerGpu
 from planner.sizing.optimizer_state import WEIGHT_BYTES, StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import rank_parameters
 from planner.spec import GradientCompression, Pin, TrainingWorkload
+from planner.vocabulary import ZeroStage
 from provider_catalog.hardware import NodeTopology
 
 

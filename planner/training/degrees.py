@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from planner.layout import divisors
+from planner.sizing.legal_layouts import divisors
 
 
 class Degree(NamedTuple):
@@ -16,7 +16,7 @@ class Degree(NamedTuple):
     """Time of the slowest of those GPUs over that of a mean one."""
 
 
-class Once(NamedTuple):
+class MemoizedTimes(NamedTuple):
     """Seconds of a step that replicas and optimizer take, asked for when needed."""
 
     known: dict[int, float]

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil, inf
 
-from planner.candidate import NO_RIVALS, Candidate, Miss, Rivals
+from planner.engine.candidate import NO_INCUMBENTS, Candidate, Incumbents, NearMiss
 from planner.errors import SpecError
-from planner.layout import ZeroStage, batch_sequences, check_pins
-from planner.parallelism import Layout, MemoryPerGpu
-from planner.plan import TrainingPerformance
+from planner.plan.layout import Layout, MemoryPerGpu
+from planner.plan.plan import TrainingPerformance
 from planner.reliability.checkpoints import checkpoint_bytes
-from planner.reliability.failures import FailureModel, Surroundings
+from planner.reliability.failures import FailureModel, NodeEnvironment
 from planner.sizing.efficiency import best_flops_per_s
+from planner.sizing.legal_layouts import batch_sequences, check_pins
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
@@ -20,12 +20,13 @@ from planner.spec import Headroom, Pin, TrainingWorkload
 from planner.training.compression import Compression, compression_of, kept_bytes
 from planner.training.degrees import whole_node_replicas
 from planner.training.fullest_gpu import FullestGpu
-from planner.training.misses import memory_reason, split_name
+from planner.training.near_misses import memory_reason
 from planner.training.pinned import check_product, no_layout
 from planner.training.search import COST_WINDOW, Found, LayoutSearch
 from planner.training.shape import Shape
+from planner.training.step_cache import StepCache
 from planner.training.step_time import StepModel
-from planner.training.workbench import Workbench
+from planner.vocabulary import ZeroStage
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
 
@@ -48,7 +49,7 @@ class TrainingEngine:
     pin: Pin
     precision: Precision
     name: str = "analytic-training-2"
-    workbench: Workbench = field(default_factory=Workbench)
+    step_cache: StepCache = field(default_factory=StepCache)
     wants_nearest: bool = True
     """Whether a miss has to name the layout that comes nearest; without, what holds is found sooner."""
 
@@ -76,16 +77,16 @@ class TrainingEngine:
         node: NodeTopology,
         max_nodes: int,
         multi_node: bool,
-        surroundings: Surroundings | None = None,
-        rivals: Rivals = NO_RIVALS,
-    ) -> Iterator[Candidate | Miss]:
+        node_environment: NodeEnvironment | None = None,
+        incumbents: Incumbents = NO_INCUMBENTS,
+    ) -> Iterator[Candidate | NearMiss]:
         """For each number of nodes that is faster than fewer the fastest layout, or why none serves.
 
         Raises:
             SpecError: a pinned layout contradicts the model or the node.
         """
         if self.precision not in node.gpu.peak_tflops:
-            yield Miss(f"{node.gpu.name} has no {self.precision} arithmetic", inf)
+            yield NearMiss(f"{node.gpu.name} has no {self.precision} arithmetic", inf)
             return
         check_pins(self.profile.architecture, self.workload, self.pin, self.batch_sequences)
         pinned = self.pin.nodes is not None or self.pin.layout.data is not None
@@ -94,7 +95,7 @@ class TrainingEngine:
         floor_nodes = self._fewest_nodes_by_compute(node)
         if floor_nodes > max_nodes and not pinned:
             best = best_flops_per_s(node.gpu, self.precision, self.headroom.compute_fraction)
-            yield Miss(
+            yield NearMiss(
                 f"even at {best / (node.gpu.peak_tflops[self.precision] * 1e12):.0%} of peak compute the deadline of"
                 f" {self.workload.deadline_days:g} days takes {floor_nodes} nodes; {max_nodes} may be used",
                 floor_nodes / max_nodes,
@@ -102,19 +103,19 @@ class TrainingEngine:
                 bound=True,
             )
             return
-        failures = self.failure_model(node, surroundings or Surroundings())
-        yield from self._pinned(node, failures) if pinned else self._free(node, max_nodes, failures, rivals)
+        failures = self.failure_model(node, node_environment or NodeEnvironment())
+        yield from self._pinned(node, failures) if pinned else self._free(node, max_nodes, failures, incumbents)
 
     def _free(
-        self, node: NodeTopology, max_nodes: int, failures: FailureModel, rivals: Rivals
-    ) -> Iterator[Candidate | Miss]:
+        self, node: NodeTopology, max_nodes: int, failures: FailureModel, incumbents: Incumbents
+    ) -> Iterator[Candidate | NearMiss]:
         max_gpus = max_nodes * node.gpus
         replicas = whole_node_replicas(self.batch_sequences, node.gpus, max_gpus)
         least_gpus = self._fewest_nodes_by_compute(node) * node.gpus
         deadline_days = self.workload.deadline_days
         search = self._search(node, failures, least_gpus, max_gpus, replicas, deadline_days=deadline_days)
-        if rivals.runs:
-            search.days_beaten = lambda gpus: rivals.days_beaten(gpus / node.gpus)
+        if incumbents.runs:
+            search.days_beaten = lambda gpus: incumbents.days_beaten(gpus / node.gpus)
         found = search.run(self._found)
         self._found.extend(found.values())
         slower, cheapest = inf, min((gpus * one.step_s for gpus, one in found.items()), default=inf)
@@ -124,7 +125,7 @@ class TrainingEngine:
                 continue
             slower = step_s
             dear = gpus * step_s > cheapest * COST_WINDOW
-            if dear and self.days(failures, gpus, step_s) >= rivals.days_beaten(gpus / node.gpus):
+            if dear and self.days(failures, gpus, step_s) >= incumbents.days_beaten(gpus / node.gpus):
                 continue
             yield self._candidate(node, failures, found[gpus])
         if not found:
@@ -135,7 +136,7 @@ class TrainingEngine:
         """Layouts that won on machines searched before."""
         return []
 
-    def _pinned(self, node: NodeTopology, failures: FailureModel) -> Iterator[Candidate | Miss]:
+    def _pinned(self, node: NodeTopology, failures: FailureModel) -> Iterator[Candidate | NearMiss]:
         """The cluster is given: its fastest layout, whether it meets the deadline and, at the last, fits or not."""
         gpus = self.pin.nodes * node.gpus if self.pin.nodes else None
         check_product(self.pin, node)
@@ -188,7 +189,7 @@ class TrainingEngine:
 
     def step_model(self, node: NodeTopology) -> StepModel:
         """Step times of the workload on one kind of node."""
-        return self.workbench.step_model(
+        return self.step_cache.step_model(
             self.profile,
             self.workload,
             self.rules,
@@ -203,7 +204,9 @@ class TrainingEngine:
         """What the workload exchanges instead of gradients."""
         return compression_of(self.workload, self.profile, self.rules)
 
-    def _nearest_miss(self, node: NodeTopology, failures: FailureModel, search: LayoutSearch, max_nodes: int) -> Miss:
+    def _nearest_miss(
+        self, node: NodeTopology, failures: FailureModel, search: LayoutSearch, max_nodes: int
+    ) -> NearMiss:
         nearest = search.nearest
         if nearest.late is not None:
             layout, _, _ = nearest.late
@@ -211,28 +214,28 @@ class TrainingEngine:
             nodes = layout.gpus // node.gpus
             lost = 1 - failures.goodput(layout.gpus)
             of_which = f" ({lost:.0%} of them lost to failures and checkpoints)" if lost >= LOSS_TOLD else ""
-            return Miss(
-                f"{split_name(layout)} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days"
+            return NearMiss(
+                f"{layout.training_name} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days"
                 f"{of_which}, {late:.3g} more than the deadline",
                 nearest.days / self.workload.deadline_days,
                 fits_memory=True,
             )
         if nearest.memory is not None:
             layout, micro_batches = nearest.memory
-            return Miss(memory_reason(layout, self.memory(node, layout, micro_batches)), nearest.memory_ratio)
-        return Miss(
+            return NearMiss(memory_reason(layout, self.memory(node, layout, micro_batches)), nearest.memory_ratio)
+        return NearMiss(
             f"no layout divides the {self.batch_sequences} sequences of a batch into whole micro-batches and fills"
             f" whole nodes of {node.gpus} GPUs, {max_nodes} at most; change workload.global_batch_tokens",
             inf,
         )
 
     def fastest_days(
-        self, node: NodeTopology, max_nodes: int, surroundings: Surroundings, known_days: float = inf
+        self, node: NodeTopology, max_nodes: int, node_environment: NodeEnvironment, known_days: float = inf
     ) -> float:
         """Days of the fastest run on up to so many nodes, whatever it costs; `known_days` where none is faster."""
         if self.precision not in node.gpu.peak_tflops:
             return known_days
-        failures, max_gpus = self.failure_model(node, surroundings), max_nodes * node.gpus
+        failures, max_gpus = self.failure_model(node, node_environment), max_nodes * node.gpus
         replicas = whole_node_replicas(self.batch_sequences, node.gpus, max_gpus)
         search = self._search(node, failures, node.gpus, max_gpus, replicas, deadline_days=0.0)
         # All are late for such a deadline, and each bounds what comes after it.
@@ -244,7 +247,7 @@ class TrainingEngine:
         """Every GPU busy all the time with the layers as the best split divides them, nothing exposed."""
         if self.precision not in node.gpu.peak_tflops:
             return 0.0
-        failures = self.failure_model(node, Surroundings())
+        failures = self.failure_model(node, NodeEnvironment())
         search = self._search(node, failures, node.gpus, node.gpus, lambda per_replica, micro_batch: [])
         return search.least_gpu_s_per_token() * self.workload.computed_tokens / (node.gpus * 3600)
 
@@ -294,7 +297,7 @@ class TrainingEngine:
     @cached_property
     def fullest_gpu(self) -> FullestGpu:
         """Memory as the search asks for it."""
-        return self.workbench.fullest_gpu(self.profile, self.workload, self.rules, self.precision)
+        return self.step_cache.fullest_gpu(self.profile, self.workload, self.rules, self.precision)
 
     def usable_bytes(self, node: NodeTopology) -> int:
         """What may be used of a GPU's memory."""
@@ -310,9 +313,9 @@ class TrainingEngine:
         """Optimizer steps of the run."""
         return max(1, ceil(self.workload.computed_tokens / self.step_tokens))
 
-    def failure_model(self, node: NodeTopology, surroundings: Surroundings) -> FailureModel:
+    def failure_model(self, node: NodeTopology, node_environment: NodeEnvironment) -> FailureModel:
         """Failures of the workload on one kind of node in its place."""
-        return FailureModel(surroundings, self.workload.fault_tolerance, self.checkpoint_bytes, node.gpus)
+        return FailureModel(node_environment, self.workload.fault_tolerance, self.checkpoint_bytes, node.gpus)
 
     @cached_property
     def checkpoint_bytes(self) -> int:

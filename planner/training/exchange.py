@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from planner.parallelism import Layout
+from planner.plan.layout import Layout
 from planner.sizing.communication import Ring
 from planner.sizing.efficiency import KernelRates
 from planner.sizing.optimizer_state import NF4_BYTES, OPTIMIZERS, StateRules

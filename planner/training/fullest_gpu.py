@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from planner.parallelism import Layout
+from planner.plan.layout import Layout
 from planner.sizing.activations import activation_bytes, in_flight, recomputed_bytes
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile

@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from planner.plan import InferencePerformance, TrainingPerformance
+from planner.plan.plan import InferencePerformance, TrainingPerformance
 from planner.spec.training_software import CudaGraphs
-from planner.training.layer_time import LayerTime, Recompute
+from planner.training.layer_time import LayerTime
 from planner.training.traffic import LayerTraffic
+from planner.vocabulary import Recompute
 
 LAUNCH_S: Final[dict[CudaGraphs, float]] = {"none": 9e-3, "partial": 4.5e-3, "full": 0.0}
 """Host seconds of one micro-batch in one layer with experts, forward and backward, whatever the tokens: some hundred

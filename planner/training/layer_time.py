@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from planner.sizing.adapters import Part
 from planner.sizing.efficiency import KernelRates
-from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, attention_flops_per_context_token, layer_profile
+from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, layer_profile
 from planner.training.adapter_time import AdapterTime, AdapterTimer, Side
-from provider_catalog.architecture import Attention, FeedForward, LayerGroup
-
-Recompute = Literal["none", "selective", "full"]
+from planner.vocabulary import Recompute
+from provider_catalog.architecture import LayerGroup
+from provider_catalog.attention.base import Attention
+from provider_catalog.feed_forward import FeedForward
+from provider_catalog.matrices import RankShare
 
 RESIDUAL_PASSES: Final = (2.5, 2.5)
 """Times that what norms and residual sums keep crosses the memory bus, (forward, backward), matrix products aside: a
@@ -206,11 +208,11 @@ class LayerTimer:
         return self.products[key]
 
     def _products(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[Product]:
-        yield from _attention_products(group.attention, self.hidden, split.tensor, tokens)
+        yield from _attention_products(group.attention, split.tensor, tokens)
         yield from _feed_forward_products(group.feed_forward, self.hidden, split, tokens)
 
     def _sides(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[Side]:
-        for product in _attention_products(group.attention, self.hidden, split.tensor, tokens):
+        for product in _attention_products(group.attention, split.tensor, tokens):
             yield product.side("attention")
         block = group.feed_forward
         dense = replace(block, experts=0, experts_per_token=0)
@@ -223,10 +225,10 @@ class LayerTimer:
 
     def _attention(self, attention: Attention, split: Split, tokens: float) -> tuple[float, float]:
         """(forward, backward): context parallelism shares the work evenly (zigzag order of blocks)."""
-        per_context = attention_flops_per_context_token(attention) / split.tensor
+        per_context = attention.score_flops_per_context_token / split.tensor
         length, rates = self.sequence_length, self.rates
-        if attention.kind in ("linear", "ssm"):
-            width = attention.heads / split.tensor * (attention.value_head_dim or attention.head_dim)
+        if attention.recurrent:
+            width = attention.heads / split.tensor * attention.value_dim
             once = rates.scan_s(tokens * 4 * width * SCAN_WINDOW / 2, SCAN_WINDOW)
             return once, FLASH_BACKWARD * once
         if not per_context:
@@ -239,7 +241,7 @@ class LayerTimer:
         # Without FlashAttention every token meets the whole sequence, and the mask hides half of it.
         flops = tokens * per_context * length
         products = flops * (1 + rates.half_depth / attention.head_dim) / rates.head_flops_per_s
-        scores = attention.heads / split.tensor * tokens * length
+        scores = attention.score_heads / split.tensor * tokens * length
         forward, backward = (products * passes for passes in (1, 2))
         return (
             forward + rates.streaming_s(scores * SCORE_BYTES[0]),
@@ -280,27 +282,11 @@ class LayerTimer:
         return forward, backward, 2 * cheap_residual + 3 * cheap_inner + again
 
 
-def _attention_products(attention: Attention, hidden: int, tensor: int, tokens: float) -> Iterator[Product]:
-    """Projections of the block; latent down-projections are whole on every tensor-parallel rank."""
-    if attention.kind == "none":
-        return
-    value_dim = attention.value_head_dim or attention.head_dim
-    heads = attention.heads / tensor
-    if attention.kind == "gqa":
-        kv_heads = max(attention.kv_heads / tensor, 1)
-        yield Product(tokens, hidden, heads * attention.head_dim + kv_heads * (attention.head_dim + value_dim))
-    elif attention.kind == "mla":
-        query = attention.q_lora_rank or hidden
-        yield Product(
-            tokens, hidden, (attention.q_lora_rank or 0) + attention.kv_lora_rank + attention.qk_rope_head_dim
-        )
-        yield Product(tokens, query, heads * attention.head_dim, recomputed=attention.q_lora_rank is not None)
-        expanded = heads * (attention.head_dim - attention.qk_rope_head_dim + value_dim)
-        yield Product(tokens, attention.kv_lora_rank, expanded, recomputed=True)
-    else:
-        matrices = attention.parameters - attention.high_precision_parameters
-        yield Product(tokens, hidden, max(matrices / hidden - attention.heads * value_dim, 1) / tensor)
-    yield Product(tokens, heads * value_dim, hidden)
+def _attention_products(attention: Attention, tensor: int, tokens: float) -> Iterator[Product]:
+    """Projections of the block. A rank works on the mean of heads and on at least one key/value head."""
+    share = RankShare(attention.heads / tensor, max(attention.kv_heads / tensor, 1), tensor, whole_columns=False)
+    for inputs, outputs, recomputed in attention.products(share, fuses_whole=False):
+        yield Product(tokens, inputs, outputs, recomputed=recomputed)
 
 
 def _feed_forward_products(feed_forward: FeedForward, hidden: int, split: Split, tokens: float) -> Iterator[Product]:
@@ -308,7 +294,7 @@ def _feed_forward_products(feed_forward: FeedForward, hidden: int, split: Split,
 
     Routing is taken as balanced: every rank gets as many copies as it sends.
     """
-    up = 2 if feed_forward.gated else 1
+    up = feed_forward.up_matrices
     if feed_forward.intermediate_size:
         width = feed_forward.intermediate_size / split.tensor
         yield Product(tokens, hidden, up * width)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Protocol
 
-from planner.layout import ZeroStage
 from planner.training.degrees import Degree
 from planner.training.layer_time import Split
-from planner.training.misses import Nearest
+from planner.training.near_misses import Nearest
 from planner.training.shape import Shape
+from planner.vocabulary import ZeroStage
 
 MORE_THAN_ANY: Final = 1 << 30
 NOT_ASKED: Final = (0, MORE_THAN_ANY)

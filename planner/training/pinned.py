@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import lcm
 
 from planner.errors import SpecError
-from planner.layout import divides_layers, divisors, expert_count, head_count
+from planner.sizing.legal_layouts import divides_layers, divisors, expert_count, head_count
 from planner.spec import Pin, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import NodeTopology

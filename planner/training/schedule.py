@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from planner.layout import Schedule
+from planner.vocabulary import Schedule
 
 
 @dataclass(frozen=True, slots=True)

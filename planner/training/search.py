@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from math import gcd, inf
 from typing import Protocol
 
-from planner.layout import (
-    ZeroStage,
+from planner.plan.layout import Layout
+from planner.sizing.legal_layouts import (
     expert_degrees,
     legal_tensor_degrees,
     micro_batch_sizes,
     recompute_choices,
     zero_stages,
 )
-from planner.parallelism import Layout
 from planner.spec import Pin, TrainingWorkload
-from planner.training.degrees import Degree, Once
+from planner.training.degrees import Degree, MemoizedTimes
 from planner.training.layer_time import Split
 from planner.training.memory_fit import MemoryFit, MemoryJudge
-from planner.training.misses import Nearest
+from planner.training.near_misses import Nearest
 from planner.training.shape import Shape
 from planner.training.split_bounds import SplitBounds
 from planner.training.step_time import StepModel, pacing
+from planner.vocabulary import ZeroStage
 from provider_catalog.architecture import ModelArchitecture
 
 COST_WINDOW = 1.02
@@ -90,7 +90,7 @@ class LayoutSearch:
     _longest_s: dict[tuple[int, int, int], float] = field(default_factory=dict)
     _up_to_date: set[tuple[int, int, int]] = field(default_factory=set)
     _beaten: dict[int, float] = field(default_factory=dict)
-    _once: dict[tuple[int, int, int, int], Once] = field(default_factory=dict)
+    _once: dict[tuple[int, int, int, int], MemoizedTimes] = field(default_factory=dict)
     _degrees_of: dict[tuple[int, int], list[Degree]] = field(default_factory=dict)
     _lengths: dict[int, float] = field(default_factory=dict)
 
@@ -202,7 +202,7 @@ class LayoutSearch:
             if worth:
                 self._try_schedules(plain, left, worth, exact)
 
-    def _try_schedules(self, plain: Shape, stages: list[ZeroStage], degrees: list[Degree], once: Once) -> None:
+    def _try_schedules(self, plain: Shape, stages: list[ZeroStage], degrees: list[Degree], once: MemoizedTimes) -> None:
         """Every schedule of a pipeline, at the lowest of some ZeRO stages that fits.
 
         Args:
@@ -235,21 +235,23 @@ class LayoutSearch:
             self._lengths[gpus] = self.judge.days_per_step_s(gpus)
         return self._lengths[gpus] * step_s
 
-    def _least_once(self, split: Split, pipeline: int) -> Once:
+    def _least_once(self, split: Split, pipeline: int) -> MemoizedTimes:
         key = (split.tensor, split.context, split.expert, pipeline)
         known = self._once.get(key)
         if known is None:
             shape, model = Shape(split, pipeline, "1f1b", 1), self.model
-            known = self._once[key] = Once({}, lambda degree: model.least_once_s(shape, degree.data))
+            known = self._once[key] = MemoizedTimes({}, lambda degree: model.least_once_s(shape, degree.data))
         return known
 
-    def _replicas_once(self, shape: Shape, zero_stage: ZeroStage) -> Once:
+    def _replicas_once(self, shape: Shape, zero_stage: ZeroStage) -> MemoizedTimes:
         def seconds(degree: Degree) -> float:
             return sum(self.model.replicas_s(shape, degree.data, zero_stage, degree.micro_batches))
 
-        return Once({}, seconds)
+        return MemoizedTimes({}, seconds)
 
-    def _worth(self, micro_batch_s: float, once_s: float, replicas: Once, degrees: list[Degree]) -> list[Degree]:
+    def _worth(
+        self, micro_batch_s: float, once_s: float, replicas: MemoizedTimes, degrees: list[Degree]
+    ) -> list[Degree]:
         """Numbers of replicas on which a pipeline may beat what is known."""
         limits, (known, ask) = self._limits, replicas
         worth = []

@@ -2,10 +2,10 @@
 
 from typing import Final, NamedTuple
 
-from planner.layout import Schedule, ZeroStage
-from planner.parallelism import Layout
+from planner.plan.layout import Layout
 from planner.training.layer_time import Split
 from planner.training.schedule import StageTime
+from planner.vocabulary import Schedule, ZeroStage
 
 COMPUTING_PARTS: Final = 12
 """Leading fields of `StageParts` that are no communication."""

@@ -4,8 +4,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from planner.layout import (
-    Schedule,
+from planner.sizing.legal_layouts import (
     context_degrees,
     expert_degrees,
     legal_tensor_degrees,
@@ -18,6 +17,7 @@ from planner.spec import Pin, TrainingWorkload
 from planner.training.layer_time import Split
 from planner.training.schedule import chunk_share
 from planner.training.step_time import StepModel
+from planner.vocabulary import Schedule
 from provider_catalog.architecture import ModelArchitecture
 
 

@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from math import log, sqrt
 from typing import Final
 
-from planner.parallelism import Layout
+from planner.plan.layout import Layout
 from planner.sizing.efficiency import KernelRates
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile

@@ -85,12 +85,9 @@ class ReplicaTraffic:
     def context_bytes(self, group: LayerGroup, split: Split) -> float:
         """Keys and values that a rank hands on in each step around the ring (arXiv 2310.01889, section 3)."""
         attention = group.attention
-        if split.context == 1 or attention.kind not in ("gqa", "mla"):
+        if split.context == 1 or not attention.training_kv_heads:
             return 0.0
-        kv_heads = attention.heads if attention.kind == "mla" else attention.kv_heads
-        width = max(kv_heads / split.tensor, 1) * (
-            attention.head_dim + (attention.value_head_dim or attention.head_dim)
-        )
+        width = max(attention.training_kv_heads / split.tensor, 1) * (attention.head_dim + attention.value_dim)
         return VALUE_BYTES * width * self._tokens(split)
 
     def _context(self, group: LayerGroup, split: Split, time: LayerTime) -> tuple[float, float]:
@@ -183,4 +180,4 @@ def _summed_blocks(group: LayerGroup, split: Split) -> int:
     """Blocks of a layer whose outputs the tensor-parallel ranks sum up."""
     if split.tensor == 1:
         return 0
-    return (group.attention.kind != "none") + (group.feed_forward.intermediate_size > 0)
+    return group.attention.mixes_tokens + (group.feed_forward.intermediate_size > 0)

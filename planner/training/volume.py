@@ -1,7 +1,7 @@
 """What a GPU sends in one optimizer step, by the kind of group it sends to."""
 
-from planner.parallelism import Layout
-from planner.topology.model import GroupKind
+from planner.plan.layout import Layout
+from planner.plan.topology import GroupKind
 from planner.training.shape import Shape
 from planner.training.step_time import StepModel
 

@@ -4,7 +4,7 @@ from cdktf import App, TerraformStack
 
 from cdk.aws.identity import bound_roles
 from cdk.aws.interfaces import interfaces
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from stacks.aws.compute import compute_stack

@@ -13,8 +13,8 @@ from cdk.aws.naming import address
 from cdk.aws.nodes import NodeConfig, NodeGroup, encoded_user_data
 from cdk.aws.phases import phase, phase_parameter, publish_phase
 from cdk.bootstrap import AWS_INSTANCE_STORE, BetweenNodes, BurnIn, LustreMount, NodeBootstrap, cloud_init
-from planner.plan import Plan
-from provider_catalog.collectives import reasons, values
+from planner.plan.plan import Plan
+from provider_catalog.collective_environment import reasons, values
 from provider_catalog.hardware import InstanceType
 from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.dashboard import grafana_dashboard

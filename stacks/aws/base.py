@@ -6,7 +6,7 @@ from cdktf import App, TerraformOutput, TerraformStack
 
 from cdk.aws.provider import aws
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from stacks.clouds import StackRole, stack_id
 from stacks.state import name_provider_source, set_backend
 

@@ -6,7 +6,7 @@ from typing import Final
 from cdktf import App, TerraformStack
 
 from cdk.aws.interfaces import Interface
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from planner.spec import Orchestrator
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import InstanceType

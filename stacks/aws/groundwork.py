@@ -12,8 +12,8 @@ from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from cdk.aws.identity import IdentityConfig
 from cdk.aws.phases import nodes_to_validate
 from cdk.bootstrap import Metrics
-from planner.plan import Plan
-from provider_catalog.collectives import Variable
+from planner.plan.plan import Plan
+from provider_catalog.collective_environment import Variable
 from provider_catalog.defaults import OrchestratorDefaults
 from stacks.aws.base import add_outputs
 from stacks.aws.network import closed_network

@@ -25,8 +25,8 @@ from cdk.aws.phases import phase
 from cdk.aws.roles import pod_role, service_role
 from cdk.bootstrap import NodeServices, mirrored, services_cloud_init
 from planner.errors import SpecError
-from planner.plan import Plan
-from provider_catalog.collectives import values
+from planner.plan.plan import Plan
+from provider_catalog.collective_environment import values
 from provider_catalog.hardware import InstanceType
 from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.dashboard import grafana_dashboard

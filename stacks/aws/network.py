@@ -11,9 +11,9 @@ from cdk.aws.fabric import ClosedNetwork
 from cdk.aws.interfaces import Interface
 from cdk.aws.naming import address
 from cdk.aws.network import ClusterNetwork, NetworkConfig
+from planner.cost.network_lines import endpoint_services
 from planner.errors import SpecError
-from planner.network_lines import endpoint_services
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks.aws.base import add_outputs, new_stack
 from stacks.aws.own_network import CONTROL_PLANE_SUBNET, file_server_addresses, own_network

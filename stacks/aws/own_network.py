@@ -7,7 +7,7 @@ from cdktf import TerraformStack
 from cdk.aws.existing_network import ExistingNetwork, ExistingNetworkConfig
 from cdk.aws.interfaces import Interface
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from stacks.aws.base import add_outputs
 from stacks.clouds import BuiltStack
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from cdk.aws.capacity import PurchaseKind
 from planner.errors import SpecError
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from provider_catalog.hardware import InstanceType
 
 PURCHASES: Final[tuple[tuple[PurchaseKind, str], ...]] = (

@@ -21,8 +21,8 @@ from cdk.aws.root_volumes import require_default_key, volume_access
 from cdk.bootstrap import BatchBurnIn, NodeServices, burn_in_job, services_script
 from cdk.findings import accept
 from planner.errors import SpecError
-from planner.plan import Plan
-from provider_catalog.collectives import values
+from planner.plan.plan import Plan
+from provider_catalog.collective_environment import values
 from provider_catalog.hardware import InstanceType
 from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.dashboard import grafana_dashboard

@@ -11,7 +11,7 @@ from cdk.aws.kubernetes import control_plane_logs
 from cdk.aws.metrics import prometheus_workspace
 from cdk.aws.naming import address
 from cdk.aws.shared_storage import LustreConfig, RepositoryConfig, SharedFileSystem
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from stacks.aws.base import add_outputs, new_stack
 from stacks.clouds import BuiltStack
 from stacks.state import remote_state

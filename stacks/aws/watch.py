@@ -6,7 +6,7 @@ from cdk.aws.alarms import AlarmConfig, Alarms, metric_namespace
 from cdk.aws.images import mirror_login
 from cdk.aws.naming import address
 from cdk.bootstrap import Health, Metrics
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from stacks.aws.groundwork import Groundwork
 
 

@@ -3,7 +3,7 @@
 from math import ceil
 from typing import Final
 
-from planner.lustre_lines import included_metadata_iops
+from planner.cost.lustre_lines import included_metadata_iops
 from stacks.estimate.documents import Resource
 from stacks.estimate.meters import (
     NOT_KNOWN_YET,

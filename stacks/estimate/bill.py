@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from planner.cost import HOURS_PER_MONTH
 from planner.errors import SpecError
-from planner.plan import Usage
+from planner.plan.plan import Usage
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import PriceBook
+from provider_catalog.units import HOURS_PER_MONTH
 from stacks.estimate.documents import Resource, Resources, clusters, read_resources
 from stacks.estimate.meters import Context, Meter, NotPriced, Reader, Reading
 

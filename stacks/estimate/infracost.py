@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from planner.cost import HOURS_PER_MONTH
+from provider_catalog.units import HOURS_PER_MONTH
 from stacks.estimate.bill import Estimate, Line, lines_by_resource
 from stacks.estimate.documents import Resource
 from stacks.estimate.meters import Unit

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.plan import Usage
+from planner.plan.plan import Usage
 from provider_catalog.prices import PurchaseOption
 from stacks.estimate.documents import Resource, Resources
 

@@ -1,10 +1,10 @@
-"""Plans written by hand, for tests of what comes after planning."""
+"""Plans written by hand, for tests of stacks, bills and reports."""
 
 from pathlib import Path
 from typing import Any, Final
 
-from planner.parallelism import Layout, MemoryPerGpu
-from planner.plan import (
+from planner.plan.layout import Layout, MemoryPerGpu
+from planner.plan.plan import (
     CatalogStamp,
     Choice,
     Cost,
@@ -16,11 +16,10 @@ from planner.plan import (
     TrainingPerformance,
 )
 from planner.spec import ClusterSpec
+from planner.workspace.planning import PlannedSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.models import load_model
-from stacks.planning import PlannedSpec
-from stacks.specs import LoadedSpec, Pricing
 
 PROVENANCE: Final = Provenance(source="a price written for tests", as_of="2026-01-01", kind="list")
 
@@ -61,14 +60,6 @@ _ROLES: Final = {
     "storage": ("shared_storage", "checkpoint_storage", "encryption_key"),
     "compute": ("compute_reserved", "compute_spot", "compute_on_demand", "root_disk"),
 }
-
-
-def planned_spec(plan: Plan) -> PlannedSpec:
-    """A plan as planning hands it to synthesis, as if its spec had been read from `example.yaml`."""
-    model = plan.spec.model
-    architecture = load_model(model if isinstance(model, str) else model.model_dump())
-    loaded = LoadedSpec(plan.spec, architecture, Path("example.yaml"))
-    return PlannedSpec(loaded, plan, locked=False, pricing=Pricing(Catalog.load(), loaded))
 
 
 def example_plan(provider: str = "aws", *, spec: dict[str, Any] | None = None, **choice: Any) -> Plan:
@@ -140,7 +131,7 @@ def example_plan(provider: str = "aws", *, spec: dict[str, Any] | None = None, *
 
 
 def example_cost(choice: Choice) -> Cost:
-    """A bill with one line for every role that the choice has use for, a dollar a unit."""
+    """Return a bill with one line for every role that the choice uses, at one dollar a unit."""
     bought = {
         "compute_reserved": choice.purchase.reserved_nodes,
         "compute_spot": choice.purchase.spot_nodes,
@@ -165,3 +156,9 @@ def example_cost(choice: Choice) -> Cost:
     )
     total = sum(item.usd_per_hour or 0.0 for item in items)
     return Cost(usd_per_hour=total, usd_per_month=total * 730, items=items)
+
+
+def planned_spec(plan: Plan) -> PlannedSpec:
+    """A plan as synthesis takes it, as if it had been planned from example.yaml."""
+    model = plan.spec.model if isinstance(plan.spec.model, str) else plan.spec.model.model_dump()
+    return PlannedSpec(Path("example.yaml"), plan, False, load_model(model, None), Catalog.load())
