@@ -4,7 +4,7 @@ import statistics
 import sys
 
 from benchmarks.timing import ROOT, call_s, command_s, print_table
-from llmcluster.size.contract import model_size
+from llmcluster.reports.model_size import model_size
 from planner.sizing import weights
 from provider_catalog.models import load_model
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Final, Literal, NamedTuple
 
-from provider_catalog.errors import InputError, LlmclusterError, OutsideError
+from provider_catalog.errors import InputError, LlmclusterError, NothingWrittenError, OutsideError, UnreadableError
 
 
 class SpecError(InputError):
@@ -129,9 +129,19 @@ def failure(error: Exception) -> tuple[int, str]:
     if isinstance(error, LlmclusterError):
         return error.exit_code, f"error: {error}"
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return OutsideError.exit_code, f"error: {where}{error.strerror or error}; nothing was half-written"
+        return OutsideError.exit_code, f"error: {_outside_failure(error)}"
     raise error
+
+
+def _outside_failure(error: OSError) -> str:
+    """What failed and why; that nothing was half-written is said only of writers that guarantee it."""
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error)
+    if isinstance(error, UnreadableError):
+        return f"{where}cannot be read: {reason}"
+    if isinstance(error, NothingWrittenError):
+        return f"{where}{reason}; nothing was half-written"
+    return f"{where}{reason}"
 
 
 def times(ratio: float) -> str:

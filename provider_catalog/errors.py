@@ -29,6 +29,14 @@ class CatalogError(InputError):
     """The catalog does not hold what was asked for, or one of its files is wrong; the message says what to do."""
 
 
+class NothingWrittenError(OSError):
+    """A staged write failed: every file that was to be replaced is still there, whole, and no new one appeared."""
+
+
+class UnreadableError(OSError):
+    """A file that was named exists and cannot be read; `filename` is its path."""
+
+
 class LiveError(OutsideError):
     """A source of live prices gave nothing; the message says what failed and what to do."""
 

@@ -18,8 +18,8 @@ from cdktf import App
 from planner.errors import EXPECTED, SpecError, failure
 from planner.workspace.planning import PlannedSpec, plan_specs
 from provider_catalog.catalog import Catalog
+from provider_catalog.files import publish, staged, write_files
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
-from stacks.files import publish, staged
 from stacks.hcl import readable_hcl
 from stacks.imports import add_import_blocks
 from stacks.launching import launch_sidecars
@@ -53,8 +53,9 @@ def synthesize(
     The bytes depend on specs, locks, catalog, negotiated prices (`overlay`) and versions, but not on the folders.
 
     Raises:
-        SpecError, CatalogError, InfeasibleError: see `plan_specs`; nothing is written.
-        OSError: a file cannot be read or written.
+        SpecError, CatalogError, InfeasibleError: see `plan_specs`; nothing was written.
+        NothingWrittenError: a file cannot be written; both folders are as they were.
+        OSError: a file cannot be read.
     """
     if hcl_outdir is not None and hcl_outdir.resolve() == outdir.resolve():
         raise SpecError(f"HCL and JSON cannot share the folder {outdir}: Terraform would read both; give HCL its own")
@@ -73,7 +74,7 @@ def write_stacks(
         ]
         for entry, stacks in clusters:
             add_import_blocks(entry.plan, stacks)
-        _synth(app, outdir)
+        write_documents(app, outdir)
         if hcl_outdir is not None:
             _write_hcl_manifest(stage, hcl_stage)
         for entry, stacks in clusters:
@@ -95,9 +96,7 @@ def write_stacks(
                         locked=entry.locked,
                     )
                 )
-        publish(stage, outdir, last=MANIFEST)
-        if hcl_outdir is not None:
-            publish(hcl_stage, hcl_outdir, last=MANIFEST)
+        publish({stage: outdir} | ({hcl_stage: hcl_outdir} if hcl_outdir is not None else {}), last=MANIFEST)
     for stack in written:
         _drop_other_document(stack.folder, hcl=_hcl_requested())
         if stack.hcl_folder is not None:
@@ -105,8 +104,8 @@ def write_stacks(
     return written
 
 
-def _synth(app: App, outdir: Path) -> None:
-    """Writes the documents. File errors of Node reach Python as text only; they become OSErrors again.
+def write_documents(app: App, outdir: Path) -> None:
+    """Writes the documents of an app. File errors of Node reach Python as text and become an OSError again.
 
     Raises:
         OSError: the disk is full, or a folder cannot be written.
@@ -122,11 +121,8 @@ def _synth(app: App, outdir: Path) -> None:
 
 
 def _write_sidecars(folder: Path, entry: PlannedSpec, built: BuiltStack) -> None:
-    texts = {**sidecars(entry.plan, built), **launch_sidecars(entry, built), **built.files}
-    for name, text in texts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+    launch = launch_sidecars(entry, built)
+    write_files(folder, {**sidecars(entry.plan, built), **launch, **built.files})
 
 
 def _write_hcl(folder: Path, built: BuiltStack) -> None:
@@ -134,16 +130,14 @@ def _write_hcl(folder: Path, built: BuiltStack) -> None:
     rendered = built.stack.to_hcl_terraform()
     hcl = readable_hcl(rendered["hcl"], built.stack.to_terraform())
     metadata = json.dumps(rendered["metadata"], indent=2, sort_keys=True) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / HCL_DOCUMENT).write_text(hcl, encoding="utf-8", newline="\n")
-    (folder / "metadata.json").write_text(metadata, encoding="utf-8", newline="\n")
+    write_files(folder, {HCL_DOCUMENT: hcl, "metadata.json": metadata})
 
 
 def _write_hcl_manifest(stage: Path, hcl_stage: Path) -> None:
     manifest = json.loads((stage / MANIFEST).read_text(encoding="utf-8"))
     for stack in manifest["stacks"].values():
         stack["synthesizedStackPath"] = f"{stack['workingDirectory']}/{HCL_DOCUMENT}"
-    (hcl_stage / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_files(hcl_stage, {MANIFEST: json.dumps(manifest, indent=2, sort_keys=True) + "\n"})
 
 
 def _drop_other_document(folder: Path, *, hcl: bool) -> None:

@@ -8,8 +8,9 @@ from cdktf import App, TerraformStack
 from planner.errors import SpecError
 from planner.spec import ClusterSpec
 from planner.workspace.specs import load_spec
+from provider_catalog.files import publish, staged
+from stacks.app import MANIFEST, write_documents
 from stacks.clouds import load_cloud
-from stacks.files import publish, staged
 
 OWNERS: Final = {"s3": "aws", "azurerm": "azure"}
 """Cloud of a backend."""
@@ -28,8 +29,8 @@ def bootstrap_state(spec_path: Path, outdir: Path) -> Path:
     """Writes the stack below `outdir` and returns its folder. Only `state` and `tags` of the spec are used.
 
     Raises:
-        SpecError: the spec keeps states in local files, or the cloud cannot build their storage.
-        OSError: a file cannot be read or written.
+        SpecError: the states are local files, or their cloud has no such stack.
+        NothingWrittenError: a file cannot be written.
     """
     spec = load_spec(spec_path).spec
     backend = spec.state.backend
@@ -44,6 +45,6 @@ def bootstrap_state(spec_path: Path, outdir: Path) -> Path:
     with staged(outdir) as stage:
         app = App(outdir=str(stage), stack_traces=False)
         name = cloud.build_state(app, spec).node.id
-        app.synth()
-        publish(stage, outdir, last="manifest.json")
+        write_documents(app, outdir)
+        publish({stage: outdir}, last=MANIFEST)
     return outdir / "stacks" / name

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from llmcluster.catalog.staleness import STALE_DAYS, age_days, warn_of_dates
 from llmcluster.cli import cli
+from llmcluster.reports.date_warnings import STALE_DAYS, age_days, warn_of_dates
 from planner.plan.plan import Purchase
 from planner.search.optimizer import plan
 from planner.workspace.specs import load_spec
@@ -145,7 +145,7 @@ def test_a_failure_keeps_the_old_file(server: Server, prices: Path, fault: Answe
     server.play(fault)
     result = run(*REFRESH)
     assert result.exit_code == 4
-    assert "azure prices: failed, the old prices stay" in result.stderr
+    assert "azure prices: failed; the old prices stay" in result.stderr
     assert "Traceback" not in result.output
     assert [path.name for path in (prices / "azure").iterdir()] == ["instance_prices.csv"]
     assert (prices / "azure" / "instance_prices.csv").read_bytes() == before
@@ -302,7 +302,7 @@ def test_switched_off_prices_are_not_written(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("LLMCLUSTER_PRICES", "none")
     result = run(*REFRESH)
     assert result.exit_code == 2
-    assert "switched off" in result.stderr
+    assert "switches refreshed prices off" in result.stderr
 
 
 def test_a_cloud_without_live_sources_has_none() -> None:
@@ -346,7 +346,7 @@ def test_show_of_an_unknown_sku_names_the_nearest() -> None:
 
 
 def test_diff_of_the_packaged_catalog_with_itself_is_empty() -> None:
-    assert run("diff", "packaged", str(PACKAGED_DATA)).stdout == "no price differs\n"
+    assert run("diff", "packaged", str(PACKAGED_DATA)).stdout == "no prices differ\n"
     assert json.loads(run("diff", "packaged", "packaged", "--json").stdout) == []
 
 
@@ -456,7 +456,7 @@ def test_old_prices_are_said_beside_the_plan_and_not_in_it(capsys: pytest.Captur
     assert capsys.readouterr().err == ""
     warn_of_dates(decided, since + timedelta(days=STALE_DAYS + 1))
     said = capsys.readouterr()
-    assert f"of {compute.provenance.as_of}, up to {STALE_DAYS + 1} days old" in said.err
+    assert f"dates from {compute.provenance.as_of} and is up to {STALE_DAYS + 1} days old" in said.err
     assert said.out == ""
 
 
@@ -476,7 +476,7 @@ def test_prices_are_counted_by_cloud_and_kind() -> None:
     assert printed.exit_code == 0
     for provider in CATALOG.providers:
         known = sum(row["prices"] for row in rows if row["provider"] == provider and row["kind"] != "unknown")
-        assert f"{provider}: {known} prices known" in printed.stdout
+        assert f"{provider}: {known} known prices" in printed.stdout
 
 
 def test_refreshed_prices_are_counted_as_such(server: Server, prices: Path) -> None:

@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from llmcluster.cli import cli
+from planner.spec import ClusterSpec
+from planner.spec.reader import read_spec
 
 ROOT = Path(__file__).parent.parent
 
@@ -162,6 +167,22 @@ def test_wrong_input_names_the_field_and_writes_nothing(tmp_path: Path, text: st
     for words in says:
         assert words in finished.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
+
+
+@pytest.mark.parametrize("command", ["plan", "cost", "mix", "compare", "launch"])
+def test_a_command_reads_its_spec_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    reads: list[str] = []
+
+    def counted(document: object, name: str) -> ClusterSpec:
+        reads.append(name)
+        return read_spec(document, name)
+
+    monkeypatch.setattr("planner.workspace.specs.read_spec", counted)
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(GOOD)
+    finished = CliRunner().invoke(cli, [command, str(spec), "--json"])
+    assert finished.exit_code == 0, finished.output
+    assert reads == [str(spec)]
 
 
 def test_a_reader_that_has_gone_is_no_failure() -> None:

@@ -167,6 +167,73 @@ def test_real_terms_stand_beside_the_flat_discount(tmp_path: Path) -> None:
     )
 
 
+def test_plan_and_bill_use_the_same_of_two_price_files(tmp_path: Path) -> None:
+    def price_file(name: str, on_demand: float, reserved: float) -> Path:
+        offer = "provider: azure, region: eastus, instance_type: Standard_NC24ads_A100_v4"
+        path = tmp_path / name
+        path.write_text(
+            f"source: an agreement\nas_of: 2026-07-01\nprices:\n"
+            f"  - {{{offer}, option: on-demand, usd_per_hour: {on_demand}}}\n"
+            f"  - {{{offer}, option: reserved-1y, usd_per_hour: {reserved}}}\n"
+        )
+        return path
+
+    price_file("spec.yaml", 3.0, 2.9)
+    cheaper = price_file("option.yaml", 2.0, 0.1)
+    path = tmp_path / "chat.yaml"
+    path.write_text(
+        SPEC + "prices: spec.yaml\ncapacity: {demand: business-hours, reservation: auto, commitment: 1-year}\n"
+    )
+
+    def output(command: str, *options: str) -> Any:
+        done = CliRunner().invoke(cli, [command, str(path), "--json", *options])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    # At 97 % of the on-demand rate only nodes that always run are worth a commitment, at 5 % every node is.
+    mix, plan = output("mix", "--prices", str(cheaper)), output("plan", "--prices", str(cheaper))
+    assert mix["on_demand_usd_per_hour"] == 2.0
+    assert mix["nodes"] == plan["choice"]["nodes"]
+    optimal = mix["policies"][0]
+    assert optimal["reserved_nodes"] == plan["choice"]["purchase"]["reserved_nodes"] == plan["choice"]["nodes"]
+    assert output("mix")["on_demand_usd_per_hour"] == 3.0
+    billed = output("cost", "--prices", str(cheaper))["items"]
+    assert [item["unit_price_usd"] for item in billed if item["role"].startswith("compute")] == [0.1]
+
+
+def test_a_wrong_price_file_is_named_by_what_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "chat.yaml"
+    path.write_text(SPEC)
+    for command in ("plan", "mix", "cost", "compare"):
+        done = CliRunner().invoke(cli, [command, str(path), "--prices", str(tmp_path / "none.yaml")])
+        assert done.exit_code == 2
+        assert "--prices: " in done.stderr and "none.yaml" in done.stderr
+
+
+def test_mix_plans_with_the_prices_it_bills(tmp_path: Path) -> None:
+    """The plan that `mix` judges is that of `plan` with the same options, also where it takes another machine."""
+    types = ("Standard_NC24ads_A100_v4", "Standard_NC40ads_H100_v5")
+
+    def price_file(name: str, cheap: str) -> Path:
+        rows = "".join(
+            f"  - {{provider: azure, region: eastus, instance_type: {each}, option: on-demand,"
+            f" usd_per_hour: {0.01 if each == cheap else 50}}}\n"
+            for each in types
+        )
+        path = tmp_path / name
+        path.write_text(f"source: an agreement\nas_of: 2026-07-01\nprices:\n{rows}")
+        return path
+
+    price_file("spec.yaml", types[0])
+    option = price_file("option.yaml", types[1])
+    path = tmp_path / "chat.yaml"
+    path.write_text(SPEC.replace(f"[{types[0]}]", f"[{', '.join(types)}]") + "prices: spec.yaml\n")
+    done = CliRunner().invoke(cli, ["mix", str(path), "--json", "--prices", str(option)])
+    assert done.exit_code == 0, done.output
+    mix = json.loads(done.stdout)
+    assert (mix["instance_type"], mix["on_demand_usd_per_hour"]) == (types[1], 0.01)
+
+
 P5_SPEC = """
 name: chat
 model: deepseek-ai/DeepSeek-R1

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcluster.cli import cli
-from llmcluster.size.contract import TABLE, model_size
+from llmcluster.reports.model_size import TABLE, model_size
 from planner.sizing.fewest_gpus import Serving, smallest_serving, smallest_training
 from planner.sizing.kv_cache import kv_cache_bytes, kv_cache_bytes_per_gpu
 from planner.sizing.profile import ModelProfile
@@ -211,7 +211,7 @@ def test_text_names_every_gpu_and_json_has_them_when_asked() -> None:
     finished = run("meta-llama/Llama-3.1-8B")
     assert finished.exit_code == 0, finished.output
     names = set(Catalog.load().gpus)
-    for name in (*names, *TABLE, "8,030,261,248", "128.00 KiB a token", "attention"):
+    for name in (*names, *TABLE, "8,030,261,248", "128.00 KiB per token", "attention"):
         assert name in finished.stdout
     document = json.loads(run("meta-llama/Llama-3.1-8B", "--json", "--fleet").stdout)
     assert {row["gpu"] for row in document["fleet"]["gpus"]} == names
@@ -283,7 +283,7 @@ def test_exact_count_wins_and_a_difference_is_reported(monkeypatch: pytest.Monke
         read.append(config["model_type"])
         return {"total": 1_600_000_000, "towers": 0}
 
-    monkeypatch.setattr("llmcluster.size.exact.instantiated_parameters", instantiated)
+    monkeypatch.setattr("llmcluster.reports.exact_count.instantiated_parameters", instantiated)
     document = json.loads(run("gpt2-xl", "--exact", "--json").stdout)
     assert read == ["gpt2"]
     assert document["parameters"]["total"] == 1_600_000_000
@@ -293,7 +293,7 @@ def test_exact_count_wins_and_a_difference_is_reported(monkeypatch: pytest.Monke
 
 def test_json_loads_neither_tables_nor_templates_nor_specs() -> None:
     code = (
-        "import sys; from llmcluster.size.command import size_output; size_output('gpt2-xl', as_json=True); "
+        "import sys; from llmcluster.reports.size_output import size_output; size_output('gpt2-xl', as_json=True); "
         "heavy = ('rich', 'jinja2', 'planner.spec', 'provider_catalog.catalog'); "
         "print([name for name in heavy if name in sys.modules])"
     )

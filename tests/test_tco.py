@@ -205,5 +205,5 @@ def test_the_command_says_what_it_needs() -> None:
     assert "fr" in wrong.stderr
     text = CliRunner().invoke(cli, ["compare", "--guide", "--peers"])
     assert text.exit_code == 0
-    assert "breaks even after" in text.stdout
-    assert "no price of the server is public" in text.stdout
+    assert "own servers break even: after" in text.stdout
+    assert "the server has no public price" in text.stdout

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cdk.aws.eks.manifests import ENVIRONMENT, manifests
 from cdk.bootstrap import NodeBootstrap, cloud_init
-from llmcluster.topology_report import topology_facts
+from llmcluster.reports.topology_text import topology_facts
 from planner.launch.launch_files import launch_files, launch_of
 from planner.plan.layout import Layout
 from planner.plan.plan import Plan, TrainingPerformance

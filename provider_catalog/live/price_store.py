@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from provider_catalog.atomic_write import write_atomically
 from provider_catalog.data_files import fact, read_csv
+from provider_catalog.errors import NothingWrittenError
+from provider_catalog.files import publish, staged, write_atomically, write_files
 from provider_catalog.live.live_source import Fetched, LiveSource, PlacementScore
 from provider_catalog.price_files import (
     INSTANCE_PRICES,
@@ -47,16 +48,16 @@ def check_writable(folder: Path) -> None:
     """Check that a refresh can write to `folder`, which need not exist yet; the check itself writes nothing.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        NothingWrittenError: it cannot.
     """
     standing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not standing.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(standing))
+        raise NothingWrittenError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(standing))
     try:
         with tempfile.TemporaryFile(dir=standing):
             pass
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(standing)) from error
+        raise NothingWrittenError(error.errno, error.strerror, str(standing)) from error
 
 
 @contextmanager
@@ -125,17 +126,20 @@ def suspicions(
 
 
 def write(folder: Path, provider: str, stored: StoredPrices) -> None:
-    """Write both price files of a cloud, each in one step.
+    """Replaces both price files of a cloud, or neither of them.
 
     Raises:
-        OSError: a file cannot be written; its old content is unchanged.
+        NothingWrittenError: the folder cannot be written; the old files are untouched.
     """
-    place = folder / provider
-    place.mkdir(parents=True, exist_ok=True)
+    files = {}
     if stored.instances:
-        write_atomically(place / INSTANCE_PRICES, instance_prices_csv(stored.instances))
+        files[INSTANCE_PRICES] = instance_prices_csv(stored.instances)
     if stored.services:
-        write_atomically(place / SERVICE_PRICES, service_prices_csv(stored.services))
+        files[SERVICE_PRICES] = service_prices_csv(stored.services)
+    place = folder / provider
+    with staged(place) as stage:
+        write_files(stage, files)
+        publish({stage: place})
 
 
 def read_scores(folder: Path, provider: str) -> tuple[PlacementScore, ...]:
@@ -156,7 +160,7 @@ def write_scores(folder: Path, provider: str, scores: Iterable[PlacementScore]) 
     """Write the placement scores of a cloud in one step.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written; the old scores are untouched.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

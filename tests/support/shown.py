@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from llmcluster.cli import HCL_OUTDIR, OUTDIR
-from llmcluster.report import print_plan, print_where
+from llmcluster.commands.options import HCL_OUTDIR, OUTDIR
+from llmcluster.reports.plan_text import print_plan, print_stack_folders
 from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
 from stacks.app import HCL_DOCUMENT, write_stacks
@@ -51,7 +51,7 @@ def printed(cluster: str) -> str:
         stacks = write_stacks(planned, Path(folder, OUTDIR), Path(folder, HCL_OUTDIR))
         with contextlib.redirect_stdout(shown):
             print_plan(planned[0].plan)
-            print_where(stacks)
+            print_stack_folders(stacks)
     lines = [line.rstrip() for line in shown.getvalue().replace(f"{folder}/", "").splitlines()]
     return "\n".join(lines).strip("\n") + "\n"
 
