@@ -67,7 +67,7 @@ def cost_markdown(cost: dict[str, Any]) -> str:
     lines.append(
         f"The whole cluster costs {_usd(cost['cluster_usd_per_hour'])} USD per hour, "
         f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours. "
-        f"The newest price in the catalog is of {cost['prices_as_of']}."
+        f"The newest price in the catalog dates from {cost['prices_as_of']}."
     )
     for of, key in (
         ("stack", "cluster_usd_per_hour_by_stack"),
@@ -88,8 +88,8 @@ def _parts(amounts: dict[str, float]) -> str:
 def _range_lines(bounds: dict[str, Any]) -> list[str]:
     period = bounds["period"]
     return [
-        f"Expected are {_usd(bounds['expected_usd'])} USD per {period}; the range is {_usd(bounds['low_usd'])} to "
-        f"{_usd(bounds['high_usd'])}, if all of these change together:",
+        f"The expected cost is {_usd(bounds['expected_usd'])} USD per {period}. If all of these change together, it is "
+        f"between {_usd(bounds['low_usd'])} and {_usd(bounds['high_usd'])} USD:",
         "",
         f"| Cost driver | Low, USD per {period} | High, USD per {period} | Assumption |",
         "|---|--:|--:|---|",
