@@ -4,9 +4,12 @@ from pathlib import Path
 
 from planner.errors import SpecError
 from planner.plan.plan import Plan
+from planner.relax.cheaper import CheaperPlan, cheaper_plans
 from planner.relax.decide import decide as decide_spec
+from planner.search.budget import tightest
 from planner.spec import Budget
 from planner.workspace.specs import LoadedSpec
+from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.scenarios import PREFIX
 
@@ -15,6 +18,15 @@ def decide(loaded: LoadedSpec, catalog: Catalog, within: Budget | None = None) -
     """The plan, and what would help where pins make it miss its SLO or its memory."""
     plan, nearest = decide_spec(loaded.spec, loaded.architecture, catalog, within)
     return plan, tuple(found.change for found in nearest)
+
+
+def cheaper(
+    plan: Plan, architecture: ModelArchitecture, catalog: Catalog, within: Budget | None = None
+) -> tuple[CheaperPlan, ...]:
+    """Cheaper plans that differ from a plan's spec in one field and keep its budget and the caller's."""
+    spec = plan.spec
+    bounded = spec if within is None else spec.model_copy(update={"budget": tightest(spec.budget, within)})
+    return cheaper_plans(plan, bounded, architecture, catalog)
 
 
 def bounds(loaded: LoadedSpec, usd_per_month: float | None, usd_per_run: float | None) -> Budget | None:

@@ -11,6 +11,7 @@ from llmcluster.errors import exit_codes
 @click.command(short_help="Decide which cluster carries a workload.")
 @click.argument("spec", type=SPEC_FILE)
 @json_option
+@click.option("--detail", is_flag=True, help="Print everything: memory, queueing, bill, rejections and notes.")
 @click.option("--lock", is_flag=True, help="Save the plan beside the spec; synth then reproduces it byte for byte.")
 @click.option(
     "--max-usd-per-month", type=Money(), help="Refuse plans above this amount; exit 3 and show the closest plan."
@@ -22,6 +23,7 @@ from llmcluster.errors import exit_codes
 def plan(
     spec: Path,
     as_json: bool,
+    detail: bool,
     lock: bool,
     max_usd_per_month: float | None,
     max_usd_per_run: float | None,
@@ -29,7 +31,7 @@ def plan(
 ) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes(as_json):
-        from llmcluster.deciding import bounds, decide, refuse_scenario
+        from llmcluster.deciding import bounds, cheaper, decide, refuse_scenario
         from llmcluster.reports.date_warnings import warn_of_dates
         from planner.workspace.locks import plan_json, write_lock
         from planner.workspace.specs import load_spec, priced_catalog
@@ -39,13 +41,18 @@ def plan(
             refuse_scenario(spec)
         loaded = load_spec(spec)
         catalog = priced_catalog(Catalog.load(), loaded, prices)
-        decided, changes = decide(loaded, catalog, bounds(loaded, max_usd_per_month, max_usd_per_run))
+        within = bounds(loaded, max_usd_per_month, max_usd_per_run)
+        decided, changes = decide(loaded, catalog, within)
         warn_of_dates(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)
-        else:
+        elif detail:
             from llmcluster.reports.plan_text import print_plan
 
             print_plan(decided, changes)
+        else:
+            from llmcluster.reports.plan_screen import print_plan_screen
+
+            print_plan_screen(decided, catalog, spec, cheaper(decided, loaded.architecture, catalog, within), changes)
         if lock:
             click.echo(f"plan locked in {write_lock(decided, spec)}", err=True)

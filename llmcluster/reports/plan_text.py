@@ -1,7 +1,6 @@
 """The report of `llmcluster plan`: the decision in one line, then its details and its bill."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console
@@ -14,9 +13,6 @@ from planner.plan.layout import Layout
 from planner.plan.plan import Cost, InferencePerformance, Plan, TrainingPerformance
 from planner.plan.reliability import Reliability
 from provider_catalog.units import HOURS_PER_MONTH
-
-if TYPE_CHECKING:
-    from stacks.app import SynthesizedStack
 
 GIB = 2**30
 TARGETS = {
@@ -80,15 +76,6 @@ def _schedule(layout: Layout) -> str:
         return ""
     chunks = f" with {layout.virtual_stages} virtual stages" if layout.virtual_stages > 1 else ""
     return f", {layout.schedule}{chunks}"
-
-
-def print_stack_folders(stacks: Sequence["SynthesizedStack"]) -> None:
-    """Prints the folders of the stacks of a cluster."""
-    screen = terminal()
-    for stack in stacks:
-        hcl = f" (for review: {stack.hcl_folder})" if stack.hcl_folder else ""
-        screen.print(f"[bold]{stack.role:<12}[/] {stack.folder}{hcl}", highlight=False, soft_wrap=True)
-    screen.print()
 
 
 def print_bill_with_sources(plan: Plan) -> None:
