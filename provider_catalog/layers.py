@@ -14,6 +14,7 @@ from provider_catalog.facts import CatalogError, Fact, Provenance
 from provider_catalog.price_files import INSTANCE_PRICES, SERVICE_PRICES, read_instance_prices, read_service_prices
 from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
 from provider_catalog.tables import fact, read_yaml
+from provider_catalog.text import kind_of
 
 if TYPE_CHECKING:
     from provider_catalog.catalog import Catalog
@@ -122,7 +123,7 @@ def read_overlay(path: Path, catalog: "Catalog") -> PriceLayer:
     for number, row in enumerate(document["prices"], start=1):
         where = f"{path}, price {number}"
         if not isinstance(row, Mapping):
-            raise CatalogError(f"{where}: expected a mapping, found {type(row).__name__}")
+            raise CatalogError(f"{where}: expected a mapping, found {kind_of(row)}")
         line = fact(NegotiatedPrice, row, where)
         _require_known(line, catalog, where)
         key = (line.provider, line.region, line.zone, line.instance_type or line.sku, line.option)

@@ -16,6 +16,7 @@ from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.errors import CatalogError
 from provider_catalog.measured import MeasuredArchitecture
 from provider_catalog.model_config import read_config
+from provider_catalog.text import kind_of
 
 DATA_FOLDER: Final = Path(__file__).parent / "data" / "models"
 MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
@@ -197,8 +198,7 @@ def load_config_file(path: Path, name: str | None = None) -> ModelArchitecture:
     """
     config = _read_json(path)
     if not isinstance(config, dict):
-        kind = "a list" if isinstance(config, list) else type(config).__name__
-        raise CatalogError(f"{path}: holds {kind}; allowed: a JSON object, the config.json of a model")
+        raise CatalogError(f"{path}: holds {kind_of(config)}; allowed: a JSON object, the config.json of a model")
     if name is None or Path(name).name in ("config.json", ""):
         stated = config.get("_name_or_path")
         name = stated if isinstance(stated, str) and stated else path.resolve().parent.name

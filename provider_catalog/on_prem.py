@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Fact
 from provider_catalog.tables import fact, read_yaml
+from provider_catalog.text import kind_of
 
 Level = Literal["low", "expected", "high"]
 FILE = "on_prem.yaml"
@@ -93,7 +94,7 @@ def load_on_prem(catalog: Catalog) -> OnPrem:
 def _load(path: Path) -> OnPrem:
     document = read_yaml(path)
     if not isinstance(document, dict):
-        raise CatalogError(f"{path}: expected a mapping at the top, found {type(document).__name__}")
+        raise CatalogError(f"{path}: expected a mapping at the top, found {kind_of(document)}")
     return fact(OnPrem, document, str(path))
 
 

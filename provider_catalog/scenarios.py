@@ -8,6 +8,7 @@ from pydantic import Field
 
 from provider_catalog.facts import CatalogError, Fact
 from provider_catalog.tables import fact, read_yaml
+from provider_catalog.text import kind_of
 
 PREFIX: Final = "scenario:"
 """`scenario:real-time-chat` stands for a spec file."""
@@ -74,5 +75,5 @@ def load_scenario(folder: Path, name: str) -> Scenario:
     path = folder / "scenarios" / f"{name}.yaml"
     row = read_yaml(path)
     if not isinstance(row, dict):
-        raise CatalogError(f"{path}: expected a mapping at the top, found {type(row).__name__}")
+        raise CatalogError(f"{path}: expected a mapping at the top, found {kind_of(row)}")
     return fact(Scenario, row, str(path))

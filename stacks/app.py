@@ -17,6 +17,7 @@ from cdktf import App
 
 from planner.errors import EXPECTED, SpecError, failure
 from provider_catalog.catalog import Catalog
+from provider_catalog.text import kind_of
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
 from stacks.files import publish, staged
 from stacks.hcl import readable_hcl
@@ -191,7 +192,7 @@ def _context() -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise SpecError(f"cdktf.json: no context can be read from it ({error}); give context.specs") from error
     if not isinstance(document, dict):
-        raise SpecError(f"cdktf.json: context is a {type(document).__name__}; give a mapping with specs")
+        raise SpecError(f"cdktf.json: context is {kind_of(document)}; give a mapping with specs")
     return document
 
 

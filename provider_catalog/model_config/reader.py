@@ -11,6 +11,7 @@ from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.formats import published_formats
 from provider_catalog.model_config.parts import Parts
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
+from provider_catalog.text import kind_of
 
 MAX_PARAMETERS: Final = 10**15
 """Refused above: a thousand times the largest published decoder is a slip, not a model."""
@@ -91,7 +92,7 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
         CatalogError: the configuration is no object, or a key is missing, of the wrong type or out of bounds.
     """
     if not isinstance(config, Mapping):
-        raise CatalogError(f"{name}: config.json holds {type(config).__name__}; allowed: a JSON object")
+        raise CatalogError(f"{name}: config.json holds {kind_of(config)}; allowed: a JSON object")
     root = ConfigFields(config, name)
     text = _text_fields(root)
     model_type = text.text("model_type", default="") or root.text("model_type", default="")
