@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import Field, model_validator
 
 from provider_catalog.facts import CatalogError, Fact, Provenance
+from provider_catalog.files import read_file
 from provider_catalog.price_files import INSTANCE_PRICES, SERVICE_PRICES, read_instance_prices, read_service_prices
 from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
-from provider_catalog.tables import fact, read_yaml
-from provider_catalog.text import kind_of
+from provider_catalog.tables import LARGEST_FOREIGN_BYTES, fact, read_foreign_yaml
+from provider_catalog.text import kind_of, shortened, unsafe_part
 
 if TYPE_CHECKING:
     from provider_catalog.catalog import Catalog
+
+LONGEST_SOURCE: Final = 500
 
 LIVE_PRICES_VARIABLE: Final = "LLMCLUSTER_PRICES"
 """Folder of refreshed prices, or `none` for the packaged snapshot alone."""
@@ -100,22 +103,25 @@ def read_live(folder: Path) -> PriceLayer | None:
     return PriceLayer(folder, _digest(contents), tuple(instances), tuple(services), names_every_zone=True)
 
 
-def read_overlay(path: Path, catalog: "Catalog") -> PriceLayer:
+def read_overlay(path: Path, catalog: "Catalog", folder: Path | None = None) -> PriceLayer:
     """Negotiated prices of a YAML file with `source`, `as_of` and `prices`, one line a price.
+
+    Args:
+        path: The file.
+        catalog: What is priced anew.
+        folder: Links below it may not lead out of it; None: whoever runs the command named the file.
 
     Raises:
         CatalogError: the file is missing or broken, or names a provider, region, instance type or SKU that `catalog`
             does not hold; the message names the nearest.
     """
-    if not path.is_file():
-        raise CatalogError(f"{path}: cannot be read, no file is there; name a YAML file of prices, see docs/catalog.md")
-    document = read_yaml(path)
+    document = read_foreign_yaml(path, folder)
     if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
         raise CatalogError(f"{path}: expected source, as_of and a list of prices; see docs/catalog.md for an example")
     for key in document:
         if key not in ("source", "as_of", "prices"):
-            raise CatalogError(f"{path}: unknown key {key!r}; the keys are source, as_of and prices")
-    given = {key: str(document[key]) for key in ("source", "as_of") if document.get(key) is not None}
+            raise CatalogError(f"{path}: unknown key {shortened(key)}; the keys are source, as_of and prices")
+    given = {key: _words(document[key], key, path) for key in ("source", "as_of") if document.get(key) is not None}
     provenance = fact(Provenance, {**given, "kind": "negotiated"}, str(path))
     instances: list[InstancePrice] = []
     services: list[ServicePrice] = []
@@ -136,8 +142,17 @@ def read_overlay(path: Path, catalog: "Catalog") -> PriceLayer:
             instances.append(_instance_price(line, provenance))
         else:
             services.append(_service_price(line, provenance, catalog))
-    digest = _digest([("overlay", path.read_bytes())])
+    digest = _digest([("overlay", read_file(path, largest_bytes=LARGEST_FOREIGN_BYTES, folder=folder))])
     return PriceLayer(path, digest, tuple(instances), tuple(services), names_every_zone=False)
+
+
+def _words(value: object, key: str, path: Path) -> str:
+    """Where prices come from, as bills and plans repeat it."""
+    text = str(value)
+    if len(text) > LONGEST_SOURCE or (found := unsafe_part(text)):
+        what = f"longer than {LONGEST_SOURCE} characters" if len(text) > LONGEST_SOURCE else f"holds {found}"
+        raise CatalogError(f"{path}: {key} {what}; give one line of printable text")
+    return text
 
 
 def lay_instances(below: Iterable[InstancePrice], layer: PriceLayer) -> tuple[InstancePrice, ...]:
@@ -205,7 +220,7 @@ def _require(field: str, value: str, known: Iterable[str], where: str) -> None:
     if value in names:
         return
     nearest = difflib.get_close_matches(value, names, n=3, cutoff=0.4) or sorted(names)[:8]
-    raise CatalogError(f"{where}: unknown {field} {value!r}; nearest: {', '.join(nearest)}")
+    raise CatalogError(f"{where}: unknown {field} {shortened(value)}; nearest: {', '.join(nearest)}")
 
 
 def _digest(contents: Iterable[tuple[str, bytes]]) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError, Fact
-from provider_catalog.tables import fact, read_yaml
+from provider_catalog.tables import fact, read_foreign_yaml, read_yaml
 from provider_catalog.text import kind_of
 
 Level = Literal["low", "expected", "high"]
@@ -107,9 +107,7 @@ def with_own_figures(on_prem: OnPrem, path: Path, catalog: Catalog) -> OnPrem:
     Raises:
         CatalogError: the file is missing or broken, or names a field or a GPU that does not exist.
     """
-    if not path.is_file():
-        raise CatalogError(f"{path}: cannot be read, no file is there; name a YAML file of figures, see docs/cost.md")
-    document = read_yaml(path)
+    document = read_foreign_yaml(path)
     known = ("source", "as_of", *OnPrem.model_fields)
     if not isinstance(document, Mapping) or any(document.get(key) is None for key in ("source", "as_of")):
         raise CatalogError(f"{path}: expected source, as_of and figures; see docs/cost.md for an example")

@@ -11,6 +11,9 @@ TEMPLATE_OPENINGS: Final = ("${", "%{")
 """Where Terraform begins an interpolation or a directive inside a string (Terraform language, "Strings and Templates").
 cdktf resolves its own tokens, `${TfToken[...]}`, in the same place."""
 
+LONGEST_WORD: Final = 200
+"""Characters that are kept of a name."""
+
 _KINDS: Final = (
     (0x1B, "an escape character"),
     (0x0A, "a line feed"),
@@ -51,6 +54,14 @@ def printable(text: str, keep: str = "\n") -> str:
 def one_line(text: str) -> str:
     """`text` as the rest of a comment or as one field of a file of lines: line breaks and controls are escaped."""
     return printable(text, keep="")
+
+
+def harmless(text: str) -> str:
+    """A name or word of somebody else's document as it is kept: one line, bounded, and no template of Terraform."""
+    text = one_line(text[:LONGEST_WORD])
+    for opening in TEMPLATE_OPENINGS:
+        text = text.replace(opening, f"{opening[0]} {opening[1]}")
+    return text
 
 
 def shortened(value: object, characters: int = 60) -> str:

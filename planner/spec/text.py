@@ -1,8 +1,8 @@
-"""The alphabets of a spec: every text field has one, so that no field carries a language of its own to where it ends.
+r"""The alphabets of a spec: every text field has one, so that no field carries a language of its own to where it ends.
 
 A spec is written by whoever opens a pull request. Its text ends in Terraform, cloud-init, shell scripts, Markdown and
-terminals, see docs/security.md. Patterns are anchored, ASCII but for `\\w`, and shared by
-pydantic (Rust), Python and the JSON Schema; `\\w` are letters and digits of every script.
+terminals, see docs/security.md. Patterns are anchored, ASCII but for `\w`, and shared by
+pydantic (Rust), Python and the JSON Schema; `\w` are letters and digits of every script.
 """
 
 from typing import Annotated, Final
@@ -140,7 +140,8 @@ StateBucket = Annotated[
     Field(
         pattern=_pattern(
             r"^[a-z0-9][a-z0-9.-]{0,61}[a-z0-9]$",
-            "3 to 63 lower-case letters, digits, dots and hyphens; a storage account: 3 to 24 lower-case letters and digits",
+            "3 to 63 lower-case letters, digits, dots and hyphens; a storage account: 3 to 24 lower-case letters and"
+            " digits",
         )
     ),
 ]

@@ -11,7 +11,7 @@ from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.formats import published_formats
 from provider_catalog.model_config.parts import Parts
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
-from provider_catalog.text import kind_of
+from provider_catalog.text import harmless, kind_of, one_line
 
 MAX_PARAMETERS: Final = 10**15
 """Refused above: a thousand times the largest published decoder is a slip, not a model."""
@@ -93,6 +93,7 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
     """
     if not isinstance(config, Mapping):
         raise CatalogError(f"{name}: config.json holds {kind_of(config)}; allowed: a JSON object")
+    name = harmless(name)
     root = ConfigFields(config, name)
     text = _text_fields(root)
     model_type = text.text("model_type", default="") or root.text("model_type", default="")
@@ -120,7 +121,10 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
         published_precision=published.precision,
         published_formats=published.formats,
         active_leaves_out=parts.active_leaves_out,
-        warnings=(*parts.warnings, *published.warnings, *vision_warnings, *audio_warnings),
+        # They quote keys and values of the configuration.
+        warnings=tuple(
+            map(one_line, (*parts.warnings, *published.warnings, *vision_warnings, *audio_warnings)),
+        ),
     )
     if architecture.total_parameters > MAX_PARAMETERS:
         raise CatalogError(
