@@ -2,6 +2,8 @@
 
 from fnmatch import fnmatchcase
 
+from pydantic import Field
+
 from provider_catalog.facts import CatalogError, Fact
 from provider_catalog.hardware import InstanceType
 
@@ -9,8 +11,8 @@ from provider_catalog.hardware import InstanceType
 class Variable(Fact):
     """An environment variable, or one that is better left alone."""
 
-    variable: str
-    value: str | None
+    variable: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
+    value: str | None = Field(pattern=r"^[A-Za-z0-9_./:,=^@+ -]{0,256}$")
     """None: not set, for the reason given."""
     reason: str
     source: str

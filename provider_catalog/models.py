@@ -252,8 +252,8 @@ def _as_published(architecture: ModelArchitecture, path: Path, folder: Path | No
     possible = isinstance(total_size, (int, float)) and not isinstance(total_size, bool)
     if not possible or not 0 < total_size <= MAX_CHECKPOINT_BYTES:
         raise CatalogError(
-            f"{path}: metadata.total_size is {shortened(total_size)}; allowed: the bytes of all tensors, a number from 1 to "
-            f"{MAX_CHECKPOINT_BYTES:.0e}. Correct it, or remove the file to count from config.json"
+            f"{path}: metadata.total_size is {shortened(total_size)}; allowed: the bytes of all tensors, a number from "
+            f"1 to {MAX_CHECKPOINT_BYTES:.0e}. Correct it, or remove the file to count from config.json"
         )
     checkpoint_bytes = int(total_size)
     value_bytes = {"fp32": 4, "bf16": 2, "fp16": 2}.get(architecture.published_precision)

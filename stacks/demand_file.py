@@ -9,7 +9,7 @@ from typing import Final
 
 from planner.errors import SpecError
 from provider_catalog.files import MissingFileError, UnreadableFileError, read_text_file
-from provider_catalog.text import shortened
+from provider_catalog.text import one_line, shortened
 
 HOURS: Final = 8760
 LARGEST_BYTES: Final = 2_000_000
@@ -102,7 +102,7 @@ def _next_hour(given: str, previous: float | datetime | None, where: str) -> flo
     if isinstance(expected, datetime) and isinstance(hour, datetime) and _is_leap_day(expected):
         expected += timedelta(days=0 if _is_leap_day(hour) else 1)  # the trace has 365 days
     if hour != expected:
-        raise SpecError(f"{where}: hour is {shortened(given)}, {_why_not(hour, expected)}")
+        raise SpecError(f"{where}: hour is {one_line(given[:60])}, {_why_not(hour, expected)}")
     return hour
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.assembly import spec_sha256
 from planner.errors import InfeasibleError, SpecError
 from planner.optimizer import plan as make_plan
 from planner.plan import Plan
@@ -46,7 +45,7 @@ def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | Non
                 f"name: {name!r} stands in {planned[name].path} and in {path}; "
                 "stacks and state are named after it, so give one of them another name"
             )
-        locked = read_lock(path, spec_sha256(loaded.spec))
+        locked = read_lock(path, loaded, catalog)
         planned[name] = PlannedSpec(path, locked or _decide(loaded, catalog, overlay), locked is not None)
     return tuple(planned.values())
 

@@ -98,7 +98,7 @@ def test_file_too_large_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     with path.open("wb") as file:
         file.truncate(100 * 1024 * 1024)
-    with pytest.raises(CatalogError, match="104,857,600 bytes; .*allowed: a JSON file of at most"):
+    with pytest.raises(CatalogError, match=r"104,857,600 bytes; .*allowed: a JSON file of at most"):
         load_model(str(path))
 
 

@@ -203,7 +203,8 @@ class TrainingWorkload(SpecModel):
     def _updates_end_before_the_next(self) -> "TrainingWorkload":
         if (
             self.every_days is not None
-            and "deadline_days" in self.model_fields_set
+            # The default counts as left out, so that a plan reads as its spec does.
+            and self.deadline_days != type(self).model_fields["deadline_days"].default
             and self.deadline_days > self.every_days
         ):
             raise ValueError(
