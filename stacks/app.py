@@ -17,7 +17,7 @@ from cdktf import App
 
 from planner.errors import EXPECTED, SpecError, failure
 from provider_catalog.catalog import Catalog
-from provider_catalog.text import kind_of
+from provider_catalog.text import kind_of, printable
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
 from stacks.files import publish, staged
 from stacks.hcl import readable_hcl
@@ -206,7 +206,7 @@ def main() -> int:
         synthesize(specs_of_context(_context(), Path()), Path(os.environ.get("CDKTF_OUTDIR") or "cdktf.out"))
     except EXPECTED as error:
         code, message = failure(error)
-        sys.stderr.write(message + "\n")
+        sys.stderr.write(printable(message) + "\n")
         return code
     return 0
 

@@ -7,6 +7,7 @@ from cdktf import TerraformResource
 
 from planner.errors import SpecError
 from planner.plan import Plan
+from provider_catalog.text import shortened, terraform_literal
 from stacks.clouds import BuiltStack
 
 
@@ -29,7 +30,7 @@ def take_over(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
             near = difflib.get_close_matches(address, resources, n=3, cutoff=0.4)
             hint = f"did you mean {', '.join(near)}? " if near else ""
             raise SpecError(
-                f"imports: {address!r} is no resource of this cluster; {hint}addresses are <stack>.<type>.<name>, and "
+                f"imports: {shortened(address)} is no resource of this cluster; {hint}addresses are <stack>.<type>.<name>, and "
                 "the stacks are network, storage, compute"
             )
-        resources[address].import_from(resource_id)
+        resources[address].import_from(terraform_literal(resource_id))

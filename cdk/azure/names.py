@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from provider_catalog.text import one_line, shortened, terraform_literal
+
 SUFFIX_LENGTH: Final = 8
 """Hex digits at the end of a globally unique name: 32 bits, enough to tell subscriptions with equal names apart."""
 
@@ -85,12 +87,14 @@ def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
         bad = sorted(set(name) & _TAG_NAME_FORBIDDEN)
         if bad or not name or len(name) > _TAG_NAME_MAX:
             raise ValueError(
-                f"tags: the name {name!r} is not allowed on Azure; use 1 to {_TAG_NAME_MAX} characters without "
+                f"tags: the name {shortened(name)} is not allowed on Azure; use 1 to {_TAG_NAME_MAX} characters without "
                 f"{' '.join(sorted(_TAG_NAME_FORBIDDEN))}"
             )
         if len(value) > _TAG_VALUE_MAX:
-            raise ValueError(f"tags.{name} has {len(value)} characters; Azure allows {_TAG_VALUE_MAX}. Shorten it")
-    return dict(sorted(tags.items()))
+            raise ValueError(
+                f"tags.{one_line(name)} has {len(value)} characters; Azure allows {_TAG_VALUE_MAX}. Shorten it"
+            )
+    return {terraform_literal(name): terraform_literal(value) for name, value in sorted(tags.items())}
 
 
 def _check(service: str, name: str, rule: re.Pattern[str], cluster: str) -> None:
