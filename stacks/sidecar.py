@@ -95,7 +95,8 @@ def _range_lines(bounds: dict[str, Any]) -> list[str]:
         f"| What may move | Less, USD a {period} | More, USD a {period} | Assumption |",
         "|---|--:|--:|---|",
         *(
-            f"| {markdown_text(driver['name'])} | {driver['low_usd']:,.2f} | {driver['high_usd']:,.2f} | {markdown_text(driver['assumption'])} |"
+            f"| {markdown_text(driver['name'])} | {driver['low_usd']:,.2f} | {driver['high_usd']:,.2f} |"
+            f" {markdown_text(driver['assumption'])} |"
             for driver in bounds["drivers"]
         ),
     ]

@@ -87,8 +87,8 @@ def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
         bad = sorted(set(name) & _TAG_NAME_FORBIDDEN)
         if bad or not name or len(name) > _TAG_NAME_MAX:
             raise ValueError(
-                f"tags: the name {shortened(name)} is not allowed on Azure; use 1 to {_TAG_NAME_MAX} characters without "
-                f"{' '.join(sorted(_TAG_NAME_FORBIDDEN))}"
+                f"tags: the name {shortened(name)} is not allowed on Azure; use 1 to {_TAG_NAME_MAX} characters "
+                f"without {' '.join(sorted(_TAG_NAME_FORBIDDEN))}"
             )
         if len(value) > _TAG_VALUE_MAX:
             raise ValueError(

@@ -331,10 +331,8 @@ def _quoted(value: str) -> str:
 def _check(config: NodeBootstrap) -> None:
     for name in ("cluster", "scratch_dir"):
         value = getattr(config, name)
-        if not _WORD.fullmatch(value):
-            raise ValueError(
-                f"{name} is {value!r}; letters, digits and . _ / - are taken, which no unit or shell reads"
-            )
+        if not _WORD.fullmatch(_without_templates(value)):
+            raise ValueError(f"{name} is {value!r}; allowed are letters, digits and . _ / -")
     for name, value in _texts(config):
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
             raise ValueError(f"{name}, {value!r}, holds a control character; it is one line of a script or a unit")

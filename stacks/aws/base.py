@@ -62,7 +62,7 @@ def checked_tags(given: Mapping[str, str]) -> dict[str, str]:
                 )
         if not 1 <= len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
             raise SpecError(
-                f"tags: {shortened(key)}: {shortened(value)} is not a tag that AWS takes; keys have 1 to 128 characters and do not begin "
-                "with aws:, values have at most 256"
+                f"tags: {shortened(key)}: {shortened(value)} is not a tag that AWS takes; keys have 1 to 128 "
+                "characters and do not begin with aws:, values have at most 256"
             )
     return {terraform_literal(key): terraform_literal(value) for key, value in given.items()}
