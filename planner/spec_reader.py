@@ -69,7 +69,9 @@ def _message(detail: ErrorDetails) -> str:
     return f"{field}: {message}{given}" if field else message
 
 
-_BRANCHES = frozenset({"inference", "training", "finetuning", "str", "constrained-str", "NominalModel", "constant"}) | {
+_BRANCHES = frozenset(
+    {"inference", "training", "finetuning", "str", "constrained-str", "NominalModel", "constant", "[key]"}
+) | {
     "literal['constant','business-hours']",
     "tuple[constrained-float, ...]",
     "tuple[str, ...]",

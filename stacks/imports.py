@@ -30,7 +30,7 @@ def take_over(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
             near = difflib.get_close_matches(address, resources, n=3, cutoff=0.4)
             hint = f"did you mean {', '.join(near)}? " if near else ""
             raise SpecError(
-                f"imports: {shortened(address)} is no resource of this cluster; {hint}addresses are <stack>.<type>.<name>, "
-                "and the stacks are network, storage, compute"
+                f"imports: {shortened(address)} is no resource of this cluster; {hint}addresses are "
+                "<stack>.<type>.<name>, and the stacks are network, storage, compute"
             )
         resources[address].import_from(terraform_literal(resource_id))

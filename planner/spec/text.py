@@ -167,8 +167,8 @@ KeyPrefix = Annotated[
     Field(
         max_length=512,
         pattern=_pattern(
-            r"^[A-Za-z0-9_=+@.-][A-Za-z0-9._=+@/-]*$",
-            "letters, digits and . _ = + @ - in folders that / parts, without one at the beginning",
+            r"^[A-Za-z0-9_=+.-][A-Za-z0-9._=+/-]*$",
+            "letters, digits and . _ = + - in folders that / parts, without one at the beginning",
         ),
     ),
     AfterValidator(_without_dot_segments),
@@ -225,24 +225,7 @@ ImportId = Annotated[
     ),
 ]
 
-TagKey = Annotated[
-    str,
-    Field(
-        max_length=512,
-        pattern=_pattern(
-            r"^[\w _.:/=+@-]+$",
-            "names of tags have letters and digits of any script, spaces and _ . : / = + - @",
-        ),
-    ),
-]
-"""EC2 user guide, "Tag restrictions"; each cloud checks its own length and signs beside these."""
-TagValue = Annotated[
-    str,
-    Field(
-        max_length=512,
-        pattern=_pattern(
-            r"^[\w _.:/=+@,()#!*;?&'%-]*$",
-            "letters and digits of any script, spaces and _ . : / = + - @ , ( ) # ! * ; ? & ' %",
-        ),
-    ),
-]
+_ONE_LINE: Final = _pattern(r"^[^\x00-\x1f\x7f]*$", "one line of printable characters without ${ and %{")
+TagKey = Annotated[str, Field(max_length=512, pattern=_ONE_LINE)]
+TagValue = Annotated[str, Field(max_length=512, pattern=_ONE_LINE)]
+"""Free text: the clouds differ in what they take, and check it where the tags are written."""
