@@ -74,7 +74,7 @@ _BRANCHES = frozenset(
 ) | {
     "literal['constant','business-hours']",
     "tuple[constrained-float, ...]",
-    "tuple[str, ...]",
+    "tuple[constrained-str, ...]",
     "literal['any']",
     "literal['attention','attention-and-mlp']",
 }

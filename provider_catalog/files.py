@@ -51,6 +51,8 @@ def read_file(path: Path, *, largest_bytes: int, folder: Path | None = None) -> 
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _unreadable(error) from None
+    except UnreadableFileError:
+        raise
     except ValueError:
         raise UnreadableFileError("its name holds characters that no file name has") from None
     try:

@@ -166,13 +166,10 @@ def _environment(plan: Plan, catalog: Catalog) -> Iterator[str]:
     if plan.topology is None:
         return
     known: set[tuple[str, str | None]] = set()
-    if plan.choice.provider != OWN:
-        known = {
-            (entry.variable, entry.value)
-            for (provider, name) in catalog.instance_types
-            if provider == plan.choice.provider
-            for entry in catalog.collectives(catalog.instance_type(provider, name))
-        }
+    machine = (plan.choice.provider, plan.choice.instance_type)
+    if machine in catalog.instance_types:
+        environment = catalog.collectives(catalog.instance_type(*machine))
+        known = {(entry.variable, entry.value) for entry in environment}
     for entry in plan.topology.environment:
         if entry.value is None or (entry.variable, entry.value) in known:
             continue

@@ -76,6 +76,8 @@ def read_lock(spec_path: Path, loaded: LoadedSpec, catalog: Catalog) -> Plan | N
     lock.check_version()
     lock.check_spec(loaded.spec)
     plan = lock.plan(loaded.spec)
+    if where := _coerced(document, plan.model_dump(mode="json")):
+        lock.refuse(f"{where} is not of the type that a plan has there")
     for violation in _violations(plan, document, loaded, catalog):
         lock.refuse(violation)
     # A lock of an older version is migrated: its hash was taken in another way.
@@ -172,6 +174,20 @@ def parse_plan(text: str) -> dict[str, Any]:
     for broken in broken_values(document):
         raise ValueError(one_line(broken[:300]))
     return document
+
+
+def _coerced(written: object, read: object, path: str = "") -> str | None:
+    """The first place of a document that reads as another value than it holds, such as a text for a number."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        # What the spec of the lock says has been compared with the spec itself.
+        inner = ((key, value) for key, value in written.items() if (path, key) != ("", "spec"))
+        found = (_coerced(value, read.get(key), f"{path}.{key}".lstrip(".")) for key, value in inner)
+        return next(filter(None, found), None)
+    if isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        pairs = enumerate(zip(written, read, strict=True))
+        return next(filter(None, (_coerced(*pair, f"{path}.{index}") for index, pair in pairs)), None)
+    same = written == read and isinstance(written, bool) == isinstance(read, bool)
+    return None if same else path
 
 
 def _refuse_constant(name: str) -> NoReturn:

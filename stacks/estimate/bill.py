@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from planner.cost import HOURS_PER_MONTH
@@ -19,10 +18,14 @@ from planner.errors import SpecError
 from planner.plan import Usage
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
+from provider_catalog.files import UnreadableFileError, read_text_file
 from provider_catalog.prices import PriceBook
+from provider_catalog.yaml_text import parse_yaml
 from stacks.estimate.documents import Resource, Resources, clusters, read_resources
 from stacks.estimate.meters import Context, Meter, NotPriced, Reader, Reading
 
+LARGEST_USAGE_BYTES = 20_000_000
+"""Of a cost.json, which holds every line of a bill."""
 LARGEST_QUANTITY = 1e12
 """More of anything is a slip in the document."""
 ON_OFFER = "on offer; nothing in the documents buys it, so that its nodes are neither built nor billed"
@@ -115,27 +118,37 @@ def read_usage(path: Path) -> Usage:
         SpecError: the file cannot be read, or a field is wrong.
     """
     try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document: Any = parse_yaml(read_text_file(path, largest_bytes=LARGEST_USAGE_BYTES))
         fields = document.get("usage", document)
         return Usage.model_validate(fields)
-    except OSError as error:
-        raise SpecError(f"--usage {path}: cannot be read: {error.strerror}") from None
+    except UnreadableFileError as error:
+        raise SpecError(f"--usage {path}: cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SpecError(
             f"--usage {path}: {where}: {first['msg']}; allowed are {', '.join(Usage.model_fields)}"
         ) from None
-    except (AttributeError, ValueError, yaml.YAMLError):
+    except (AttributeError, ValueError):
         raise SpecError(f"--usage {path}: no mapping; give a cost.json, or {', '.join(Usage.model_fields)}") from None
 
 
 def _usage_beside(files: Sequence[Path]) -> tuple[Usage | None, str]:
     for file in files:
         beside = file.with_name("cost.json")
-        if beside.is_file() and "usage" in json.loads(beside.read_text(encoding="utf-8")):
+        if beside.is_file() and "usage" in _cost_beside(beside):
             return read_usage(beside), str(beside)
     return None, ""
+
+
+def _cost_beside(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(read_text_file(path, largest_bytes=LARGEST_USAGE_BYTES))
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise SpecError(f"{path}: no JSON object; synthesize again, or give --usage")
+    return document
 
 
 def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | None, usage_source: str) -> Estimate:
