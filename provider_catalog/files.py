@@ -56,11 +56,13 @@ def read_file(path: Path, *, largest_bytes: int, folder: Path | None = None) -> 
     except ValueError:
         raise UnreadableFileError("its name holds characters that no file name has") from None
     try:
-        with os.fdopen(handle, "rb") as file:
-            _refuse_special(os.fstat(handle), largest_bytes)
+        _refuse_special(os.fstat(handle), largest_bytes)
+        with os.fdopen(handle, "rb", closefd=False) as file:
             content = file.read(largest_bytes + 1)
     except OSError as error:
         raise _unreadable(error) from None
+    finally:
+        os.close(handle)
     if len(content) > largest_bytes:
         raise UnreadableFileError(f"larger than the {largest_bytes:,} bytes that are read")
     return content

@@ -14,7 +14,7 @@ import yaml
 
 from planner.errors import SpecError
 from planner.launch import tensorrt_llm
-from planner.launch.commands import Launch
+from planner.launch.commands import Command, Launch
 from planner.launch.script import script
 from planner.launch.serving import ENGINES as ENGINE_COMMANDS
 from planner.launch.serving import serving_launch
@@ -25,6 +25,7 @@ from planner.plan import Plan
 from planner.spec_reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
+from provider_catalog.collectives import Variable
 from provider_catalog.models import load_model
 
 ROOT = Path(__file__).parent.parent
@@ -390,3 +391,33 @@ def test_the_command_prints_json_and_writes_what_it_names(tmp_path: Path) -> Non
     assert refused.returncode == 2
     assert "allowed: vllm" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_words_of_others_stay_words_in_a_script() -> None:
+    hostile = 'x"; id; "$(id)`id`${HOME}\nid'
+    made = Launch(
+        engine="vllm\nid",
+        version="1\nid",
+        flags_from="docs\nid",
+        nodes=1,
+        nodes_per_gang=1,
+        replicas_per_gang=1,
+        commands=(
+            Command(
+                node_rank=0,
+                argv=("echo", hostile, "${MODEL_PATH}/" + hostile, "--path", "${MODEL_PATH}"),
+                environment={"A": hostile},
+            ),
+        ),
+        environment=(Variable(variable="NCCL_PROTO", value="simple", reason="so\nid", source="x\nid"),),
+        notes=("a\nid",),
+    )
+    text = script(made)
+    done = subprocess.run(
+        ["bash", "-c", text, "launch.sh"],
+        env={"PATH": "/usr/bin:/bin", "MODEL_PATH": "/m", "HOME": "/h"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{hostile} /m/{hostile} --path /m\n"

@@ -104,26 +104,30 @@ def test_pipes_devices_and_large_files_end_at_once(folder: Path) -> None:
             read(folder / "pipe.yaml")  # type: ignore[operator]
 
 
-def test_a_file_that_grows_is_read_up_to_the_bound(folder: Path) -> None:
+def test_a_file_that_grows_is_read_up_to_the_bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "a"
+    path.write_text("abcd")
+    real = os.fstat
+
+    def empty(handle: int) -> os.stat_result:
+        """As some network file systems state it."""
+        fields = list(real(handle))
+        fields[6] = 0
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(os, "fstat", empty)
     with pytest.raises(UnreadableFileError, match="larger than the 3 bytes"):
-        # Files of the kernel and of some network file systems state a size of 0.
-        path = folder / "a"
-        path.write_text("abcd")
-        real = os.fstat
-
-        def small(handle: int) -> os.stat_result:
-            fields = list(real(handle))
-            fields[6] = 0
-            return os.stat_result(fields)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "fstat", small)
-            read_text_file(path, largest_bytes=3)
+        read_text_file(path, largest_bytes=3)
 
 
-@pytest.mark.parametrize("name", ["a" * 300 + ".yaml", "a" * 245 + ".yaml", "a\x00b.yaml", "no/such\x1b[31m.yaml"])
+@pytest.mark.parametrize("name", ["a" * 300 + ".yaml", "a" * 245 + ".yaml", "no/such\x1b[31m.yaml"])
 def test_names_that_no_file_has_are_wrong_input(name: str, folder: Path) -> None:
     said(folder / name)
+
+
+def test_a_name_with_nul_is_wrong_input(folder: Path) -> None:
+    with pytest.raises(SpecError, match="characters that no file name has"):
+        load_spec(folder / "a\x00b.yaml")
 
 
 def test_a_long_name_plans_without_a_lock(folder: Path) -> None:
