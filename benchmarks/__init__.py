@@ -1,1 +1,4 @@
-"""Timings of what a user waits for. They print figures and judge nothing: a loaded machine is not a failed test."""
+"""Timings, accuracy against published figures, and the comparison of two versions' output.
+
+They print tables; no test depends on a timing. May import every package.
+"""

@@ -1,46 +1,20 @@
-"""Planning for someone who reads along: what does not hold comes with what would help."""
+"""Bounds and refusals of the command `plan`."""
 
 from pathlib import Path
 
-from planner.budget import tightest
-from planner.errors import InfeasibleError, Lack, SpecError
-from planner.optimizer import plan
-from planner.plan import Plan
-from planner.serving.levers import holds, levers
+from planner.errors import SpecError
+from planner.plan.plan import Plan
+from planner.relax.decide import decide as decide_spec
 from planner.spec import Budget
-from planner.training.nearest_plans import holds as meets_deadline
-from planner.training.nearest_plans import nearest_plans, too_slow
-from planner.training.workbench import Workbench
-from planner.trials import fits
+from planner.workspace.specs import LoadedSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.scenarios import PREFIX
-from stacks.specs import LoadedSpec
 
 
 def decide(loaded: LoadedSpec, catalog: Catalog, within: Budget | None = None) -> tuple[Plan, tuple[str, ...]]:
-    """The plan, and what would help where pins make it miss its SLO or its memory.
-
-    Raises:
-        SpecError: the spec is wrong.
-        InfeasibleError: nothing serves; holds the nearest misses and what would help.
-    """
-    bounded = loaded.spec
-    if within is not None:
-        bounded = bounded.model_copy(update={"budget": tightest(bounded.budget, within)})
-    workbench = Workbench()
-    try:
-        decided = plan(loaded.spec, loaded.architecture, catalog, within, workbench=workbench)
-    except InfeasibleError as error:
-        helps = levers(bounded, loaded.architecture, catalog)
-        plans = nearest_plans(bounded, loaded.architecture, catalog, error.lacks, workbench, error.exceeded)
-        message = too_slow(bounded, plans) if error.lacks == "time" else None
-        text = message or str(error)
-        raise InfeasibleError(text, error.nearest, helps, plans, error.lacks, error.exceeded) from error
-    if not meets_deadline(decided):
-        lacks: Lack = "time" if fits(decided) else "memory"
-        plans = nearest_plans(bounded, loaded.architecture, catalog, lacks, workbench)
-        return decided, tuple(found.change for found in plans)
-    return decided, () if holds(decided) else levers(bounded, loaded.architecture, catalog)
+    """The plan, and what would help where pins make it miss its SLO or its memory."""
+    plan, nearest = decide_spec(loaded.spec, loaded.architecture, catalog, within)
+    return plan, tuple(found.change for found in nearest)
 
 
 def bounds(loaded: LoadedSpec, usd_per_month: float | None, usd_per_run: float | None) -> Budget | None:

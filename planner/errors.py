@@ -1,13 +1,13 @@
-"""The two ways in which planning says no. The command line turns them into exit codes 2 and 3."""
+"""Errors of planning, and how an expected error becomes an exit code and a message."""
 
 from dataclasses import asdict, dataclass
 from typing import Final, Literal, NamedTuple
 
-from provider_catalog.errors import CatalogError
+from provider_catalog.errors import InputError, LlmclusterError, NothingWrittenError, OutsideError, UnreadableError
 
 
-class SpecError(ValueError):
-    """The input is wrong. The message names the field, what was given, what is allowed and what to do."""
+class SpecError(InputError):
+    """The input is wrong; the message names the field, the value given, what is allowed and what to do."""
 
 
 @dataclass(frozen=True)
@@ -63,37 +63,40 @@ class NearestPlan:
     """Of the run; None when serving."""
     usd_per_month: float | None
     usd_per_run: float | None
-    """Of one update where training continues."""
+    """Cost of one update where training continues."""
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether the needed value differs from the given one."""
+        return self.needed is None or self.needed != self.given
 
 
-class InfeasibleError(Exception):
-    """No candidate satisfies the spec."""
+class InfeasibleError(LlmclusterError):
+    """No candidate satisfies the spec; the error carries what came nearest and what would help."""
+
+    exit_code = 3
+    kind = "infeasible"
 
     def __init__(
         self,
         message: str,
         nearest: tuple[NearestMiss, ...] = (),
-        levers: tuple[str, ...] = (),
         plans: tuple[NearestPlan, ...] = (),
         lacks: Lack = "other",
         exceeded: Exceeded | None = None,
     ) -> None:
         super().__init__(message)
         self.nearest = nearest
-        self.levers = (*levers, *(plan.change for plan in plans))
-        """Changes that would suffice, each alone."""
         self.plans = plans
-        """Where the change leads to, as far as it is known as data."""
+        """Plans that exist once one constraint is relaxed."""
         self.lacks: Lack = lacks
         """What the nearest candidate falls short of."""
         self.exceeded = exceeded
         """The budget that it exceeds, where it lacks nothing else."""
 
 
-WRONG_INPUT, INFEASIBLE, OUTSIDE_FAILED = 2, 3, 4
-KINDS = {WRONG_INPUT: "wrong input", INFEASIBLE: "infeasible", OUTSIDE_FAILED: "outside failed"}
-EXPECTED = (SpecError, CatalogError, InfeasibleError, OSError)
-"""What may go wrong without being a bug."""
+EXPECTED = (LlmclusterError, OSError)
+"""Errors that are no bugs. The operating system's errors have the exit code and the kind of `OutsideError`."""
 
 
 def failure_document(error: Exception) -> dict[str, object]:
@@ -103,28 +106,44 @@ def failure_document(error: Exception) -> dict[str, object]:
         Exception: `error` itself, when it is not one of `EXPECTED`.
     """
     code, _ = failure(error)
-    document: dict[str, object] = {"exit_code": code, "kind": KINDS[code], "message": str(error)}
+    kind = error.kind if isinstance(error, LlmclusterError) else OutsideError.kind
+    document: dict[str, object] = {"exit_code": code, "kind": kind, "message": str(error)}
     if isinstance(error, InfeasibleError):
         document["lacks"] = error.lacks
-        document["nearest_misses"] = [asdict(miss) for miss in error.nearest]
-        document["would_help"] = list(error.levers)
+        document["nearest_misses"] = [asdict(near_miss) for near_miss in error.nearest]
+        document["would_help"] = [plan.change for plan in error.plans]
         document["nearest_plans"] = [asdict(plan) for plan in error.plans]
     return {"error": document}
 
 
 def failure(error: Exception) -> tuple[int, str]:
-    """Exit code and message of an expected error: 2 wrong input, 3 infeasible, 4 a file or an outside tool failed.
+    """Exit code and message of an expected error. The exit code stands on the class of the error.
 
     Raises:
         Exception: `error` itself, when it is not one of `EXPECTED`: that is a bug.
     """
-    if isinstance(error, SpecError | CatalogError):
-        return WRONG_INPUT, f"error: {error}"
     if isinstance(error, InfeasibleError):
-        nearest = [f"  {miss.candidate}: {miss.reason}" for miss in error.nearest]
-        helps = ["what would help:", *(f"  {lever}" for lever in error.levers)] if error.levers else []
-        return INFEASIBLE, "\n".join([f"infeasible: {error}", *nearest, *helps])
+        nearest = [f"  {near_miss.candidate}: {near_miss.reason}" for near_miss in error.nearest]
+        helps = ["what would help:", *(f"  {plan.change}" for plan in error.plans)] if error.plans else []
+        return error.exit_code, "\n".join([f"infeasible: {error}", *nearest, *helps])
+    if isinstance(error, LlmclusterError):
+        return error.exit_code, f"error: {error}"
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return OUTSIDE_FAILED, f"error: {where}{error.strerror or error}; nothing was half-written"
+        return OutsideError.exit_code, f"error: {_outside_failure(error)}"
     raise error
+
+
+def _outside_failure(error: OSError) -> str:
+    """What failed and why; that nothing was half-written is said only of writers that guarantee it."""
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error)
+    if isinstance(error, UnreadableError):
+        return f"{where}cannot be read: {reason}"
+    if isinstance(error, NothingWrittenError):
+        return f"{where}{reason}; nothing was half-written"
+    return f"{where}{reason}"
+
+
+def times(ratio: float) -> str:
+    """A ratio in words, to two digits and without an exponent."""
+    return f"{ratio:,.0f} times" if ratio >= 100 else f"{ratio:.2g} times"

@@ -1,122 +1,186 @@
-"""Files: read bounded and without being led astray, written whole or not at all."""
+"""Writes files so that each appears whole or not at all.
+
+Every writer of this project goes through this module: one file by `write_atomically`, several by `staged`,
+`write_files` and `publish`. A failed write raises `NothingWrittenError`.
+"""
 
 import errno
 import os
-import stat
+import shutil
 import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import TextIO
 
-from provider_catalog.errors import CatalogError
+from provider_catalog.errors import NothingWrittenError, UnreadableError
 
-KERNEL_FOLDERS: Final = ("/proc", "/sys")
-"""What lies here is no file of a user: environment and memory of processes, settings of the kernel."""
-
-
-class UnreadableFileError(CatalogError):
-    """A file cannot be read or must not be; the message is the reason alone and never holds any of its content."""
+READABLE_MODE = 0o644
+EXECUTABLE_MODE = 0o755
 
 
-class MissingFileError(UnreadableFileError):
-    """No file is there."""
-
-
-def read_text_file(path: Path, *, largest_bytes: int, folder: Path | None = None, encoding: str = "utf-8") -> str:
-    """The text of a regular file of bounded size.
-
-    Args:
-        path: What somebody named: a spec, a file that a spec names, a lock, a price file.
-        largest_bytes: Size above which the file is refused. What grows while it is read is refused as well.
-        folder: Symbolic links below it may not lead out of it, so that a link in a pull request shows nobody else's
-            files; None where whoever runs the command named the file.
-        encoding: `utf-8`, or `utf-8-sig` to drop a byte order mark.
+def read_text(path: Path) -> str:
+    """Returns the text of a UTF-8 file.
 
     Raises:
-        MissingFileError: there is no such file.
-        UnreadableFileError: it is no regular file, too large, not UTF-8, behind a link that leads out of `folder`, or
-            cannot be opened.
+        FileNotFoundError: there is no such file.
+        UnreadableError: the file is there and cannot be read.
+        UnicodeDecodeError: the file is not UTF-8 text.
     """
-    content = read_file(path, largest_bytes=largest_bytes, folder=folder)
     try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise UnreadableFileError(f"not UTF-8 text (byte {error.start})") from None
-
-
-def read_file(path: Path, *, largest_bytes: int, folder: Path | None = None) -> bytes:
-    """The bytes of a file; see `read_text_file`."""
-    try:
-        _refuse_escape(path, folder)
-        # A FIFO without a writer would block for good.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise _unreadable(error) from None
-    except UnreadableFileError:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
         raise
-    except ValueError:
-        raise UnreadableFileError("its name holds characters that no file name has") from None
-    try:
-        _refuse_special(os.fstat(handle), largest_bytes)
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            content = file.read(largest_bytes + 1)
     except OSError as error:
-        raise _unreadable(error) from None
-    finally:
-        os.close(handle)
-    if len(content) > largest_bytes:
-        raise UnreadableFileError(f"larger than the {largest_bytes:,} bytes that are read")
-    return content
-
-
-def _refuse_special(status: os.stat_result, largest_bytes: int) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise UnreadableFileError("is a folder; name a file in it")
-    if not stat.S_ISREG(status.st_mode):
-        raise UnreadableFileError("is a pipe, a socket or a device; name a regular file")
-    if status.st_size > largest_bytes:
-        raise UnreadableFileError(f"{status.st_size:,} bytes; the largest that is read is {largest_bytes:,} bytes")
-
-
-def _refuse_escape(path: Path, folder: Path | None) -> None:
-    real = os.path.realpath(path)
-    for kernel in KERNEL_FOLDERS:
-        if real == kernel or real.startswith(f"{kernel}/"):
-            raise UnreadableFileError("lies in a file system of the kernel; name a regular file")
-    if folder is None:
-        return
-    # Both without following links inside the folder; that the folder itself is reached through one is its owner's will.
-    base = os.path.realpath(folder)
-    named = os.path.normpath(f"{base}/{os.path.relpath(path, folder)}")
-    inside = f"{base.rstrip('/')}/"
-    if real != named and not real.startswith(inside) and (named.startswith(inside) or not path.is_absolute()):
-        raise UnreadableFileError("is reached through a symbolic link that leads out of the folder; copy the file")
-
-
-def _unreadable(error: OSError) -> UnreadableFileError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return MissingFileError("no such file")
-    if error.errno == errno.ENAMETOOLONG:
-        return MissingFileError("no such file: the name is longer than file systems take")
-    return UnreadableFileError(f"cannot be read: {error.strerror}")
+        raise UnreadableError(error.errno, error.strerror, str(path)) from error
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Replaces `path` by `text` in one step; a reader sees the old content or the new.
 
     Raises:
-        OSError: the file cannot be written; what stood there before still does.
+        NothingWrittenError: the file cannot be written; the old content is untouched.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise NothingWrittenError(error.errno, error.strerror, str(path)) from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+            _write_through(file, text)
+        Path(name).chmod(READABLE_MODE)
         Path(name).replace(path)
     except BaseException as error:
-        Path(name).unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            # The caller knows this name, not that of the temporary file, and a full disk names none.
-            raise OSError(error.errno, error.strerror, str(path)) from error
+            # The caller knows this path, not that of the temporary file, and a full disk names none.
+            raise NothingWrittenError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder on the file system of `folder` and removes it afterwards with all that is unpublished.
+
+    Raises:
+        NothingWrittenError: the folder cannot be written, or the body of the `with` statement raised an OSError.
+    """
+    created = _missing_parents(folder.parent)
+    stage: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(dir=_stage_parent(folder), prefix=f".{folder.name}."))
+        yield stage
+    except OSError as error:
+        named = _published_name(error, stage, folder)
+        raise NothingWrittenError(error.errno, error.strerror or str(error), named) from error
+    finally:
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
+        for parent in created:
+            # Only folders that are still empty go: nothing was published into them.
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def write_files(folder: Path, files: Mapping[str, str], executable: Collection[str] = ()) -> None:
+    """Writes texts by path relative to `folder`, which is a stage or lies in one.
+
+    Raises:
+        OSError: a file cannot be written; the error names it.
+    """
+    for name, text in files.items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w", encoding="utf-8", newline="\n") as file:
+                _write_through(file, text)
+            path.chmod(EXECUTABLE_MODE if name in executable else READABLE_MODE)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def publish(folders: Mapping[Path, Path], last: str = "") -> None:
+    """Moves every file of each stage to its place below its folder, files called `last` after all others.
+
+    Files of a folder that its stage does not hold stay: Terraform keeps its working data beside the stacks. When a
+    file cannot take its place, those that have moved are taken back and the old ones return.
+
+    Args:
+        folders: The folder to publish to, by stage.
+        last: Name of the file that tells readers that the others are complete.
+
+    Raises:
+        OSError: a file cannot take its place; every folder holds what it held before.
+    """
+    moves = {
+        path: folder / path.relative_to(stage)
+        for stage, folder in folders.items()
+        for path in sorted((path for path in stage.rglob("*") if path.is_file()), key=lambda path: path.name == last)
+    }
+    made: list[Path] = []
+    moved: list[tuple[Path, Path | None]] = []
+    try:
+        # Steps that may fail come first: a renamed file needs no space of its own.
+        for target in moves.values():
+            made += _missing_parents(target.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder; a file is to be written there", str(target))
+        for path, target in moves.items():
+            moved.append((target, _kept(target, path)))
+            path.replace(target)
+    except BaseException:
+        _take_back(moved, made)
+        raise
+
+
+def _write_through(file: TextIO, text: str) -> None:
+    """Writes to the disk itself, so that a full disk is found out before the file takes its place."""
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _stage_parent(folder: Path) -> Path:
+    """Returns where the stage of `folder` lies: beside it, or inside it when it is a file system of its own."""
+    parent = folder.parent
+    if folder.is_dir() and (folder.stat().st_dev != parent.stat().st_dev or not os.access(parent, os.W_OK)):
+        return folder
+    return parent
+
+
+def _published_name(error: OSError, stage: Path | None, folder: Path) -> str:
+    """Returns the path that the user knows: where a file of the stage was to be published."""
+    named = error.filename
+    if not isinstance(named, str):
+        return str(folder)
+    if stage is not None and Path(named).is_relative_to(stage):
+        return str(folder / Path(named).relative_to(stage))
+    return named
+
+
+def _kept(target: Path, path: Path) -> Path | None:
+    """Keeps the file that `path` is about to replace, beside `path`; None where there is none."""
+    if not os.path.lexists(target):
+        return None
+    old = path.with_name(f".{path.name}.replaced")
+    try:
+        old.hardlink_to(target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(target, old)
+    return old
+
+
+def _take_back(moved: list[tuple[Path, Path | None]], made: list[Path]) -> None:
+    for target, old in reversed(moved):
+        with suppress(OSError):
+            target.unlink() if old is None else old.replace(target)
+    for folder in sorted(set(made), key=lambda folder: len(folder.parts), reverse=True):
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _missing_parents(folder: Path) -> list[Path]:
+    return [path for path in (folder, *folder.parents) if not path.exists()]

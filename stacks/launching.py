@@ -1,14 +1,12 @@
 """Launch scripts beside the stack of the nodes that run them."""
 
 from planner.errors import SpecError
-from planner.launch.of_plan import launch_files, launch_of
-from provider_catalog.catalog import Catalog
+from planner.launch.launch_files import launch_files, launch_of
+from planner.workspace.planning import PlannedSpec
 from stacks.clouds import BuiltStack
-from stacks.planning import PlannedSpec
-from stacks.specs import load_spec
 
 
-def launch_sidecars(entry: PlannedSpec, built: BuiltStack, catalog: Catalog) -> dict[str, str]:
+def launch_sidecars(entry: PlannedSpec, built: BuiltStack) -> dict[str, str]:
     """Content by file name; nothing for other stacks, and where no known engine runs the plan.
 
     `llmcluster launch` says why in that case.
@@ -16,6 +14,6 @@ def launch_sidecars(entry: PlannedSpec, built: BuiltStack, catalog: Catalog) -> 
     if built.role != "compute":
         return {}
     try:
-        return launch_files(launch_of(entry.plan, load_spec(entry.path).architecture, catalog))
+        return launch_files(launch_of(entry.plan, entry.architecture, entry.catalog))
     except SpecError:
         return {}

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
-from stacks.planning import PlannedSpec
 from tests.support.aws_stacks import FEATURES, synthesize
 from tests.support.checkov import accepted
+from tests.support.plans import planned_spec
 
 
 def test_every_accepted_finding_has_a_reason(tmp_path: Path) -> None:
@@ -25,19 +24,21 @@ def test_every_accepted_finding_has_a_reason(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cluster", FEATURES)
 def test_hcl_defines_nothing_twice_as_json_cannot_either(cluster: str, tmp_path: Path) -> None:
-    planned = [PlannedSpec(Path("example.yaml"), FEATURES[cluster], locked=False)]
-    write_stacks(planned, Catalog.load(), tmp_path / "cdktf.out", tmp_path / "hcl.out")
+    planned = [planned_spec(FEATURES[cluster])]
+    write_stacks(planned, tmp_path / "cdktf.out", tmp_path / "hcl.out")
     for document in (tmp_path / "hcl.out").glob("stacks/*/cdk.tf"):
         defined = re.findall(r'^(?:resource|data) "\w+" "\w+"', document.read_text(), re.MULTILINE)
         assert len(defined) == len(set(defined)), document.parent.name
 
 
 def test_hcl_carries_the_reasons_where_checkov_reads_them(tmp_path: Path) -> None:
-    planned = [PlannedSpec(Path("example.yaml"), FEATURES["open"], locked=False)]
-    write_stacks(planned, Catalog.load(), tmp_path / "cdktf.out", tmp_path / "hcl.out")
+    planned = [planned_spec(FEATURES["open"])]
+    write_stacks(planned, tmp_path / "cdktf.out", tmp_path / "hcl.out")
     hcl = (tmp_path / "hcl.out" / "stacks" / "example-storage" / "cdk.tf").read_text()
     bucket = hcl[hcl.index('resource "aws_s3_bucket" "checkpoints" {') :]
-    assert re.match(r"resource [^\n]*\{\n  # checkov:skip=CKV2_AWS_62: nothing waits for new objects\n", bucket)
+    assert re.match(
+        r"resource [^\n]*\{\n  # checkov:skip=CKV2_AWS_62: no service of the cluster reacts to new objects\n", bucket
+    )
 
 
 # terraform-provider-aws, "Version 6 Upgrade Guide": arguments that are gone.

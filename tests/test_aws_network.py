@@ -1,16 +1,16 @@
-"""Networks of AWS clusters: NAT, private endpoints only, and a network of one's own (rules A4, A5, A17)."""
+"""Networks of AWS clusters: NAT, private endpoints only, and an existing network (rules A4, A5, A17)."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from planner.cost.network_lines import network_lines, unbuilt_roles
 from planner.errors import SpecError
-from planner.features import check_features
-from planner.network_lines import network_lines, unbuilt_roles
-from planner.plan import Purchase
+from planner.market.features import check_features
+from planner.plan.plan import Purchase
 from planner.spec import ClusterSpec
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from tests.support.aws_stacks import Documents, synthesize
 from tests.support.plans import example_plan

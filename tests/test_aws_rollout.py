@@ -1,4 +1,4 @@
-"""Day two on AWS: phases of a roll-out, burn-in, take-over of what exists, the bucket of the states."""
+"""Operations on AWS: phases of a roll-out, burn-in, import of existing resources, the bucket of the states."""
 
 import json
 import os
@@ -13,15 +13,14 @@ from click.testing import CliRunner
 from cdk.aws.phases import nodes_to_validate
 from cdk.bootstrap import BurnIn
 from llmcluster.cli import cli
-from planner.burn_in import pass_thresholds
 from planner.errors import SpecError
-from planner.plan import PassThresholds, Purchase
+from planner.plan.plan import PassThresholds, Purchase
+from planner.reliability.burn_in import pass_thresholds
 from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
-from stacks.planning import PlannedSpec
 from tests.support.aws_stacks import synthesize
-from tests.support.plans import example_plan
-from tests.test_bootstrap import AWS, files, unit
+from tests.support.nodes import AWS, files, unit
+from tests.support.plans import example_plan, planned_spec
 
 CATALOG = Catalog.load()
 TWO_FIRST: dict[str, Any] = {"spec": {"rollout": {"validation_nodes": 2}}}
@@ -154,13 +153,11 @@ def test_a_node_that_fails_the_burn_in_is_never_ready() -> None:
 
 def written(imports: dict[str, str], folder: Path) -> dict[str, dict[str, Any]]:
     plan = example_plan(spec={"imports": imports})
-    stacks = write_stacks(
-        [PlannedSpec(Path("example.yaml"), plan, locked=False)], CATALOG, folder / "cdktf.out", folder / "hcl.out"
-    )
+    stacks = write_stacks([planned_spec(plan)], folder / "cdktf.out", folder / "hcl.out")
     return {stack.role: json.loads((stack.folder / "cdk.tf.json").read_text()) for stack in stacks}
 
 
-def test_what_exists_is_taken_over_by_import_blocks(tmp_path: Path) -> None:
+def test_existing_resources_are_taken_over_by_import_blocks(tmp_path: Path) -> None:
     documents = written(
         {"storage.aws_s3_bucket.checkpoints": "acme-checkpoints", "network.aws_vpc.cluster": "vpc-0a1b2c3d"}, tmp_path
     )

@@ -1,4 +1,4 @@
-"""Shared file systems of AWS clusters: what a spec may ask of FSx for Lustre (rules A11, A12)."""
+"""Shared file systems of AWS clusters: the options of FSx for Lustre that a spec may set (rules A11, A12)."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,12 @@ import pytest
 import yaml
 
 from cdk.bootstrap import LustreMount, NodeBootstrap, cloud_init
-from planner.assembly import shared_storage
+from planner.cost.lustre_lines import included_metadata_iops, lustre_lines
 from planner.errors import InfeasibleError, SpecError
-from planner.lustre_lines import included_metadata_iops, lustre_lines
-from planner.machines import machines
-from planner.optimizer import plan as make_plan
+from planner.market.machines import machines
+from planner.search.optimizer import plan as make_plan
 from planner.spec import ClusterSpec
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from tests.support.aws_stacks import synthesize
@@ -45,7 +44,7 @@ def file_system(tmp_path: Path, storage: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("iops", [1500, 3000, 6000, 12_000, 24_000, 192_000])
-def test_a11_metadata_iops_on_sale(iops: int, tmp_path: Path) -> None:
+def test_a11_metadata_iops_that_fsx_sells_are_accepted(iops: int, tmp_path: Path) -> None:
     made = file_system(tmp_path, {"lustre": {"metadata_iops": iops}})
     assert made["metadata_configuration"] == {"mode": "USER_PROVISIONED", "iops": iops}
 
@@ -87,14 +86,14 @@ def test_a11_options_that_a_deployment_type_does_not_have(sku: str, lustre: dict
     asked = spec({"shared_sku": sku, "lustre": lustre})
     (machine,) = machines(spec({}), CATALOG)
     with pytest.raises(SpecError, match=rf"storage\.lustre\.{field}: {sku} does not have it; it has compression"):
-        shared_storage(asked, CATALOG, machine)
+        machine.place.shared_storage(asked)
 
 
 def test_options_of_fsx_are_refused_on_azure() -> None:
     asked = spec({"lustre": {"backup_days": 7}}, "Standard_ND96asr_v4", "azure")
     (machine,) = machines(asked, CATALOG)
     with pytest.raises(SpecError, match=r"storage\.lustre\.backup_days: AMLFS.* does not have it"):
-        shared_storage(asked, CATALOG, machine)
+        machine.place.shared_storage(asked)
 
 
 # EFA to the file servers

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from planner.assembly import spec_sha256
 from planner.errors import SpecError
-from planner.launch.of_plan import launch_files, launch_of
-from planner.optimizer import plan as make_plan
-from planner.plan import PLAN_SCHEMA_VERSION, Plan
+from planner.launch.launch_files import launch_files, launch_of
+from planner.plan.plan import PLAN_SCHEMA_VERSION, Plan
+from planner.search.optimizer import plan as make_plan
 from planner.spec import ClusterSpec
+from planner.spec.hash import spec_sha256
+from planner.workspace.locks import lock_path, plan_json, read_lock, read_plan, write_lock
+from planner.workspace.specs import LoadedSpec, load_spec
 from provider_catalog.catalog import Catalog
 from stacks.clouds import BuiltStack
-from stacks.locks import lock_path, plan_json, read_lock, read_plan, write_lock
 from stacks.sidecar import cost_markdown, stack_cost
-from stacks.specs import LoadedSpec, load_spec
 
 CATALOG = Catalog.load()
 LOCKS = Path(__file__).parent / "data" / "locks"

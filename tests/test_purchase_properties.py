@@ -1,4 +1,4 @@
-"""What holds of every mix, whatever the demand and the prices."""
+"""Properties of every purchase mix, whatever the demand and the prices."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.capacity import Offers, serving_mix, training_mix
-from planner.purchase_policy import FIXED, POLICIES, Demand, Rates, Shares, optimal, spot_lost_share
-from planner.purchase_simulation import SimulatedYear, simulate_year
-from planner.purchase_terms import TERMS, ReservedTerm, discount_range, with_years
+from planner.market.offers import Offers
+from planner.purchase.mix import serving_mix, training_mix
+from planner.purchase.policy import FIXED, POLICIES, Demand, Rates, Shares, optimal, spot_lost_share
+from planner.purchase.simulation import SimulatedYear, simulate_year
+from planner.purchase.terms import TERMS, ReservedTerm, discount_range, with_years
 from planner.spec import Capacity
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
@@ -63,7 +64,7 @@ def capacities(draw: st.DrawFn) -> Capacity:
 
 @st.composite
 def all_rates(draw: st.DrawFn) -> tuple[Rates, int]:
-    """Rates of a replica of so many nodes."""
+    """Draw the rates of a replica, and its number of nodes."""
     gang = draw(gangs)
     on_demand = gang * draw(st.floats(1, 100))
     reserved, spot = draw(st.none() | shares_of_on_demand), draw(st.none() | st.floats(0.05, 1.2))
@@ -108,7 +109,7 @@ def test_a_gang_in_training_is_bought_in_one_way_and_spot_pays_for_what_it_loses
 
 
 def simulated(demand: Demand, shares: Shares, rates: Rates, gang: int, seed: int) -> tuple[SimulatedYear, float]:
-    """A year, and how far the reclaims that were drawn lie from those that a policy expects, in USD."""
+    """Return a year, and the cost in USD by which the drawn reclaims differ from the expected ones."""
     year = simulate_year(demand, shares, rates, gang, seed)
     expected = HOURS * demand.mean_units(shares.reserved, shares.reserved + shares.spot) * rates.spot_lost_share
     return year, abs(year.lost_unit_hours - expected) * (rates.spot or 0)

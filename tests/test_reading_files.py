@@ -10,12 +10,12 @@ from click.testing import CliRunner
 
 from llmcluster.cli import cli
 from planner.errors import SpecError
+from planner.workspace.demand_file import read_demand
+from planner.workspace.specs import load_spec
 from provider_catalog.errors import CatalogError
-from provider_catalog.files import UnreadableFileError, read_text_file
 from provider_catalog.models import load_model
+from provider_catalog.text_files import UnreadableFileError, read_text_file
 from provider_catalog.yaml_text import BrokenYamlError, parse_yaml
-from stacks.demand_file import read_demand
-from stacks.specs import load_spec
 
 SECRET = "aws_secret_access_key = sesame\n[default]\n"
 SPEC = "name: chat\nmodel: Qwen/Qwen2.5-7B\nworkload: {kind: inference}\n"

@@ -11,7 +11,7 @@ from pydantic import Field
 from cdk.providers import use_bundled_node
 from planner.errors import SpecError
 from planner.spec import ClusterSpec
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.text import markdown_text, one_line, printable, terraform_literal, unsafe_part
 from tests.support.plans import example_plan
 from tests.support.spec_fields import Place, text_places
@@ -199,13 +199,14 @@ FREE = {f"t{index}": text for index, text in enumerate(REFUSED_BUT_IN_FREE_TEXT.
 def rendered(spec: dict[str, Any], folder: Path) -> dict[str, str]:
     """HCL and JSON of every stack of an example on Azure, by document."""
     use_bundled_node()
+    from planner.workspace.planning import PlannedSpec
     from provider_catalog.catalog import Catalog
+    from provider_catalog.models import load_model
     from stacks.app import write_stacks
-    from stacks.planning import PlannedSpec
 
     plan = example_plan("azure", spec=spec)
-    planned = PlannedSpec(folder / "example.yaml", plan, locked=False)
-    stacks = write_stacks([planned], Catalog.load(), folder / "out", folder / "hcl")
+    planned = PlannedSpec(folder / "example.yaml", plan, False, load_model("7B"), Catalog.load())
+    stacks = write_stacks([planned], folder / "out", folder / "hcl")
     texts = {}
     for stack in stacks:
         assert stack.hcl_folder is not None

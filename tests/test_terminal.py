@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from rich.table import Table
 
 from llmcluster.cli import cli
-from llmcluster.terminal import terminal
+from llmcluster.reports.terminal import terminal
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,

@@ -1,19 +1,19 @@
-"""Continued training: what an update takes and costs, and a year of them."""
+"""Continued training: time and cost of one update, and of a year of updates."""
 
 from typing import Any
 
 import pytest
 
-from planner.comparison import compare
+from planner.compare.clouds import compare
+from planner.compare.plan_diff import diff_plans
 from planner.errors import InfeasibleError
-from planner.optimizer import plan
-from planner.plan import Plan, TrainingPerformance, UpdateCosts
-from planner.plan_diff import diff_plans
+from planner.plan.plan import Plan, TrainingPerformance, UpdateCosts
 from planner.reliability.checkpoints import checkpoint_bytes
+from planner.search.optimizer import plan
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.spec import TrainingWorkload
-from planner.spec_reader import read_spec
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from provider_catalog.on_prem import load_on_prem

@@ -1,1 +1,4 @@
-"""Serving beyond one replica's step time: queueing, autoscaling bounds, SLO against prediction, launch commands."""
+"""The serving engine: latency and throughput of replicas, queueing, fleet size and software requirements.
+
+May import cost, purchase, engine, market, reliability, topology, sizing, plan and spec.
+"""

@@ -145,7 +145,7 @@ class ClusterSpec(SpecModel):
             )
         if block.zone is not None and self.placement.zone not in (None, block.zone):
             raise ValueError(
-                f"capacity.block.zone is {block.zone}, and placement.zone is {self.placement.zone}: all nodes stand in "
-                "the zone of the block (rule A7); leave placement.zone out"
+                f"capacity.block.zone is {block.zone}, and placement.zone is {self.placement.zone}: all nodes run in "
+                "the zone of the Capacity Block; leave placement.zone out"
             )
         return self

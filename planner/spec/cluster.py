@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from planner.spec.base import SpecModel
 from planner.spec.lustre import Lustre
 from planner.spec.text import DemandFile, Identifier, KeyPrefix, PolicyArn, ResourceGroup, StateBucket, StateContainer
+from provider_catalog.units import HOURS_PER_YEAR
 
 
 class Placement(SpecModel):
@@ -78,7 +79,7 @@ class CapacityBlock(SpecModel):
         return self.start + timedelta(days=self.days)
 
 
-DEMAND_HOURS = (24, 168, 8760)
+DEMAND_HOURS = (24, 168, HOURS_PER_YEAR)
 """A day, a week, a year of 365 days."""
 
 
@@ -117,8 +118,8 @@ class Capacity(SpecModel):
     def _one_market(self) -> "Capacity":
         if self.block is not None and self.interruption == "tolerate":
             raise ValueError(
-                "block and interruption: tolerate exclude each other: Capacity Blocks, Spot and On-Demand Capacity "
-                "Reservations do not mix, as a launch template has one market (rule A8); drop one of the two"
+                "block and interruption: tolerate exclude each other: a launch template buys nodes in one way, and "
+                "Capacity Blocks, Spot and On-Demand Capacity Reservations are different ways; drop one of the two"
             )
         if self.block is not None and self.reservation == "none":
             raise ValueError("block is reserved capacity, and reservation is none; drop one of the two")

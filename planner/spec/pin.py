@@ -1,11 +1,10 @@
 """Pins: what the search may not change."""
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from planner.spec.base import SpecModel
 from planner.spec.text import GpuName, Identifier
+from planner.vocabulary import Recompute, Schedule, ZeroStage
 
 
 class PinnedLayout(SpecModel):
@@ -18,10 +17,10 @@ class PinnedLayout(SpecModel):
     context: int | None = Field(default=None, gt=0)
     micro_batch: int | None = Field(default=None, gt=0)
     virtual_stages: int | None = Field(default=None, gt=0)
-    zero_stage: Literal[0, 1, 2, 3] | None = None
-    recompute: Literal["none", "selective", "full"] | None = None
+    zero_stage: ZeroStage | None = None
+    recompute: Recompute | None = None
     sequence_parallel: bool | None = None
-    schedule: Literal["1f1b", "interleaved", "zero-bubble", "dualpipe"] | None = None
+    schedule: Schedule | None = None
     attention_data: int | None = Field(default=None, gt=0, description="Serving: groups of data-parallel attention")
 
 

@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from planner.sizing.formats import KEEP_PATTERN
 from planner.spec.base import SpecModel
 from planner.spec.dataset import Dataset
 from planner.spec.fault_tolerance import FaultTolerance
 from planner.spec.text import ModuleName, NominalSize
 from planner.spec.training_software import DEFAULT_SOFTWARE, TrainingSoftware
-from provider_catalog.precision import Precision
+from planner.vocabulary import Recompute
+from provider_catalog.precision import KEEP_PATTERN, Precision
 
 
 class NominalModel(SpecModel):
@@ -54,11 +54,20 @@ class Speculation(SpecModel):
         return (1 - self.acceptance ** (self.draft_tokens + 1)) / (1 - self.acceptance)
 
 
+DEFAULT_REQUEST_RATE_PER_S = 1.0
+"""Load that is planned for when a spec gives neither request_rate_per_s nor concurrency. Our own choice."""
+
+
 class InferenceWorkload(SpecModel):
     """Serve requests of a typical shape at a load."""
 
     kind: Literal["inference"]
-    request_rate_per_s: float | None = Field(default=None, ge=1e-9, le=1e6, description="Requests a second at peak")
+    request_rate_per_s: float | None = Field(
+        default=None,
+        ge=1e-9,
+        le=1e6,
+        description="Requests a second at peak; 1 where neither this nor concurrency is given",
+    )
     concurrency: int | None = Field(default=None, gt=0, le=10_000_000, description="Requests in flight at peak")
     prompt_tokens: int = Field(default=1024, gt=0, le=10_000_000)
     output_tokens: int = Field(default=256, gt=0, le=10_000_000)
@@ -82,6 +91,14 @@ class InferenceWorkload(SpecModel):
     serving_engine: Literal["auto", "vllm", "sglang", "tensorrt-llm"] = Field(
         default="auto", description="Engine that serves; what it cannot run is refused. auto: any, vLLM's commands"
     )
+
+    @property
+    def offered_requests_per_s(self) -> float:
+        """Requests a second at peak that the fleet has to carry: the spec's rate, or the default.
+
+        Where the spec gives `concurrency`, the rate follows from it and this value is not used.
+        """
+        return DEFAULT_REQUEST_RATE_PER_S if self.request_rate_per_s is None else self.request_rate_per_s
 
     @property
     def cached_prompt_tokens(self) -> float:
@@ -146,7 +163,7 @@ class TrainingWorkload(SpecModel):
         default="attention-and-mlp",
         description="What gets an adapter: a block, or names such as [q_proj, v_proj]; mlp includes routed experts",
     )
-    recompute: Literal["auto", "none", "selective", "full"] = "auto"
+    recompute: Recompute | Literal["auto"] = "auto"
     flash_attention: bool = Field(default=True, description="False keeps the attention scores in memory")
     flash_attention_version: Literal[1, 2, 3, 4] | None = Field(
         default=None,

@@ -1,5 +1,4 @@
-"""Training: step time of a layout, and the search for the fastest layout of every cluster size."""
+"""The training engine: it predicts step time and memory of a training run and searches its layout.
 
-from planner.training.engine import TrainingEngine
-
-__all__ = ["TrainingEngine"]
+May import cost, purchase, engine, market, reliability, topology, sizing, plan and spec.
+"""

@@ -1,10 +1,10 @@
-"""Plans written by hand, for tests of what comes after planning."""
+"""Plans written by hand, for tests of stacks, bills and reports."""
 
+from pathlib import Path
 from typing import Any, Final
 
-from planner.assembly import spec_sha256
-from planner.parallelism import Layout, MemoryPerGpu
-from planner.plan import (
+from planner.plan.layout import Layout, MemoryPerGpu
+from planner.plan.plan import (
     CatalogStamp,
     Choice,
     Cost,
@@ -16,7 +16,11 @@ from planner.plan import (
     TrainingPerformance,
 )
 from planner.spec import ClusterSpec
+from planner.spec.hash import spec_sha256
+from planner.workspace.planning import PlannedSpec
+from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
+from provider_catalog.models import load_model
 
 PROVENANCE: Final = Provenance(source="a price written for tests", as_of="2026-01-01", kind="list")
 
@@ -129,7 +133,7 @@ def example_plan(provider: str = "aws", *, spec: dict[str, Any] | None = None, *
 
 
 def example_cost(choice: Choice) -> Cost:
-    """A bill with one line for every role that the choice has use for, a dollar a unit."""
+    """Return a bill with one line for every role that the choice uses, at one dollar a unit."""
     bought = {
         "compute_reserved": choice.purchase.reserved_nodes,
         "compute_spot": choice.purchase.spot_nodes,
@@ -154,3 +158,9 @@ def example_cost(choice: Choice) -> Cost:
     )
     total = sum(item.usd_per_hour or 0.0 for item in items)
     return Cost(usd_per_hour=total, usd_per_month=total * 730, items=items)
+
+
+def planned_spec(plan: Plan) -> PlannedSpec:
+    """A plan as synthesis takes it, as if it had been planned from example.yaml."""
+    model = plan.spec.model if isinstance(plan.spec.model, str) else plan.spec.model.model_dump()
+    return PlannedSpec(Path("example.yaml"), plan, False, load_model(model, None), Catalog.load())

@@ -1,11 +1,11 @@
-"""Plans of serving specs, for tests."""
+"""Plans of serving specs."""
 
 from functools import cache
 from typing import Any
 
-from planner.optimizer import plan
-from planner.plan import InferencePerformance, Plan
-from planner.spec_reader import read_spec
+from planner.plan.plan import InferencePerformance, Plan
+from planner.search.optimizer import plan
+from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model

@@ -1,0 +1,250 @@
+"""Ways to buy a planned cluster, judged on the same demand: policies over a year, or options for one run."""
+
+from dataclasses import replace
+
+from planner.errors import SpecError
+from planner.market.offers import offers_of
+from planner.market.place import place_of
+from planner.plan.base import PlanModel
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES, mean_demand, serving_demand, serving_rates
+from planner.purchase.policy import FIXED, POLICIES, Demand, Rates
+from planner.purchase.simulation import simulate_run, simulate_year
+from planner.purchase.terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
+from planner.reliability.failures import best_timing_at
+from planner.reliability.spot_reclaims import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.young_daly import time_shares
+from planner.spec import Capacity
+from provider_catalog.catalog import Catalog
+from provider_catalog.prices import InstancePrice
+from provider_catalog.units import HOURS_PER_YEAR
+
+
+class PolicyYear(PlanModel):
+    """A policy's mix and its simulated year."""
+
+    policy: str
+    reserved_nodes: int
+    spot_nodes: int
+    on_demand_nodes: int
+    usd_per_year: float
+    reserved_usd: float
+    spot_usd: float
+    on_demand_usd: float
+    interruptions: int
+    lost_node_hours: float
+    above_optimal: float
+    """Cost beyond that of `optimal`, as a fraction of it."""
+
+
+class RunOption(PlanModel):
+    """One way to buy the nodes of one run."""
+
+    option: str
+    nodes: int
+    days: float
+    """Paid for."""
+    usd: float | None
+    """None: no source knows the price."""
+    note: str
+
+
+class MixComparison(PlanModel):
+    """Ways to buy one planned cluster."""
+
+    name: str
+    instance_type: str
+    region: str
+    nodes: int
+    gang_nodes: int
+    mean_demand: float
+    """As a fraction of the peak."""
+    on_demand_usd_per_hour: float
+    spot_usd_per_hour: float | None
+    terms: tuple[ReservedTerm, ...]
+    seed: int
+    policies: tuple[PolicyYear, ...] = ()
+    """Serving: a year each."""
+    judged_at: str = "on-demand"
+    """Serving: the term at whose rate the policies reserve."""
+    flat_rule: FlatRule | None = None
+    """Serving: what the hardware guide's one figure for everything reserved would make of it."""
+    run: tuple[RunOption, ...] = ()
+    """Training: the run each."""
+
+
+def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None = None) -> MixComparison:
+    """The policies on the demand of a serving plan, or the options for the run of a training plan.
+
+    Args:
+        plan: A plan on a cloud.
+        catalog: Its prices.
+        seed: Of the simulated reclaims.
+        term: Serving: `1-year`, `3-year` or `none`, at whose rate the policies reserve. Left out, it is the spec's, and
+            where the spec commits to nothing the shortest term that has a price.
+
+    Raises:
+        SpecError: the plan is for hardware of one's own, or the instance type has no on-demand price to compare with.
+    """
+    choice, spec = plan.choice, plan.spec
+    if place_of(choice.provider, catalog).owned:
+        raise SpecError(f"{plan.name}: nodes of one's own (pin.node) are not bought from a cloud; nothing to mix")
+    instance_type = catalog.instance_type(choice.provider, choice.instance_type)
+    offers = offers_of(spec, catalog, choice.region, choice.zone, instance_type)
+    if offers.on_demand is None:
+        raise SpecError(f"{choice.instance_type} has no on-demand price in {choice.region}; mixes cannot be compared")
+    on_demand = offers.on_demand.usd_per_hour
+    place = (choice.provider, choice.region, choice.instance_type)
+    terms = reserved_terms(catalog, place, choice.zone)
+    comparison = MixComparison(
+        name=plan.name,
+        instance_type=choice.instance_type,
+        region=choice.region,
+        nodes=choice.nodes,
+        gang_nodes=plan.gang_nodes,
+        mean_demand=1.0 if plan.performance.kind == "training" else mean_demand(spec.capacity),
+        on_demand_usd_per_hour=on_demand,
+        spot_usd_per_hour=offers.spot.usd_per_hour if offers.spot else None,
+        terms=terms,
+        seed=seed,
+    )
+    if isinstance(plan.performance, TrainingPerformance):
+        block = catalog.prices.instance(*place, "capacity-block", choice.zone)
+        run = _run_options(plan, plan.performance, on_demand, offers.spot, block, terms, seed)
+        return comparison.model_copy(update={"run": run})
+    capacity = spec.capacity
+    gang = comparison.gang_nodes
+    rates = serving_rates(choice.nodes, gang, capacity, offers)
+    if rates is None:
+        return comparison
+    demand = serving_demand(choice.nodes, gang, capacity)
+    judged_at, rate = _judged_at(term, capacity, terms, place)
+    judged, flat = with_years(terms, demand, rates, gang, seed)
+    if capacity.reservation == "auto":
+        rates = replace(rates, reserved=gang * rate if rate is not None else rates.reserved and rates.on_demand)
+    update = {
+        "policies": _policy_years(choice.nodes, gang, demand, rates, seed),
+        "judged_at": judged_at,
+        "terms": judged,
+        "flat_rule": flat,
+    }
+    return comparison.model_copy(update=update)
+
+
+def _judged_at(
+    asked: str | None, capacity: Capacity, terms: tuple[ReservedTerm, ...], place: tuple[str, str, str]
+) -> tuple[str, float | None]:
+    """Name and rate of the term that the policies reserve at; the on-demand rate where no term is known."""
+    known = {term.term: term.usd_per_hour for term in terms if term.usd_per_hour is not None}
+    if asked not in (None, "none", *known):
+        raise SpecError(
+            f"no source knows the {asked} rate of {place[2]} in {place[1]}; known: {', '.join(known) or 'none'}. Fetch"
+            " it with llmcluster catalog refresh, or lay a negotiated one over the catalog (--prices, docs/catalog.md)"
+        )
+    name = asked or (capacity.commitment if capacity.commitment != "none" else next(iter(known), "none"))
+    return (name, known[name]) if name in known else ("on-demand", None)
+
+
+def _policy_years(nodes: int, gang: int, demand: Demand, rates: Rates, seed: int) -> tuple[PolicyYear, ...]:
+    years = [
+        (name, shares, simulate_year(demand, shares, rates, gang, seed))
+        for name, policy in {**POLICIES, **FIXED}.items()
+        for shares in [policy(demand, rates)]
+    ]
+    least = years[0][2].usd
+    return tuple(
+        PolicyYear(
+            policy=name,
+            reserved_nodes=gang * shares.reserved,
+            spot_nodes=gang * shares.spot,
+            on_demand_nodes=nodes - gang * (shares.reserved + shares.spot),
+            usd_per_year=round(year.usd, 6),  # below a millionth the order of summation decides
+            reserved_usd=year.reserved_usd,
+            spot_usd=year.spot_usd,
+            on_demand_usd=year.on_demand_usd,
+            interruptions=year.interruptions,
+            lost_node_hours=gang * year.lost_unit_hours,
+            above_optimal=round(year.usd / least - 1, 9),
+        )
+        for name, shares, year in years
+    )
+
+
+def _run_options(
+    plan: Plan,
+    performance: TrainingPerformance,
+    on_demand_usd: float,
+    spot: InstancePrice | None,
+    block: InstancePrice | None,
+    terms: tuple[ReservedTerm, ...],
+    seed: int,
+) -> tuple[RunOption, ...]:
+    """A deadline run is bought for its window. What a year would cost is shown, and never chosen."""
+    nodes = plan.choice.nodes
+    work_days = performance.days * performance.goodput
+    reliability = performance.reliability
+    if reliability is None:
+        raise SpecError(f"{plan.name}: the locked plan tells nothing about failures; plan it again")
+    failure_hours = reliability.failure_mtbf_hours
+    steady_days = work_days / time_shares(best_timing_at(reliability, failure_hours), failure_hours * 3600).useful
+    options = [
+        RunOption(
+            option="for the run, on-demand rate",
+            nodes=nodes,
+            days=steady_days,
+            usd=nodes * steady_days * 24 * on_demand_usd,
+            note="reserved capacity costs the same while it stands",
+        )
+    ]
+    if spot is not None:
+        mtbf_hours = 1 / (nodes * SPOT_RECLAIMS_PER_NODE_HOUR + 1 / failure_hours)
+        run = simulate_run(work_days * 24, mtbf_hours, best_timing_at(reliability, mtbf_hours), seed)
+        late = _late(plan, run.hours / 24)
+        options.append(
+            RunOption(
+                option="Spot",
+                nodes=nodes,
+                days=run.hours / 24,
+                usd=nodes * run.hours * spot.usd_per_hour,
+                note=f"simulated, {run.interruptions} stops; the market must have all {nodes} nodes at once{late}",
+            )
+        )
+    options += _block_options(nodes, steady_days, block)
+    for term, (_, _, years) in zip(terms, TERMS, strict=True):
+        total = None if term.usd_per_hour is None else nodes * HOURS_PER_YEAR * years * term.usd_per_hour
+        options.append(
+            RunOption(
+                option=f"{term.term} commitment",
+                nodes=nodes,
+                days=365 * years,
+                usd=total,
+                note=f"not offered to a run: it is used {_used(plan, steady_days, years):.0%} of its term",
+            )
+        )
+    return tuple(options)
+
+
+def _used(plan: Plan, run_days: float, years: int) -> float:
+    """Share of a term in which the nodes work: of one run, or of all updates."""
+    if plan.updates is not None:
+        return min(1.0, plan.updates.hours * plan.updates.per_year / HOURS_PER_YEAR)
+    return run_days / (365 * years)
+
+
+def _late(plan: Plan, days: float) -> str:
+    deadline = getattr(plan.spec.workload, "deadline_days", days)
+    return f"; past the deadline of {deadline:g} days" if days > deadline else ""
+
+
+def _block_options(nodes: int, run_days: float, block: InstancePrice | None) -> list[RunOption]:
+    if block is None:
+        return []
+    days = next((days for days in BLOCK_DAYS if days >= run_days), None)
+    size = next((size for size in BLOCK_SIZES if size >= nodes), None)
+    if days is None or size is None:
+        limit = f"{BLOCK_SIZES[-1]} instances for {BLOCK_DAYS[-1]} days"
+        note = f"does not fit: a block has at most {limit}"
+        return [RunOption(option="Capacity Block", nodes=nodes, days=run_days, usd=None, note=note)]
+    usd = size * days * 24 * block.usd_per_hour
+    note = "paid in advance, for whole days"
+    return [RunOption(option="Capacity Block", nodes=size, days=days, usd=usd, note=note)]

@@ -1,0 +1,58 @@
+"""What the network puts on the bill."""
+
+from typing import Final
+
+from planner.cost.bill import NAT_GB_PER_NODE_MONTH, ServiceLine
+from planner.spec import ClusterSpec
+from provider_catalog.defaults import ProviderDefaults
+
+FLOW_LOG_GB_PER_NODE_MONTH: Final = 0.1
+"""Estimate, 0.01 to 2 GB: 200 flows at once (Lustre servers, services, peers), a record of about 120 bytes for each
+and every 10 minutes. EFA traffic passes the network stack by and leaves none."""
+
+NAT_ROLES: Final = frozenset({"nat_gateway", "nat_data", "public_ip"})
+
+
+def endpoint_services(spec: ClusterSpec, defaults: ProviderDefaults) -> tuple[str, ...]:
+    """Services that need a private endpoint in this cluster; none where it has another way out."""
+    if spec.network.egress != "endpoints-only":
+        return ()
+    # The collector of Kubernetes has a way of its own.
+    metrics = {"metrics"} if spec.observability.metrics and spec.orchestrator != "kubernetes" else set()
+    users = {"nodes", spec.orchestrator, *metrics}
+    return tuple(endpoint.service for endpoint in defaults.private_endpoints if endpoint.used_by in users)
+
+
+def unbuilt_roles(spec: ClusterSpec) -> frozenset[str]:
+    """Roles of the bill that this network does without."""
+    own = spec.network.vpc_id is not None
+    return NAT_ROLES if own or spec.network.egress == "endpoints-only" else frozenset()
+
+
+def network_lines(spec: ClusterSpec, defaults: ProviderDefaults, nodes: int) -> tuple[ServiceLine, ...]:
+    """Endpoints and flow logs; a cloud that does not sell them drops their lines."""
+    lines: list[ServiceLine] = []
+    if endpoints := len(endpoint_services(spec, defaults)):
+        lines += [
+            ServiceLine(
+                "private endpoints of services", "interface_endpoints", "network", "interface_endpoint_hour",
+                endpoints, "hour",
+            ),
+            ServiceLine(
+                "data through private endpoints, an estimate", "interface_endpoint_data", "network",
+                "interface_endpoint_gb", nodes * NAT_GB_PER_NODE_MONTH, "GB-month",
+            ),
+        ]  # fmt: skip
+    if spec.network.flow_logs and spec.network.vpc_id is None and "flow-logs" in defaults.features:
+        lines += [
+            ServiceLine(
+                "flow logs, an estimate",
+                "flow_logs",
+                "network",
+                "flow_log_gb",
+                nodes * FLOW_LOG_GB_PER_NODE_MONTH,
+                "GB-month",
+            ),
+            ServiceLine("encryption key of flow logs", "log_key", "network", "encryption_key_month", 1, "key-month"),
+        ]
+    return tuple(lines)

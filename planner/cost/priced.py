@@ -1,0 +1,163 @@
+"""What a candidate costs on a machine: how its nodes are bought, and the bill."""
+
+from dataclasses import dataclass, replace
+
+from planner.cost.bill import Bill, ServiceLine, checkpoint_traffic_gb, cluster_cost
+from planner.cost.lustre_lines import lustre_lines
+from planner.cost.network_lines import network_lines, unbuilt_roles
+from planner.cost.observability_lines import watch_lines
+from planner.cost.unpriced import most_unknown_usd_per_hour
+from planner.engine.candidate import Candidate
+from planner.market.machines import Machine
+from planner.plan.plan import Cost, Purchase, SharedStorage, TrainingPerformance, UpdateCosts
+from planner.purchase.mix import Mix, block_mix, mean_demand, serving_mix, training_mix
+from planner.spec import ClusterSpec, TrainingWorkload
+from provider_catalog.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A candidate on a machine with its bill."""
+
+    machine: Machine
+    candidate: Candidate
+    mix: Mix
+    cost: Cost
+    updates: UpdateCosts | None = None
+    unknown_usd_per_hour: float = 0.0
+    """Most that lines without a known price may come to."""
+
+    @property
+    def objective_usd(self) -> float:
+        """What the search minimises: run or update when training, the hour when serving.
+
+        Lines without a known price count with the most that is asked elsewhere, so that a gap in a price list never
+        makes a cloud cheap; nodes without one come last.
+        """
+        hourly = self.cost.usd_per_hour
+        amount = self.cost.usd_per_run if self.cost.usd_per_run is not None else hourly
+        if self.updates is not None:
+            amount = self.updates.usd_per_update
+        if amount is None or hourly is None:
+            return float("inf")
+        return amount * self.unknown_factor
+
+    @property
+    def unknown_factor(self) -> float:
+        """What the bill is multiplied by where lines without a known price cost the most that is asked elsewhere."""
+        hourly = self.cost.usd_per_hour
+        return 1 + self.unknown_usd_per_hour / hourly if hourly else 1.0
+
+    @property
+    def bills(self) -> tuple[float | None, float | None]:
+        """USD of a month, and of a run or of one update."""
+        if self.updates is not None:
+            return self.updates.usd_per_month, self.updates.usd_per_update
+        return self.cost.usd_per_month, self.cost.usd_per_run
+
+    @property
+    def slowness(self) -> float:
+        """Days of a run, or milliseconds an output token."""
+        performance = self.candidate.performance
+        return performance.days if isinstance(performance, TrainingPerformance) else performance.tpot_ms
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Order of preference: what fits, money, speed, simplicity; the name last, so that ties are stable.
+
+        Only a pinned layout can be overfull.
+        """
+        layout = self.candidate.layout
+        simplicity = (layout.pipeline, layout.tensor, layout.zero_stage, layout.micro_batch)
+        memory = self.candidate.memory
+        overfull = memory.total_bytes > memory.capacity_bytes
+        money_and_speed = (round(self.objective_usd, 6), round(self.slowness, 9))
+        return (overfull, *money_and_speed, simplicity, self.machine.label)
+
+
+def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Candidate) -> Priced:
+    """A candidate with the way its nodes are bought and its bill.
+
+    Args:
+        spec: Capacity, storage and orchestrator are taken from it.
+        catalog: Prices and defaults; what has no price is left out of the bill.
+        machine: Whose offers are bought, or nodes of one's own.
+        candidate: Nodes and performance; a run on Spot nodes gets the goodput that reclaims leave it.
+    """
+    performance, run_hours = candidate.performance, None
+    mix: Mix | None
+    owned = machine.place.owned
+    busy = 1.0 if isinstance(spec.workload, TrainingWorkload) else mean_demand(spec.capacity)
+    block = spec.capacity.block
+    if block is not None and not owned:
+        mix = replace(block_mix(candidate.nodes, block, machine.offers), mean_demand=busy)
+        if isinstance(performance, TrainingPerformance):
+            # Paid in advance for the whole term, whatever the run takes.
+            run_hours = block.days * 24.0
+    elif isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
+        on_spot = _on_spot(performance, candidate)
+        late = on_spot.days > spec.workload.deadline_days
+        capacity = spec.capacity.model_copy(update={"interruption": "never"}) if late else spec.capacity
+        mix = training_mix(candidate.nodes, capacity, machine.offers, on_spot.goodput / performance.goodput)
+        if mix is not None and mix.purchase.spot_nodes:
+            performance = on_spot
+        run_hours = performance.days * 24
+    elif owned:
+        mix = None  # nodes of one's own cost the same in idle hours
+    else:
+        mix = serving_mix(candidate.nodes, candidate.gang, spec.capacity, machine.offers)
+    if mix is None or owned:
+        reason = "nodes of one's own" if owned else "no price on file"
+        mix = Mix(
+            Purchase(on_demand_nodes=candidate.nodes, reason=reason),
+            None,
+            0.0,
+            candidate.nodes,
+            mean_demand=busy,
+        )
+    storage = machine.place.shared_storage(spec)
+    bill = Bill(
+        provider=machine.provider,
+        region=machine.region,
+        nodes=candidate.nodes,
+        shared_storage=storage,
+        checkpoints_gib=spec.storage.checkpoints_tib * 1024,
+        checkpoint_gb_per_month=checkpoint_traffic_gb(performance),
+        root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
+        orchestrator=machine.place.orchestrator(spec.orchestrator),
+        without=unbuilt_roles(spec),
+        extra=_extra_lines(spec, machine, candidate.nodes, storage),
+    )
+    cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
+    unknown_usd = most_unknown_usd_per_hour(cost, catalog, machine.provider)
+    return Priced(machine, replace(candidate, performance=performance), mix, cost, unknown_usd_per_hour=unknown_usd)
+
+
+def _extra_lines(
+    spec: ClusterSpec, machine: Machine, nodes: int, storage: SharedStorage | None
+) -> tuple[ServiceLine, ...]:
+    defaults = machine.place.defaults
+    if defaults is None:
+        return ()
+    network = network_lines(spec, defaults, nodes)
+    watched = watch_lines(spec, nodes, nodes * machine.node.gpus, shared_storage=storage is not None)
+    return (*network, *lustre_lines(spec.storage.lustre, storage), *watched)
+
+
+def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:
+    """The same run on Spot nodes, any of which stops all of it when reclaimed."""
+    failures, gpus = candidate.failures, candidate.layout.gpus
+    if failures is None:
+        return performance
+    goodput = failures.goodput(gpus, candidate.nodes)
+    days = performance.days * performance.goodput / goodput
+    return performance.model_copy(
+        update={
+            "goodput": goodput,
+            "breakdown_between_steps_s": failures.between_steps_s(gpus, performance.step_time_s, candidate.nodes),
+            "effective_step_time_s": performance.step_time_s / goodput,
+            "days": days,
+            "gpu_hours": days * 24 * gpus,
+            "reliability": failures.reliability(gpus, days, performance.step_time_s, candidate.nodes),
+        }
+    )

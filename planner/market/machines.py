@@ -1,0 +1,278 @@
+"""What the search walks over: every instance type in every region that the spec allows, with its prices."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import inf
+
+from planner.errors import SpecError
+from planner.market.features import check_features
+from planner.market.lustre import no_efa_client
+from planner.market.offers import Offers, offers_of
+from planner.market.place import ON_PREMISES, OWN, CloudPlace, Place
+from planner.plan.plan import RootDisk
+from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
+from provider_catalog.catalog import Catalog
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Provenance
+from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
+from provider_catalog.prices import InstancePrice
+from provider_catalog.suggestions import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One kind of node in one place."""
+
+    provider: str
+    region: str
+    zone: str | None
+    name: str
+    node: NodeTopology
+    nvme_disks: int
+    root_disk_gib: int
+    root_disk: RootDisk
+    multi_node: bool
+    max_nodes: int
+    offers: Offers
+    no_offer: str | None
+    """Why nothing is on sale here by default; None when something is."""
+    place: Place
+    host_memory_bytes: int | None = None
+    """Of a node, beside that of its GPUs; None where nobody said."""
+
+    @property
+    def label(self) -> str:
+        """How reports name it."""
+        return f"{self.provider}/{self.region}/{self.name}"
+
+    @property
+    def gpu_memory_gb(self) -> float:
+        """Of all GPUs of a node, as marketed, 10^9 bytes: clouds report some MiB more or less of the same part."""
+        return self.node.gpus * self.node.gpu.memory_gb
+
+    @property
+    def hourly_usd(self) -> float:
+        """A node on demand; infinite where that has no price."""
+        return inf if self.offers.on_demand is None else self.offers.on_demand.usd_per_hour
+
+
+def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:
+    """Machines in a fixed order: providers, then regions, then instance types by name.
+
+    Raises:
+        SpecError: a provider, region, zone or instance type of the spec is not in the catalog.
+    """
+    if spec.pin.node is not None:
+        yield _own_machine(spec.pin.node, catalog)
+        return
+    providers = _providers(spec, catalog)
+    wanted = _wanted_types(spec, catalog, providers)
+    _check_block(spec, catalog, providers)
+    for provider, region in _places(spec, catalog, providers):
+        for (owner, name), instance_type in sorted(catalog.instance_types.items()):
+            if owner == provider and (wanted is None or name in wanted):
+                yield _machine(spec, catalog, region, instance_type)
+
+
+def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
+    for index, provider in enumerate(spec.placement.providers):
+        if provider not in catalog.providers:
+            raise SpecError(_unknown(f"placement.providers[{index}]", provider, catalog.providers))
+    wanted = spec.placement.providers or catalog.providers
+    able = tuple(p for p in wanted if spec.orchestrator in catalog.provider_defaults(p).orchestrators)
+    missing = [provider for provider in spec.placement.providers if provider not in able]
+    if missing or not able:
+        offered = "; ".join(
+            f"{p} has {', '.join(catalog.provider_defaults(p).orchestrators)}" for p in catalog.providers
+        )
+        raise SpecError(
+            f"orchestrator is {spec.orchestrator!r}, which has no stacks on {', '.join(missing or wanted)}; {offered}. "
+            "Change orchestrator or placement.providers"
+        )
+    for provider in able:
+        check_features(spec, catalog.provider_defaults(provider))
+    return able
+
+
+def _check_block(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> None:
+    """A pinned type is evaluated even without a price, but not bought in a way that nobody sells."""
+    name = spec.pin.instance_type
+    if name is None:
+        return
+    if spec.capacity.block is None:
+        _check_sold_by_the_hour(name, catalog, providers)
+        return
+    sold = sorted(n for (p, n), kind in catalog.instance_types.items() if p in providers and _by_block(kind))
+    if name not in sold:
+        raise SpecError(
+            f"capacity.block: pin.instance_type {name} is not sold by Capacity Block; these are: {', '.join(sold)}. "
+            "Pin one of them, or leave capacity.block out"
+        )
+
+
+def _check_sold_by_the_hour(name: str, catalog: Catalog, providers: tuple[str, ...]) -> None:
+    kinds = [kind for (p, n), kind in catalog.instance_types.items() if p in providers and n == name]
+    if kinds and all(kind.purchase_options == ("capacity-block",) for kind in kinds):
+        raise SpecError(
+            f"pin.instance_type: {name} is sold as a Capacity Block only; set its dates in capacity.block, such as "
+            "{start: 2026-12-10, days: 14}, or pin another type"
+        )
+
+
+def _by_block(instance_type: InstanceType) -> bool:
+    return "capacity-block" in instance_type.purchase_options
+
+
+def _wanted_types(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> frozenset[str] | None:
+    if spec.pin.instance_type is not None:
+        named = {"pin.instance_type": spec.pin.instance_type}
+    elif spec.placement.instance_types == "any":
+        return None
+    else:
+        named = {f"placement.instance_types[{i}]": name for i, name in enumerate(spec.placement.instance_types)}
+    known = sorted(name for provider, name in catalog.instance_types if provider in providers)
+    for field, name in named.items():
+        reasons = (catalog.provider_defaults(p).unsupported_instance_families for p in providers)
+        for families in reasons:
+            if (family := name.split(".")[0]) in families:
+                raise SpecError(f"{field} is {name!r}, and {family} cannot be planned: {families[family]}")
+        if name not in known:
+            raise SpecError(_unknown(field, name, known))
+    return frozenset(named.values())
+
+
+def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(provider, region) pairs: the regions named, each at the provider that has it, or every default region."""
+    if not spec.placement.regions:
+        return [(provider, catalog.provider_defaults(provider).default_region) for provider in providers]
+    places = []
+    for index, region in enumerate(spec.placement.regions):
+        owners = [p for p in providers if region in catalog.provider_defaults(p).default_zones]
+        if not owners:
+            known = [r for p in providers for r in catalog.provider_defaults(p).default_zones]
+            raise SpecError(_unknown(f"placement.regions[{index}]", region, known))
+        places += [(owner, region) for owner in owners]
+    return places
+
+
+def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: InstanceType) -> Machine:
+    provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
+    place = CloudPlace(provider, catalog)
+    defaults = place.defaults
+    block = spec.capacity.block
+    fixed_zone = spec.placement.zone or (block and block.zone)
+    zone = fixed_zone or defaults.default_zones[region]
+    zones = prices.zones(provider, region, name)
+    if fixed_zone is None and zones and zone not in zones:
+        zone = zones[0]
+    offers = offers_of(spec, catalog, region, zone, instance_type)
+    gang_limit = defaults.max_gang_nodes or spec.placement.max_nodes
+    if block is not None:
+        gang_limit = min(gang_limit, BLOCK_MAX_NODES)
+    return Machine(
+        provider=provider,
+        region=region,
+        zone=zone,
+        name=name,
+        node=catalog.topology(instance_type),
+        nvme_disks=instance_type.nvme_disks,
+        root_disk_gib=defaults.root_disk_gib,
+        root_disk="ephemeral" if (instance_type.ephemeral_os_disk_gib or 0) >= defaults.root_disk_gib else "network",
+        multi_node=instance_type.multi_node,
+        max_nodes=min(spec.placement.max_nodes, gang_limit),
+        offers=offers,
+        no_offer=_no_efa_storage(spec, place, instance_type)
+        or _no_offer(spec, catalog, region, zone, instance_type, offers),
+        place=place,
+        host_memory_bytes=instance_type.memory_mib * 2**20,
+    )
+
+
+def _no_offer(
+    spec: ClusterSpec, catalog: Catalog, region: str, zone: str, instance_type: InstanceType, offers: Offers
+) -> str | None:
+    provider, name = instance_type.provider, instance_type.name
+    if instance_type.nvme_total_gb < spec.storage.scratch_gb:
+        return (
+            f"has {instance_type.nvme_total_gb:,} GB of local NVMe; storage.scratch_gb is {spec.storage.scratch_gb:g}"
+        )
+    if spec.capacity.block is not None:
+        if not _by_block(instance_type):
+            return "not sold by Capacity Block, and capacity.block asks for one"
+        if offers.block is not None:
+            return None
+        return f"no Capacity Block price is known in {region}"
+    spot = offers.spot if spec.capacity.interruption == "tolerate" else None
+    if offers.on_demand is not None or spot is not None:
+        return None
+    if catalog.prices.instance(provider, region, name, "capacity-block") is not None:
+        return (
+            f"sold in {region} by Capacity Block only, which is not chosen by default; ask for one with capacity.block"
+        )
+    if offers.spot is not None:
+        return f"only a Spot price is known in {zone}, and capacity.interruption is never"
+    elsewhere = [r for r in catalog.prices.regions(provider, name) if r != region]
+    hint = f"; priced in {', '.join(elsewhere)}" if elsewhere else "; no region has a sourced price"
+    return f"price unknown in {region} ({zone}){hint}"
+
+
+def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: InstanceType) -> str | None:
+    if not spec.storage.lustre.efa:
+        return None
+    topology = place.catalog.topology(instance_type)
+    return no_efa_client(spec.storage.lustre, place.file_system(spec), instance_type.name, topology)
+
+
+def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:
+    try:
+        gpu = catalog.gpu(node.gpu)
+    except CatalogError as error:
+        raise SpecError(f"pin.node.gpu: {error}") from error
+    return Machine(
+        provider=OWN,
+        region=OWN,
+        zone=None,
+        name=f"{node.gpus}x {gpu.name}",
+        node=NodeTopology(
+            gpu=gpu,
+            gpus=node.gpus,
+            gpu_memory_bytes=_reported_memory_bytes(gpu, catalog),
+            nvlink_gb_per_s=gpu.nvlink_gb_per_s if node.nvlink_gb_per_s is None else node.nvlink_gb_per_s,
+            nic_gbit_per_s=node.nic_gbit_per_s,
+            fabric="infiniband",
+        ),
+        nvme_disks=0,
+        root_disk_gib=0,
+        root_disk="ephemeral",
+        multi_node=True,
+        max_nodes=1_000_000,
+        offers=Offers(on_demand=_own_price(node, gpu.name), spot=None, commitment=None, reservable=False),
+        no_offer=None,
+        place=ON_PREMISES,
+    )
+
+
+def _own_price(node: PinnedNode, gpu: str) -> InstancePrice | None:
+    if node.usd_per_hour is None:
+        return None
+    return InstancePrice(
+        provider=OWN,
+        region=OWN,
+        zone=None,
+        instance_type=f"{node.gpus}x {gpu}",
+        option="on-demand",
+        usd_per_hour=node.usd_per_hour,
+        provenance=Provenance(source="pin.node.usd_per_hour of the spec", as_of="", kind="list"),
+    )
+
+
+def _reported_memory_bytes(gpu: Gpu, catalog: Catalog) -> int:
+    """The least that any instance type with the GPU reports (an "80 GB" H100: 81,559 MiB), else the marketed size."""
+    reported = (kind.gpu_memory_mib for kind in catalog.instance_types.values() if kind.gpu == gpu.name)
+    return min((mib * 2**20 for mib in reported), default=int(gpu.memory_gb * 1e9))
+
+
+def _unknown(field: str, value: str, known: Iterable[str]) -> str:
+    names = sorted(set(known))
+    hint = did_you_mean(value, names)
+    return f"{field} is {value!r}, which the catalog does not hold; {hint}known: {', '.join(names)}"

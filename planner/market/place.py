@@ -1,0 +1,180 @@
+"""Where nodes stand: a region of a cloud, or a rack of the user's own. Each kind of place answers for itself."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from planner.errors import SpecError
+from planner.market.lustre import check_lustre
+from planner.plan.plan import SharedStorage
+from planner.reliability.checkpoint_stores import file_system_store, object_store
+from planner.reliability.checkpoints import ON_PREM_STORAGE, CheckpointStore
+from planner.spec import ClusterSpec
+from provider_catalog.catalog import Catalog
+from provider_catalog.collective_environment import Variable
+from provider_catalog.defaults import OrchestratorDefaults, ProviderDefaults
+from provider_catalog.errors import CatalogError
+from provider_catalog.hardware import InstanceType
+from provider_catalog.storage import FileSystemSku
+
+OWN: Final = "own"
+"""Provider and region that a plan names for nodes of `pin.node`."""
+
+
+class Place(Protocol):
+    """What planning asks of the place where nodes stand."""
+
+    @property
+    def owned(self) -> bool:
+        """Whether the nodes belong to the user: nothing is bought, so idle hours cost as much as busy ones."""
+        ...
+
+    @property
+    def defaults(self) -> ProviderDefaults | None:
+        """Services and defaults of the cloud; None where nothing is sold."""
+        ...
+
+    def instance_type(self, name: str) -> InstanceType | None:
+        """The instance type of that name; None for nodes that are not sold.
+
+        Raises:
+            CatalogError: the cloud sells no such type.
+        """
+        ...
+
+    def orchestrator(self, name: str) -> OrchestratorDefaults | None:
+        """Nodes and services that the orchestrator adds to the bill; None where none are bought."""
+        ...
+
+    def shared_storage(self, spec: ClusterSpec) -> SharedStorage | None:
+        """The shared file system to provision, rounded up to a purchasable size; None where none is built.
+
+        Raises:
+            SpecError: the cloud sells no such SKU, or the SKU lacks an option of `storage.lustre`.
+        """
+        ...
+
+    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
+        """Stores that checkpoints can be written to, the preferred one first.
+
+        Raises:
+            SpecError: the spec sends checkpoints to a store that this place does not have.
+        """
+        ...
+
+    def network(self, name: str) -> tuple[str, tuple[Variable, ...]]:
+        """The network between nodes of a type in words, and the environment variables of its fabric."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class CloudPlace:
+    """A cloud of the catalog."""
+
+    provider: str
+    catalog: Catalog
+    owned: Final = False
+
+    @property
+    def defaults(self) -> ProviderDefaults:
+        """See `Place`."""
+        return self.catalog.provider_defaults(self.provider)
+
+    def instance_type(self, name: str) -> InstanceType:
+        """See `Place`."""
+        return self.catalog.instance_type(self.provider, name)
+
+    def orchestrator(self, name: str) -> OrchestratorDefaults:
+        """See `Place`."""
+        return self.defaults.orchestrators[name]
+
+    def file_system(self, spec: ClusterSpec) -> FileSystemSku:
+        """The shared file system that the spec names, else the default of the cloud.
+
+        Raises:
+            SpecError: the cloud sells no such SKU.
+        """
+        try:
+            return self.catalog.shared_file_system(
+                self.provider, spec.storage.shared_sku or self.defaults.shared_file_system
+            )
+        except CatalogError as error:
+            raise SpecError(f"storage.shared_sku: {error}") from error
+
+    def shared_storage(self, spec: ClusterSpec) -> SharedStorage:
+        """See `Place`."""
+        system = self.file_system(spec)
+        check_lustre(spec.storage.lustre, system)
+        requested_gib = spec.storage.shared_tib * 1024
+        size_gib = system.legal_size_gib(requested_gib, efa=spec.storage.lustre.efa)
+        return SharedStorage(
+            sku=system.sku,
+            deployment_type=system.deployment_type,
+            size_gib=size_gib,
+            requested_gib=requested_gib,
+            throughput_mb_per_s=size_gib / 1024 * system.throughput_mb_per_s_per_tib,
+            throughput_mb_per_s_per_tib=system.throughput_mb_per_s_per_tib,
+        )
+
+    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
+        """See `Place`."""
+        system, size_gib = self.file_system(spec), self.shared_storage(spec).size_gib
+        stores = [file_system_store(system, size_gib, nic_gbit_per_s, spec.storage.lustre.efa)]
+        if self.defaults.object_store is not None:
+            stores.append(object_store(self.defaults.object_store, nic_gbit_per_s))
+        _check_checkpoint_target(spec, self.provider, stores)
+        return tuple(stores)
+
+    def network(self, name: str) -> tuple[str, tuple[Variable, ...]]:
+        """See `Place`."""
+        instance_type = self.instance_type(name)
+        known = self.catalog.fabric_wiring(instance_type)
+        words = f"{known.note} ({known.source})" if known else "nothing is published"
+        return words, self.catalog.collectives(instance_type)
+
+
+@dataclass(frozen=True, eq=False)
+class OnPremises:
+    """A rack of the user's own: nothing is sold there, and only what the spec says of it is known."""
+
+    owned: Final = True
+    defaults: Final[None] = None
+
+    def instance_type(self, name: str) -> None:
+        """See `Place`."""
+
+    def orchestrator(self, name: str) -> None:
+        """See `Place`."""
+
+    def shared_storage(self, spec: ClusterSpec) -> None:
+        """See `Place`."""
+
+    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
+        """See `Place`."""
+        del nic_gbit_per_s
+        _check_checkpoint_target(spec, OWN, (ON_PREM_STORAGE,))
+        return (ON_PREM_STORAGE,)
+
+    def network(self, name: str) -> tuple[str, tuple[Variable, ...]]:
+        """See `Place`."""
+        del name
+        return "one's own network: not described", ()
+
+
+ON_PREMISES: Final = OnPremises()
+
+
+def place_of(provider: str, catalog: Catalog) -> Place:
+    """The place that a plan names as its provider."""
+    return ON_PREMISES if provider == OWN else CloudPlace(provider, catalog)
+
+
+def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[CheckpointStore]) -> None:
+    if spec.workload.kind == "inference":
+        return
+    wants_objects = spec.workload.fault_tolerance.checkpoint_to == "object_store"
+    if wants_objects and all(store.target != "object_store" for store in stores):
+        raise SpecError(
+            f"workload.fault_tolerance.checkpoint_to is object_store, and nothing is known of one on {provider};"
+            " allowed is auto, with storage_gb_per_s for storage of one's own"
+        )

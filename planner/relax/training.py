@@ -1,0 +1,350 @@
+"""What to change when a training run is infeasible: each constraint relaxed alone, by planning again."""
+
+from collections.abc import Callable, Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR
+from math import ceil
+from typing import Any, Final
+
+from planner.cost.updates import EVALUATION_SHARE, START_H
+from planner.errors import PERIODS, Exceeded, Lack, NearestPlan, times
+from planner.plan.plan import Plan, TrainingPerformance
+from planner.relax.trials import Attempt, Trial, three_digits
+from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
+from planner.training.step_cache import StepCache
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import Catalog
+
+LONGEST_DAYS: Final = 3650.0
+MOST_NODES: Final = 16384
+PRECISION: Final = 1.08
+"""Bounds are found to 8 %, and a plan's own days within them are a bound as well."""
+DEADLINES: Final = ("workload.deadline_days", "workload.every_days")
+WITH_TIME_LEFT: Final = 1.1
+"""Of the least days of an update: enough to read weights and data in."""
+LEAST_TOKENS: Final = 1 / 64
+"""Of what was asked; a run of fewer is another one."""
+
+
+def nearest_plans(
+    spec: ClusterSpec,
+    architecture: ModelArchitecture,
+    catalog: Catalog,
+    lacks: Lack,
+    step_cache: StepCache | None = None,
+    exceeded: Exceeded | None = None,
+) -> tuple[NearestPlan, ...]:
+    """Plans that exist when one constraint of a training spec is relaxed; empty for serving.
+
+    Args:
+        spec: Which no plan keeps.
+        architecture: Of its model.
+        catalog: What is on sale.
+        lacks: What the nearest candidate falls short of; only what may help with that is tried.
+        step_cache: Of the plan that does not hold.
+        exceeded: The budget that the nearest candidate exceeds, where it lacks nothing else.
+    """
+    workload = spec.workload
+    if not isinstance(workload, TrainingWorkload):
+        return ()
+    trial = Trial(spec, architecture, catalog, PRECISION, step_cache or StepCache())
+    money = () if exceeded is None else _budgets(trial, exceeded)
+    found = (*money, *(plan for relax in RELAXATIONS[lacks] for plan in relax(trial, workload)))
+    return tuple(plan for plan in found if plan.changes_something)
+
+
+def too_slow(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:
+    """By how much the fastest plan misses the deadline; None where none is known."""
+    fastest = next((found for found in plans if found.field in DEADLINES), None)
+    if fastest is None or not isinstance(fastest.given, float) or fastest.days is None:
+        return None
+    return (
+        f"no cluster carries {spec.name!r}: the fastest takes {fastest.days:.3g} days ({fastest.nodes:,} x"
+        f" {fastest.instance_type}), {times(fastest.days / fastest.given)} what {fastest.field} allows,"
+        f" {fastest.given:g}"
+    )
+
+
+def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    own = "deadline_days" in workload.model_fields_set
+    if workload.every_days is not None:
+        # Whoever named no deadline wants an update to end before the next, however long that is.
+        def attempt(days: float, among: Plan | None) -> Plan | None:
+            return trial.planned(among, workload={"every_days": days, **({} if own else {"deadline_days": days})})
+
+        found = _fastest_update(trial, attempt)
+        if found is None:
+            found = trial.least(attempt, workload.every_days, LONGEST_DAYS, lambda _: LONGEST_DAYS)
+        yield from _later("workload.every_days", workload.every_days, found)
+    fastest = _fastest_days(trial) if workload.every_days is None else None
+    if fastest is not None:
+        days = three_digits(fastest, ROUND_CEILING)
+        decided = trial.planned(workload={"deadline_days": days})
+        if decided is not None:
+            yield from _later("workload.deadline_days", workload.deadline_days, (days, decided))
+            return
+    if workload.every_days is None or own:
+        longest = workload.every_days or LONGEST_DAYS
+        found = trial.least(
+            lambda days, among: trial.planned(among, workload={"deadline_days": days}),
+            workload.deadline_days,
+            longest,
+            _days,
+        )
+        yield from _later("workload.deadline_days", workload.deadline_days, found)
+
+
+def _fastest_days(trial: Trial) -> float | None:
+    """Days of the fastest run there is, where it alone decides: money is no object, and nothing is pinned."""
+    spec = trial.spec
+    return None if spec.budget != Budget() or spec.pin != Pin() else trial.fastest_days
+
+
+def _fastest_update(trial: Trial, attempt: Attempt) -> tuple[float, Plan] | None:
+    """Days of the fastest update with what it takes beside training, which an update with some time left tells."""
+    fastest = _fastest_days(trial)
+    if fastest is None:
+        return None
+    training_h = fastest * 24 * (1 + EVALUATION_SHARE)
+    loose = attempt(three_digits((training_h + START_H) / 24 * WITH_TIME_LEFT, ROUND_CEILING), None)
+    if loose is None or loose.updates is None:
+        return None
+    beside_h = loose.updates.hours - sum(loose.updates.hours_by_part[part] for part in ("train", "evaluate"))
+    days = three_digits((training_h + beside_h) / 24, ROUND_CEILING)
+    decided = attempt(days, None)
+    return None if decided is None else (days, decided)
+
+
+def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
+    if found is not None and found[0] > given:
+        needed, decided = found
+        change = f"{needed:g} instead of {given:g} ({needed - given:.3g} days more, {times(needed / given)})"
+        yield _nearest(decided, field, given, needed, change)
+
+
+def _budgets(trial: Trial, exceeded: Exceeded) -> Iterator[NearestPlan]:
+    """The budget in which the nearest candidate fits, the other one kept."""
+    field = "usd_per_month" if exceeded.period == "month" else "usd_per_run"
+    decided = trial.planned(budget={field: exceeded.usd * (1 + 1e-9)})
+    usd = None if decided is None else _monthly(decided) if exceeded.period == "month" else _run_usd(decided)
+    if decided is not None and usd is not None:
+        given = exceeded.budget_usd
+        change = f"{usd:,.0f} instead of {given:,.0f} ({usd - given:,.0f} USD more, {times(usd / given)})"
+        yield _nearest(decided, f"budget.{field}", given, _cents_up(usd), change)
+
+
+def _cents_up(usd: float) -> float:
+    """An amount that is a budget in which `usd` fits."""
+    return ceil(usd * 100) / 100
+
+
+def _nodes(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    given = trial.spec.placement.max_nodes
+    if given >= MOST_NODES or trial.spec.pin.nodes is not None:
+        return
+    decided = trial.planned(placement={"max_nodes": MOST_NODES})
+    if decided is not None:
+        needed = decided.choice.nodes
+        change = f"{needed:,} instead of {given:,} ({needed - given:,} more)"
+        yield _nearest(decided, "placement.max_nodes", given, needed, change)
+
+
+def _machines(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    placement, pin = trial.spec.placement, trial.spec.pin
+    if pin.instance_type is not None:
+        decided = trial.planned(pin=_without(pin, "instance_type"))
+        if decided is not None:
+            yield _nearest(decided, "pin.instance_type", pin.instance_type, decided.choice.instance_type, "left out")
+        return
+    if pin.node is not None:
+        return
+    if placement.instance_types != "any":
+        given = ", ".join(placement.instance_types)
+        decided = trial.planned(placement={"instance_types": "any"})
+        if decided is not None:
+            yield _nearest(decided, "placement.instance_types", given, "any", "any")
+    if placement.providers or placement.regions:
+        given = ", ".join((*placement.providers, *placement.regions))
+        decided = trial.planned(placement={"providers": [], "regions": [], "zone": None})
+        if decided is not None:
+            yield _nearest(decided, "placement.regions", given, None, "any provider in its default region")
+
+
+def _spot(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    if trial.spec.capacity.interruption == "tolerate" or trial.spec.capacity.block is not None:
+        return
+    decided = trial.planned(capacity={"interruption": "tolerate"})
+    if decided is not None and decided.choice.purchase.spot_nodes:
+        yield _nearest(decided, "capacity.interruption", "never", "tolerate", "tolerate, on Spot nodes")
+
+
+def _block(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    block = trial.spec.capacity.block
+    if block is None:
+        return
+    decided = trial.planned(capacity={"block": None})
+    if decided is not None:
+        yield _nearest(decided, "capacity.block", f"{block.days} days", None, "left out, nodes bought for the run")
+
+
+def _tokens(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """The largest share of the tokens that holds, within the precision."""
+    if workload.dataset is None:
+        field, given = "workload.tokens", float(workload.tokens or 0.0)
+    else:
+        field, given = "workload.dataset.examples", float(workload.dataset.examples)
+
+    def attempt(share: float, among: Plan | None) -> Plan | None:
+        amount = three_digits(share * given, ROUND_FLOOR)
+        if workload.dataset is None:
+            return trial.planned(among, workload={"tokens": amount})
+        data = workload.dataset.model_dump(mode="json", exclude_unset=True)
+        return trial.planned(among, workload={"dataset": {**data, "examples": max(1, int(amount))}})
+
+    fastest = _fastest_days(trial) if workload.every_days is None else None
+    if fastest is not None:
+        # Days are as the steps; the last step may be one too many, or fall victim to rounding.
+        for share in (workload.deadline_days / fastest, 0.99 * workload.deadline_days / fastest):
+            most = attempt(share, None) if LEAST_TOKENS <= share < 1 else None
+            if most is not None:
+                needed = three_digits(share * given, ROUND_FLOOR)
+                yield _nearest(most, field, given, needed, f"{needed:,g} instead of {given:,g} ({share:.0%})")
+                return
+    # Halve until it holds, then close in.
+    high, low, decided = 1.0, 0.5, None
+    while low >= LEAST_TOKENS and (decided := attempt(low, None)) is None:
+        high, low = low, low / 2
+    if decided is None:
+        return
+    low, decided = trial.greatest(attempt, low, high, decided)
+    needed = three_digits(low * given, ROUND_FLOOR)
+    yield _nearest(decided, field, given, needed, f"{needed:,g} instead of {given:,g} ({low:.0%})")
+
+
+def _method(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    if workload.kind != "finetuning" or workload.method == "qlora":
+        return
+    for method in ("lora", "qlora"):
+        if method == workload.method:
+            continue
+        decided = trial.planned(workload={"method": method})
+        if decided is not None:
+            yield _nearest(
+                decided, "workload.method", workload.method, method, f"{method} instead of {workload.method}"
+            )
+            return
+
+
+def _optimizer(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    smaller = "adamw-8bit" if workload.method == "full" else "paged-adamw"
+    if workload.optimizer == smaller:
+        return
+    decided = trial.planned(workload={"optimizer": smaller, "gradient_precision": "bf16"})
+    if decided is not None:
+        change = f"{smaller} instead of {workload.optimizer}, with gradient_precision bf16"
+        yield _nearest(decided, "workload.optimizer", workload.optimizer, smaller, change)
+
+
+def _sequence(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """The longest of the halves of the sequence that holds; what is trained on fewer tokens at a time learns less."""
+    length = workload.sequence_length // 2
+    while length >= 512:
+        decided = trial.planned(workload={"sequence_length": length})
+        if decided is not None:
+            change = f"{length:,} instead of {workload.sequence_length:,}"
+            yield _nearest(decided, "workload.sequence_length", workload.sequence_length, length, change)
+            return
+        length //= 2
+
+
+def _batch(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """A larger batch lets more replicas work; what it does to convergence is not known here."""
+    given = workload.global_batch_tokens
+    for factor in (2, 4, 16, 64):
+        decided = trial.planned(workload={"global_batch_tokens": factor * given})
+        if decided is not None:
+            change = f"{factor * given:,g} instead of {given:,g}, if training converges as well with it"
+            yield _nearest(decided, "workload.global_batch_tokens", given, factor * given, change)
+            return
+
+
+def _scratch(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    given = trial.spec.storage.scratch_gb
+    if not given:
+        return
+    largest = max(kind.nvme_total_gb for kind in trial.catalog.instance_types.values())
+    decided = trial.planned(storage={"scratch_gb": min(given, largest)}) or trial.planned(storage={"scratch_gb": 0})
+    if decided is not None:
+        choice = decided.choice
+        has = trial.catalog.instance_type(choice.provider, choice.instance_type).nvme_total_gb
+        yield _nearest(decided, "storage.scratch_gb", given, has, f"{has:,} instead of {given:,g}")
+
+
+def _pins(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    del workload
+    pin = trial.spec.pin
+    if pin.nodes is not None:
+        decided = trial.planned(pin=_without(pin, "nodes"))
+        if decided is not None:
+            nodes = decided.choice.nodes
+            yield _nearest(decided, "pin.nodes", pin.nodes, nodes, f"{nodes:,} instead of {pin.nodes:,}")
+    if pin.layout != Pin().layout:
+        decided = trial.planned(pin=_without(pin, "layout"))
+        if decided is not None:
+            yield _nearest(decided, "pin.layout", str(pin.layout.model_dump(exclude_none=True)), None, "left out")
+
+
+RELAXATIONS: Final[dict[Lack, tuple[Callable[[Trial, TrainingWorkload], Iterator[NearestPlan]], ...]]] = {
+    "budget": (_deadline, _spot, _machines, _tokens, _method),
+    "time": (_deadline, _nodes, _machines, _tokens, _batch, _method, _block, _pins),
+    "memory": (_nodes, _machines, _method, _optimizer, _sequence, _pins),
+    "other": (_machines, _spot, _block, _scratch, _pins),
+}
+"""What may help with what is lacking."""
+
+
+def _without(pin: Pin, field: str) -> dict[str, Any]:
+    empty = Pin().model_dump(mode="json")
+    return {**pin.model_dump(mode="json"), field: empty[field]}
+
+
+def _days(decided: Plan) -> float:
+    performance = decided.performance
+    return three_digits(performance.days, ROUND_CEILING) if isinstance(performance, TrainingPerformance) else 0.0
+
+
+def _monthly(decided: Plan) -> float | None:
+    """What a budget of the month is held against."""
+    return decided.cost.usd_per_month if decided.updates is None else decided.updates.usd_per_month
+
+
+def _run_usd(decided: Plan) -> float | None:
+    """What a budget of the run is held against."""
+    return decided.cost.usd_per_run if decided.updates is None else decided.updates.usd_per_update
+
+
+def _nearest(
+    decided: Plan, field: str, given: str | float | None, needed: str | float | None, change: str
+) -> NearestPlan:
+    choice, performance = decided.choice, decided.performance
+    days = performance.days if isinstance(performance, TrainingPerformance) else None
+    usd = _run_usd(decided)
+    money = "" if usd is None else f", {usd:,.0f} USD {PERIODS['run' if decided.updates is None else 'update']}"
+    where = f"{choice.nodes:,} x {choice.instance_type} in {choice.region}"
+    return NearestPlan(
+        field=field,
+        given=given,
+        needed=needed,
+        change=f"{field}: {change}; then {where}, {days:.3g} days{money}",
+        provider=choice.provider,
+        region=choice.region,
+        instance_type=choice.instance_type,
+        nodes=choice.nodes,
+        days=days,
+        usd_per_month=_monthly(decided),
+        usd_per_run=usd,
+    )

@@ -1,0 +1,24 @@
+"""Whether a plan keeps what its spec asks for. Pins can make it miss; a free search returns only plans that hold."""
+
+from planner.plan.plan import InferencePerformance, Plan, TrainingPerformance
+from planner.serving.slo import slo_lines
+from planner.spec import InferenceWorkload, TrainingWorkload
+
+
+def holds(plan: Plan) -> bool:
+    """Whether a plan fits its memory and keeps the SLO, or the deadline when training."""
+    return fits(plan) and _in_time(plan)
+
+
+def fits(plan: Plan) -> bool:
+    """Whether a plan fits its memory."""
+    return plan.memory_per_gpu.total_bytes <= plan.memory_per_gpu.capacity_bytes
+
+
+def _in_time(plan: Plan) -> bool:
+    performance, workload = plan.performance, plan.spec.workload
+    if isinstance(performance, InferencePerformance) and isinstance(workload, InferenceWorkload):
+        return all(line.holds for line in slo_lines(performance, workload.slo))
+    if isinstance(performance, TrainingPerformance) and isinstance(workload, TrainingWorkload):
+        return performance.days <= workload.deadline_days
+    return True

@@ -1,0 +1,22 @@
+"""Quotas of an account that the nodes of a plan count against."""
+
+from planner.market.place import Place
+from planner.plan.plan import Purchase
+
+
+def quota_notes(purchase: Purchase, place: Place, instance_type: str, region: str) -> list[str]:
+    """A note for each quota that the nodes count against; none where the catalog knows no quota.
+
+    Nodes of a Capacity Block count against none (EC2 user guide, "Capacity Blocks for ML").
+    """
+    defaults, sold = place.defaults, place.instance_type(instance_type)
+    if defaults is None or sold is None:
+        return []
+    family = sold.name.partition(".")[0]
+    nodes = {"on-demand": purchase.on_demand_nodes + purchase.reserved_nodes, "spot": purchase.spot_nodes}
+    return [
+        f"{nodes[quota.market]} x {sold.name} count {nodes[quota.market] * sold.vcpus:,} vCPUs of the"
+        f' account\'s quota "{quota.name}" ({quota.code}) in {region}; where it is lower, nodes do not start'
+        for quota in defaults.vcpu_quotas
+        if family in quota.families and nodes[quota.market]
+    ]

@@ -1,0 +1,133 @@
+"""A demand trace: the CSV file that `capacity.demand` may name, as hourly fractions of its peak."""
+
+import csv
+import io
+import math
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from planner.errors import SpecError
+from provider_catalog.text import one_line, shortened
+from provider_catalog.text_files import MissingFileError, UnreadableFileError, read_text_file
+from provider_catalog.units import HOURS_PER_YEAR
+
+LARGEST_BYTES: Final = 2_000_000
+COLUMNS: Final = ["hour", "demand"]
+LAST_YEAR: Final = 9998
+"""The hour after the last one has a date of its own, in every time zone."""
+DIGITS: Final = 6
+"""Of a fraction: finer than any fleet is cut, and the same bytes on every machine."""
+
+
+def read_demand(path: Path, folder: Path | None = None) -> tuple[float, ...]:
+    """The 8,760 hourly fractions of the peak in a CSV file with the columns `hour` and `demand`.
+
+    `hour` counts 0 to 8759 (or 1 to 8760), or is an ISO time that moves on by an hour a row; `demand` is in any unit.
+
+    Args:
+        path: The file.
+        folder: That of the spec; a link below it may not lead out of it.
+
+    Raises:
+        SpecError: the file cannot be read, hours are missing or doubled, a value is negative or no number, or the
+            file holds another number of hours than a year of 365 days.
+    """
+    where = f"capacity.demand: {path}"
+    rows = _rows(path, folder, where)
+    if len(rows) != HOURS_PER_YEAR:
+        raise SpecError(
+            f"{where}: {len(rows):,} hours; a year has {HOURS_PER_YEAR:,}: give each hour of 365 days once "
+            "(without 29 February)"
+        )
+    previous: float | datetime | None = None
+    demand = []
+    for line, (hour, value) in rows:
+        previous = _next_hour(hour, previous, f"{where}, line {line}")
+        demand.append(_amount(value, f"{where}, line {line}"))
+    peak = max(demand)
+    if peak <= 0:
+        raise SpecError(f"{where}: demand is zero in every hour; at least one must be above 0")
+    return tuple(round(value / peak, DIGITS) for value in demand)
+
+
+def _rows(path: Path, folder: Path | None, where: str) -> list[tuple[int, tuple[str, str]]]:
+    try:
+        text = read_text_file(path, largest_bytes=LARGEST_BYTES, folder=folder, encoding="utf-8-sig")
+    except MissingFileError as error:
+        raise SpecError(f"{where}: {error}; a relative path starts at the folder of the spec") from None
+    except UnreadableFileError as error:
+        raise SpecError(f"{where}: {error}") from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        if header != COLUMNS:
+            # What stands there instead is not shown: the path may be that of another file.
+            raise SpecError(f"{where}: the first line is another; it must name the columns {','.join(COLUMNS)}")
+        rows = []
+        for cells in reader:
+            if len(cells) != len(COLUMNS):
+                raise SpecError(
+                    f"{where}, line {reader.line_num}: {len(cells)} cells; each line has an hour and a demand"
+                )
+            rows.append((reader.line_num, (cells[0].strip(), cells[1].strip())))
+        return rows
+    except csv.Error as error:
+        raise SpecError(f"{where}: not a CSV file: {error}") from None
+
+
+def _next_hour(given: str, previous: float | datetime | None, where: str) -> float | datetime:
+    hour: float | datetime
+    try:
+        hour = int(given) if given.isdigit() else datetime.fromisoformat(given)
+    except ValueError:
+        raise SpecError(
+            f"{where}: hour is {shortened(given)}; give 0 to 8759, or times such as 2026-01-01T00:00"
+        ) from None
+    if isinstance(hour, datetime) and hour.year > LAST_YEAR:
+        raise SpecError(f"{where}: hour is {shortened(given)}; a trace ends before the year {LAST_YEAR + 1}")
+    if previous is None:
+        if isinstance(hour, int) and hour not in (0, 1):
+            raise SpecError(f"{where}: the first hour is {hour}; a trace starts at 0 or 1")
+        return hour
+    if isinstance(hour, datetime) and isinstance(previous, datetime) and hour.tzinfo is previous.tzinfo is None:
+        expected: float | datetime = previous + timedelta(hours=1)
+    elif isinstance(hour, datetime) and isinstance(previous, datetime) and hour.tzinfo and previous.tzinfo:
+        expected = previous + timedelta(hours=1)
+    elif isinstance(hour, int) and isinstance(previous, int):
+        expected = previous + 1
+    else:
+        raise SpecError(
+            f"{where}: hour is {shortened(given)}, after one of another kind; write all of them the same way"
+        )
+    if isinstance(expected, datetime) and isinstance(hour, datetime) and _is_leap_day(expected):
+        expected += timedelta(days=0 if _is_leap_day(hour) else 1)  # the trace has 365 days
+    if hour != expected:
+        raise SpecError(f"{where}: hour is {one_line(given[:60])}, {_why_not(hour, expected)}")
+    return hour
+
+
+def _is_leap_day(time: datetime) -> bool:
+    return (time.month, time.day) == (2, 29)
+
+
+def _why_not(hour: float | datetime, expected: float | datetime) -> str:
+    if not isinstance(hour, datetime) or not isinstance(expected, datetime):
+        return f"expected {expected}: hours are missing, doubled or out of order"
+    said = f"expected {expected.isoformat()}: hours are missing, doubled or out of order"
+    if hour.tzinfo is None and abs(hour - expected) == timedelta(hours=1):
+        said += "; where clocks changed, give times in UTC or with their offset"
+    return said
+
+
+def _amount(given: str, where: str) -> float:
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        what = f"is {shortened(given)}" if given else "is empty"
+        raise SpecError(f"{where}: demand {what}; give a number of 0 or more (fill gaps before planning)")
+    if value < 0:
+        raise SpecError(f"{where}: demand is {value:g}; it cannot be negative")
+    return value

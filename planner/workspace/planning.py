@@ -1,0 +1,75 @@
+"""From spec files to plans, a lock where there is one. Without cdktf, so that nothing here starts Node."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from planner.errors import InfeasibleError, SpecError
+from planner.plan.plan import Plan
+from planner.search.optimizer import plan as make_plan
+from planner.workspace.locks import read_lock
+from planner.workspace.specs import LoadedSpec, load_spec, priced_catalog
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import Catalog
+from provider_catalog.errors import CatalogError
+
+
+@dataclass(frozen=True)
+class PlannedSpec:
+    """A spec with everything that follows from reading and planning it, so that nobody reads it twice."""
+
+    path: Path
+    plan: Plan
+    locked: bool
+    """Whether the plan comes from a lock."""
+    architecture: ModelArchitecture
+    """Architecture of the spec's model."""
+    catalog: Catalog
+    """The catalog under the negotiated prices of the spec and of the caller."""
+
+
+def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | None = None) -> tuple[PlannedSpec, ...]:
+    """Reads and plans every spec; a locked plan is taken as it stands.
+
+    Args:
+        spec_paths: Specs, each with a name of its own.
+        catalog: Facts and prices.
+        overlay: Negotiated prices over those of the catalog and of each spec.
+
+    Raises:
+        SpecError: a spec is wrong, two clusters share a name, or a lock does not fit its spec.
+        CatalogError: the catalog does not hold what a spec names.
+        InfeasibleError: no cluster serves a spec.
+        OSError: a file cannot be read.
+    """
+    planned: dict[str, PlannedSpec] = {}
+    for path in spec_paths:
+        loaded = load_spec(path)
+        name = loaded.spec.name
+        if name in planned:
+            raise SpecError(
+                f"name: {name!r} stands in {planned[name].path} and in {path}; "
+                "stacks and state are named after it, so give one of them another name"
+            )
+        locked = read_lock(path, loaded, catalog)
+        priced = _priced(loaded, catalog, overlay)
+        plan = locked or _decide(loaded, priced)
+        planned[name] = PlannedSpec(path, plan, locked is not None, loaded.architecture, priced)
+    return tuple(planned.values())
+
+
+def _priced(loaded: LoadedSpec, catalog: Catalog, overlay: Path | None) -> Catalog:
+    try:
+        return priced_catalog(catalog, loaded, overlay)
+    except SpecError as error:
+        raise SpecError(f"{loaded.path}: {error}") from error
+
+
+def _decide(loaded: LoadedSpec, catalog: Catalog) -> Plan:
+    """The plan of one spec among several; errors name its file."""
+    try:
+        return make_plan(loaded.spec, loaded.architecture, catalog)
+    except (SpecError, CatalogError) as error:
+        raise SpecError(f"{loaded.path}: {error}") from error
+    except InfeasibleError as error:
+        raise InfeasibleError(f"{loaded.path}: {error}", error.nearest) from error

@@ -1,0 +1,101 @@
+"""Spec files: reading them, and the model they name, with an error for everything that can be wrong."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from planner.errors import SpecError
+from planner.spec import ClusterSpec, NominalModel
+from planner.spec.reader import read_spec
+from planner.workspace.demand_file import read_demand
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.catalog import PACKAGED_DATA, Catalog
+from provider_catalog.errors import CatalogError
+from provider_catalog.models import load_model
+from provider_catalog.price_overlay import read_overlay
+from provider_catalog.scenarios import PREFIX, load_scenario
+from provider_catalog.text import one_line
+from provider_catalog.text_files import MissingFileError, UnreadableFileError, read_text_file
+from provider_catalog.yaml_text import BrokenYamlError, parse_yaml
+
+LARGEST_SPEC_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A spec, the architecture of its model, and where it was read from."""
+
+    spec: ClusterSpec
+    architecture: ModelArchitecture
+    path: Path
+
+
+def load_spec(path: Path) -> LoadedSpec:
+    """The spec in a YAML file, or of a named scenario (`scenario:real-time-chat`).
+
+    A relative model path is relative to that file.
+
+    Raises:
+        SpecError: the file cannot be read, is no YAML mapping, or a field or the model is wrong.
+        CatalogError: there is no such scenario.
+    """
+    named = one_line(str(path))
+    if named.startswith(PREFIX):
+        document: object = load_scenario(PACKAGED_DATA, named.removeprefix(PREFIX)).spec
+    else:
+        document = _with_demand(_parse(path), path.parent)
+    spec = read_spec(document, named)
+    model = spec.model.model_dump() if isinstance(spec.model, NominalModel) else spec.model
+    try:
+        architecture = load_model(model, path.parent, confined=True)
+    except CatalogError as error:
+        raise SpecError(f"{named}: model: {error}") from error
+    return LoadedSpec(spec, architecture, path)
+
+
+def _with_demand(document: object, folder: Path) -> object:
+    """The document with a trace in place of the file that names it, so that the hash of the spec covers the trace."""
+    capacity = document.get("capacity") if isinstance(document, dict) else None
+    demand = capacity.get("demand") if isinstance(capacity, dict) else None
+    if not isinstance(document, dict) or not isinstance(capacity, dict) or not isinstance(demand, str):
+        return document
+    if not demand.lower().endswith(".csv"):
+        return document
+    return {**document, "capacity": {**capacity, "demand": read_demand(folder / demand, folder)}}
+
+
+def priced_catalog(catalog: Catalog, loaded: LoadedSpec | None, overlay: Path | None = None) -> Catalog:
+    """Returns the catalog under the negotiated prices that apply, those of `overlay` above those of the spec.
+
+    Args:
+        catalog: Facts and prices.
+        loaded: The spec, whose field `prices` may name a price file; None for a bill of Terraform resources.
+        overlay: Price file of the command line (`--prices`).
+
+    Raises:
+        SpecError: a price file cannot be read, or prices something that the catalog does not know.
+    """
+    if loaded is not None and loaded.spec.prices is not None:
+        folder = loaded.path.parent
+        catalog = _under(catalog, folder / loaded.spec.prices, "prices", folder)
+    return catalog if overlay is None else _under(catalog, overlay, "--prices")
+
+
+def _under(catalog: Catalog, price_file: Path, named_by: str, folder: Path | None = None) -> Catalog:
+    try:
+        return catalog.under(read_overlay(price_file, catalog, folder))
+    except CatalogError as error:
+        raise SpecError(f"{named_by}: {error}") from error
+
+
+def _parse(path: Path) -> object:
+    shown = one_line(str(path))
+    try:
+        text = read_text_file(path, largest_bytes=LARGEST_SPEC_BYTES, folder=path.parent)
+    except MissingFileError as error:
+        raise SpecError(f"{shown}: {error}; name a spec, such as one in clusters/") from None
+    except UnreadableFileError as error:
+        raise SpecError(f"{shown}: {error}; a spec is a YAML file of at most {LARGEST_SPEC_BYTES:,} bytes") from None
+    try:
+        return parse_yaml(text)
+    except BrokenYamlError as error:
+        raise SpecError(f"{shown}: {error}") from None
