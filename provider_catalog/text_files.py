@@ -15,6 +15,11 @@ KERNEL_FOLDERS: Final = ("/proc", "/sys")
 class UnreadableFileError(CatalogError):
     """A file cannot be read or must not be; the message is the reason alone and never holds any of its content."""
 
+    def __init__(self, reason: str, errno: int | None = None) -> None:
+        super().__init__(reason)
+        self.errno = errno
+        """Number of the operating system's error, where it refused."""
+
 
 class MissingFileError(UnreadableFileError):
     """No file is there."""
@@ -69,7 +74,7 @@ def read_file(path: Path, *, largest_bytes: int, folder: Path | None = None) -> 
 
 def _refuse_special(status: os.stat_result, largest_bytes: int) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise UnreadableFileError("is a folder; name a file in it")
+        raise UnreadableFileError("is a folder; name a file in it", errno.EISDIR)
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFileError("is a pipe, a socket or a device; name a regular file")
     if status.st_size > largest_bytes:
@@ -96,4 +101,4 @@ def _unreadable(error: OSError) -> UnreadableFileError:
         return MissingFileError("no such file")
     if error.errno == errno.ENAMETOOLONG:
         return MissingFileError("no such file: the name is longer than file systems take")
-    return UnreadableFileError(f"cannot be read: {error.strerror}")
+    return UnreadableFileError(f"cannot be read: {error.strerror}", error.errno)

@@ -6,6 +6,7 @@ to be the spec as it reads now, which then takes its place, and the decision has
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -19,6 +20,7 @@ from planner.spec.hash import spec_sha256
 from planner.workspace.lock_rules import broken_values, violations
 from planner.workspace.specs import LoadedSpec
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import UnreadableError
 from provider_catalog.files import write_atomically
 from provider_catalog.models import find_preset
 from provider_catalog.text import kind_of, one_line, shortened
@@ -66,6 +68,7 @@ def read_lock(spec_path: Path, loaded: LoadedSpec, catalog: Catalog) -> Plan | N
 
     Raises:
         SpecError: the lock is broken or edited, of a version that cannot be read, or the spec has changed since.
+        UnreadableError: the lock is there and cannot be read.
     """
     path = lock_path(spec_path)
     lock = _Lock(path, spec_path)
@@ -74,6 +77,8 @@ def read_lock(spec_path: Path, loaded: LoadedSpec, catalog: Catalog) -> Plan | N
     except MissingFileError:
         return None
     except UnreadableFileError as error:
+        if error.errno is not None:
+            raise UnreadableError(error.errno, os.strerror(error.errno), str(path)) from None
         lock.refuse(str(error))
     lock.check_version()
     lock.check_spec(loaded.spec)
