@@ -138,11 +138,12 @@ PolicyArn = Annotated[
 StateBucket = Annotated[
     str,
     Field(
+        max_length=63,
         pattern=_pattern(
-            r"^[a-z0-9][a-z0-9.-]{0,61}[a-z0-9]$",
+            r"^[a-z0-9][a-z0-9.-]*$",
             "3 to 63 lower-case letters, digits, dots and hyphens; a storage account: 3 to 24 lower-case letters and"
             " digits",
-        )
+        ),
     ),
 ]
 StateContainer = Annotated[
