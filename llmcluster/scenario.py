@@ -6,7 +6,7 @@ from rich.table import Table
 
 from llmcluster.report import decision
 from llmcluster.terminal import terminal
-from planner.compare.scenarios import Check, Judgement, judge, scenario_spec
+from planner.compare.scenarios import RequirementCheck, ScenarioComparison, compare_with_guide, scenario_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from provider_catalog.scenarios import PREFIX, Scenario, load_scenario, scenario_names
@@ -31,7 +31,7 @@ def scenario_shown(name: str) -> str:
     return head + yaml.safe_dump(scenario.spec, sort_keys=False)
 
 
-def judgement(name: str) -> Judgement:
+def judgement(name: str) -> ScenarioComparison:
     """Replay, search and comparison.
 
     Raises:
@@ -42,10 +42,10 @@ def judgement(name: str) -> Judgement:
     scenario = load_scenario(catalog.folder, name)
     model = scenario_spec(scenario).model
     architecture = load_model(model if isinstance(model, str) else model.model_dump())
-    return judge(scenario, architecture, catalog)
+    return compare_with_guide(scenario, architecture, catalog)
 
 
-def print_judgement(found: Judgement) -> None:
+def print_judgement(found: ScenarioComparison) -> None:
     """Print what the guide's hardware does, what ours does, and how they differ."""
     console = terminal()
     console.rule(f"[bold]{found.title}[/]", align="left")
@@ -63,7 +63,7 @@ def print_judgement(found: Judgement) -> None:
     console.print(f"Plan and synthesize it: llmcluster plan {PREFIX}{found.name}", highlight=False)
 
 
-def _row(check: Check) -> tuple[str, ...]:
+def _row(check: RequirementCheck) -> tuple[str, ...]:
     mark = {True: "[green]holds[/]", False: "[red]missed[/]", None: "unknown"}
     return (
         check.requirement,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from planner.compare.clouds import compare
+from planner.compare.clouds import compare_placements
 from planner.compare.plan_diff import diff_plans
 from planner.errors import InfeasibleError
 from planner.plan.plan import Plan, TrainingPerformance, UpdateCosts
@@ -115,7 +115,7 @@ def test_an_update_that_is_not_done_before_the_next() -> None:
 def test_updates_are_compared_for_a_year_with_the_staff_that_takes_them_into_service() -> None:
     decided = planned()
     on_prem = load_on_prem(Catalog.load())
-    found = compare(decided.spec, load_model(MODEL, None), Catalog.load(), on_prem)
+    found = compare_placements(decided.spec, load_model(MODEL, None), Catalog.load(), on_prem)
     assert found.period == "year"
     cloud = next(option for option in found.options if option.name == "aws")
     # BLS counts 2,080 hours of a member of staff a year.

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.terminal import terminal
-from planner.compare.clouds import Comparison, Option, compare
+from planner.compare.clouds import PlacementComparison, PlacementOption, compare_placements
 from planner.compare.worked_examples import AMD_CLAIM, GuideExample, PeerComparison, guide_example, peer_comparisons
 from planner.errors import SpecError
 from planner.workspace.specs import load_spec, priced_catalog
@@ -44,7 +44,7 @@ def compare_output(
     if spec is not None:
         loaded = load_spec(spec)
         catalog = priced_catalog(catalog, loaded, prices)
-        compared = compare(loaded.spec, loaded.architecture, catalog, on_prem, grid)
+        compared = compare_placements(loaded.spec, loaded.architecture, catalog, on_prem, grid)
     example = guide_example(catalog, on_prem) if guide else None
     amd = peer_comparisons(catalog, on_prem) if peers else ()
     if as_json:
@@ -63,7 +63,7 @@ def compare_output(
         _print_peers(amd)
 
 
-def _print_comparison(found: Comparison) -> None:
+def _print_comparison(found: PlacementComparison) -> None:
     screen = terminal()
     screen.rule(f"[bold]{found.name}[/]: a {found.period}, {found.utilisation:.0%} in use", align="left")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -92,19 +92,19 @@ def _usd(amount: float | None) -> str:
     return "unknown" if amount is None else f"{amount:,.0f}"
 
 
-def _bounds(option: Option) -> str:
+def _bounds(option: PlacementOption) -> str:
     if option.low_usd is None or option.high_usd is None:
         return ""
     return f"{option.low_usd:,.0f} to {option.high_usd:,.0f}"
 
 
-def _break_even(option: Option) -> str:
+def _break_even(option: PlacementOption) -> str:
     if not option.own or option.own_cost is None:
         return ""
     return "never" if option.break_even_months is None else f"{option.break_even_months:,.0f} months"
 
 
-def _parts(option: Option) -> str:
+def _parts(option: PlacementOption) -> str:
     cost = option.own_cost
     if cost is None:
         return ""

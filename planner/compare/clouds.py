@@ -6,14 +6,14 @@ from typing import Final, Literal
 
 from planner.compare.tco import (
     HOURS_PER_YEAR,
-    OwnCost,
+    OnPremCost,
     break_even_months,
     co2_tonnes,
     electricity_kwh,
     model_updates_usd,
-    own_cost,
+    on_prem_cost,
 )
-from planner.cost.unpriced import most_unknown_usd
+from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.errors import InfeasibleError, SpecError
 from planner.plan.base import PlanModel
 from planner.plan.plan import Plan, TrainingPerformance
@@ -27,7 +27,7 @@ from provider_catalog.on_prem import Estimate, OnPrem, OwnServer
 GPU_ONLY: Final = "power of the GPUs alone: no server with them is on file"
 
 
-class Option(PlanModel):
+class PlacementOption(PlanModel):
     """One place where the workload may run."""
 
     name: str
@@ -44,7 +44,7 @@ class Option(PlanModel):
     """Most that lines without a known price may add: in `high_usd`, not in `usd`."""
     days: float | None = None
     """Of the run, when training."""
-    own_cost: OwnCost | None = None
+    own_cost: OnPremCost | None = None
     """A year of the servers."""
     break_even_months: float | None = None
     """Against the cheapest cloud, from the day of purchase; None: never."""
@@ -58,20 +58,20 @@ class Option(PlanModel):
         return inf if self.usd is None else self.usd + self.unknown_usd
 
 
-class Comparison(PlanModel):
+class PlacementComparison(PlanModel):
     """Every option for one workload."""
 
     name: str
     period: Literal["year", "run"]
     utilisation: float
     grid: str | None
-    options: tuple[Option, ...]
+    options: tuple[PlacementOption, ...]
     notes: tuple[str, ...]
 
 
-def compare(
+def compare_placements(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, on_prem: OnPrem, grid: str | None = None
-) -> Comparison:
+) -> PlacementComparison:
     """The workload on every cloud of the catalog and on every server of `on_prem`.
 
     A service and continued training are compared for a year, a training run for its duration; servers of one's own are
@@ -94,9 +94,11 @@ def compare(
     training = spec.workload.kind != "inference"
     on_prem = _updated(spec, on_prem)
     utilisation = 1.0 if training else mean_demand(spec.capacity)
-    clouds = [_cloud(spec, architecture, catalog, on_prem, name, utilisation) for name in catalog.providers]
+    clouds = [_cloud_option(spec, architecture, catalog, on_prem, name, utilisation) for name in catalog.providers]
     cheapest = min(clouds, key=lambda option: option.compared_usd).usd if clouds else None
-    owned = [_own(spec, architecture, catalog, on_prem, each, utilisation, cheapest) for each in on_prem.servers]
+    owned = [
+        _on_prem_option(spec, architecture, catalog, on_prem, each, utilisation, cheapest) for each in on_prem.servers
+    ]
     intensity = None if grid is None else on_prem.grid_kg_co2_per_kwh[grid].value
     options = [*clouds, *owned]
     if intensity is not None:
@@ -106,7 +108,7 @@ def compare(
             else option.model_copy(update={"co2_tonnes": co2_tonnes(option.kwh, intensity)})
             for option in options
         ]
-    return Comparison(
+    return PlacementComparison(
         name=spec.name,
         period="run" if training and not _repeated(spec) else "year",
         utilisation=utilisation,
@@ -145,24 +147,24 @@ def _notes(training: bool, grid: str | None, on_prem: OnPrem) -> Iterator[str]:
         yield f"CO2 at {row.value:g} kg per kWh, location-based ({row.source}); none for making the hardware"
 
 
-def _cloud(
+def _cloud_option(
     spec: ClusterSpec,
     architecture: ModelArchitecture,
     catalog: Catalog,
     on_prem: OnPrem,
     provider: str,
     utilisation: float,
-) -> Option:
+) -> PlacementOption:
     allowed = spec.placement.providers
     if allowed and provider not in allowed:
         why = "placement.providers leaves it out; planned where the provider chooses"
     else:
         why = ""
     try:
-        decided = make_plan(_on_cloud(spec, catalog, provider), architecture, catalog)
+        decided = make_plan(_cloud_spec(spec, catalog, provider), architecture, catalog)
     except InfeasibleError as error:
         reason = error.nearest[0].reason if error.nearest else str(error)
-        return Option(name=provider, own=False, machines=reason, feasible=False)
+        return PlacementOption(name=provider, own=False, machines=reason, feasible=False)
     choice, cost = decided.choice, decided.cost
     hours = _hours(decided)
     updates = _staff_usd(decided, on_prem)
@@ -174,7 +176,7 @@ def _cloud(
         months = decided.updates.usd_per_year / bounds.expected_usd
     kw, note = _power_kw(decided, catalog, on_prem)
     pue = on_prem.cloud_pue.get(provider, on_prem.pue).value
-    return Option(
+    return PlacementOption(
         name=provider,
         own=False,
         machines=f"{choice.nodes} x {choice.instance_type} ({choice.region})",
@@ -182,7 +184,7 @@ def _cloud(
         usd=usd,
         low_usd=None if bounds is None else bounds.low_usd * months + updates,
         high_usd=None if bounds is None else bounds.high_usd * months + updates,
-        unknown_usd=most_unknown_usd(bounds) * months,
+        unknown_usd=unpriced_upper_bound_usd(bounds) * months,
         days=_days(decided),
         kwh=electricity_kwh(kw, pue, utilisation, hours),
         notes=tuple(filter(None, (why, note, _unknown(decided)))),
@@ -193,7 +195,7 @@ def _unknown(decided: Plan) -> str:
     return f"without a known price: {', '.join(decided.cost.unknown)}" if decided.cost.unknown else ""
 
 
-def _on_cloud(spec: ClusterSpec, catalog: Catalog, provider: str) -> ClusterSpec:
+def _cloud_spec(spec: ClusterSpec, catalog: Catalog, provider: str) -> ClusterSpec:
     """The spec narrowed to one provider: names of others' regions and instance types are left out."""
     zones = catalog.provider_defaults(provider).default_zones
     placement, pin = spec.placement, spec.pin
@@ -217,7 +219,7 @@ def _on_cloud(spec: ClusterSpec, catalog: Catalog, provider: str) -> ClusterSpec
     )
 
 
-def _own(
+def _on_prem_option(
     spec: ClusterSpec,
     architecture: ModelArchitecture,
     catalog: Catalog,
@@ -225,24 +227,24 @@ def _own(
     server: OwnServer,
     utilisation: float,
     cloud_usd: float | None,
-) -> Option:
+) -> PlacementOption:
     name = f"{server.name}, own"
-    one = own_cost(server, 1, on_prem, utilisation)
+    one = on_prem_cost(server, 1, on_prem, utilisation)
     try:
-        decided = make_plan(_on_own(spec, server, None if one is None else one.total_usd), architecture, catalog)
+        decided = make_plan(_on_prem_spec(spec, server, None if one is None else one.total_usd), architecture, catalog)
     except InfeasibleError as error:
         reason = error.nearest[0].reason if error.nearest else str(error)
-        return Option(name=name, own=True, machines=reason, feasible=False)
+        return PlacementOption(name=name, own=True, machines=reason, feasible=False)
     servers, hours = decided.choice.nodes, _hours(decided)
     share = hours / HOURS_PER_YEAR
     beside = 1.0 - share if decided.updates is not None else 0.0
-    years = [own_cost(server, servers, on_prem, utilisation, level) for level in ("low", "expected", "high")]
+    years = [on_prem_cost(server, servers, on_prem, utilisation, level) for level in ("low", "expected", "high")]
     low, expected, high = (
         None if year is None else year.total_usd * share + year.model_updates_usd * beside for year in years
     )
     bought = years[1]
     kwh = electricity_kwh(servers * server.max_power_kw.value, on_prem.pue.value, utilisation, hours)
-    return Option(
+    return PlacementOption(
         name=name,
         own=True,
         machines=f"{servers} x {server.gpus} {server.gpu}",
@@ -263,7 +265,7 @@ def _own(
     )
 
 
-def _on_own(spec: ClusterSpec, server: OwnServer, usd_per_year: float | None) -> ClusterSpec:
+def _on_prem_spec(spec: ClusterSpec, server: OwnServer, usd_per_year: float | None) -> ClusterSpec:
     node = PinnedNode(
         gpu=server.gpu,
         gpus=server.gpus,

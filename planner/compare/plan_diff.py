@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any, Final, Literal
 
 from planner.cost.bill import HOURS_PER_MONTH
-from planner.cost.unpriced import most_unknown_usd
+from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.plan.base import PlanModel
 from planner.plan.layout import Layout
 from planner.plan.plan import Cost, CostItem, Plan, UpdateCosts
@@ -120,7 +120,7 @@ def _left_out(old: Cost | None, new: Cost | None) -> Iterator[str]:
     for side, cost in (("before", old), ("after", new)):
         if cost is None or not cost.unknown:
             continue
-        bounds, most = cost.range, most_unknown_usd(cost.range)
+        bounds, most = cost.range, unpriced_upper_bound_usd(cost.range)
         up_to = f", up to {most:,.0f} USD a {bounds.period} at what others ask" if bounds and most else ""
         yield f"{side}: {', '.join(cost.unknown)}{up_to}"
 
@@ -227,7 +227,7 @@ def _decision(old: Plan, new: Plan) -> Iterator[Change]:
     if stored[0] != stored[1]:
         shown = ["none" if each is None else f"{each.sku}, {each.size_gib:,} GiB" for each in stored]
         yield Change(what="shared storage", old=shown[0], new=shown[1])
-    yield from _promises(old, new)
+    yield from _performance_changes(old, new)
 
 
 def _layout(layout: Layout) -> str:
@@ -242,7 +242,7 @@ def _bought(purchase: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "nothing"
 
 
-def _promises(old: Plan, new: Plan) -> Iterator[Change]:
+def _performance_changes(old: Plan, new: Plan) -> Iterator[Change]:
     before, after = old.performance, new.performance
     shown: tuple[tuple[str, str], ...] = (("days", "days"), ("mfu", "MFU"), ("ttft_ms", "TTFT, ms"),
         ("tpot_ms", "TPOT, ms"), ("requests_per_s", "requests/s"))  # fmt: skip

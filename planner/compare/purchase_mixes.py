@@ -9,7 +9,7 @@ from planner.market.place import place_of
 from planner.plan.base import PlanModel
 from planner.plan.plan import Plan, TrainingPerformance
 from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES, mean_demand, serving_demand, serving_rates
-from planner.purchase.policy import FIXED, POLICIES, Demand, Rates
+from planner.purchase.policy import BASELINE_POLICIES, POLICIES, Demand, Rates
 from planner.purchase.simulation import HOURS_PER_YEAR, simulate_run, simulate_year
 from planner.purchase.terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
 from planner.reliability.failures import pace_at
@@ -118,7 +118,7 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None 
     if rates is None:
         return comparison
     demand = serving_demand(choice.nodes, gang, capacity)
-    judged_at, rate = _judged_at(term, capacity, terms, place)
+    judged_at, rate = _reserved_rate(term, capacity, terms, place)
     judged, flat = with_years(terms, demand, rates, gang, seed)
     if capacity.reservation == "auto":
         rates = replace(rates, reserved=gang * rate if rate is not None else rates.reserved and rates.on_demand)
@@ -131,7 +131,7 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None 
     return comparison.model_copy(update=update)
 
 
-def _judged_at(
+def _reserved_rate(
     asked: str | None, capacity: Capacity, terms: tuple[ReservedTerm, ...], place: tuple[str, str, str]
 ) -> tuple[str, float | None]:
     """Name and rate of the term that the policies reserve at; the on-demand rate where no term is known."""
@@ -155,7 +155,7 @@ def _gang(plan: Plan) -> int:
 def _policy_years(nodes: int, gang: int, demand: Demand, rates: Rates, seed: int) -> tuple[PolicyYear, ...]:
     years = [
         (name, shares, simulate_year(demand, shares, rates, gang, seed))
-        for name, policy in {**POLICIES, **FIXED}.items()
+        for name, policy in {**POLICIES, **BASELINE_POLICIES}.items()
         for shares in [policy(demand, rates)]
     ]
     least = years[0][2].usd

@@ -10,7 +10,7 @@ WORK_HOURS_PER_YEAR: Final = 2080
 """Of one member of staff: 52 weeks of 40 hours, as the BLS counts them."""
 
 
-class OwnCost(PlanModel):
+class OnPremCost(PlanModel):
     """A year of a number of servers of one's own, USD."""
 
     servers: int
@@ -46,9 +46,9 @@ def co2_tonnes(kwh: float, kg_per_kwh: float) -> float:
     return kwh * kg_per_kwh / 1000
 
 
-def own_cost(
+def on_prem_cost(
     server: OwnServer, servers: int, on_prem: OnPrem, utilisation: float, level: Level = "expected"
-) -> OwnCost | None:
+) -> OnPremCost | None:
     """A year of `servers` servers; None where nobody knows what one costs.
 
     Purchase is written off in a straight line. Electricity is power x PUE x tariff x utilisation. Colocation is paid
@@ -70,7 +70,7 @@ def own_cost(
     kwh = electricity_kwh(power_kw, on_prem.pue.at(level), utilisation)
     staff = on_prem.staff_usd_per_year.at(level)
     people = on_prem.staff_fte.at(level) + (servers - 1) * on_prem.staff_fte_per_server.at(level)
-    return OwnCost(
+    return OnPremCost(
         servers=servers,
         purchase_usd=purchase,
         depreciation_usd=purchase / on_prem.depreciation_years,
@@ -90,7 +90,7 @@ def model_updates_usd(on_prem: OnPrem, level: Level = "expected") -> float:
     return hours / WORK_HOURS_PER_YEAR * on_prem.staff_usd_per_year.at(level)
 
 
-def break_even_months(own: OwnCost, cloud_usd_per_year: float) -> float | None:
+def break_even_months(own: OnPremCost, cloud_usd_per_year: float) -> float | None:
     """Months after which purchase and running costs together stay below the cloud's; None: never.
 
     Cash, not depreciation: the purchase is paid on the first day. Both sides pay for model updates.
@@ -99,7 +99,7 @@ def break_even_months(own: OwnCost, cloud_usd_per_year: float) -> float | None:
     return own.purchase_usd / saved if saved > 0 else None
 
 
-def break_even_utilisation(own: OwnCost, cloud_usd_per_year: float) -> float:
+def break_even_utilisation(own: OnPremCost, cloud_usd_per_year: float) -> float:
     """Share of the hours above which owning costs less than hours bought in the cloud, which stop when unused.
 
     What electricity saves in idle hours is left out: it is a few per cent of owning.

@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from planner.compare.tco import HOURS_PER_YEAR, OwnCost, break_even_months, break_even_utilisation, own_cost
+from planner.compare.tco import HOURS_PER_YEAR, OnPremCost, break_even_months, break_even_utilisation, on_prem_cost
 from planner.plan.base import PlanModel
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 from provider_catalog.on_prem import Level, OnPrem, OwnServer
 
 GUIDE_CLOUD_USD: Final = 120_000
-GUIDE_OWN_USD: Final = 85_000
+GUIDE_ON_PREM_USD: Final = 85_000
 GUIDE_GPUS: Final = 4
 """The hardware guide's 13B model for a year: 120,000 USD in the cloud on 4 A100, 85,000 on servers of one's own."""
 AMD_CLAIM: Final = 0.20
@@ -35,7 +35,7 @@ class GuideExample(PlanModel):
     cloud_usd_per_gpu_hour: float
     """What 120,000 USD a year are on four GPUs that never stop."""
     rates: tuple[CloudRate, ...]
-    own: OwnCost
+    own: OnPremCost
     own_low_usd: float
     own_high_usd: float
     own_usd: float
@@ -66,7 +66,7 @@ def guide_example(catalog: Catalog, on_prem: OnPrem) -> GuideExample:
         own_low_usd=low.total_usd - low.model_updates_usd,
         own_high_usd=high.total_usd - high.model_updates_usd,
         own_usd=beside_updates,
-        claimed_own_usd=GUIDE_OWN_USD,
+        claimed_own_usd=GUIDE_ON_PREM_USD,
         break_even_months=break_even_months(own, GUIDE_CLOUD_USD),
         break_even_utilisation=break_even_utilisation(own, GUIDE_CLOUD_USD),
         break_even_usd_per_gpu_hour=beside_updates / GUIDE_GPUS / HOURS_PER_YEAR,
@@ -74,8 +74,8 @@ def guide_example(catalog: Catalog, on_prem: OnPrem) -> GuideExample:
     )
 
 
-def _priced_year(server: OwnServer, on_prem: OnPrem, level: Level) -> OwnCost:
-    year = own_cost(server, 1, on_prem, 1.0, level)
+def _priced_year(server: OwnServer, on_prem: OnPrem, level: Level) -> OnPremCost:
+    year = on_prem_cost(server, 1, on_prem, 1.0, level)
     if year is None:
         raise CatalogError(f"{server.name}: the comparison needs its price; give price_usd in on_prem.yaml")
     return year
@@ -128,7 +128,7 @@ def _peers(catalog: Catalog, on_prem: OnPrem, amd_name: str, nvidia_name: str) -
     peak = {server.name: server.gpus * catalog.gpu(server.gpu).peak_tflops["bf16"] for server in (amd, nvidia)}
     peak_ratio = peak[amd.name] / peak[nvidia.name]
     theirs = _priced_year(nvidia, on_prem, "expected")
-    ours = own_cost(amd, 1, on_prem, 1.0)
+    ours = on_prem_cost(amd, 1, on_prem, 1.0)
     # Staff and model updates are the same for either, and would only blur what the hardware costs.
     theirs_usd = theirs.total_usd - theirs.staff_usd - theirs.model_updates_usd
     ours_usd = None if ours is None else ours.total_usd - ours.staff_usd - ours.model_updates_usd

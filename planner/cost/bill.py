@@ -220,11 +220,11 @@ def _service_item(
         quantity=float(quantity),
         unit=unit,
         unit_price_usd=unit_price,
-        usd_per_hour=None if unit_price is None else quantity * unit_price / hours_of(unit),
+        usd_per_hour=None if unit_price is None else quantity * unit_price / hours_per_unit(unit),
         provenance=price.provenance if price else Provenance(source="no price on file", as_of="", kind="list"),
     )
 
 
-def hours_of(unit: str) -> int:
+def hours_per_unit(unit: str) -> int:
     """Hours that a unit lasts: 730 for a month of something, else one."""
     return HOURS_PER_MONTH if unit.endswith("-month") else 1

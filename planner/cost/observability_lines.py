@@ -16,7 +16,7 @@ ALARMS: Final = 2
 """GPU and fabric errors; a shared file system adds one."""
 
 
-def watch_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: bool) -> tuple[ServiceLine, ...]:
+def observability_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: bool) -> tuple[ServiceLine, ...]:
     """Alarms and their key, the nodes' own metrics, samples of the Prometheus workspace."""
     lines: list[ServiceLine] = []
     if spec.observability.notify:

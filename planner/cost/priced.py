@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from planner.cost.bill import Bill, ServiceLine, checkpoint_traffic_gb, cluster_cost
 from planner.cost.lustre_lines import lustre_lines
 from planner.cost.network_lines import network_lines, unbuilt_roles
-from planner.cost.observability_lines import watch_lines
-from planner.cost.unpriced import most_unknown_usd_per_hour
+from planner.cost.observability_lines import observability_lines
+from planner.cost.unpriced import unpriced_upper_bound_usd_per_hour
 from planner.engine.candidate import Candidate
 from planner.market.machines import Machine
 from planner.plan.plan import Cost, Purchase, SharedStorage, TrainingPerformance, UpdateCosts
@@ -24,11 +24,11 @@ class Priced:
     mix: Mix
     cost: Cost
     updates: UpdateCosts | None = None
-    unknown_usd_per_hour: float = 0.0
+    unpriced_usd_per_hour: float = 0.0
     """Most that lines without a known price may come to."""
 
     @property
-    def objective_usd(self) -> float:
+    def search_cost_usd(self) -> float:
         """What the search minimises: run or update when training, the hour when serving.
 
         Lines without a known price count with the most that is asked elsewhere, so that a gap in a price list never
@@ -40,13 +40,13 @@ class Priced:
             amount = self.updates.usd_per_update
         if amount is None or hourly is None:
             return float("inf")
-        return amount * self.unknown_factor
+        return amount * self.unpriced_factor
 
     @property
-    def unknown_factor(self) -> float:
+    def unpriced_factor(self) -> float:
         """What the bill is multiplied by where lines without a known price cost the most that is asked elsewhere."""
         hourly = self.cost.usd_per_hour
-        return 1 + self.unknown_usd_per_hour / hourly if hourly else 1.0
+        return 1 + self.unpriced_usd_per_hour / hourly if hourly else 1.0
 
     @property
     def bills(self) -> tuple[float | None, float | None]:
@@ -56,7 +56,7 @@ class Priced:
         return self.cost.usd_per_month, self.cost.usd_per_run
 
     @property
-    def slowness(self) -> float:
+    def days_or_tpot_ms(self) -> float:
         """Days of a run, or milliseconds an output token."""
         performance = self.candidate.performance
         return performance.days if isinstance(performance, TrainingPerformance) else performance.tpot_ms
@@ -71,7 +71,7 @@ class Priced:
         simplicity = (layout.pipeline, layout.tensor, layout.zero_stage, layout.micro_batch)
         memory = self.candidate.memory
         overfull = memory.total_bytes > memory.capacity_bytes
-        money_and_speed = (round(self.objective_usd, 6), round(self.slowness, 9))
+        money_and_speed = (round(self.search_cost_usd, 6), round(self.days_or_tpot_ms, 9))
         return (overfull, *money_and_speed, simplicity, self.machine.label)
 
 
@@ -129,8 +129,8 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
         extra=_extra_lines(spec, machine, candidate.nodes, storage),
     )
     cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
-    unknown_usd = most_unknown_usd_per_hour(cost, catalog, machine.provider)
-    return Priced(machine, replace(candidate, performance=performance), mix, cost, unknown_usd_per_hour=unknown_usd)
+    unknown_usd = unpriced_upper_bound_usd_per_hour(cost, catalog, machine.provider)
+    return Priced(machine, replace(candidate, performance=performance), mix, cost, unpriced_usd_per_hour=unknown_usd)
 
 
 def _extra_lines(
@@ -140,7 +140,7 @@ def _extra_lines(
     if defaults is None:
         return ()
     network = network_lines(spec, defaults, nodes)
-    watched = watch_lines(spec, nodes, nodes * machine.node.gpus, shared_storage=storage is not None)
+    watched = observability_lines(spec, nodes, nodes * machine.node.gpus, shared_storage=storage is not None)
     return (*network, *lustre_lines(spec.storage.lustre, storage), *watched)
 
 

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final
 
 from planner.cost.bill import NAT_GB_PER_NODE_MONTH, NAT_GB_RANGE
-from planner.cost.unpriced import unknown_prices
+from planner.cost.unpriced import unpriced_driver
 from planner.engine.candidate import Candidate
 from planner.market.machines import Machine
 from planner.plan.plan import (
@@ -198,7 +198,7 @@ def _range(
         )
         if driver.high_usd > 0 or driver.low_usd < 0
     )
-    unknown = unknown_prices(hours, cost, catalog, machine.provider)
+    unknown = unpriced_driver(hours, cost, catalog, machine.provider)
     drivers = (*moving, *([] if unknown is None else [unknown]))
     return CostRange(
         period="run" if run else "month",

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from planner.cost.bill import hours_of
+from planner.cost.bill import hours_per_unit
 from planner.plan.plan import Cost, CostDriver, CostItem, CostRange
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import ServicePrice
 from provider_catalog.storage import SharedFileSystem
 
-UNKNOWN_PRICES: Final = "unknown prices"
+UNPRICED_DRIVER: Final = "unknown prices"
 """Name of the driver of a bill's range."""
 
 
@@ -37,21 +37,21 @@ def price_bounds(catalog: Catalog, provider: str, sku: str) -> PriceBounds | Non
     )
 
 
-def most_unknown_usd(bounds: CostRange | None) -> float:
+def unpriced_upper_bound_usd(bounds: CostRange | None) -> float:
     """Most that unknown prices add to a bill, USD for the period of its range; 0 where every price is known."""
     drivers = () if bounds is None else bounds.drivers
-    return sum((driver.high_usd for driver in drivers if driver.name == UNKNOWN_PRICES), 0.0)
+    return sum((driver.high_usd for driver in drivers if driver.name == UNPRICED_DRIVER), 0.0)
 
 
-def most_unknown_usd_per_hour(cost: Cost, catalog: Catalog, provider: str) -> float:
+def unpriced_upper_bound_usd_per_hour(cost: Cost, catalog: Catalog, provider: str) -> float:
     """Most that the lines without a known price come to in an hour, as far as anything bounds them."""
     if not cost.unknown:
         return 0.0
-    driver = unknown_prices(1.0, cost, catalog, provider)
+    driver = unpriced_driver(1.0, cost, catalog, provider)
     return 0.0 if driver is None else driver.high_usd
 
 
-def unknown_prices(hours: float, cost: Cost, catalog: Catalog, provider: str) -> CostDriver | None:
+def unpriced_driver(hours: float, cost: Cost, catalog: Catalog, provider: str) -> CostDriver | None:
     """What the lines without a known price may add to a total that leaves them out; None where every line has one."""
     unknown = [item for item in cost.items if item.usd_per_hour is None]
     if not unknown:
@@ -71,11 +71,11 @@ def unknown_prices(hours: float, cost: Cost, catalog: Catalog, provider: str) ->
         parts.append(f"left out of the total, {least:,.0f} to {most:,.0f} USD: {'; '.join(bounded)} (estimate)")
     if unbounded:
         parts.append(f"left out of the total and of this range, as nothing like it has a price: {'; '.join(unbounded)}")
-    return CostDriver(name=UNKNOWN_PRICES, assumption="; ".join(parts), low_usd=0.0, high_usd=most)
+    return CostDriver(name=UNPRICED_DRIVER, assumption="; ".join(parts), low_usd=0.0, high_usd=most)
 
 
 def _usd(item: CostItem, unit_price_usd: float, hours: float) -> float:
-    return item.quantity * unit_price_usd * hours / hours_of(item.unit)
+    return item.quantity * unit_price_usd * hours / hours_per_unit(item.unit)
 
 
 def _bounds(prices: Iterable[ServicePrice], where: str) -> PriceBounds | None:

@@ -59,7 +59,7 @@ def update_costs(spec: ClusterSpec, architecture: ModelArchitecture, priced: Pri
     )
 
 
-def overrun(updates: UpdateCosts) -> str | None:
+def late_update_reason(updates: UpdateCosts) -> str | None:
     """By how much an update is not done before the next; None where it is."""
     days = updates.hours / 24
     if days <= updates.every_days:

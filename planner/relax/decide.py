@@ -1,9 +1,9 @@
 """The plan of a spec; where nothing serves, the nearest plans that one relaxed constraint would allow."""
 
-from planner.errors import InfeasibleError, Lack, NearestPlan
+from planner.errors import InfeasibleError, NearestPlan, ShortfallKind
 from planner.plan.plan import Plan
 from planner.relax import serving, training
-from planner.relax.verdict import fits, holds
+from planner.relax.verdict import fits_memory, meets_spec
 from planner.search.budget import tightest
 from planner.search.optimizer import plan
 from planner.spec import Budget, ClusterSpec
@@ -35,12 +35,12 @@ def decide(
         if spec.workload.kind == "inference":
             plans = serving.nearest_plans(bounded, architecture, catalog)
         else:
-            plans = training.nearest_plans(bounded, architecture, catalog, error.lacks, step_cache, error.exceeded)
-        message = training.too_slow(bounded, plans) if error.lacks == "time" else None
-        raise InfeasibleError(message or str(error), error.nearest, plans, error.lacks, error.exceeded) from error
-    if holds(decided):
+            plans = training.nearest_plans(bounded, architecture, catalog, error.lacks, step_cache, error.budget_excess)
+        message = training.deadline_message(bounded, plans) if error.lacks == "time" else None
+        raise InfeasibleError(message or str(error), error.nearest, plans, error.lacks, error.budget_excess) from error
+    if meets_spec(decided):
         return decided, ()
     if spec.workload.kind == "inference":
         return decided, serving.nearest_plans(bounded, architecture, catalog)
-    lacks: Lack = "time" if fits(decided) else "memory"
+    lacks: ShortfallKind = "time" if fits_memory(decided) else "memory"
     return decided, training.nearest_plans(bounded, architecture, catalog, lacks, step_cache)

@@ -5,12 +5,12 @@ from planner.serving.slo import slo_lines
 from planner.spec import InferenceWorkload, TrainingWorkload
 
 
-def holds(plan: Plan) -> bool:
+def meets_spec(plan: Plan) -> bool:
     """Whether a plan fits its memory and keeps the SLO, or the deadline when training."""
-    return fits(plan) and _in_time(plan)
+    return fits_memory(plan) and _in_time(plan)
 
 
-def fits(plan: Plan) -> bool:
+def fits_memory(plan: Plan) -> bool:
     """Whether a plan fits its memory."""
     return plan.memory_per_gpu.total_bytes <= plan.memory_per_gpu.capacity_bytes
 

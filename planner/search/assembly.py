@@ -128,16 +128,16 @@ def alternative(option: Priced, best: Priced, every: Sequence[Priced] = ()) -> A
 
 def _outdoes(one: Priced, other: Priced) -> bool:
     """Whether one is no dearer and no slower than the other, and better in either."""
-    ours, theirs = (one.objective_usd, one.slowness), (other.objective_usd, other.slowness)
+    ours, theirs = (one.search_cost_usd, one.days_or_tpot_ms), (other.search_cost_usd, other.days_or_tpot_ms)
     return ours != theirs and ours[0] <= theirs[0] and ours[1] <= theirs[1]
 
 
 def _why_not(option: Priced, best: Priced) -> str:
     if option.cost.usd_per_hour is None:
         return "its price is unknown"
-    extra = option.objective_usd / best.objective_usd - 1
+    extra = option.search_cost_usd / best.search_cost_usd - 1
     what = "a run" if isinstance(option.candidate.performance, TrainingPerformance) else "an hour"
-    if option.unknown_usd_per_hour or best.unknown_usd_per_hour:
+    if option.unpriced_usd_per_hour or best.unpriced_usd_per_hour:
         what += ", with the most that others ask for what has no known price"
     return (
         f"costs {extra:.1%} more {what}"

@@ -1,6 +1,6 @@
 """The bounds on a bill, of a month and of a run, and by how much it exceeds them."""
 
-from planner.errors import Exceeded, Period
+from planner.errors import BudgetExcess, Period
 from planner.spec import Budget
 
 
@@ -12,9 +12,9 @@ def tightest(one: Budget, other: Budget) -> Budget:
     )
 
 
-def exceeded(
+def budget_excess(
     budget: Budget, usd_per_month: float | None, usd_per_run: float | None, run: Period = "run"
-) -> Exceeded | None:
+) -> BudgetExcess | None:
     """The bound that a bill exceeds most; None where it keeps both. What is not known exceeds nothing.
 
     Args:
@@ -28,7 +28,7 @@ def exceeded(
         (run, usd_per_run, budget.usd_per_run),
     )
     over = [
-        Exceeded(period, usd, bound)
+        BudgetExcess(period, usd, bound)
         for period, usd, bound in bills
         if usd is not None and bound is not None and usd > bound
     ]

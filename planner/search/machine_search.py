@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from planner.cost.bill import HOURS_PER_MONTH
 from planner.cost.priced import Priced, price
-from planner.cost.updates import overrun, with_updates
+from planner.cost.updates import late_update_reason, with_updates
 from planner.engine.candidate import NO_INCUMBENTS, Candidate, Engine, Incumbents, NearMiss
 from planner.errors import Period
 from planner.market.environment import node_environment
 from planner.market.machines import Machine, machines
 from planner.plan.plan import Rejection, TrainingPerformance
-from planner.search.budget import exceeded
+from planner.search.budget import budget_excess
 from planner.search.pareto import pareto_front
 from planner.serving.software import refusal
 from planner.spec import Budget, ClusterSpec
@@ -26,7 +26,7 @@ FAR_DEARER = 1.1
 searched: they cannot win, and are hardly worth showing."""
 
 
-class BoundedMachine(NamedTuple):
+class MachineBounds(NamedTuple):
     """A machine and what is known of any run on it at once; 0 where nothing is."""
 
     least_usd: float
@@ -53,7 +53,7 @@ class BoundedMachine(NamedTuple):
         return self.machine.max_nodes if self.machine.multi_node else 1
 
 
-def cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[BoundedMachine]:
+def cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[MachineBounds]:
     """Machines by the least that a run on them can cost, then in the order of the catalog."""
     bounded = []
     for place, machine in enumerate(machines(spec, catalog)):
@@ -61,7 +61,7 @@ def cheapest_first(spec: ClusterSpec, catalog: Catalog, engine: Engine) -> list[
         prices = [offers.on_demand, offers.commitment, offers.block]
         prices += [offers.spot] if spec.capacity.interruption == "tolerate" else []
         least = min((price.usd_per_hour for price in prices if price is not None), default=0.0)
-        bounded.append(BoundedMachine(least * hours, place, least, hours, machine))
+        bounded.append(MachineBounds(least * hours, place, least, hours, machine))
     return sorted(bounded, key=lambda bound: bound[:2])
 
 
@@ -89,7 +89,7 @@ class MachineSearch:
     runners_up: dict[str, list[Priced]] = field(default_factory=dict)
     everything: list[Priced] = field(default_factory=list)
     near_misses: list[tuple[NearMiss, Rejection]] = field(default_factory=list)
-    _least_over: float = inf
+    _smallest_excess_ratio: float = inf
     """Of the bills found that exceed the budget, the nearest to it, as a ratio."""
 
     @property
@@ -97,19 +97,19 @@ class MachineSearch:
         """What a run is called."""
         return "update" if isinstance(self.engine, TrainingEngine) and self.engine.workload.every_days else "run"
 
-    def over_all_machines(self) -> None:
+    def search_all(self) -> None:
         """Search them all; `found` is then in the order of preference, `misses` in that of the catalog."""
         places: dict[str, int] = {}
         for bounded in cheapest_first(self.spec, self.catalog, self.engine):
             label = bounded.machine.label
             places[label] = bounded.place
-            near_miss = self._visit(bounded)
+            near_miss = self._search(bounded)
             if near_miss is not None:
                 self.near_misses.append((near_miss, Rejection(candidate=label, reason=near_miss.reason)))
         self.near_misses.sort(key=lambda near_miss: places[near_miss[1].candidate])
         self.found.sort(key=lambda priced: priced.rank)
 
-    def on_one(self, machine: Machine, incumbents: Incumbents = NO_INCUMBENTS) -> tuple[list[Priced], NearMiss]:
+    def search_one(self, machine: Machine, incumbents: Incumbents = NO_INCUMBENTS) -> tuple[list[Priced], NearMiss]:
         """The distinct ways to do the work on one machine, cheapest first, and the nearest miss."""
         nearest: NearMiss | None = None
         priced: list[Priced] = []
@@ -117,7 +117,7 @@ class MachineSearch:
         for found in self.engine.candidates(
             machine.node, machine.max_nodes, machine.multi_node, environment, incumbents
         ):
-            judged = found if isinstance(found, NearMiss) else self._judged(machine, found)
+            judged = found if isinstance(found, NearMiss) else self._priced(machine, found)
             if isinstance(judged, Priced):
                 priced.append(judged)
             elif nearest is None or judged.distance < nearest.distance:
@@ -125,7 +125,7 @@ class MachineSearch:
         priced.sort(key=lambda option: option.rank)
         return priced, nearest or NearMiss("no parallel layout of the model divides the node", inf)
 
-    def _judged(self, machine: Machine, candidate: Candidate) -> Priced | NearMiss:
+    def _priced(self, machine: Machine, candidate: Candidate) -> Priced | NearMiss:
         """A candidate with its bill, or why it will not do."""
         gpu, software = machine.node.gpu, self.catalog.software
         refused = refusal(self.spec, software, gpu, self.architecture, candidate.weights, candidate.kv_cache)
@@ -133,17 +133,17 @@ class MachineSearch:
             return NearMiss(refused, inf)
         bought = with_updates(self.spec, self.architecture, price(self.spec, self.catalog, machine, candidate))
         updates = bought.updates
-        late = None if updates is None else overrun(updates)
+        late = None if updates is None else late_update_reason(updates)
         if updates is not None and late is not None:
             return NearMiss(late, updates.hours / 24 / updates.every_days, fits_memory=True)
-        over = exceeded(self.budget, *bought.bills, self.period)
+        over = budget_excess(self.budget, *bought.bills, self.period)
         if over is None:
             return bought
         where = f"{candidate.nodes} node{'' if candidate.nodes == 1 else 's'}"
-        reason = f"{_promise(candidate)} on {where} for {over.words}, the budget is {over.budget_usd:,.0f}"
-        return NearMiss(reason, over.ratio, fits_memory=True, exceeded=over)
+        reason = f"{_headline(candidate)} on {where} for {over.words}, the budget is {over.budget_usd:,.0f}"
+        return NearMiss(reason, over.ratio, fits_memory=True, budget_excess=over)
 
-    def _visit(self, bounded: BoundedMachine) -> NearMiss | None:
+    def _search(self, bounded: MachineBounds) -> NearMiss | None:
         """Search a machine, or say why it is not worth it; the miss where nothing serves."""
         machine = bounded.machine
         if (near_miss := self._over_budget(bounded)) is not None:
@@ -153,31 +153,35 @@ class MachineSearch:
             if machine.max_nodes < 1:
                 return NearMiss("a month of one node is over the budget", inf, fits_memory=True, bound=True)
         incumbents = self._incumbents(bounded)
-        best_usd = min((priced.objective_usd for priced in self.found), default=inf)
+        best_usd = min((priced.search_cost_usd for priced in self.found), default=inf)
         if bounded.least_usd > FAR_DEARER * best_usd and bounded.too_slow(incumbents):
             reason = f"costs {bounded.least_usd:,.0f} USD a run at least, the cheapest {best_usd:,.0f}"
             return NearMiss(reason, inf, fits_memory=True)
-        if machine.no_offer is not None and self.spec.pin.instance_type is None:
-            return NearMiss(machine.no_offer, inf)
-        priced, near_miss = self.on_one(machine, incumbents)
+        if machine.unavailable_reason is not None and self.spec.pin.instance_type is None:
+            return NearMiss(machine.unavailable_reason, inf)
+        priced, near_miss = self.search_one(machine, incumbents)
         if not priced:
-            self._least_over = min(self._least_over, near_miss.shortfall) if near_miss.serves else self._least_over
+            self._smallest_excess_ratio = (
+                min(self._smallest_excess_ratio, near_miss.shortfall)
+                if near_miss.only_over_budget
+                else self._smallest_excess_ratio
+            )
             return near_miss
         self.everything += priced
         self.found.append(priced[0])
         self.runners_up[machine.label] = priced[1 : 1 + OTHER_LAYOUTS_SHOWN]
         return None
 
-    def _over_budget(self, bounded: BoundedMachine) -> NearMiss | None:
+    def _over_budget(self, bounded: MachineBounds) -> NearMiss | None:
         """Of a machine that is over budget whatever the layout, and not the nearest to it."""
         monthly_usd = bounded.least_usd / _longest_months(self.engine)
-        over = exceeded(self.budget, monthly_usd, bounded.least_usd, self.period)
-        if over is None or (self.wants_nearest and over.ratio <= FAR_DEARER * self._least_over):
+        over = budget_excess(self.budget, monthly_usd, bounded.least_usd, self.period)
+        if over is None or (self.wants_nearest and over.ratio <= FAR_DEARER * self._smallest_excess_ratio):
             return None
         reason = f"costs {over.words} at least, the budget is {over.budget_usd:,.0f}"
         return NearMiss(reason, over.ratio, fits_memory=True, bound=True)
 
-    def _incumbents(self, bounded: BoundedMachine) -> Incumbents:
+    def _incumbents(self, bounded: MachineBounds) -> Incumbents:
         """What a run on the machine has to outdo."""
         runs = [(point.usd_per_run, point.days) for point in pareto_front(self.everything)]
         if not self.wants_nearest and self.budget.usd_per_run is not None:
@@ -185,7 +189,7 @@ class MachineSearch:
             runs.append((self.budget.usd_per_run, 0.0))
         return Incumbents(bounded.usd_per_node_hour, tuple(runs))
 
-    def _most_nodes(self, bounded: BoundedMachine) -> int:
+    def _most_nodes(self, bounded: MachineBounds) -> int:
         """Nodes that a month's budget pays for at most; all of the machine's where they are fixed or run at times."""
         months = _longest_months(self.engine)
         runs_through = (
@@ -206,7 +210,7 @@ def _longest_months(engine: Engine) -> float:
     return (engine.workload.every_days or engine.workload.deadline_days) * 24 / HOURS_PER_MONTH
 
 
-def _promise(candidate: Candidate) -> str:
+def _headline(candidate: Candidate) -> str:
     performance = candidate.performance
     if isinstance(performance, TrainingPerformance):
         return f"done in {performance.days:.3g} days"

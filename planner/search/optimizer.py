@@ -5,18 +5,18 @@ from itertools import chain
 from math import inf
 
 from planner.cost.priced import Priced, price
-from planner.errors import PERIODS, Period
+from planner.errors import PERIOD_WORDS, Period
 from planner.market.environment import node_environment
 from planner.market.machines import machines
 from planner.plan.plan import CompressionProposal, Plan, Rejection
 from planner.search.assembly import alternative, assemble
-from planner.search.budget import exceeded, tightest
+from planner.search.budget import budget_excess, tightest
 from planner.search.engines import check_against_model, engine_of
 from planner.search.machine_search import MachineSearch, cheapest_first
 from planner.search.pareto import pareto_front
-from planner.search.refinement import is_wanted, refine
+from planner.search.plan_topology import topology_of
+from planner.search.refinement import refine, wants_measured_kernels
 from planner.search.refusals import infeasible
-from planner.search.topology import topology_of
 from planner.serving.engine import InferenceEngine
 from planner.spec import Budget, ClusterSpec, Pin
 from planner.training.compression_proposals import compression_proposals
@@ -54,12 +54,12 @@ def plan(
     engine = engine_of(spec, architecture, step_cache or StepCache(), wants_nearest=wants_nearest)
     budget = spec.budget if within is None else tightest(spec.budget, within)
     search = MachineSearch(spec, architecture, catalog, engine, budget, wants_nearest)
-    search.over_all_machines()
+    search.search_all()
     found, runners_up, near_misses = search.found, search.runners_up, search.near_misses
     if not found:
         raise infeasible(spec, near_misses)
     notes: tuple[str, ...] = ()
-    if isinstance(engine, InferenceEngine) and is_wanted(engine):
+    if isinstance(engine, InferenceEngine) and wants_measured_kernels(engine):
         every = sorted([*found, *chain(*runners_up.values())], key=lambda priced: priced.rank)
         refined = refine(every, engine, lambda machine, candidate: price(spec, catalog, machine, candidate))
         near_misses += [
@@ -70,7 +70,7 @@ def plan(
             raise infeasible(spec, near_misses)
         found, runners_up, notes = refined.served, {}, refined.notes
     best = found[0]
-    notes = (*notes, *_over_with_unknown(best, budget, search.period))
+    notes = (*notes, *_unpriced_budget_note(best, budget, search.period))
     if isinstance(engine, InferenceEngine):
         notes = (*notes, *engine.notes(best.candidate, best.machine.node))
     others = sorted([*runners_up.get(best.machine.label, ()), *found[1:]], key=lambda priced: priced.rank)
@@ -103,7 +103,7 @@ def fastest_days(
         return None
     for bound in sorted(cheapest_first(spec, catalog, engine), key=lambda bound: bound.least_days):
         machine = bound.machine
-        if bound.least_days < fastest and machine.no_offer is None:
+        if bound.least_days < fastest and machine.unavailable_reason is None:
             environment = node_environment(spec, catalog, machine)
             fastest = engine.fastest_days(machine.node, bound.most_nodes, environment, fastest)
     return fastest if fastest < inf else None
@@ -112,25 +112,27 @@ def fastest_days(
 def _smallest(search: MachineSearch, best: Priced) -> Priced | None:
     """The run on the one node with the least GPU memory that carries it; None where the choice is no larger."""
     ours = best.candidate.nodes * best.machine.gpu_memory_gb
-    smaller = [m for m in machines(search.spec, search.catalog) if m.gpu_memory_gb < ours and m.no_offer is None]
+    smaller = [
+        m for m in machines(search.spec, search.catalog) if m.gpu_memory_gb < ours and m.unavailable_reason is None
+    ]
     for machine in sorted(smaller, key=lambda m: (m.gpu_memory_gb, m.hourly_usd, m.label)):
         one_node = replace(machine, max_nodes=1)
-        priced, _ = search.on_one(one_node)
+        priced, _ = search.search_one(one_node)
         if priced:
             return priced[0]
     return None
 
 
-def _over_with_unknown(best: Priced, budget: Budget, run: Period) -> tuple[str, ...]:
+def _unpriced_budget_note(best: Priced, budget: Budget, run: Period) -> tuple[str, ...]:
     """A note where the budget is kept only as long as nothing without a known price is counted."""
-    if not best.unknown_usd_per_hour:
+    if not best.unpriced_usd_per_hour:
         return ()
-    most = best.unknown_factor
+    most = best.unpriced_factor
     monthly, run_usd = best.bills
-    over = exceeded(budget, monthly and monthly * most, run_usd and run_usd * most, run)
+    over = budget_excess(budget, monthly and monthly * most, run_usd and run_usd * most, run)
     if over is None:
         return ()
     return (
-        f"within the budget of {over.budget_usd:,.0f} USD {PERIODS[over.period]} only without what has no known price;"
+        f"within the budget of {over.budget_usd:,.0f} USD {PERIOD_WORDS[over.period]} only without what has no known price;"
         f" with the most that others ask for it {over.usd:,.0f}",
     )

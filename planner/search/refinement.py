@@ -14,7 +14,7 @@ SHORTLIST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Refined:
+class RefinedShortlist:
     """What is left of the shortlist, with the better numbers."""
 
     served: list[Priced]
@@ -23,14 +23,16 @@ class Refined:
     notes: tuple[str, ...]
 
 
-def is_wanted(engine: object) -> bool:
+def wants_measured_kernels(engine: object) -> bool:
     """Whether the spec asks for measured kernels; `auto` does where the package is installed."""
     if not isinstance(engine, InferenceEngine):
         return False
     return engine.workload.engine == "silicon" or (engine.workload.engine == "auto" and installed())
 
 
-def refine(ranked: Sequence[Priced], engine: InferenceEngine, price: Callable[[Machine, Candidate], Priced]) -> Refined:
+def refine(
+    ranked: Sequence[Priced], engine: InferenceEngine, price: Callable[[Machine, Candidate], Priced]
+) -> RefinedShortlist:
     """Time the first of `ranked` by measured kernels; one that was not measured keeps its analytic numbers."""
     refined, kept, missed = [], [], []
     reasons: dict[str, str] = {}
@@ -50,4 +52,4 @@ def refine(ranked: Sequence[Priced], engine: InferenceEngine, price: Callable[[M
     if refined:
         notes.insert(0, f"{len(refined)} of {min(len(ranked), SHORTLIST)} shortlisted clusters timed by {SILICON}")
     served = sorted([*refined, *kept, *ranked[SHORTLIST:]], key=lambda priced: priced.rank)
-    return Refined(served, missed, tuple(notes))
+    return RefinedShortlist(served, missed, tuple(notes))

@@ -3,7 +3,7 @@
 from math import inf
 
 from planner.engine.candidate import NearMiss
-from planner.errors import InfeasibleError, Lack, NearestMiss, times
+from planner.errors import InfeasibleError, NearestMiss, ShortfallKind, times
 from planner.plan.plan import Rejection
 from planner.spec import ClusterSpec, TrainingWorkload
 
@@ -23,12 +23,12 @@ def infeasible(spec: ClusterSpec, near_misses: list[tuple[NearMiss, Rejection]])
         f"no cluster carries {spec.name!r}: {_by_how_much(spec, first, len(near_misses))}",
         tuple(NearestMiss(rejection.candidate, rejection.reason) for _, rejection in nearest),
         lacks=_lacks(first),
-        exceeded=first.exceeded,
+        budget_excess=first.budget_excess,
     )
 
 
-def _lacks(nearest: NearMiss) -> Lack:
-    if nearest.serves:
+def _lacks(nearest: NearMiss) -> ShortfallKind:
+    if nearest.only_over_budget:
         return "budget"
     if nearest.shortfall == inf:
         return "other"
@@ -39,7 +39,7 @@ def _by_how_much(spec: ClusterSpec, nearest: NearMiss, looked_at: int) -> str:
     """What the nearest of the misses lacks."""
     among = "the one machine looked at" if looked_at == 1 else f"the {looked_at} machines looked at"
     lacks, so_much = _lacks(nearest), times(nearest.shortfall)
-    over = nearest.exceeded
+    over = nearest.budget_excess
     if over is not None:
         return (
             f"the cheapest that does it costs {over.words}, {over.usd - over.budget_usd:,.0f} more than the budget of"

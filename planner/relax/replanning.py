@@ -10,7 +10,7 @@ from typing import Any
 from planner.errors import InfeasibleError, SpecError
 from planner.market.place import place_of
 from planner.plan.plan import Plan
-from planner.relax.verdict import holds
+from planner.relax.verdict import meets_spec
 from planner.search.optimizer import fastest_days, plan
 from planner.spec import ClusterSpec
 from planner.spec.reader import read_spec
@@ -19,12 +19,12 @@ from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import CatalogError
 
-Attempt = Callable[[float, Plan | None], Plan | None]
+PlanAt = Callable[[float, Plan | None], Plan | None]
 """The plan at a value, among the types of another plan; None where it does not hold."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class Replanner:
     """Plans variations of one spec.
 
     Attributes:
@@ -65,14 +65,14 @@ class Trial:
         for part, fields in changes.items():
             document[part] = {} if fields is None else {**document.get(part, {}), **fields}
         try:
-            spec = read_spec(document, "trial")
+            spec = read_spec(document, "replanned spec")
             decided = plan(spec, self.architecture, self.catalog, step_cache=self.step_cache, wants_nearest=False)
         except (InfeasibleError, SpecError, CatalogError):
             return None
-        return decided if holds(decided) else None
+        return decided if meets_spec(decided) else None
 
-    def least(
-        self, attempt: Attempt, low: float, high: float, bound: Callable[[Plan], float]
+    def lowest_feasible(
+        self, attempt: PlanAt, low: float, high: float, bound: Callable[[Plan], float]
     ) -> tuple[float, Plan] | None:
         """The least value above `low` that holds, to three digits and never below; None where not even `high` does.
 
@@ -91,7 +91,7 @@ class Trial:
                 high, decided = min(middle, bound(found)), found
         return high, decided
 
-    def greatest(self, attempt: Attempt, low: float, high: float, decided: Plan) -> tuple[float, Plan]:
+    def highest_feasible(self, attempt: PlanAt, low: float, high: float, decided: Plan) -> tuple[float, Plan]:
         """The greatest value below `high` that holds; `decided` is the plan at `low`."""
         while high > low * self.precision:
             middle = sqrt(low * high)
