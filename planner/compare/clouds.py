@@ -1,4 +1,4 @@
-"""One workload on every cloud and on hardware of one's own: what it costs, and when owning breaks even."""
+"""Compares the cost of one workload on every cloud and on premises, with the break-even month of owning."""
 
 from collections.abc import Iterator
 from math import inf
@@ -24,42 +24,43 @@ from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.on_prem import Estimate, OnPrem, OwnServer
 
-GPU_ONLY: Final = "power of the GPUs alone: no server with them is on file"
+GPU_ONLY: Final = "power of the GPUs alone: the catalog has no server with them"
 
 
 class PlacementOption(PlanModel):
-    """One place where the workload may run."""
+    """One place where the workload can run, with its cost."""
 
     name: str
-    """A cloud, or a server of one's own."""
+    """Name of a cloud, or of an on-premises server."""
     own: bool
+    """Whether the option is on premises."""
     machines: str
-    """How many of what, where; the reason when the workload cannot run there."""
+    """Number and type of machines, with the region; the reason if the option is infeasible."""
     feasible: bool
     usd: float | None = None
-    """For the period of the comparison; None: not feasible, or a price that nobody has sourced."""
+    """Cost of the period of the comparison in USD; None if infeasible or without a known price."""
     low_usd: float | None = None
     high_usd: float | None = None
     unknown_usd: float = 0.0
-    """Most that lines without a known price may add: in `high_usd`, not in `usd`."""
+    """Upper bound for unpriced items in USD; `high_usd` includes it, `usd` does not."""
     days: float | None = None
-    """Of the run, when training."""
+    """Days of the training run; None for serving."""
     own_cost: OnPremCost | None = None
-    """A year of the servers."""
+    """Cost of a year of the servers; None for a cloud."""
     break_even_months: float | None = None
-    """Against the cheapest cloud, from the day of purchase; None: never."""
+    """Months from the purchase until owning costs less than the cheapest cloud; None: never."""
     kwh: float | None = None
     co2_tonnes: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def compared_usd(self) -> float:
-        """What options are put in order by: with the most that unknown prices may add, and without any price last."""
+        """Sort key in USD: counts unpriced items at their upper bound; infinite without a price."""
         return inf if self.usd is None else self.usd + self.unknown_usd
 
 
 class PlacementComparison(PlanModel):
-    """Every option for one workload."""
+    """All options for one workload."""
 
     name: str
     period: Literal["year", "run"]
@@ -72,27 +73,26 @@ class PlacementComparison(PlanModel):
 def compare_placements(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, on_prem: OnPrem, grid: str | None = None
 ) -> PlacementComparison:
-    """The workload on every cloud of the catalog and on every server of `on_prem`.
+    """Compares the workload on every cloud of the catalog and on every server of `on_prem`.
 
-    A service and continued training are compared for a year, a training run for its duration; servers of one's own are
-    charged for the share of a year that training takes, as if other runs filled the rest. Budgets are left out of
-    account.
+    Serving and continued training are compared for a year, a training run for its duration. On-premises servers are
+    charged for the share of a year that the training takes, as if other runs used the rest. Budgets are ignored.
 
     Args:
-        spec: The workload; its placement narrows the clouds, its layout, precision and headroom hold everywhere.
-        architecture: Of the model.
-        catalog: What the clouds sell.
-        on_prem: What owning costs.
-        grid: Key of `on_prem.grid_kg_co2_per_kwh` for emissions; None: none are given.
+        spec: The workload; its placement narrows the clouds, its layout, precision and headroom apply everywhere.
+        architecture: Architecture of the model.
+        catalog: The catalog with machines and prices of the clouds.
+        on_prem: On-premises servers and costs.
+        grid: Key of `on_prem.grid_kg_co2_per_kwh` for emissions; None: no emissions.
 
     Raises:
         SpecError: the grid is not known, or the spec contradicts itself or the model.
     """
     if grid is not None and grid not in on_prem.grid_kg_co2_per_kwh:
         known = ", ".join(sorted(on_prem.grid_kg_co2_per_kwh))
-        raise SpecError(f"--co2 is {grid!r}; grids with a sourced intensity: {known}")
+        raise SpecError(f"--co2 is {grid!r}; grids with a known intensity: {known}")
     training = spec.workload.kind != "inference"
-    on_prem = _updated(spec, on_prem)
+    on_prem = _with_update_rate(spec, on_prem)
     utilisation = 1.0 if training else mean_demand(spec.capacity)
     clouds = [_cloud_option(spec, architecture, catalog, on_prem, name, utilisation) for name in catalog.providers]
     cheapest = min(clouds, key=lambda option: option.compared_usd).usd if clouds else None
@@ -122,8 +122,8 @@ def _repeated(spec: ClusterSpec) -> bool:
     return isinstance(spec.workload, TrainingWorkload) and spec.workload.every_days is not None
 
 
-def _updated(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
-    """The model is taken into service as often as continued training makes a new one."""
+def _with_update_rate(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
+    """Sets the model updates per year to those of continued training."""
     workload = spec.workload
     if not isinstance(workload, TrainingWorkload) or workload.every_days is None:
         return on_prem
@@ -133,18 +133,18 @@ def _updated(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
 
 
 def _staff_usd(decided: Plan, on_prem: OnPrem) -> float:
-    """Of taking new models into service: all updates of a year, or the share of them that falls into a run."""
+    """Returns the staff cost in USD of model updates: of a year, or the share of it that a run takes."""
     share = 1.0 if decided.updates is not None else _hours(decided) / HOURS_PER_YEAR
     return model_updates_usd(on_prem) * share
 
 
 def _notes(training: bool, grid: str | None, on_prem: OnPrem) -> Iterator[str]:
-    yield "model updates cost the same everywhere and are in every total; shared storage of one's own is not priced"
+    yield "model updates cost the same everywhere and are in every total; on-premises shared storage is not priced"
     if training:
-        yield "servers of one's own are charged for the days of the run, as if other runs filled the year"
+        yield "on-premises servers are charged for the days of the run, as if other runs used the rest of the year"
     if grid is not None:
         row = on_prem.grid_kg_co2_per_kwh[grid]
-        yield f"CO2 at {row.value:g} kg per kWh, location-based ({row.source}); none for making the hardware"
+        yield f"CO2 at {row.value:g} kg per kWh, location-based ({row.source}); manufacturing of the hardware is not counted"
 
 
 def _cloud_option(
@@ -157,7 +157,7 @@ def _cloud_option(
 ) -> PlacementOption:
     allowed = spec.placement.providers
     if allowed and provider not in allowed:
-        why = "placement.providers leaves it out; planned where the provider chooses"
+        why = "not in placement.providers; compared all the same"
     else:
         why = ""
     try:
@@ -192,11 +192,11 @@ def _cloud_option(
 
 
 def _unknown(decided: Plan) -> str:
-    return f"without a known price: {', '.join(decided.cost.unknown)}" if decided.cost.unknown else ""
+    return f"unpriced: {', '.join(decided.cost.unknown)}" if decided.cost.unknown else ""
 
 
 def _cloud_spec(spec: ClusterSpec, catalog: Catalog, provider: str) -> ClusterSpec:
-    """The spec narrowed to one provider: names of others' regions and instance types are left out."""
+    """Narrows the spec to one provider: drops regions and instance types of the others."""
     zones = catalog.provider_defaults(provider).default_zones
     placement, pin = spec.placement, spec.pin
     types: tuple[str, ...] | Literal["any"] = "any"
@@ -254,14 +254,14 @@ def _on_prem_option(
         high_usd=high,
         days=_days(decided),
         own_cost=bought,
-        # In the cloud the same work, run after run: what these servers do in a year.
+        # Compare with a year of the same runs in the cloud, back to back.
         break_even_months=(
             None
             if bought is None or cloud_usd is None
             else break_even_months(bought, (cloud_usd - _staff_usd(decided, on_prem)) / share)
         ),
         kwh=kwh,
-        notes=() if bought is not None else ("no price of the server is public",),
+        notes=() if bought is not None else ("the server has no public price",),
     )
 
 
@@ -270,7 +270,7 @@ def _on_prem_spec(spec: ClusterSpec, server: OwnServer, usd_per_year: float | No
         gpu=server.gpu,
         gpus=server.gpus,
         nic_gbit_per_s=server.nic_gbit_per_s,
-        # Without a price any will do: it is the same for every node, so the fewest are taken.
+        # Without a known price, the same price for every node makes the search take the fewest nodes.
         usd_per_hour=1.0 if usd_per_year is None else usd_per_year / HOURS_PER_YEAR,
     )
     pin: Pin = spec.pin.model_copy(update={"node": node, "instance_type": None})
@@ -278,7 +278,7 @@ def _on_prem_spec(spec: ClusterSpec, server: OwnServer, usd_per_year: float | No
 
 
 def _hours(decided: Plan) -> float:
-    """Of the run; of all updates of a year; of a year."""
+    """Returns the hours that are compared: of the run, of all updates in a year, or of a year."""
     performance = decided.performance
     if decided.updates is not None:
         return decided.updates.hours * decided.updates.per_year
@@ -291,7 +291,7 @@ def _days(decided: Plan) -> float | None:
 
 
 def _power_kw(decided: Plan, catalog: Catalog, on_prem: OnPrem) -> tuple[float, str]:
-    """Full-load power of the planned nodes: per GPU as of a server with them on file, else of the GPUs alone."""
+    """Returns the full-load power in kW and a note: per GPU of a known server, else of the GPUs alone."""
     choice = decided.choice
     for server in on_prem.servers:
         if server.gpu == choice.gpu:

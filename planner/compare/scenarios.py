@@ -1,4 +1,4 @@
-"""A named scenario judged: the guide's hardware replayed, its requirements checked, our own search beside it."""
+"""Compares a scenario of the hardware guide with our plan: replay of its hardware, requirements, cost."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,41 +17,41 @@ from provider_catalog.hardware import InstanceType
 from provider_catalog.scenarios import Scenario
 
 ZONE_ROUND_TRIP_MS = 2.0
-"""Upper bound inside one zone. Estimate, 0.1 to 2: Azure states less than 2 ms between the zones of a region
-(learn.microsoft.com, What are availability zones?), so no more within one; AWS states no figure within a zone."""
+"""Upper bound for the round trip inside one zone in ms. Estimate, 0.1 to 2: Azure states less than 2 ms between the zones
+of a region (learn.microsoft.com, What are availability zones?), so it is no more within one; AWS states no figure."""
 REPLAY_NIC_GBIT_PER_S = 100.0
-"""Of the replayed node where no instance is named: one node, whose network carries no tensors."""
+"""Network of the replayed node in Gbit/s where the guide names no instance; a single node sends no tensors over it."""
 GB_PER_GIB = 2**30 / 1e9
-UNKNOWN = "unknown: no instance has it"
+UNKNOWN = "unknown: the catalog has no such instance"
 ROOMY = 0.5
-"""Share of GPU memory or of the load in use, below which hardware is called oversized."""
+"""Share of GPU memory or of the load below which hardware counts as oversized."""
 
 
 class RequirementCheck(PlanModel):
-    """One requirement of the guide against a plan."""
+    """One requirement of the guide, checked on the replay and on our plan."""
 
     requirement: str
     asked: str
     replayed: str
-    """What the guide's own hardware gives."""
+    """Value on the hardware of the guide."""
     ours: str
-    """What our plan gives."""
+    """Value in our plan."""
     replay_holds: bool | None
-    """None: cannot be told of it."""
+    """Whether the replay meets the requirement; None if unknown."""
     ours_holds: bool | None
 
 
 class HardwareCost(PlanModel):
-    """What hardware costs to run."""
+    """Hourly cost of some hardware."""
 
     what: str
     gpus: int
     usd_per_hour: float | None
-    """Compute only, on-demand; None: no sourced price."""
+    """On-demand price of the instances alone in USD an hour; None if unknown."""
 
 
 class ScenarioComparison(PlanModel):
-    """A scenario with its replay, our plan and what differs."""
+    """A scenario with its replay, our plan and the differences."""
 
     name: str
     title: str
@@ -67,29 +67,29 @@ class ScenarioComparison(PlanModel):
 
 @dataclass(frozen=True)
 class _PlanPair:
-    """Both plans, with the instance types they stand on."""
+    """The replay and our plan, with their instance types."""
 
     replay: Plan
     ours: Plan
     replay_type: InstanceType | None
-    """Where the guide's GPUs are not sold alone, the cheapest instance that has them."""
+    """Instance type of the replay; the cheapest instance with the GPUs if the guide names none. None on premises."""
     our_type: InstanceType | None
 
 
 def scenario_spec(scenario: Scenario) -> ClusterSpec:
-    """The spec of our own search.
+    """Returns the spec of a scenario, which our search plans.
 
     Raises:
-        SpecError: the scenario's spec is wrong.
+        SpecError: the spec of the scenario is wrong.
     """
     return read_spec(scenario.spec, f"scenario:{scenario.name}")
 
 
 def compare_with_guide(scenario: Scenario, architecture: ModelArchitecture, catalog: Catalog) -> ScenarioComparison:
-    """Replays the guide's hardware through a pin, searches for ourselves, and compares.
+    """Replays the hardware of the guide through a pin, plans the scenario freely, and compares both.
 
     Raises:
-        InfeasibleError: one of the two does not fit the model at all.
+        InfeasibleError: the model does not fit one of the two.
     """
     spec = scenario_spec(scenario)
     replay = plan(_replayed(spec, scenario), architecture, catalog)
@@ -228,7 +228,7 @@ def _size(size_gb: float | None) -> str:
 def _guide_hardware(
     scenario: Scenario, spec: ClusterSpec, catalog: Catalog
 ) -> tuple[HardwareCost, InstanceType | None]:
-    """The cheapest instances that hold the guide's GPUs, by on-demand price in the regions of the spec."""
+    """Returns the cheapest instances with the GPUs of the guide, on demand in the regions of the spec."""
     hardware = scenario.hardware
     offers: list[tuple[HardwareCost, InstanceType]] = []
     for (provider, name), kind in sorted(catalog.instance_types.items()):

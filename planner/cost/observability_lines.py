@@ -1,4 +1,4 @@
-"""What alarms and metrics put on the bill."""
+"""Lines of the bill for alarms and metrics."""
 
 from typing import Final
 
@@ -6,18 +6,18 @@ from planner.cost.bill import ServiceLine
 from planner.spec import ClusterSpec
 
 SERIES_PER_GPU: Final = 40
-"""Fields that the DCGM exporter publishes by default (its default-counters.csv), with what a scrape adds. Estimate, 25
-to 60."""
+"""Time series per GPU: the default fields of the DCGM exporter (its default-counters.csv) and those that a scrape adds.
+Estimate, 25 to 60."""
 SERIES_PER_NODE: Final = 1500
-"""Of the node exporter on a host with many processors and cards. Estimate, 800 to 3000."""
+"""Time series of the node exporter on a host with many processors and network cards. Estimate, 800 to 3000."""
 SAMPLES_PER_MONTH: Final = 730 * 3600 / 30
-"""Of a series that is read every 30 seconds."""
+"""Samples of one series that is scraped every 30 seconds."""
 ALARMS: Final = 2
-"""GPU and fabric errors; a shared file system adds one."""
+"""Alarms of a cluster: GPU errors and fabric errors. A shared file system adds one."""
 
 
 def observability_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: bool) -> tuple[ServiceLine, ...]:
-    """Alarms and their key, the nodes' own metrics, samples of the Prometheus workspace."""
+    """Returns the lines for alarms with their key, custom metrics, and samples of the Prometheus workspace."""
     lines: list[ServiceLine] = []
     if spec.observability.notify:
         lines += [
@@ -37,7 +37,7 @@ def observability_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_stor
             )
         )  # fmt: skip
         if spec.orchestrator == "kubernetes":
-            # Elsewhere an agent on each node sends them.
+            # With other orchestrators an agent on each node sends the samples.
             lines += [
                 ServiceLine(
                     "collector of metrics", "metrics_collector", "compute", "metric_collector_hour", 1, "hour"

@@ -1,4 +1,4 @@
-"""The plan of a spec; where nothing serves, the nearest plans that one relaxed constraint would allow."""
+"""Decides the plan of a spec; where nothing serves, finds the nearest plans with one relaxed constraint."""
 
 from planner.errors import InfeasibleError, NearestPlan, ShortfallKind
 from planner.plan.plan import Plan
@@ -15,13 +15,13 @@ from provider_catalog.catalog import Catalog
 def decide(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, within: Budget | None = None
 ) -> tuple[Plan, tuple[NearestPlan, ...]]:
-    """The plan of a spec, and the nearest plans where pins make it miss its SLO, deadline or memory.
+    """Returns the plan of a spec, and the nearest plans if pins make it miss its SLO, deadline or memory.
 
     Args:
         spec: The workload and its constraints.
         architecture: Architecture of its model.
-        catalog: What is on sale.
-        within: Bounds on the bill beside the budget of the spec.
+        catalog: The catalog with machines and prices.
+        within: Budget that holds beside that of the spec.
 
     Raises:
         SpecError: the spec is wrong.

@@ -1,4 +1,4 @@
-"""What to change when serving does not hold: each lever tried by planning again, alone."""
+"""Finds what to change when serving is infeasible: each change is tried alone by planning again."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,15 +15,17 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.precision import BITS_PER_VALUE
 
 NO_LIMIT_MS = 1e7
+"""SLO in milliseconds that stands for no limit."""
 PRECISION = 1.03
-"""Bounds are found to 3 %."""
+"""Ratio to which bounds are found: 3 %."""
 SHORTEST_PROMPT = 16
+"""Shortest prompt that is tried, in tokens."""
 
 
 def nearest_plans(spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog) -> tuple[NearestPlan, ...]:
-    """Plans that exist when one constraint of a serving spec is relaxed.
+    """Returns plans that are feasible when one constraint of a serving spec is relaxed.
 
-    Empty for training, and where no single change suffices.
+    The result is empty for training, and where no single change is enough.
     """
     if not isinstance(spec.workload, InferenceWorkload):
         return ()
@@ -51,15 +53,15 @@ def _looser_slo(replanner: Replanner, workload: InferenceWorkload) -> Iterator[N
     for field, bound in found.items():
         if bound is not None:
             ms, decided = bound
-            change = f"{ms:g} instead of {asked[field]:g} ({ms - asked[field]:.4g} ms looser) holds on"
+            change = f"{ms:g} instead of {asked[field]:g} ({ms - asked[field]:.4g} ms more) is feasible on"
             yield _nearest_plan(decided, f"workload.slo.{field}", asked[field], ms, change)
     if not any(found.values()):
         apart = {field: least(field, dict.fromkeys(asked.keys() - {field}, NO_LIMIT_MS)) for field in asked}
         reached = {field: bound for field, bound in apart.items() if bound is not None}
         if reached:
-            least_each = "; ".join(f"{field}: {ms:g} on {_where(found)}" for field, (ms, found) in reached.items())
+            least_each = "; ".join(f"{field}: {ms:g} on {_plan_words(found)}" for field, (ms, found) in reached.items())
             _, decided = next(iter(reached.values()))
-            sentence = f"workload.slo, both looser; the least of each while the other is free: {least_each}"
+            sentence = f"workload.slo: relax both limits; the lowest value of each without the other is {least_each}"
             yield replace(_nearest_plan(decided, "workload.slo", None, None, ""), change=sentence)
 
 
@@ -70,7 +72,7 @@ def _lower_precision(replanner: Replanner, workload: InferenceWorkload) -> Itera
     if BITS_PER_VALUE[weights] > BITS_PER_VALUE["fp8"]:
         decided = replanner.planned(precision={"weights": "fp8", "kv_cache": "fp8"})
         if decided is not None:
-            change = f"{{weights: fp8, kv_cache: fp8}} instead of {weights} holds on"
+            change = f"{{weights: fp8, kv_cache: fp8}} instead of {weights} is feasible on"
             yield _nearest_plan(decided, "precision", weights, "fp8", change)
 
 
@@ -84,7 +86,7 @@ def _shorter_prompt(replanner: Replanner, workload: InferenceWorkload) -> Iterat
     low, decided = replanner.highest_feasible(
         shortened, float(SHORTEST_PROMPT), float(workload.prompt_tokens), shortest
     )
-    change = f"{int(low)} instead of {workload.prompt_tokens} (shorter, or that much not in the prefix cache) holds on"
+    change = f"{int(low)} instead of {workload.prompt_tokens} (shorter, or only that much not in the prefix cache) is feasible on"
     yield _nearest_plan(decided, "workload.prompt_tokens", workload.prompt_tokens, int(low), change)
 
 
@@ -94,14 +96,14 @@ def _other_hardware(replanner: Replanner, workload: InferenceWorkload) -> Iterat
     if spec.pin.layout.tensor is not None or spec.pin.layout.pipeline is not None:
         decided = replanner.planned(pin={"layout": {}})
         if decided is not None:
-            sentence = f"another split than pin.layout holds: {_where(decided)}"
+            sentence = f"pin.layout: another layout is feasible: {_plan_words(decided)}"
             yield replace(_nearest_plan(decided, "pin.layout", None, None, ""), change=sentence)
     if spec.pin.nodes is not None:
         decided = replanner.planned(pin={"nodes": None})
         if decided is not None:
             nodes = decided.choice.nodes
             yield _nearest_plan(
-                decided, "pin.nodes", spec.pin.nodes, nodes, f"{nodes} instead of {spec.pin.nodes} holds on"
+                decided, "pin.nodes", spec.pin.nodes, nodes, f"{nodes} instead of {spec.pin.nodes} is feasible on"
             )
     if spec.placement.instance_types != "any" or spec.pin.instance_type is not None or spec.pin.node is not None:
         decided = replanner.planned(
@@ -109,13 +111,13 @@ def _other_hardware(replanner: Replanner, workload: InferenceWorkload) -> Iterat
             pin={"instance_type": None, "node": None, "nodes": None, "layout": {}, "batch": None},
         )
         if decided is not None:
-            sentence = f"any instance type instead of the one given holds on {_where(decided)}"
+            sentence = f"placement.instance_types: any instead of the given type is feasible on {_plan_words(decided)}"
             yield replace(_nearest_plan(decided, "placement.instance_types", None, "any", ""), change=sentence)
             return
     if spec.placement.regions or spec.placement.providers:
         decided = replanner.planned(placement={"regions": [], "providers": []})
         if decided is not None:
-            sentence = f"any provider in its default region holds: {_where(decided)}"
+            sentence = f"placement.regions: any provider in its default region is feasible: {_plan_words(decided)}"
             yield replace(_nearest_plan(decided, "placement.regions", None, None, ""), change=sentence)
 
 
@@ -126,9 +128,9 @@ def _no_budget(replanner: Replanner, workload: InferenceWorkload) -> Iterator[Ne
         return
     decided = replanner.planned(budget={"usd_per_month": None})
     if decided is not None and decided.cost.usd_per_month is not None:
-        more = decided.cost.usd_per_month
-        change = f"{more:,.0f} instead of {budget:,.0f} holds on"
-        yield _nearest_plan(decided, "budget.usd_per_month", budget, more, change)
+        needed = decided.cost.usd_per_month
+        change = f"{needed:,.0f} instead of {budget:,.0f} is feasible on"
+        yield _nearest_plan(decided, "budget.usd_per_month", budget, needed, change)
 
 
 RELAXATIONS: Final[tuple[Callable[[Replanner, InferenceWorkload], Iterator[NearestPlan]], ...]] = (
@@ -149,7 +151,7 @@ def _predicted_ms(decided: Plan, field: str) -> float:
     return NO_LIMIT_MS if predicted is None else three_digits(predicted, ROUND_CEILING)
 
 
-def _where(decided: Plan) -> str:
+def _plan_words(decided: Plan) -> str:
     choice, layout = decided.choice, decided.choice.layout
     money = "" if decided.cost.usd_per_hour is None else f" at {decided.cost.usd_per_hour:,.2f} USD/h"
     return f"{choice.nodes} x {choice.instance_type}, TP{layout.tensor} PP{layout.pipeline} {choice.weights}{money}"
@@ -163,7 +165,7 @@ def _nearest_plan(
         field=field,
         given=given,
         needed=needed,
-        change=f"{field}: {change} {_where(decided)}",
+        change=f"{field}: {change} {_plan_words(decided)}",
         provider=choice.provider,
         region=choice.region,
         instance_type=choice.instance_type,

@@ -1,4 +1,4 @@
-"""What to change when a training run is infeasible: each constraint relaxed alone, by planning again."""
+"""Finds what to change when a training run is infeasible: each constraint is relaxed alone by planning again."""
 
 from collections.abc import Callable, Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR
@@ -15,14 +15,16 @@ from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 
 LONGEST_DAYS: Final = 3650.0
+"""Longest deadline that is tried, in days."""
 MOST_NODES: Final = 16384
+"""Largest node count that is tried."""
 PRECISION: Final = 1.08
-"""Bounds are found to 8 %, and a plan's own days within them are a bound as well."""
+"""Ratio to which bounds are found: 8 %. The days of a plan within that ratio are a bound too."""
 DEADLINES: Final = ("workload.deadline_days", "workload.every_days")
 WITH_TIME_LEFT: Final = 1.1
-"""Of the least days of an update: enough to read weights and data in."""
-LEAST_TOKENS: Final = 1 / 64
-"""Of what was asked; a run of fewer is another one."""
+"""Factor on the shortest duration of an update that leaves time to load weights and data."""
+SMALLEST_TOKEN_SHARE: Final = 1 / 64
+"""Smallest share of the requested tokens that is tried; fewer tokens would be a different run."""
 
 
 def nearest_plans(
@@ -33,15 +35,15 @@ def nearest_plans(
     step_cache: StepCache | None = None,
     budget_excess: BudgetExcess | None = None,
 ) -> tuple[NearestPlan, ...]:
-    """Plans that exist when one constraint of a training spec is relaxed; empty for serving.
+    """Returns plans that are feasible when one constraint of a training spec is relaxed; empty for serving.
 
     Args:
-        spec: Which no plan keeps.
-        architecture: Of its model.
-        catalog: What is on sale.
-        lacks: What the nearest candidate falls short of; only what may help with that is tried.
-        step_cache: Of the plan that does not hold.
-        budget_excess: The budget that the nearest candidate exceeds, where it lacks nothing else.
+        spec: The infeasible spec.
+        architecture: Architecture of its model.
+        catalog: The catalog with machines and prices.
+        lacks: Constraint that the nearest candidate misses; only changes that may help with it are tried.
+        step_cache: Step times of the infeasible plan.
+        budget_excess: By how much the nearest candidate exceeds the budget, if it misses nothing else.
     """
     workload = spec.workload
     if not isinstance(workload, TrainingWorkload):
@@ -53,36 +55,38 @@ def nearest_plans(
 
 
 def deadline_message(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:
-    """By how much the fastest plan misses the deadline; None where none is known."""
+    """Returns a message on how far the fastest plan misses the deadline; None if no such plan is known."""
     fastest = next((found for found in plans if found.field in DEADLINES), None)
     if fastest is None or not isinstance(fastest.given, float) or fastest.days is None:
         return None
     return (
         f"no cluster carries {spec.name!r}: the fastest takes {fastest.days:.3g} days ({fastest.nodes:,} x"
-        f" {fastest.instance_type}), {times(fastest.days / fastest.given)} what {fastest.field} allows,"
-        f" {fastest.given:g}"
+        f" {fastest.instance_type}), {times(fastest.days / fastest.given)} what {fastest.field}"
+        f" ({fastest.given:g}) allows"
     )
 
 
 def _deadline(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    own = "deadline_days" in workload.model_fields_set
+    deadline_given = "deadline_days" in workload.model_fields_set
     if workload.every_days is not None:
-        # Whoever named no deadline wants an update to end before the next, however long that is.
+        # Without a deadline in the spec, an update only has to end before the next one starts.
         def attempt(days: float, among: Plan | None) -> Plan | None:
-            return replanner.planned(among, workload={"every_days": days, **({} if own else {"deadline_days": days})})
+            return replanner.planned(
+                among, workload={"every_days": days, **({} if deadline_given else {"deadline_days": days})}
+            )
 
         found = _fastest_update(replanner, attempt)
         if found is None:
             found = replanner.lowest_feasible(attempt, workload.every_days, LONGEST_DAYS, lambda _: LONGEST_DAYS)
-        yield from _later("workload.every_days", workload.every_days, found)
+        yield from _longer_time("workload.every_days", workload.every_days, found)
     fastest = _fastest_days(replanner) if workload.every_days is None else None
     if fastest is not None:
         days = three_digits(fastest, ROUND_CEILING)
         decided = replanner.planned(workload={"deadline_days": days})
         if decided is not None:
-            yield from _later("workload.deadline_days", workload.deadline_days, (days, decided))
+            yield from _longer_time("workload.deadline_days", workload.deadline_days, (days, decided))
             return
-    if workload.every_days is None or own:
+    if workload.every_days is None or deadline_given:
         longest = workload.every_days or LONGEST_DAYS
         found = replanner.lowest_feasible(
             lambda days, among: replanner.planned(among, workload={"deadline_days": days}),
@@ -90,17 +94,20 @@ def _deadline(replanner: Replanner, workload: TrainingWorkload) -> Iterator[Near
             longest,
             _days,
         )
-        yield from _later("workload.deadline_days", workload.deadline_days, found)
+        yield from _longer_time("workload.deadline_days", workload.deadline_days, found)
 
 
 def _fastest_days(replanner: Replanner) -> float | None:
-    """Days of the fastest run there is, where it alone decides: money is no object, and nothing is pinned."""
+    """Returns the days of the fastest run if neither a budget nor a pin can make it infeasible; else None."""
     spec = replanner.spec
     return None if spec.budget != Budget() or spec.pin != Pin() else replanner.fastest_days
 
 
 def _fastest_update(replanner: Replanner, attempt: PlanAt) -> tuple[float, Plan] | None:
-    """Days of the fastest update with what it takes beside training, which an update with some time left tells."""
+    """Returns the shortest `every_days` with its plan.
+
+    The time beside training is taken from the plan of an update with some time left.
+    """
     fastest = _fastest_days(replanner)
     if fastest is None:
         return None
@@ -114,7 +121,7 @@ def _fastest_update(replanner: Replanner, attempt: PlanAt) -> tuple[float, Plan]
     return None if decided is None else (days, decided)
 
 
-def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
+def _longer_time(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
     if found is not None and found[0] > given:
         needed, decided = found
         change = f"{needed:g} instead of {given:g} ({needed - given:.3g} days more, {times(needed / given)})"
@@ -122,7 +129,7 @@ def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterat
 
 
 def _budgets(replanner: Replanner, budget_excess: BudgetExcess) -> Iterator[NearestPlan]:
-    """The budget in which the nearest candidate fits, the other one kept."""
+    """Yields the budget that the nearest candidate needs, with the other budget unchanged."""
     field = "usd_per_month" if budget_excess.period == "month" else "usd_per_run"
     decided = replanner.planned(budget={field: budget_excess.usd * (1 + 1e-9)})
     usd = None if decided is None else _monthly(decided) if budget_excess.period == "month" else _run_usd(decided)
@@ -133,7 +140,7 @@ def _budgets(replanner: Replanner, budget_excess: BudgetExcess) -> Iterator[Near
 
 
 def _cents_up(usd: float) -> float:
-    """An amount that is a budget in which `usd` fits."""
+    """Rounds an amount up to whole cents, so that it fits into that budget."""
     return ceil(usd * 100) / 100
 
 
@@ -189,11 +196,13 @@ def _block(replanner: Replanner, workload: TrainingWorkload) -> Iterator[Nearest
         return
     decided = replanner.planned(capacity={"block": None})
     if decided is not None:
-        yield _nearest_plan(decided, "capacity.block", f"{block.days} days", None, "left out, nodes bought for the run")
+        yield _nearest_plan(
+            decided, "capacity.block", f"{block.days} days", None, "left out, with nodes bought for the run"
+        )
 
 
 def _tokens(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    """The largest share of the tokens that holds, within the precision."""
+    """Yields the largest feasible number of tokens, within the precision."""
     if workload.dataset is None:
         field, given = "workload.tokens", float(workload.tokens or 0.0)
     else:
@@ -208,16 +217,16 @@ def _tokens(replanner: Replanner, workload: TrainingWorkload) -> Iterator[Neares
 
     fastest = _fastest_days(replanner) if workload.every_days is None else None
     if fastest is not None:
-        # Days are as the steps; the last step may be one too many, or fall victim to rounding.
+        # Days are proportional to steps; rounding or the last step can exceed the deadline, so 99 % is tried too.
         for share in (workload.deadline_days / fastest, 0.99 * workload.deadline_days / fastest):
-            most = attempt(share, None) if LEAST_TOKENS <= share < 1 else None
+            most = attempt(share, None) if SMALLEST_TOKEN_SHARE <= share < 1 else None
             if most is not None:
                 needed = three_digits(share * given, ROUND_FLOOR)
                 yield _nearest_plan(most, field, given, needed, f"{needed:,g} instead of {given:,g} ({share:.0%})")
                 return
-    # Halve until it holds, then close in.
+    # Halve the share until it is feasible, then search upwards.
     high, low, decided = 1.0, 0.5, None
-    while low >= LEAST_TOKENS and (decided := attempt(low, None)) is None:
+    while low >= SMALLEST_TOKEN_SHARE and (decided := attempt(low, None)) is None:
         high, low = low, low / 2
     if decided is None:
         return
@@ -251,7 +260,7 @@ def _optimizer(replanner: Replanner, workload: TrainingWorkload) -> Iterator[Nea
 
 
 def _sequence(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    """The longest of the halves of the sequence that holds; what is trained on fewer tokens at a time learns less."""
+    """Yields the longest feasible sequence among repeated halves; a model trained on shorter sequences learns less."""
     length = workload.sequence_length // 2
     while length >= 512:
         decided = replanner.planned(workload={"sequence_length": length})
@@ -263,12 +272,12 @@ def _sequence(replanner: Replanner, workload: TrainingWorkload) -> Iterator[Near
 
 
 def _batch(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    """A larger batch lets more replicas work; what it does to convergence is not known here."""
+    """Yields the smallest feasible multiple of the batch; its effect on convergence is not modelled."""
     given = workload.global_batch_tokens
     for factor in (2, 4, 16, 64):
         decided = replanner.planned(workload={"global_batch_tokens": factor * given})
         if decided is not None:
-            change = f"{factor * given:,g} instead of {given:,g}, if training converges as well with it"
+            change = f"{factor * given:,g} instead of {given:,g}, if training converges as well"
             yield _nearest_plan(decided, "workload.global_batch_tokens", given, factor * given, change)
             return
 
@@ -308,7 +317,7 @@ RELAXATIONS: Final[dict[ShortfallKind, tuple[Callable[[Replanner, TrainingWorklo
     "memory": (_nodes, _machines, _method, _optimizer, _sequence, _pins),
     "other": (_machines, _spot, _block, _scratch, _pins),
 }
-"""What may help with what is lacking."""
+"""Relaxations that may help, by the constraint that is missed."""
 
 
 def _without(pin: Pin, field: str) -> dict[str, Any]:
@@ -322,12 +331,12 @@ def _days(decided: Plan) -> float:
 
 
 def _monthly(decided: Plan) -> float | None:
-    """What a budget of the month is held against."""
+    """Returns the amount that a monthly budget bounds, in USD."""
     return decided.cost.usd_per_month if decided.updates is None else decided.updates.usd_per_month
 
 
 def _run_usd(decided: Plan) -> float | None:
-    """What a budget of the run is held against."""
+    """Returns the amount that a budget per run bounds, in USD."""
     return decided.cost.usd_per_run if decided.updates is None else decided.updates.usd_per_update
 
 

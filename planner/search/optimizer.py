@@ -1,4 +1,4 @@
-"""One search for every workload: price what the engine offers on each machine, keep the cheapest that serves."""
+"""The search for the cheapest cluster that serves: candidates of the engine on each machine, priced and ranked."""
 
 from dataclasses import replace
 from itertools import chain
@@ -36,19 +36,19 @@ def plan(
     step_cache: StepCache | None = None,
     wants_nearest: bool = True,
 ) -> Plan:
-    """The cheapest cluster that carries the workload, with alternatives and a reason for every rejection.
+    """Returns the cheapest cluster that carries the workload, with alternatives and a reason for every rejection.
 
     Args:
-        spec: What is wanted.
-        architecture: Of its model.
-        catalog: What is on sale.
-        within: Bounds beside the budget of the spec, which they leave as it is.
-        step_cache: Of earlier plans of the same model, which is then ready sooner.
-        wants_nearest: Whether a refusal has to name the nearest misses; without, it comes sooner.
+        spec: The workload and its constraints.
+        architecture: Architecture of its model.
+        catalog: The catalog with machines and prices.
+        within: Budget that holds beside that of the spec; the spec in the plan stays unchanged.
+        step_cache: Step times of earlier plans of the same model; they speed up the search.
+        wants_nearest: Whether a refusal must name the nearest misses; without them it takes less time.
 
     Raises:
-        SpecError: the spec names what does not exist, or contradicts itself or the model.
-        InfeasibleError: nothing serves; holds the nearest misses.
+        SpecError: the spec names something that does not exist, or contradicts itself or the model.
+        InfeasibleError: nothing serves; the error holds the nearest misses.
     """
     check_against_model(spec, architecture)
     engine = engine_of(spec, architecture, step_cache or StepCache(), wants_nearest=wants_nearest)
@@ -93,7 +93,7 @@ def plan(
 def fastest_days(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, step_cache: StepCache
 ) -> float | None:
-    """Days of the fastest run of a training spec on any machine, whatever it costs; None where none fits.
+    """Returns the days of the fastest run of a training spec on any machine at any cost; None if none fits.
 
     Raises:
         SpecError: the spec contradicts itself or the model.
@@ -110,7 +110,7 @@ def fastest_days(
 
 
 def _smallest(search: MachineSearch, best: Priced) -> Priced | None:
-    """The run on the one node with the least GPU memory that carries it; None where the choice is no larger."""
+    """Returns the run on the single node with the least GPU memory that carries it; None unless smaller than the choice."""
     ours = best.candidate.nodes * best.machine.gpu_memory_gb
     smaller = [
         m for m in machines(search.spec, search.catalog) if m.gpu_memory_gb < ours and m.unavailable_reason is None
@@ -124,7 +124,7 @@ def _smallest(search: MachineSearch, best: Priced) -> Priced | None:
 
 
 def _unpriced_budget_note(best: Priced, budget: Budget, run: Period) -> tuple[str, ...]:
-    """A note where the budget is kept only as long as nothing without a known price is counted."""
+    """Returns a note if the budget is exceeded once unpriced items count at their upper bound."""
     if not best.unpriced_usd_per_hour:
         return ()
     most = best.unpriced_factor
@@ -133,6 +133,6 @@ def _unpriced_budget_note(best: Priced, budget: Budget, run: Period) -> tuple[st
     if over is None:
         return ()
     return (
-        f"within the budget of {over.budget_usd:,.0f} USD {PERIOD_WORDS[over.period]} only without what has no known price;"
-        f" with the most that others ask for it {over.usd:,.0f}",
+        f"the budget of {over.budget_usd:,.0f} USD {PERIOD_WORDS[over.period]} holds only without the unpriced items;"
+        f" counting them at the highest known rate, the bill is {over.usd:,.0f} USD",
     )
