@@ -144,7 +144,7 @@ def _notes(training: bool, grid: str | None, on_prem: OnPrem) -> Iterator[str]:
         yield "on-premises servers are charged for the days of the run, as if other runs used the rest of the year"
     if grid is not None:
         row = on_prem.grid_kg_co2_per_kwh[grid]
-        yield f"CO2 at {row.value:g} kg per kWh, location-based ({row.source}); manufacturing of the hardware is not counted"
+        yield f"CO2 at {row.value:g} kg per kWh, location-based ({row.source}), without manufacturing of the hardware"
 
 
 def _cloud_option(
@@ -156,10 +156,7 @@ def _cloud_option(
     utilisation: float,
 ) -> PlacementOption:
     allowed = spec.placement.providers
-    if allowed and provider not in allowed:
-        why = "not in placement.providers; compared all the same"
-    else:
-        why = ""
+    why = "not in placement.providers; compared anyway" if allowed and provider not in allowed else ""
     try:
         decided = make_plan(_cloud_spec(spec, catalog, provider), architecture, catalog)
     except InfeasibleError as error:

@@ -140,8 +140,8 @@ def _reserved_rate(
     known = {term.term: term.usd_per_hour for term in terms if term.usd_per_hour is not None}
     if asked not in (None, "none", *known):
         raise SpecError(
-            f"the {asked} rate of {place[2]} in {place[1]} is unknown; known: {', '.join(known) or 'none'}. Fetch it with"
-            " llmcluster catalog refresh, or give a negotiated rate in a price overlay (--prices, docs/catalog.md)"
+            f"the {asked} rate of {place[2]} in {place[1]} is unknown; known: {', '.join(known) or 'none'}. Fetch it"
+            " with llmcluster catalog refresh, or give a negotiated rate in a price overlay (--prices, docs/catalog.md)"
         )
     name = asked or (capacity.commitment if capacity.commitment != "none" else next(iter(known), "none"))
     return (name, known[name]) if name in known else ("on-demand", None)

@@ -17,8 +17,8 @@ from provider_catalog.hardware import InstanceType
 from provider_catalog.scenarios import Scenario
 
 ZONE_ROUND_TRIP_MS = 2.0
-"""Upper bound for the round trip inside one zone in ms. Estimate, 0.1 to 2: Azure states less than 2 ms between the zones
-of a region (learn.microsoft.com, What are availability zones?), so it is no more within one; AWS states no figure."""
+"""Upper bound for the round trip inside one zone in ms. Estimate, 0.1 to 2: Azure states less than 2 ms between the
+zones of a region (learn.microsoft.com, What are availability zones?), so it is no more within one; AWS states none."""
 REPLAY_NIC_GBIT_PER_S = 100.0
 """Network of the replayed node in Gbit/s where the guide names no instance; a single node sends no tensors over it."""
 GB_PER_GIB = 2**30 / 1e9

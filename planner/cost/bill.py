@@ -104,7 +104,10 @@ def cluster_cost(
 
 
 def checkpoint_traffic_gb(performance: TrainingPerformance | InferencePerformance) -> float:
-    """Returns the GB a month that a run writes to the object store and reads back at restarts; 0 without checkpoints there."""
+    """Returns the GB a month that a run writes to the object store and reads back at restarts.
+
+    It is 0 without checkpoints in the object store.
+    """
     outlook = performance.reliability if isinstance(performance, TrainingPerformance) else None
     if outlook is None or outlook.checkpoint_to != "object_store":
         return 0.0
@@ -163,7 +166,8 @@ def _instance_item(how: str, nodes: int, mean_nodes: float, price: InstancePrice
 
 def _service_items(prices: PriceBook, services: BilledServices) -> list[CostItem]:
     rows: list[tuple[str, str, Stack, str, float, str]] = [
-        ("root disks", "root_disk", "compute", "root_disk_gb_month", services.nodes * services.root_disk_gib, "GiB-month"),
+        ("root disks", "root_disk", "compute", "root_disk_gb_month",
+         services.nodes * services.root_disk_gib, "GiB-month"),
         ("checkpoints in the object store", "checkpoint_storage", "storage", "object_storage_gb_month",
          services.checkpoints_gib, "GiB-month"),
         ("encryption key", "encryption_key", "storage", "encryption_key_month", 1, "key-month"),

@@ -30,7 +30,7 @@ def unbuilt_roles(spec: ClusterSpec) -> frozenset[str]:
 
 
 def network_lines(spec: ClusterSpec, defaults: ProviderDefaults, nodes: int) -> tuple[ServiceLine, ...]:
-    """Returns the lines for endpoints and flow logs; lines of services that the cloud does not sell are dropped later."""
+    """Returns the lines for endpoints and flow logs. The bill drops lines of services that the cloud does not sell."""
     lines: list[ServiceLine] = []
     if endpoints := len(endpoint_services(spec, defaults)):
         lines += [

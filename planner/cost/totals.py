@@ -228,7 +228,7 @@ def _spot_price(hours: float, machine: Machine, mix: Mix, prices: PriceBook) -> 
     yield CostDriver(
         name="Spot price",
         assumption=(
-            f"{spot.usd_per_hour:.4g} USD an hour on {spot.provenance.as_of}; range from the cheapest zone in the catalog"
+            f"{spot.usd_per_hour:.4g} USD an hour on {spot.provenance.as_of}; from the cheapest zone in the catalog"
             f" ({cheapest.usd_per_hour:.4g}) to the on-demand price ({highest.usd_per_hour:.4g}), which caps it"
         ),
         low_usd=min(0.0, cheapest.usd_per_hour - spot.usd_per_hour) * node_hours,

@@ -71,7 +71,7 @@ def unpriced_driver(hours: float, cost: Cost, catalog: Catalog, provider: str) -
         parts.append(f"left out of the total, {least:,.0f} to {most:,.0f} USD: {'; '.join(bounded)} (estimate)")
     if unbounded:
         parts.append(
-            f"left out of the total and of this range, since no comparable item has a known price: {'; '.join(unbounded)}"
+            f"left out of the total and of this range, since no comparable item has a price: {'; '.join(unbounded)}"
         )
     return CostDriver(name=UNPRICED_DRIVER, assumption="; ".join(parts), low_usd=0.0, high_usd=most)
 

@@ -18,8 +18,8 @@ START_H: Final = 0.5
 """Hours from `terraform apply` of the compute stack to the first step: instances, drivers, file system, burn-in,
 containers. Estimate, 0.2 to 1."""
 EVALUATION_SHARE: Final = 0.05
-"""Evaluation as a share of the training time. Estimate, 0.01 to 0.2: MLPerf Training 4.0's Llama 2 70B LoRA evaluates 37 s for every 178 s of
-training (NVIDIA, eos_ngc24.04_nemo)."""
+"""Evaluation as a share of the training time. Estimate, 0.01 to 0.2: MLPerf Training 4.0's Llama 2 70B LoRA
+evaluates 37 s for every 178 s of training (NVIDIA, eos_ngc24.04_nemo)."""
 TOKEN_BYTES: Final = 4
 
 
@@ -75,7 +75,7 @@ def update_notes(name: str, updates: UpdateCosts, cost: Cost) -> Iterator[str]:
     share = updates.hours / (24 * updates.every_days)
     yield (
         f"an update holds its nodes for {updates.hours:.3g} of every {24 * updates.every_days:g} hours ({share:.0%}):"
-        f" apply {name}-compute before it and destroy it afterwards; {name}-network and {name}-storage stay and are billed"
+        f" apply {name}-compute before it and destroy it after; {name}-network and {name}-storage stay and are billed"
     )
     known = [option for option in updates.options if option.usd_per_year is not None and not option.chosen]
     ours = next((option.usd_per_year for option in updates.options if option.chosen), None)
@@ -85,8 +85,8 @@ def update_notes(name: str, updates: UpdateCosts, cost: Cost) -> Iterator[str]:
     system = sum(item.usd_per_hour or 0.0 for item in cost.items if item.role == "shared_storage") * HOURS_PER_MONTH
     if updates.usd_per_month and system > 0.2 * updates.usd_per_month:
         yield (
-            f"the file system is {system / updates.usd_per_month:.0%} of the monthly cost and idle between updates; if all"
-            " data is in the object store, it can be destroyed with the nodes (storage.keep_on_destroy: false)"
+            f"the file system is {system / updates.usd_per_month:.0%} of the monthly cost and idle between updates; if"
+            " all data is in the object store, it can be destroyed with the nodes (storage.keep_on_destroy: false)"
         )
 
 

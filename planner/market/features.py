@@ -35,15 +35,15 @@ def _requested_features(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], .
 def _check_combinations(spec: ClusterSpec) -> None:
     if spec.security.ebs_default_key and spec.orchestrator != "slurm":
         raise SpecError(
-            f"security.ebs_default_key: with orchestrator {spec.orchestrator} the launch template encrypts root volumes with "
-            "the key of the cluster, and the default key of the account has no effect; leave it out"
+            f"security.ebs_default_key: with orchestrator {spec.orchestrator} the launch template encrypts root "
+            "volumes with the key of the cluster, and the default key of the account has no effect; leave it out"
         )
     if spec.network.egress != "endpoints-only" or spec.network.image_registry is not None:
         return
     if spec.orchestrator == "kubernetes":
         raise SpecError(
-            "network.image_registry: missing; pods get no GPU without the device plugins of orchestrator kubernetes. Their "
-            "images are in public registries, which network.egress endpoints-only cannot reach. Name a registry "
+            "network.image_registry: missing; pods get no GPU without the device plugins of orchestrator kubernetes. "
+            "Their images are in public registries, which network.egress endpoints-only cannot reach. Name a registry "
             "that holds copies of them, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"
         )
     if spec.observability.metrics:

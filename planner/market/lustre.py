@@ -16,8 +16,8 @@ def check_lustre(lustre: Lustre, system: SharedFileSystem) -> None:
         if getattr(lustre, name) != field.default and name not in system.options:
             allowed = ", ".join(system.options) or "none of storage.lustre"
             raise SpecError(
-                f"storage.lustre.{name}: not supported by {system.sku}, which supports {allowed}. Leave it out, or name "
-                "another file system in storage.shared_sku"
+                f"storage.lustre.{name}: not supported by {system.sku}, which supports {allowed}. Leave it out, or "
+                "name another file system in storage.shared_sku"
             )
 
 

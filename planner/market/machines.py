@@ -46,7 +46,7 @@ class Machine:
 
     @property
     def gpu_memory_gb(self) -> float:
-        """Marketed memory of all GPUs of a node in GB (10^9 bytes); clouds report slightly different sizes for one GPU."""
+        """Marketed memory of all GPUs of a node in GB (10^9 bytes); reported sizes of one GPU differ between clouds."""
         return self.node.gpus * self.node.gpu.memory_gb
 
     @property
@@ -85,8 +85,8 @@ def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
             f"{p} has {', '.join(catalog.provider_defaults(p).orchestrators)}" for p in catalog.providers
         )
         raise SpecError(
-            f"orchestrator is {spec.orchestrator!r}, which is not supported on {', '.join(missing or wanted)}; {offered}. "
-            "Change orchestrator or placement.providers"
+            f"orchestrator is {spec.orchestrator!r}, which {', '.join(missing or wanted)} cannot run; {offered}."
+            " Change orchestrator or placement.providers"
         )
     for provider in able:
         check_features(spec, catalog.provider_defaults(provider))

@@ -166,7 +166,8 @@ def _serving_reason(reserved: int, spot: int, nodes: int, capacity: Capacity, of
             parts.append(f"{nodes_reserved} under a {capacity.commitment} commitment{worth}")
         else:
             parts.append(
-                f"{nodes_reserved} in capacity reservations: capacity is held, there is no discount, idle hours are billed"
+                f"{nodes_reserved} in capacity reservations: capacity is held, without a discount, and idle hours are"
+                " billed"
             )
     if spot:
         parts.append(f"{spot} of {nodes} nodes on Spot, since interruption is tolerated")

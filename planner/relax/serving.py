@@ -86,7 +86,10 @@ def _shorter_prompt(replanner: Replanner, workload: InferenceWorkload) -> Iterat
     low, decided = replanner.highest_feasible(
         shortened, float(SHORTEST_PROMPT), float(workload.prompt_tokens), shortest
     )
-    change = f"{int(low)} instead of {workload.prompt_tokens} (shorter, or only that much not in the prefix cache) is feasible on"
+    change = (
+        f"{int(low)} instead of {workload.prompt_tokens} (shorter, or only that much outside the prefix cache) is"
+        " feasible on"
+    )
     yield _nearest_plan(decided, "workload.prompt_tokens", workload.prompt_tokens, int(low), change)
 
 

@@ -15,7 +15,9 @@ def tightest(one: Budget, other: Budget) -> Budget:
 def budget_excess(
     budget: Budget, usd_per_month: float | None, usd_per_run: float | None, run: Period = "run"
 ) -> BudgetExcess | None:
-    """Returns the excess over the budget that a bill exceeds most; None if it keeps both. Unknown amounts exceed nothing.
+    """Returns by how much a bill exceeds a budget, the worse of the two periods; None if it keeps both.
+
+    An unknown amount exceeds no budget.
 
     Args:
         budget: The budget.

@@ -22,8 +22,8 @@ from provider_catalog.catalog import Catalog
 
 OTHER_LAYOUTS_SHOWN = 2
 FAR_DEARER = 1.1
-"""Ratio to the cheapest plan above which a machine is not searched. A run there costs more even at peak throughput, so the
-machine cannot win and is hardly worth showing."""
+"""Ratio to the cheapest plan above which a machine is not searched. A run there costs more even at peak throughput, so
+the machine cannot win and is hardly worth showing."""
 
 
 class MachineBounds(NamedTuple):

@@ -49,8 +49,8 @@ def _rounded_batch(spec: ClusterSpec) -> list[str]:
     if planned * length == asked:
         return []
     return [
-        f"workload.global_batch_tokens {asked:g} is {asked / length:g} sequences; the plan uses {planned:,} sequences, which"
-        f" are {planned * length:,} tokens"
+        f"workload.global_batch_tokens {asked:g} is {asked / length:g} sequences; the plan uses {planned:,} sequences,"
+        f" which are {planned * length:,} tokens"
     ]
 
 
@@ -60,7 +60,8 @@ def _commitment_notes(spec: ClusterSpec, catalog: Catalog, choice: Choice) -> li
         return []
     place = (choice.provider, choice.region, choice.instance_type)
     known = [
-        f"a {term.term} commitment cuts the cost of reserved nodes by {term.discount:.1%} ({term.usd_per_hour:,.4g} USD a node-hour)"
+        f"a {term.term} commitment cuts the cost of reserved nodes by {term.discount:.1%}"
+        f" ({term.usd_per_hour:,.4g} USD a node-hour)"
         for term in reserved_terms(catalog, place, choice.zone)
         if term.discount is not None and term.discount > 0
     ]
@@ -106,8 +107,8 @@ def _data_notes(spec: ClusterSpec, best: Priced) -> list[str]:
     hours, hourly = performance.days * 24, best.cost.usd_per_hour
     if workload.kind == "finetuning" and best.updates is None and hours < SHORT_RUN_H and hourly is not None:
         notes.append(
-            f"starting the nodes adds about {START_H:g} hours (estimate, 0.2 to 1) and {START_H * hourly:,.2f} USD to the"
-            " run"
+            f"starting the nodes adds about {START_H:g} hours (estimate, 0.2 to 1) and {START_H * hourly:,.2f} USD to"
+            " the run"
         )
     return notes
 
@@ -136,8 +137,8 @@ def plan_notes(
     notes += _checkpoint_notes(spec, catalog, best, choice)
     if spec.capacity.block is not None and spec.capacity.block.reservation_id is None:
         notes.append(
-            "the Capacity Block is not purchased by Terraform: buy it and set capacity.block.reservation_id. Until then the"
-            " compute stack only looks up the blocks on offer and creates no nodes"
+            "the Capacity Block is not purchased by Terraform: buy it and set capacity.block.reservation_id. Until then"
+            " the compute stack only looks up the blocks on offer and creates no nodes"
         )
     place = best.machine.place
     if choice.purchase.reserved_nodes:

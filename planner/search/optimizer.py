@@ -110,7 +110,7 @@ def fastest_days(
 
 
 def _smallest(search: MachineSearch, best: Priced) -> Priced | None:
-    """Returns the run on the single node with the least GPU memory that carries it; None unless smaller than the choice."""
+    """Returns the run on the node with the least GPU memory that carries it alone; None unless smaller than `best`."""
     ours = best.candidate.nodes * best.machine.gpu_memory_gb
     smaller = [
         m for m in machines(search.spec, search.catalog) if m.gpu_memory_gb < ours and m.unavailable_reason is None

@@ -42,8 +42,8 @@ def _shortfall_words(spec: ClusterSpec, nearest: NearMiss, searched: int) -> str
     over = nearest.budget_excess
     if over is not None:
         return (
-            f"the cheapest feasible option costs {over.words}, {over.usd - over.budget_usd:,.0f} more than the budget of"
-            f" {over.budget_usd:,.0f} ({ratio})"
+            f"the cheapest feasible option costs {over.words}, {over.usd - over.budget_usd:,.0f} more than the budget"
+            f" of {over.budget_usd:,.0f} ({ratio})"
         )
     if isinstance(spec.workload, TrainingWorkload) and kind == "time":
         at_least = "at least " if nearest.bound else ""
