@@ -53,7 +53,7 @@ def test_a_deadline_that_cannot_be_met() -> None:
     assert later.days is not None
     assert later.nodes <= 4
     assert f"the fastest takes {later.days:.3g} days" in str(error)
-    assert f"{later.days:.2g} times what workload.deadline_days allows, 1" in str(error)
+    assert f"{later.days:.2g} times what workload.deadline_days (1) allows" in str(error)
     assert more.nodes > 4
     assert isinstance(fewer.needed, float)
     # A run of fewer tokens is shorter in proportion.
@@ -142,7 +142,7 @@ def test_a_model_that_does_not_fit() -> None:
     error = refused(document)
     assert error.lacks == "memory"
     assert "it does not fit" in str(error)
-    assert "times the memory that may be used" in str(error)
+    assert "times the usable memory" in str(error)
     assert "needs" in error.nearest[0].reason
     assert "GiB" in error.nearest[0].reason
     found = by_field(error)

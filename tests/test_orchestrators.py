@@ -174,16 +174,16 @@ def test_a7_a_block_is_the_way_to_types_that_are_sold_in_no_other() -> None:
 
 def test_a7_a_type_sold_by_the_block_alone_is_not_planned_by_the_hour() -> None:
     placement = {"providers": ["aws"], "regions": ["us-east-2"]}
-    with pytest.raises(SpecError, match=r"p5e.48xlarge is sold as a Capacity Block only; set its dates"):
+    with pytest.raises(SpecError, match=r"p5e.48xlarge is sold only as a Capacity Block; set its dates"):
         plan(placement=placement, pin={"instance_type": "p5e.48xlarge", "nodes": 2})
 
 
 def test_a7_types_that_are_not_sold_by_block_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"capacity\.block.*g6\.xlarge is not sold by Capacity Block.*p5\.48xlarge"):
+    with pytest.raises(SpecError, match=r"capacity\.block.*g6\.xlarge is not sold as a Capacity Block.*p5\.48xlarge"):
         plan(placement=AWS, pin={"instance_type": "g6.xlarge"}, capacity={"block": BLOCK})
     with pytest.raises(InfeasibleError) as raised:
         plan(placement={**AWS, "instance_types": ["g6e.48xlarge"]}, capacity={"block": BLOCK})
-    assert "not sold by Capacity Block" in raised.value.nearest[0].reason
+    assert "not sold as a Capacity Block" in raised.value.nearest[0].reason
 
 
 @pytest.mark.parametrize(

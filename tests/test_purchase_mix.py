@@ -246,7 +246,7 @@ def test_a_term_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "chat.yaml").write_text(SPEC)
     refused = CliRunner().invoke(cli, ["mix", str(tmp_path / "chat.yaml"), "--term", "3-year"])
     assert refused.exit_code == 2
-    assert "no source knows the 3-year rate of Standard_NC24ads_A100_v4 in eastus" in refused.stderr
+    assert "the 3-year rate of Standard_NC24ads_A100_v4 in eastus is unknown" in refused.stderr
 
 
 RUN_SPEC = Path(__file__).parent.parent / "clusters" / "llama-65b-training.yaml"

@@ -1,5 +1,6 @@
 """Continued training: what an update takes and costs, and a year of them."""
 
+import re
 from typing import Any
 
 import pytest
@@ -104,9 +105,9 @@ def test_an_update_that_is_not_done_before_the_next() -> None:
     with pytest.raises(InfeasibleError) as raised:
         planned({"placement": {}, "pin": {"instance_type": "p4d.24xlarge", "nodes": 1}}, every_days=0.5)
     reason = raised.value.nearest[0].reason
-    assert "one starts every 0.5" in reason
-    assert "days too long" in reason
-    assert "times" in reason
+    assert re.search(
+        r"an update takes \S+ days, \S+ more than workload\.every_days \(0\.5\): \S+ times too long", reason
+    )
     # Whatever is chosen leaves time for what is beside the training.
     tight = updates_of(planned(every_days=0.5))
     assert tight.hours <= 12

@@ -209,13 +209,14 @@ def _run_options(
         mtbf_hours = 1 / (nodes * SPOT_RECLAIMS_PER_NODE_HOUR + 1 / failure_hours)
         run = simulate_run(work_days * 24, mtbf_hours, pace_at(reliability, mtbf_hours), seed)
         late = _late(plan, run.hours / 24)
+        gang = "1 node" if nodes == 1 else f"all {nodes} nodes"
         options.append(
             RunOption(
                 option="Spot",
                 nodes=nodes,
                 days=run.hours / 24,
                 usd=nodes * run.hours * spot.usd_per_hour,
-                note=f"simulated, {run.interruptions} interruptions; all {nodes} nodes must be available at once{late}",
+                note=f"simulated, {run.interruptions} interruptions; {gang} must be available at once{late}",
             )
         )
     options += _block_options(nodes, steady_days, block)

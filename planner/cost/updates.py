@@ -144,9 +144,7 @@ def _options(priced: Priced, hours: float, per_year: float) -> Iterator[UpdateOp
     if offers.block is not None and days is not None and size is not None:
         usd = size * days * 24 * offers.block.usd_per_hour
         note = f"{size} instance{'' if size == 1 else 's'} for {days} day{'' if days == 1 else 's'}, paid in advance"
-        yield _option(
-            "a Capacity Block for each update", usd, per_year, note, chosen=bool(purchase.capacity_block_nodes)
-        )
+        yield _option("a Capacity Block for each", usd, per_year, note, chosen=bool(purchase.capacity_block_nodes))
     if offers.commitment is not None:
         usd = nodes * HOURS_PER_YEAR * offers.commitment.usd_per_hour
         note = f"billed all year, used {min(1.0, hours * per_year / HOURS_PER_YEAR):.0%} of it"

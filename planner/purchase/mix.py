@@ -148,9 +148,8 @@ def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:
     if instances is None:
         raise ValueError(f"{nodes} nodes; a Capacity Block has at most {BLOCK_SIZES[-1]} instances")
     idle = f"; {instances - nodes} of them idle" if instances > nodes else ""
-    reason = (
-        f"a Capacity Block of {instances} instances for {block.days} days from {block.start}, paid in advance{idle}"
-    )
+    size = f"{instances} instance{'' if instances == 1 else 's'}"
+    reason = f"a Capacity Block of {size} for {block.days} days from {block.start}, paid in advance{idle}"
     purchase = Purchase(capacity_block_nodes=nodes, capacity_block_instances=instances, reason=reason)
     return Mix(purchase, offers.block, 0.0, 0.0)
 

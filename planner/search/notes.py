@@ -60,14 +60,16 @@ def _commitment_notes(spec: ClusterSpec, catalog: Catalog, choice: Choice) -> li
         return []
     place = (choice.provider, choice.region, choice.instance_type)
     known = [
-        f"a {term.term} commitment cuts the cost of reserved nodes by {term.discount:.1%}"
-        f" ({term.usd_per_hour:,.4g} USD a node-hour)"
+        (term.term, f"by {term.discount:.1%} ({term.usd_per_hour:,.4g} USD a node-hour)")
         for term in reserved_terms(catalog, place, choice.zone)
         if term.discount is not None and term.discount > 0
     ]
     if not known:
         return []
-    return [f"{', '.join(known)}: set capacity.commitment, and compare with llmcluster mix"]
+    (first, saving), *longer = known
+    cuts = f"a {first} commitment cuts the cost of reserved nodes {saving}"
+    also = "".join(f", a {term} commitment {saving}" for term, saving in longer)
+    return [f"{cuts}{also}: set capacity.commitment, and compare with llmcluster mix"]
 
 
 def _checkpoint_notes(spec: ClusterSpec, catalog: Catalog, best: Priced, choice: Choice) -> list[str]:
