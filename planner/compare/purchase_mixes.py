@@ -8,7 +8,15 @@ from planner.market.offers import offers_of
 from planner.market.place import place_of
 from planner.plan.base import PlanModel
 from planner.plan.plan import Plan, TrainingPerformance
-from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES, mean_demand, serving_demand, serving_rates
+from planner.purchase.mix import (
+    BLOCK_DAYS,
+    BLOCK_SIZES,
+    block_days,
+    block_instances,
+    mean_demand,
+    serving_demand,
+    serving_rates,
+)
 from planner.purchase.policy import BASELINE_POLICIES, POLICIES, Demand, Rates
 from planner.purchase.simulation import HOURS_PER_YEAR, simulate_run, simulate_year
 from planner.purchase.terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
@@ -249,8 +257,7 @@ def _late(plan: Plan, days: float) -> str:
 def _block_options(nodes: int, run_days: float, block: InstancePrice | None) -> list[RunOption]:
     if block is None:
         return []
-    days = next((days for days in BLOCK_DAYS if days >= run_days), None)
-    size = next((size for size in BLOCK_SIZES if size >= nodes), None)
+    days, size = block_days(run_days), block_instances(nodes)
     if days is None or size is None:
         limit = f"{BLOCK_SIZES[-1]} instances for {BLOCK_DAYS[-1]} days"
         note = f"does not fit: the largest block is {limit}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
+from planner.cost.bill import GB_PER_GIB
 from planner.market.place import place_of
 from planner.plan.base import PlanModel
 from planner.plan.plan import InferencePerformance, Plan, TrainingPerformance
@@ -21,7 +22,6 @@ ZONE_ROUND_TRIP_MS = 2.0
 zones of a region (learn.microsoft.com, What are availability zones?), so it is no more within one; AWS states none."""
 REPLAY_NIC_GBIT_PER_S = 100.0
 """Network of the replayed node in Gbit/s where the guide names no instance; a single node sends no tensors over it."""
-GB_PER_GIB = 2**30 / 1e9
 UNKNOWN = "unknown: the catalog has no such instance"
 ROOMY = 0.5
 """Share of GPU memory or of the load below which hardware counts as oversized."""
@@ -258,16 +258,16 @@ def _verdict(scenario: Scenario, pair: _PlanPair, guide: HardwareCost, ours: Har
     hardware, replay = scenario.hardware, pair.replay
     if guide.gpus > hardware.gpus:
         yield (
-            f"{hardware.gpus} x {hardware.gpu} are not sold alone: {guide.what} brings {guide.gpus},"
+            f"{hardware.gpus} x {hardware.gpu} are not sold alone: {guide.what} has {guide.gpus},"
             f" of which {guide.gpus - hardware.gpus} stay idle"
         )
     memory = replay.memory_per_gpu
     weights = memory.weights_bytes / memory.capacity_bytes
     if memory.total_bytes > memory.capacity_bytes:
-        short = (memory.total_bytes - memory.capacity_bytes) / 2**30
-        yield f"undersized: a GPU lacks {short:.1f} GiB for the model and its working memory"
+        missing_gib = (memory.total_bytes - memory.capacity_bytes) / 2**30
+        yield f"undersized: each GPU needs {missing_gib:.1f} GiB more for the model and its working memory"
     elif isinstance(replay.performance, InferencePerformance) and weights < ROOMY:
-        yield f"memory is roomy: weights take {weights:.0%} of what may be used on each GPU"
+        yield f"oversized in memory: weights take {weights:.0%} of the usable memory of each GPU"
     yield from _speed(pair)
     yield from _money(guide, ours)
     runs = pair.replay.cost.usd_per_run, pair.ours.cost.usd_per_run
@@ -281,23 +281,25 @@ def _verdict(scenario: Scenario, pair: _PlanPair, guide: HardwareCost, ours: Har
 def _speed(pair: _PlanPair) -> Iterator[str]:
     replayed, found, workload = pair.replay.performance, pair.ours.performance, pair.ours.spec.workload
     if isinstance(replayed, InferencePerformance) and isinstance(found, InferencePerformance):
-        # In flight at the SLO, so that both fleets are held against the same latency
-        times = replayed.max_concurrency / max(1, found.max_concurrency)
-        asked = f"{found.max_concurrency} in ours"
-        sized = "oversized" if times > 1 / ROOMY else "undersized" if times < ROOMY else "of a size"
-        yield f"{sized} in load: {replayed.max_concurrency} requests in flight at the SLO, {asked}"
+        # Both fleets are compared at the same latency, that of the SLO.
+        ratio = replayed.max_concurrency / max(1, found.max_concurrency)
+        sized = "oversized" if ratio > 1 / ROOMY else "undersized" if ratio < ROOMY else "the right size"
+        yield (
+            f"{sized} in load: {replayed.max_concurrency} concurrent requests at the SLO,"
+            f" {found.max_concurrency} in our plan"
+        )
     elif isinstance(replayed, TrainingPerformance) and isinstance(workload, TrainingWorkload):
         share = replayed.days / workload.deadline_days
-        sized = "undersized" if share > 1 else "oversized" if share < ROOMY else "of a size"
-        yield f"{sized} in time: {replayed.days:.1f} days of the {workload.deadline_days:g} that are given"
+        sized = "undersized" if share > 1 else "oversized" if share < ROOMY else "the right size"
+        yield f"{sized} in time: the run takes {replayed.days:.1f} of {workload.deadline_days:g} days"
 
 
 def _money(guide: HardwareCost, ours: HardwareCost) -> Iterator[str]:
     if guide.usd_per_hour is None or ours.usd_per_hour is None:
-        yield "the two cannot be compared in money: no sourced price for one of them"
+        yield "the costs cannot be compared: one of the two has no known price"
         return
     ratio = guide.usd_per_hour / ours.usd_per_hour
     yield (
-        f"compute of the guide {guide.usd_per_hour:,.2f} USD/h ({guide.what}), ours {ours.usd_per_hour:,.2f} USD/h"
-        f" ({ours.what}): {ratio:.1f} times ours"
+        f"the guide costs {guide.usd_per_hour:,.2f} USD/h ({guide.what}), ours {ours.usd_per_hour:,.2f} USD/h"
+        f" ({ours.what}): {ratio:.1f} times our cost"
     )

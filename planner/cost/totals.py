@@ -20,7 +20,7 @@ from planner.plan.plan import (
     TokenCosts,
     TrainingPerformance,
 )
-from planner.purchase.mix import BLOCK_SIZES, Mix
+from planner.purchase.mix import Mix, block_instances
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import PriceBook
@@ -99,7 +99,7 @@ def _spare_nodes(cost: Cost, usd_per_hour: float, purchase: Purchase, candidate:
     bought, more = nodes, float(spares)
     if purchase.capacity_block_instances:
         bought = purchase.capacity_block_instances
-        size = next((size for size in BLOCK_SIZES if size >= nodes + spares), None)
+        size = block_instances(nodes + spares)
         if size is None:
             return None
         more = max(0.0, size - bought)

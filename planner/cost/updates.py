@@ -8,7 +8,7 @@ from planner.cost.bill import HOURS_PER_MONTH, HOURS_PER_YEAR
 from planner.cost.priced import Priced
 from planner.errors import times
 from planner.plan.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
-from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES
+from planner.purchase.mix import block_days, block_instances
 from planner.reliability.checkpoints import OWN_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
@@ -139,8 +139,7 @@ def _options(priced: Priced, hours: float, per_year: float) -> Iterator[UpdateOp
         note = "reclaims included" if purchase.spot_nodes else "time lost to reclaims not included"
         usd = nodes * hours * offers.spot.usd_per_hour
         yield _option("Spot, for each update", usd, per_year, note, chosen=bool(purchase.spot_nodes))
-    days = next((days for days in BLOCK_DAYS if days >= hours / 24), None)
-    size = next((size for size in BLOCK_SIZES if size >= nodes), None)
+    days, size = block_days(hours / 24), block_instances(nodes)
     if offers.block is not None and days is not None and size is not None:
         usd = size * days * 24 * offers.block.usd_per_hour
         note = f"{size} instance{'' if size == 1 else 's'} for {days} day{'' if days == 1 else 's'}, paid in advance"

@@ -138,13 +138,23 @@ def training_mix(nodes: int, capacity: Capacity, offers: Offers, spot_goodput: f
     return Mix(Purchase(on_demand_nodes=nodes, reason=reason), None, 0.0, float(nodes))
 
 
+def block_instances(nodes: int) -> int | None:
+    """Returns the smallest Capacity Block with room for `nodes`, in instances; None if the largest is too small."""
+    return next((size for size in BLOCK_SIZES if size >= nodes), None)
+
+
+def block_days(days: float) -> int | None:
+    """Returns the shortest Capacity Block of at least `days`, in days; None if the longest is too short."""
+    return next((term for term in BLOCK_DAYS if term >= days), None)
+
+
 def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:
     """Returns the mix of a cluster in one Capacity Block of the next purchasable size.
 
     Raises:
         ValueError: the largest block has fewer instances than `nodes`.
     """
-    instances = next((size for size in BLOCK_SIZES if size >= nodes), None)
+    instances = block_instances(nodes)
     if instances is None:
         raise ValueError(f"{nodes} nodes; a Capacity Block has at most {BLOCK_SIZES[-1]} instances")
     idle = f"; {instances - nodes} of them idle" if instances > nodes else ""

@@ -114,7 +114,8 @@ def _other_hardware(replanner: Replanner, workload: InferenceWorkload) -> Iterat
             pin={"instance_type": None, "node": None, "nodes": None, "layout": {}, "batch": None},
         )
         if decided is not None:
-            sentence = f"placement.instance_types: any instance type instead of the given one is feasible on {_plan_words(decided)}"
+            change = "any instance type instead of the given one is feasible on"
+            sentence = f"placement.instance_types: {change} {_plan_words(decided)}"
             yield replace(_nearest_plan(decided, "placement.instance_types", None, "any", ""), change=sentence)
             return
     if spec.placement.regions or spec.placement.providers:
