@@ -19,7 +19,7 @@ class NearestMiss:
 
 
 Period = Literal["month", "run", "update"]
-PERIOD_WORDS: Final[dict[Period, str]] = {"month": "a month", "run": "the run", "update": "an update"}
+PERIOD_WORDS: Final[dict[Period, str]] = {"month": "a month", "run": "for the run", "update": "an update"}
 """Words that follow an amount in USD."""
 
 

@@ -152,7 +152,7 @@ def test_an_upper_bound_on_the_command_line_exits_3_with_the_nearest_plan(tmp_pa
     short = CliRunner().invoke(cli, ["plan", str(path), "--max-usd-per-month", "500"])
     assert short.exit_code == 3
     assert "g6e.xlarge" in short.stderr
-    assert f"for {monthly:,.0f} USD a month; the budget is 500" in short.stderr
+    assert f"at {monthly:,.0f} USD a month; the budget is 500" in short.stderr
     assert CliRunner().invoke(cli, ["plan", str(path), "--max-usd-per-month", "0"]).exit_code == 2
 
 

@@ -189,8 +189,9 @@ def test_a_budget_of_the_run() -> None:
     assert free is not None
     error = refused({**document, "budget": {"usd_per_run": free / 2}})
     assert error.lacks == "budget"
-    assert f"costs {free:,.0f} USD the run, {free / 2:,.0f} more than the budget of {free / 2:,.0f} (2 times)" in str(
-        error
+    assert (
+        f"costs {free:,.0f} USD for the run, {free / 2:,.0f} more than the budget of {free / 2:,.0f} (2 times)"
+        in str(error)
     )
     dearer = by_field(error)["budget.usd_per_run"]
     assert dearer.given == free / 2

@@ -228,10 +228,10 @@ def test_trainium_and_inferentia_are_refused_with_the_reason(name: str, field: s
     ("instance_type", "region", "capacity", "counted"),
     [
         # AWS General Reference, "Amazon EC2 endpoints and quotas".
-        ("p4d.24xlarge", "us-east-1", {}, r'2 x p4d\.24xlarge count 192 vCPUs .*"Running On-Demand P.*L-417A185B'),
-        ("p5.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x p5\.48xlarge count 384 vCPUs .*L-417A185B"),
+        ("p4d.24xlarge", "us-east-1", {}, r'2 x p4d\.24xlarge use 192 vCPUs .*"Running On-Demand P.*L-417A185B'),
+        ("p5.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x p5\.48xlarge use 384 vCPUs .*L-417A185B"),
         ("p4d.24xlarge", "us-east-1", {"interruption": "tolerate", "reservation": "none"}, r"vCPUs .*L-7212CCBC"),
-        ("g6.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x g6\.48xlarge count 384 vCPUs .*L-DB2E81BA"),
+        ("g6.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x g6\.48xlarge use 384 vCPUs .*L-DB2E81BA"),
     ],
 )
 def test_a10_quotas_are_counted_in_vcpus_and_named(

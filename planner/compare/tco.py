@@ -42,7 +42,7 @@ def electricity_kwh(power_kw: float, pue: float, utilisation: float, hours: floa
 
 
 def co2_tonnes(kwh: float, kg_per_kwh: float) -> float:
-    """Returns the emissions in tonnes of CO2-equivalent of some energy on a grid of that intensity."""
+    """Returns the emissions of `kwh` in tonnes of CO2-equivalent, on a grid that emits `kg_per_kwh`."""
     return kwh * kg_per_kwh / 1000
 
 

@@ -128,7 +128,7 @@ def _by_phase(
 def _by_rollout(
     usd_per_hour: float, items: Iterable[CostItem], spec: ClusterSpec, purchase: Purchase
 ) -> dict[str, float]:
-    """Returns USD an hour by roll-out phase; in the first phase only the validation nodes bought by the hour run."""
+    """Returns USD an hour by roll-out phase; in the first, on-demand and Spot nodes run only for validation."""
     if spec.rollout.validation_nodes is None:
         return {}
     left = spec.rollout.validation_nodes

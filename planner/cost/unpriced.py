@@ -26,7 +26,7 @@ class PriceBounds(NamedTuple):
 def price_bounds(catalog: Catalog, provider: str, sku: str) -> PriceBounds | None:
     """Returns bounds for an unknown service price; None where nothing comparable has a price.
 
-    The bounds are the prices of the same cloud in other regions, else those of other clouds for the same SKU role, else
+    The bounds are the prices of the same cloud in other regions, else those of other clouds for the same SKU, else
     those of a file system that could replace it: as persistent, with the same or the next higher throughput per TiB.
     """
     same = [price for price in catalog.service_prices if price.sku == sku]

@@ -21,7 +21,7 @@ from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 
 OTHER_LAYOUTS_SHOWN = 2
-FAR_DEARER = 1.1
+PRUNING_RATIO = 1.1
 """Ratio to the cheapest plan above which a machine is not searched. A run there costs more even at peak throughput, so
 the machine cannot win and is hardly worth showing."""
 
@@ -141,7 +141,7 @@ class MachineSearch:
         if over is None:
             return bought
         where = f"{candidate.nodes} node{'' if candidate.nodes == 1 else 's'}"
-        reason = f"{_headline(candidate)} on {where} for {over.words}; the budget is {over.budget_usd:,.0f}"
+        reason = f"{_headline(candidate)} on {where} at {over.words}; the budget is {over.budget_usd:,.0f}"
         return NearMiss(reason, over.ratio, fits_memory=True, budget_excess=over)
 
     def _search(self, bounded: MachineBounds) -> NearMiss | None:
@@ -155,7 +155,7 @@ class MachineSearch:
                 return NearMiss("a month of one node exceeds the budget", inf, fits_memory=True, bound=True)
         incumbents = self._incumbents(bounded)
         best_usd = min((priced.search_cost_usd for priced in self.found), default=inf)
-        if bounded.least_usd > FAR_DEARER * best_usd and bounded.dominated_by(incumbents):
+        if bounded.least_usd > PRUNING_RATIO * best_usd and bounded.dominated_by(incumbents):
             reason = f"costs at least {bounded.least_usd:,.0f} USD a run; the cheapest option costs {best_usd:,.0f}"
             return NearMiss(reason, inf, fits_memory=True)
         if machine.unavailable_reason is not None and self.spec.pin.instance_type is None:
@@ -177,7 +177,7 @@ class MachineSearch:
         """Returns the near miss of a machine that exceeds the budget with any layout and is not the closest to it."""
         monthly_usd = bounded.least_usd / _longest_months(self.engine)
         over = budget_excess(self.budget, monthly_usd, bounded.least_usd, self.period)
-        if over is None or (self.wants_nearest and over.ratio <= FAR_DEARER * self._smallest_excess_ratio):
+        if over is None or (self.wants_nearest and over.ratio <= PRUNING_RATIO * self._smallest_excess_ratio):
             return None
         reason = f"costs at least {over.words}; the budget is {over.budget_usd:,.0f}"
         return NearMiss(reason, over.ratio, fits_memory=True, bound=True)

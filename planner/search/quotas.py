@@ -15,7 +15,7 @@ def quota_notes(purchase: Purchase, place: Place, instance_type: str, region: st
     family = sold.name.partition(".")[0]
     nodes = {"on-demand": purchase.on_demand_nodes + purchase.reserved_nodes, "spot": purchase.spot_nodes}
     return [
-        f"{nodes[quota.market]} x {sold.name} count {nodes[quota.market] * sold.vcpus:,} vCPUs of the"
+        f"{nodes[quota.market]} x {sold.name} use {nodes[quota.market] * sold.vcpus:,} vCPUs of the"
         f' account\'s quota "{quota.name}" ({quota.code}) in {region}; nodes fail to start if the quota is lower'
         for quota in defaults.vcpu_quotas
         if family in quota.families and nodes[quota.market]
