@@ -30,7 +30,7 @@ export CHECKPOINT_DISABLE := 1
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup tools demo test lint types contracts check format docs bench lock synth hcl clean distclean
+.PHONY: help setup tools demo test quick lint types contracts check format docs bench lock synth hcl clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -92,6 +92,11 @@ demo: setup ## plan and synthesize clusters/*.yaml: decision, memory, layout, pu
 # loadgroup hands out one test at a time, so that no worker holds several long ones while others idle.
 test: setup tools ## run the whole suite (ARGS=... goes to pytest)
 	$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+# Long tests carry a marker (pyproject.toml). What is slow and has none shows in the list of durations.
+quick: setup ## run the tests without Terraform, npm and long computations, in under two minutes (ARGS=... as above)
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup --durations 5 \
+		-m "not terraform and not npm and not slow and not exact and not silicon" $(ARGS)
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .

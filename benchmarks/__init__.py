@@ -1,4 +1,4 @@
-"""Timings of what a user waits for, and accuracy against published figures.
+"""Timings, accuracy against published figures, and the comparison of two versions' output.
 
-They print tables and judge nothing, because a loaded machine is not a failed test. May import every package.
+They print tables; no test depends on a timing. May import every package.
 """

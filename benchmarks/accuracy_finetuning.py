@@ -20,31 +20,31 @@ PUBLISHED = ROOT / "tests" / "data" / "finetuning_runs.yaml"
 
 @dataclass(frozen=True)
 class Replay:
-    """One run beside what the planner makes of it."""
+    """One published run and the planner's prediction of it."""
 
     run: dict[str, Any]
     planned: Plan
     measured_s: float
-    """GPU seconds a token."""
+    """GPU-seconds per token."""
     ours_s: float
     measured_bytes: float | None
-    """Of the fullest GPU; None where the source states none."""
+    """Memory of the fullest GPU; None if the source states none."""
 
     @property
     def error(self) -> float:
-        """Of the time: above zero we are slower."""
+        """Relative error of the time; positive if we predict a slower run."""
         return self.ours_s / self.measured_s - 1
 
     @property
     def memory_error(self) -> float | None:
-        """Of the memory of a GPU: above zero we hold more."""
+        """Relative error of the memory of a GPU; positive if we predict more."""
         if self.measured_bytes is None:
             return None
         return self.planned.memory_per_gpu.total_bytes / self.measured_bytes - 1
 
 
 def architecture(run: dict[str, Any]) -> ModelArchitecture:
-    """The model of a run: a preset, or a Llama-like decoder of the shape given."""
+    """Return the model of a run: a preset, or a Llama-like decoder of the given shape."""
     if "model" in run:
         model = load_model(run["model"])
         # MLPerf trains Llama 2 on twice the tokens that it was made for, which a plan refuses.
@@ -64,7 +64,7 @@ def architecture(run: dict[str, Any]) -> ModelArchitecture:
 
 
 def spec_of(run: dict[str, Any]) -> dict[str, Any]:
-    """The spec that replays a run."""
+    """Return the spec that replays a run."""
     per_node = run.get("gpus_per_node", 8)
     adapters = {"lora_rank": run.get("rank", 16), "lora_targets": run.get("targets", "attention-and-mlp")}
     return {
@@ -89,7 +89,7 @@ def spec_of(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def replay(run: dict[str, Any]) -> Replay:
-    """One run through the planner."""
+    """Plan one run and compare it with the published figures."""
     decided = plan(read_spec(spec_of(run), run["name"]), architecture(run), Catalog.load())
     performance, measured = decided.performance, run["measured"]
     if not isinstance(performance, TrainingPerformance):

@@ -1,4 +1,4 @@
-"""The analytic engine held against kernel-level reference latencies and published serving runs.
+"""Comparison of the analytic engine with kernel-level reference latencies and published serving runs.
 
 Every point is replayed through `pin:`, as a user would. Beside each group stands the error that remains when its
 points are left out of the calibration.
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def read_points(path: Path) -> Iterator[Point]:
-    """The reference latencies."""
+    """Return the reference latencies."""
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     for row in csv.DictReader(lines):
         yield Point(
@@ -75,7 +75,7 @@ def read_points(path: Path) -> Iterator[Point]:
 
 
 def replay(point: Point) -> float:
-    """Our latency of a point in milliseconds."""
+    """Return our latency of a point in milliseconds."""
     found = serve(
         point.model,
         {"concurrency": 1, "prompt_tokens": point.prompt_tokens, "output_tokens": point.output_tokens},
@@ -91,7 +91,7 @@ def replay(point: Point) -> float:
 
 
 def replay_run(run: Mapping[str, Any]) -> float:
-    """Our tokens a second on a node for a published run."""
+    """Return our tokens per second and node for a published run."""
     workload = {key: run[key] for key in ("prompt_tokens", "output_tokens", "prefix_cache_hit_rate")}
     pin = {key: run[key] for key in ("node", "nodes", "layout", "batch")}
     found = serve(run["model"], {"concurrency": 1, **workload}, {}, pin)
@@ -103,7 +103,7 @@ def replay_run(run: Mapping[str, Any]) -> float:
 def serve(
     name: str, workload: Mapping[str, Any], precision: Mapping[str, Any], pin: Mapping[str, Any]
 ) -> InferencePerformance:
-    """What the planner predicts for one pinned configuration."""
+    """Return the planner's prediction for one pinned configuration."""
     document = {
         "name": "replay",
         "model": name,
@@ -118,22 +118,22 @@ def serve(
 
 @cache
 def model(name: str) -> ModelArchitecture:
-    """A model of the catalog."""
+    """Return a model of the catalog."""
     return load_model(name, None)
 
 
 def is_mixture(name: str) -> bool:
-    """Whether a model has routed experts."""
+    """Return whether a model has routed experts."""
     return bool(model(name).routed_expert_parameters)
 
 
 def family(name: str) -> str:
-    """What is left out together: the models of one family, dense and mixtures apart."""
+    """Return the group that is left out together: a model family, split into dense models and mixtures."""
     return name.split("/")[1].split("-")[0].replace("Meta", "Llama") + (" MoE" if is_mixture(name) else "")
 
 
 def summary(errors: Iterable[float]) -> tuple[float, float, float]:
-    """(median, nine in ten within, share within 30 %) of absolute errors."""
+    """Return median and 90th percentile of the absolute errors, and the share within 30 %."""
     found = sorted(map(abs, errors))
     return statistics.median(found), found[int(0.9 * len(found))], sum(x <= HOLDS for x in found) / len(found)
 

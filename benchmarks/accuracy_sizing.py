@@ -1,4 +1,4 @@
-"""Parameter counts held against published ones, as the Markdown tables of docs/sizing.md."""
+"""Comparison of parameter counts with published ones, as the Markdown tables of docs/sizing.md."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,13 +25,13 @@ def main() -> None:
 
 
 def read(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """The published figures."""
+    """Return the published figures."""
     document: dict[str, list[dict[str, Any]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return document
 
 
 def print_markdown(heading: str, rows: Sequence[tuple[str, float, float]], *, digits: int) -> None:
-    """A table of model, published, ours and error, and the worst rows below it."""
+    """Print a table of model, published figure, our figure and error, and the worst rows below it."""
     print(f"| model | {heading} | ours | error |\n|---|---:|---:|---:|")
     for model, published, ours in rows:
         print(f"| {model} | {published:,.0f} | {ours:,} | {ours / published - 1:+.{digits}%} |")

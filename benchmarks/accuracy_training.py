@@ -22,20 +22,20 @@ from provider_catalog.models import load_model
 PUBLISHED = ROOT / "tests" / "data" / "training_runs.yaml"
 HELD_OUT = ROOT / "tests" / "data" / "training_runs_held_out.yaml"
 CALIBRATED = ("matmul", "attention", "recompute")
-"""Parts of a step that the calibrated rate divides."""
+"""Parts of a step whose time is inverse to the calibrated rate."""
 FEWEST = 3
-"""Runs of other families that a rate is refitted on; with fewer it is left as it is."""
+"""A rate is refitted only on at least this many runs of other families."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One run beside what the planner makes of it."""
+    """One published run and the planner's prediction of it."""
 
     run: dict[str, Any]
     kind: tuple[str, str]
-    """GPU generation and number format: what a rate is calibrated for."""
+    """GPU generation and number format, for which a rate is calibrated."""
     measured_s: float
-    """GPU seconds a token."""
+    """GPU-seconds per token."""
     ours_s: float
     performance: TrainingPerformance
     layout: Layout
@@ -43,24 +43,24 @@ class Replay:
 
     @property
     def error(self) -> float:
-        """Of the time: above zero we are slower."""
+        """Relative error of the time; positive if we predict a slower run."""
         return self.ours_s / self.measured_s - 1
 
     def error_at(self, factor: float) -> float:
-        """The error if the calibrated rate were `factor` times what it is."""
+        """Return the error if the calibrated rate were `factor` times its value."""
         parts = self.performance.breakdown_s
         share = sum(parts[name] for name in CALIBRATED) / sum(v for k, v in parts.items() if k != "stragglers")
         return self.ours_s * (1 + share * (1 / factor - 1)) / self.measured_s - 1
 
 
 def runs(path: Path = PUBLISHED) -> list[dict[str, Any]]:
-    """The published figures."""
+    """Return the published figures."""
     document: dict[str, list[dict[str, Any]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return document["runs"]
 
 
 def architecture(run: dict[str, Any]) -> ModelArchitecture:
-    """The model of a run: a preset, or a GPT of the shape given."""
+    """Return the model of a run: a preset, or a GPT of the given shape."""
     if "model" in run:
         return load_model(run["model"])
     shape = run["shape"]
@@ -86,12 +86,12 @@ def architecture(run: dict[str, Any]) -> ModelArchitecture:
 
 
 def batch_tokens(run: dict[str, Any]) -> float:
-    """Tokens of one optimizer step."""
+    """Return the tokens of one optimizer step."""
     return float(run.get("batch_tokens") or run["batch"] * run["sequence"])
 
 
 def spec_of(run: dict[str, Any]) -> dict[str, Any]:
-    """The spec that replays a run."""
+    """Return the spec that replays a run."""
     per_node = run.get("gpus_per_node", 8)
     return {
         "name": "replay",
@@ -118,7 +118,7 @@ def spec_of(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def measured_gpu_s(run: dict[str, Any], model: ModelArchitecture) -> float:
-    """Measured GPU seconds a token."""
+    """Return the measured GPU-seconds per token."""
     measured = run["measured"]
     if "tokens_per_s_per_gpu" in measured:
         return 1 / float(measured["tokens_per_s_per_gpu"])
@@ -137,7 +137,7 @@ def measured_gpu_s(run: dict[str, Any], model: ModelArchitecture) -> float:
 
 
 def replay(run: dict[str, Any]) -> Replay:
-    """One run through the planner."""
+    """Plan one run and compare it with the published figures."""
     model, catalog = architecture(run), Catalog.load()
     decided = plan(read_spec(spec_of(run), run["name"]), model, catalog)
     performance, memory = decided.performance, decided.memory_per_gpu
@@ -158,13 +158,13 @@ def replay(run: dict[str, Any]) -> Replay:
 
 
 def left_out_error(one: Replay, replays: Sequence[Replay]) -> float | None:
-    """The error with the rate refitted to a median error of zero on the other families; None where they are few."""
+    """Return the error with a rate refitted on the other families; None if these have too few runs."""
     others = [r for r in replays if r.kind == one.kind and r.run["family"] != one.run["family"]]
     return one.error_at(refitted(others)) if len(others) >= FEWEST else None
 
 
 def refitted(replays: Sequence[Replay]) -> float:
-    """The factor on the calibrated rate at which the median error of some runs is zero, by bisection."""
+    """Return the factor on the calibrated rate that makes the median error of some runs zero, by bisection."""
     low, high = 0.5, 2.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -176,7 +176,7 @@ def refitted(replays: Sequence[Replay]) -> float:
 
 
 def summary(errors: Sequence[float]) -> str:
-    """Median and ninetieth percentile of their size, and how many are within 20 %."""
+    """Return median and 90th percentile of the absolute errors, and the share within 20 %."""
     sizes = sorted(abs(error) for error in errors)
     ninetieth = sizes[min(len(sizes) - 1, int(0.9 * len(sizes)))]
     within = sum(size <= 0.2 for size in sizes) / len(sizes)
@@ -184,9 +184,8 @@ def summary(errors: Sequence[float]) -> str:
 
 
 def layout_words(layout: Layout) -> str:
-    """A layout in a table's cell."""
-    degrees = {"TP": layout.tensor, "PP": layout.pipeline, "CP": layout.context, "EP": layout.expert}
-    words = [f"{name}{degree}" for name, degree in degrees.items() if degree > 1] + [f"DP{layout.data}"]
+    """Return a layout as the text of a table cell."""
+    words = [layout.short_name]
     if layout.pipeline > 1:
         words.append(layout.schedule + (f" {layout.virtual_stages}" if layout.virtual_stages > 1 else ""))
     words += [f"mb{layout.micro_batch}", f"ZeRO-{layout.zero_stage}"]

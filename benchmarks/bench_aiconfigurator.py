@@ -1,4 +1,4 @@
-"""Side by side with aiconfigurator 0.12's own search: 16 x H200, DeepSeek-R1, 4000 in, 500 out, 1000 ms, 50 ms.
+"""Comparison with the search of aiconfigurator 0.12: 16 x H200, DeepSeek-R1, 4000 in, 500 out, 1000 ms, 50 ms.
 
 Both searches run here, one after the other. Without the package (`pip install aiconfigurator==0.12.*`) only ours does.
 """
@@ -34,7 +34,7 @@ WORKLOAD = InferenceWorkload(
 
 
 def main() -> None:
-    """Print times and best tokens a second and GPU of both."""
+    """Print search time and best tokens per second and GPU of both."""
     found = theirs()
     if found is not None:
         seconds, best = found
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def inference_engine() -> tuple[InferenceEngine, NodeTopology]:
-    """Ours, on two nodes of eight H200."""
+    """Return our serving engine for two nodes, and the node of eight H200."""
     catalog = Catalog.load()
     gpu = catalog.gpu("H200")
     engine = InferenceEngine(
@@ -79,7 +79,7 @@ def inference_engine() -> tuple[InferenceEngine, NodeTopology]:
 
 
 def tokens_per_s_per_gpu(candidate: Candidate) -> float:
-    """Output tokens a second and GPU at the SLO; a configuration that misses it counts for nothing."""
+    """Return output tokens per second and GPU at the SLO; 0 for a configuration that misses it."""
     found = candidate.performance
     assert isinstance(found, InferencePerformance)  # noqa: S101 - the engine serves
     holds = found.ttft_ms <= WORKLOAD.slo.ttft_ms and found.tpot_ms <= WORKLOAD.slo.tpot_ms
@@ -87,19 +87,20 @@ def tokens_per_s_per_gpu(candidate: Candidate) -> float:
 
 
 def describe(candidate: Candidate) -> str:
-    """A configuration in a line."""
+    """Return a configuration as one line."""
     layout, found = candidate.layout, candidate.performance
     assert isinstance(found, InferencePerformance)  # noqa: S101 - the engine serves
+    degrees = layout.degree_names("tensor", "pipeline", "expert", always=("tensor", "pipeline", "expert"))
     kind = "prefill and decode apart" if found.pools else "aggregated"
     return (
-        f"{tokens_per_s_per_gpu(candidate):.1f} tokens/s/GPU ({kind}, TP{layout.tensor} PP{layout.pipeline}"
-        f" EP{layout.expert} attention DP{layout.attention_data}, batch {found.batch}, TTFT {found.ttft_ms:.0f} ms,"
+        f"{tokens_per_s_per_gpu(candidate):.1f} tokens/s/GPU ({kind}, {degrees}"
+        f" attention DP{layout.attention_data}, batch {found.batch}, TTFT {found.ttft_ms:.0f} ms,"
         f" TPOT {found.tpot_ms:.1f} ms)"
     )
 
 
 def theirs() -> tuple[float, float] | None:
-    """Seconds and best tokens a second and GPU of `aiconfigurator cli default`, or None where it is not installed."""
+    """Return time and best tokens per second and GPU of `aiconfigurator cli default`; None if not installed."""
     program = shutil.which("aiconfigurator", path=str(Path(sys.executable).parent)) or shutil.which("aiconfigurator")
     if program is None:
         print("aiconfigurator is not installed: only ours runs")

@@ -10,7 +10,7 @@ SERVING, TRAINING = "clusters/quickstart.yaml", "clusters/llama-65b-training.yam
 
 
 def main() -> None:
-    """Time them and print the table."""
+    """Time the commands and print the table."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
         command_s([sys.executable, "-m", "llmcluster", "synth", SERVING, "--out", str(out), "--no-hcl"])
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def timed(arguments: list[str]) -> float:
-    """Seconds of one command."""
+    """Return the wall time of one command in seconds."""
     return command_s([sys.executable, "-m", "llmcluster", *arguments])
 
 

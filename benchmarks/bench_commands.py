@@ -1,4 +1,4 @@
-"""Wall time of whole commands, interpreter start included; the rounds take turns, so that all see the same load."""
+"""Wall time of whole commands, interpreter start included. Each round runs all of them, so that load hits all alike."""
 
 import sys
 
@@ -10,7 +10,7 @@ ROUNDS = 10
 
 
 def main() -> None:
-    """Time them and print the table."""
+    """Time the commands and print the table."""
     commands = {f"llmcluster {words}": [sys.executable, "-m", "llmcluster", *words.split()] for words in COMMANDS}
     # What no command can do without: the interpreter, and the libraries that read the command line and the spec.
     libraries = "from click import Command; from pydantic import BaseModel; from yaml import load"

@@ -61,7 +61,7 @@ REFUSALS: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
 
 
 def main() -> None:
-    """Time them and print the tables."""
+    """Time the searches and print the tables."""
     rows = {path.stem: plan_s(path) for path in sorted((ROOT / "clusters").glob("*.yaml"))}
     print_table("Planning, in process", rows, target_s=0.5)
     print_table(
@@ -78,20 +78,20 @@ def main() -> None:
 
 
 def plan_s(path: Path) -> list[float]:
-    """Plan one spec five times; seconds each, without reading the spec."""
+    """Return the seconds of each of five plans of one spec, without reading the spec."""
     loaded = load_spec(path)
     return call_s(lambda: plan(loaded.spec, loaded.architecture, Catalog.load()), 5)
 
 
 def search_s(model: str, workload: dict[str, Any], placement: dict[str, Any]) -> list[float]:
-    """Plan one training run three times; seconds each, without reading spec and model."""
+    """Return the seconds of each of three plans of one training run, without reading spec and model."""
     document = {"name": "run", "model": model, "workload": {"kind": "training", **workload}, "placement": placement}
     spec, architecture = read_spec(document, "spec"), load_model(model)
     return call_s(lambda: plan(spec, architecture, Catalog.load()), 3)
 
 
 def refusal_s(model: str, workload: dict[str, Any], budget: dict[str, Any]) -> list[float]:
-    """Refuse one training run three times; seconds each, without reading spec and model."""
+    """Return the seconds of each of three refusals of one training run, without reading spec and model."""
     document = {"name": "run", "model": model, "workload": {"kind": "training", **workload}, "budget": budget}
     loaded = LoadedSpec(read_spec(document, "spec"), load_model(model), Path("spec.yaml"))
 

@@ -4,7 +4,7 @@ import statistics
 import sys
 
 from benchmarks.timing import ROOT, call_s, command_s, print_table
-from llmcluster.size.contract import model_size
+from llmcluster.reports.model_size import model_size
 from planner.sizing import weights
 from provider_catalog.models import load_model
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def function_s(name: str) -> list[float]:
-    """Seconds of each of some calls with the memory of earlier ones cleared."""
+    """Return the seconds of each of 50 calls; the cache of weights is cleared before each."""
     architecture = load_model(name)
 
     def size() -> None:

@@ -1,4 +1,4 @@
-"""Synthesis of one cluster with light provider registration, next to the plain import, in pairs.
+"""Synthesis time of one cluster with light provider registration and with the plain import, in pairs of runs.
 
 Each run is a process of its own: planning, Node, synthesis, everything up to the files on disk.
 """
@@ -28,7 +28,7 @@ import stacks, {{package}}
 
 
 def main() -> None:
-    """Time it, compare the documents and print the table."""
+    """Time synthesis, compare the documents and print the table."""
     rows: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for cloud, spec in SPECS.items():

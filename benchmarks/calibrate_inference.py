@@ -1,4 +1,4 @@
-"""Fit the constants of planner/serving/rates.py to the measured kernels of aiconfigurator-core.
+"""Fit the constants of planner/serving/generation_rates.py to the measured kernels of aiconfigurator-core.
 
 Needs the extra: `pip install 'llmcluster[silicon]'`. Prints for each kind of kernel, GPU generation and format the
 constants in the order of their dataclass, the number of kernel times, and the relative error that remains, median and
@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.leave_one_out import eight_gpus
 from planner.plan.layout import Layout
-from planner.serving.collectives import CollectiveRates, Links
+from planner.serving.collective_times import CollectiveRates, CollectiveTimes
 from planner.serving.forward import peak_flops
 from planner.serving.kernels import (
     AttentionRates,
@@ -69,7 +69,7 @@ LEFT_ASIDE = {
 """Untuned in the versions measured, by a factor of two and more."""
 POINTS = ((1, 512), (8, 2048), (32, 2048), (8, 8192), (1, 128), (64, 1024), (128, 512), (2, 16384), (256, 256))
 MOST = 1500
-"""Kernel times of one fit."""
+"""The kernel times of one fit."""
 
 Vector = Sequence[float]
 
@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def samples(gpu: str) -> Iterator[Sample]:
-    """Kernel times on one GPU over backends, models, splits, formats and loads."""
+    """Yield kernel times on one GPU over backends, models, splits, formats and loads."""
     engine = import_module("aiconfigurator_core.sdk.engine").EngineHandle
     for backend in BACKENDS:
         for name in MODELS:
@@ -175,7 +175,7 @@ def _describe(
     tokens: int,
     prefill: bool,
 ) -> tuple[str, tuple[int, ...]] | None:
-    """Kind and shape of an operation of one layer, None where it is of no kind that is fitted."""
+    """Return kind and shape of an operation of one layer; None for a kind that is not fitted."""
     group = architecture.layers[0]
     attention, feed_forward, hidden = group.attention, group.feed_forward, architecture.hidden_size
     heads, kv_heads, size = attention.heads // tensor, ceil(attention.kv_heads / tensor), attention.head_dim
@@ -252,7 +252,7 @@ def _decode(vector: Vector) -> Callable[[Sample], float]:
 def _all_reduce(vector: Vector) -> Callable[[Sample], float]:
     def seconds(sample: Sample) -> float:
         payload, ranks = sample.shape
-        return Links(eight_gpus(sample.gpu), Layout(), CollectiveRates(*vector)).all_reduce_s(payload, ranks)
+        return CollectiveTimes(eight_gpus(sample.gpu), Layout(), CollectiveRates(*vector)).all_reduce_s(payload, ranks)
 
     return seconds
 
@@ -281,7 +281,7 @@ HIGHEST: Mapping[str, Vector] = {
 
 
 def fit(kind: str, rows: Sequence[Sample]) -> list[float]:
-    """Constants that minimise a robust sum of squared log errors."""
+    """Return the constants that minimise a robust sum of squared log errors."""
     scale = START[kind]
 
     def residuals(factors: Vector) -> list[float]:
@@ -295,13 +295,13 @@ def fit(kind: str, rows: Sequence[Sample]) -> list[float]:
 
 
 def relative_errors(kind: str, constants: Vector, rows: Sequence[Sample]) -> list[float]:
-    """Absolute relative error of each kernel time."""
+    """Return the absolute relative error of each kernel time."""
     formula = FORMULAS[kind](constants)
     return [abs(formula(row) / row.seconds - 1) for row in rows]
 
 
 def spread(errors: Sequence[float]) -> str:
-    """Median and nine in ten."""
+    """Return median and 90th percentile."""
     if not errors:
         return "no model to leave out"
     return f"{statistics.median(errors):.1%} / {sorted(errors)[int(0.9 * len(errors))]:.1%}"

@@ -1,4 +1,4 @@
-"""Calibration of the analytic engine on some of the reference points, judged on the others.
+"""Cross-validation of the analytic engine: it is calibrated on some reference points and tested on the others.
 
 A search by steps over the rates that decide these latencies, one GPU generation at a time, from the same start for
 all: round figures that belong to no generation. A generation without points takes the mean of the others.
@@ -11,10 +11,10 @@ from functools import cache
 from typing import Any
 
 from planner.plan.layout import Layout
-from planner.serving.collectives import CollectiveRates
-from planner.serving.forward import Forward, Pass
+from planner.serving.collective_times import CollectiveRates
+from planner.serving.forward import AnalyticTiming, Pass
+from planner.serving.generation_rates import GenerationRates
 from planner.serving.kernels import AttentionRates, GemmRates, GroupedRates
-from planner.serving.rates import KernelRates
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.models import load_model
@@ -47,7 +47,7 @@ class Point:
 
 
 def held_out_errors(points: Sequence[Point], group: Callable[[Point], str]) -> list[float]:
-    """Relative error of each point by a calibration on the points outside its group."""
+    """Return the relative error of each point by a calibration on the points outside its group."""
     predicted: dict[int, float] = {}
     for name in dict.fromkeys(map(group, points)):
         kept = [point for point in points if group(point) != name]
@@ -67,7 +67,7 @@ def _of(points: Sequence[Point], generation: str) -> tuple[Point, ...]:
 
 @cache
 def _fit(points: tuple[Point, ...]) -> Vector:
-    """Coordinate descent on the mean robust log error: x^2 near zero, |x| far from it."""
+    """Minimise the mean robust log error by coordinate descent; it is quadratic near zero and linear far from it."""
     best, least = START, _loss(points, START)
     for step in STEPS:
         for _ in range(3):
@@ -98,15 +98,15 @@ def _latency_ms(point: Point, vector: Vector) -> float:
 
 
 @cache
-def _forward(split: tuple[str, str, int, int, Precision, Precision], vector: Vector) -> Forward:
+def _forward(split: tuple[str, str, int, int, Precision, Precision], vector: Vector) -> AnalyticTiming:
     name, gpu, tensor, expert, weights, kv_cache = split
     layout = Layout(tensor=tensor, expert=expert)
-    return Forward(load_model(name, None), eight_gpus(gpu), layout, weights, kv_cache, _rates(vector))
+    return AnalyticTiming(load_model(name, None), eight_gpus(gpu), layout, weights, kv_cache, _rates(vector))
 
 
 @cache
 def eight_gpus(gpu: str) -> NodeTopology:
-    """A node of eight GPUs of a kind."""
+    """Return a node of eight GPUs of one type."""
     found = Catalog.load().gpu(gpu)
     return NodeTopology(
         gpu=found,
@@ -123,12 +123,12 @@ def _generation(point: Point) -> str:
 
 
 @cache
-def _rates(vector: Vector) -> KernelRates:
+def _rates(vector: Vector) -> GenerationRates:
     dense, memory, launch, grouped, grouped_memory, grouped_launch, imbalance = vector[:7]
     attention, cached, prefill_launch, decode_launch, link, latency = vector[7:]
     products = GemmRates(dense, memory, launch, 0)
     experts = GroupedRates(grouped, grouped_memory, grouped_launch, imbalance, 0.7, 2.0)
-    return KernelRates(
+    return GenerationRates(
         gemms={"16-bit": products, "8-bit": products},
         groups={"16-bit": experts, "8-bit": experts},
         attention=AttentionRates(attention, 0.6, prefill_launch, cached, decode_launch, 0.0),

@@ -1,1 +1,1 @@
-"""CDKTF constructs, one folder a cloud. They know resources and rules, never specs or plans' reasons."""
+"""CDKTF constructs, one folder for each cloud. They know resources and their rules, but neither specs nor plans."""

@@ -1,16 +1,16 @@
-"""Findings of a scanner (checkov) that are accepted, each with the reason beside the resource."""
+"""Findings of checkov that we accept. The reason of each is in the document, beside the resource."""
 
 from typing import Final
 
 from cdktf import TerraformResource
 
 KEY: Final = "checkov"
-"""Below `//`, where Terraform's JSON holds comments."""
+"""Key of the reasons below `//`, where Terraform's JSON holds comments."""
 
 
 def accept(resource: TerraformResource, **reasons: str) -> None:
-    """Writes into the document of `resource` which findings are accepted, and why.
+    """Writes the accepted findings of `resource`, and the reason of each, into its document.
 
-    The JSON holds them as a comment, the HCL as the comments that checkov reads.
+    The JSON holds them as a comment, and the HCL as the comments that checkov reads.
     """
     resource.add_override(f"//.{KEY}", reasons)

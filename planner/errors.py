@@ -1,13 +1,13 @@
-"""The two ways in which planning says no. The command line turns them into exit codes 2 and 3."""
+"""Errors of planning, and how an expected error becomes an exit code and a message."""
 
 from dataclasses import asdict, dataclass
 from typing import Final, Literal, NamedTuple
 
-from provider_catalog.errors import CatalogError
+from provider_catalog.errors import InputError, LlmclusterError, NothingWrittenError, OutsideError, UnreadableError
 
 
-class SpecError(ValueError):
-    """The input is wrong. The message names the field, what was given, what is allowed and what to do."""
+class SpecError(InputError):
+    """The input is wrong; the message names the field, the value given, what is allowed and what to do."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,11 @@ class NearestPlan:
         return self.needed is None or self.needed != self.given
 
 
-class InfeasibleError(Exception):
-    """No candidate satisfies the spec."""
+class InfeasibleError(LlmclusterError):
+    """No candidate satisfies the spec; the error carries what came nearest and what would help."""
+
+    exit_code = 3
+    kind = "infeasible"
 
     def __init__(
         self,
@@ -94,10 +97,8 @@ class InfeasibleError(Exception):
         """By how much the nearest candidate exceeds the budget; None unless that is its only shortfall."""
 
 
-WRONG_INPUT, INFEASIBLE, OUTSIDE_FAILED = 2, 3, 4
-KINDS = {WRONG_INPUT: "wrong input", INFEASIBLE: "infeasible", OUTSIDE_FAILED: "outside failed"}
-EXPECTED = (SpecError, CatalogError, InfeasibleError, OSError)
-"""What may go wrong without being a bug."""
+EXPECTED = (LlmclusterError, OSError)
+"""Errors that are no bugs. The operating system's errors have the exit code and the kind of `OutsideError`."""
 
 
 def failure_document(error: Exception) -> dict[str, object]:
@@ -107,7 +108,8 @@ def failure_document(error: Exception) -> dict[str, object]:
         Exception: `error` itself, when it is not one of `EXPECTED`.
     """
     code, _ = failure(error)
-    document: dict[str, object] = {"exit_code": code, "kind": KINDS[code], "message": str(error)}
+    kind = error.kind if isinstance(error, LlmclusterError) else OutsideError.kind
+    document: dict[str, object] = {"exit_code": code, "kind": kind, "message": str(error)}
     if isinstance(error, InfeasibleError):
         document["lacks"] = error.lacks
         document["nearest_misses"] = [asdict(near_miss) for near_miss in error.nearest]
@@ -117,21 +119,31 @@ def failure_document(error: Exception) -> dict[str, object]:
 
 
 def failure(error: Exception) -> tuple[int, str]:
-    """Exit code and message of an expected error: 2 wrong input, 3 infeasible, 4 a file or an outside tool failed.
+    """Exit code and message of an expected error. The exit code stands on the class of the error.
 
     Raises:
         Exception: `error` itself, when it is not one of `EXPECTED`: that is a bug.
     """
-    if isinstance(error, SpecError | CatalogError):
-        return WRONG_INPUT, f"error: {error}"
     if isinstance(error, InfeasibleError):
         nearest = [f"  {near_miss.candidate}: {near_miss.reason}" for near_miss in error.nearest]
         helps = ["what would help:", *(f"  {plan.change}" for plan in error.plans)] if error.plans else []
-        return INFEASIBLE, "\n".join([f"infeasible: {error}", *nearest, *helps])
+        return error.exit_code, "\n".join([f"infeasible: {error}", *nearest, *helps])
+    if isinstance(error, LlmclusterError):
+        return error.exit_code, f"error: {error}"
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return OUTSIDE_FAILED, f"error: {where}{error.strerror or error}; nothing was half-written"
+        return OutsideError.exit_code, f"error: {_outside_failure(error)}"
     raise error
+
+
+def _outside_failure(error: OSError) -> str:
+    """What failed and why; that nothing was half-written is said only of writers that guarantee it."""
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error)
+    if isinstance(error, UnreadableError):
+        return f"{where}cannot be read: {reason}"
+    if isinstance(error, NothingWrittenError):
+        return f"{where}{reason}; nothing was half-written"
+    return f"{where}{reason}"
 
 
 def times(ratio: float) -> str:

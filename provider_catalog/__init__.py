@@ -1,1 +1,4 @@
-"""Facts: which models, GPUs, instance types, storage and prices exist, each with its source and date."""
+"""The catalog of facts: models, GPUs, instance types, storage, software and prices, each with its source and date.
+
+This package decides nothing and imports no other package of this repository.
+"""

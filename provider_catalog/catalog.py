@@ -1,6 +1,5 @@
-"""Catalog.load(): every fact of the data folder, parsed once and lazily."""
+"""The catalog: every fact of a data folder, each file parsed once, when it is first asked for."""
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
@@ -9,23 +8,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from provider_catalog.collectives import Collectives, Variable
+from provider_catalog.collective_environment import CollectiveEnvironment, Variable
+from provider_catalog.data_files import fact, read_csv, read_yaml
 from provider_catalog.defaults import ProviderDefaults
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
 from provider_catalog.interruptions import Cause, InterruptionRate, InterruptionRecord, cause_shares, interruption_rate
-from provider_catalog.layers import PriceLayer, lay_instances, lay_services, live_folder, read_live
 from provider_catalog.price_files import read_instance_prices, read_service_prices
+from provider_catalog.price_layers import PriceLayer, lay_instances, lay_services, live_folder, read_live
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
-from provider_catalog.software import Software
-from provider_catalog.storage import SharedFileSystem
-from provider_catalog.tables import fact, read_csv, read_yaml
-from provider_catalog.wiring import Network, NodeWiring, Wiring
+from provider_catalog.software_matrix import SoftwareMatrix
+from provider_catalog.storage import FileSystemSku
+from provider_catalog.suggestions import did_you_mean
+from provider_catalog.wiring import FabricWiring, NodeWiring, Wiring
 
 if TYPE_CHECKING:
     from provider_catalog.architecture import ModelArchitecture
 
-_YamlT = TypeVar("_YamlT", Gpu, SharedFileSystem, InterruptionRecord)
+_YamlT = TypeVar("_YamlT", Gpu, FileSystemSku, InterruptionRecord)
 _ValueT = TypeVar("_ValueT")
 
 PACKAGED_DATA: Final = Path(__file__).parent / "data"
@@ -36,9 +36,10 @@ _FOLLOWS_PRICES: Final = ("version", "prices_as_of", "prices", "instance_prices"
 
 
 class Catalog:
-    """The facts of one data folder. A cloud is a subfolder that holds `instances.csv`; nothing here names one.
+    """The facts of one data folder.
 
-    Files are read when they are first asked for, so an error in one surfaces with the first query that needs it.
+    Every subfolder that holds `instances.csv` is a cloud; this class names no cloud. A file is read when a query first
+    needs it, so an error in a file is raised by that query.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,10 +50,10 @@ class Catalog:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Catalog":
-        """The packaged catalog under the prices of the last refresh, or the catalog in `folder` as it stands.
+        """The packaged catalog with the prices of the last refresh; or, without them, the catalog in `folder`.
 
         Raises:
-            CatalogError: `folder` does not exist, or refreshed prices are broken.
+            CatalogError: `folder` does not exist, or a file of refreshed prices is broken.
         """
         if folder is not None:
             return cls(folder)
@@ -62,11 +63,11 @@ class Catalog:
 
     @classmethod
     def packaged(cls) -> "Catalog":
-        """The catalog as it is installed, one instance a process."""
+        """The installed catalog without refreshed prices; the process shares one instance."""
         return _packaged()
 
     def under(self, layer: PriceLayer) -> "Catalog":
-        """The same facts with the prices of `layer` on top."""
+        """A catalog with the same facts, in which the prices of `layer` take the place of its own."""
         other = copy(self)
         other.layers = (*self.layers, layer)
         for name in _FOLLOWS_PRICES:
@@ -75,11 +76,11 @@ class Catalog:
 
     @cached_property
     def version(self) -> str:
-        """First 12 hex digits of the SHA-256 over names and bytes of the hardware, storage and price files."""
+        """The first 12 hex digits of a SHA-256 over the data files, except those of models, and the price layers."""
         digest = hashlib.sha256()
         for path in self._data_files():
             content = path.read_bytes()
-            # The length keeps a name from running into the content before it.
+            # The length separates a file's content from the next file's name.
             digest.update(f"{path.relative_to(self.folder).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)
         for layer in self.layers:
@@ -88,7 +89,7 @@ class Catalog:
 
     @cached_property
     def prices_as_of(self) -> str:
-        """The newest date (ISO, or a month or year) of a known price; empty where there are none."""
+        """The newest date of a known price: an ISO date, a month or a year; empty without prices."""
         provenances = [price.provenance for price in self.instance_prices]
         provenances += [price.provenance for price in self.service_prices if price.unit_price_usd is not None]
         return max((provenance.as_of for provenance in provenances), default="")
@@ -100,16 +101,16 @@ class Catalog:
 
     @cached_property
     def gpus(self) -> Mapping[str, Gpu]:
-        """GPUs by name, without aliases."""
+        """The GPUs by name, without aliases."""
         path = self.folder / "gpus.yaml"
         return MappingProxyType(_unique(((gpu.name, gpu) for gpu in _yaml_facts(path, Gpu)), path))
 
     @cached_property
     def instance_types(self) -> Mapping[tuple[str, str], InstanceType]:
-        """Instance types by provider and name.
+        """The instance types by provider and name.
 
         Raises:
-            CatalogError: a row is broken, doubled, or names a GPU that gpus.yaml does not hold.
+            CatalogError: a row is broken or repeated, or names a GPU that gpus.yaml does not hold.
         """
         types: dict[tuple[str, str], InstanceType] = {}
         for provider in self.providers:
@@ -119,7 +120,7 @@ class Catalog:
                 instance_type = fact(InstanceType, {"provider": provider, **row}, where)
                 key = (provider, instance_type.name)
                 if key in types:
-                    raise CatalogError(f"{where}: {instance_type.name} stands there twice; remove one row")
+                    raise CatalogError(f"{where}: {instance_type.name} has two rows; remove one")
                 if instance_type.gpu not in self.gpus:
                     raise CatalogError(f"{where}: {_unknown('gpu', instance_type.gpu, self.gpus)}")
                 types[key] = instance_type
@@ -132,7 +133,7 @@ class Catalog:
 
     @cached_property
     def instance_prices(self) -> tuple[InstancePrice, ...]:
-        """Every instance price, by cloud."""
+        """All instance prices, cloud by cloud."""
         prices = tuple(p for name in self.providers for p in read_instance_prices(self.folder / name, name))
         for layer in self.layers:
             prices = lay_instances(prices, layer)
@@ -140,24 +141,24 @@ class Catalog:
 
     @cached_property
     def service_prices(self) -> tuple[ServicePrice, ...]:
-        """Every other price, by cloud, also those that nobody has sourced."""
+        """All prices of services, cloud by cloud; a service without a sourced price has the price None."""
         prices = tuple(p for name in self.providers for p in read_service_prices(self.folder / name, name))
         for layer in self.layers:
             prices = lay_services(prices, layer.services)
         return prices
 
     def regions(self, provider: str) -> tuple[str, ...]:
-        """Regions of the cloud that the catalog knows, sorted."""
+        """The regions of the cloud that have prices or a default zone, sorted."""
         named = {price.region for price in self.instance_prices if price.provider == provider}
         return tuple(sorted(named | set(self.provider_defaults(provider).default_zones)))
 
     @cached_property
-    def shared_file_systems(self) -> Mapping[str, tuple[SharedFileSystem, ...]]:
-        """Shared file systems by provider, in the order of the file."""
+    def shared_file_systems(self) -> Mapping[str, tuple[FileSystemSku, ...]]:
+        """The shared file systems by provider, in the order of the file."""
         return MappingProxyType(
             {
                 provider: tuple(
-                    _yaml_facts(self.folder / provider / "shared_file_systems.yaml", SharedFileSystem, provider)
+                    _yaml_facts(self.folder / provider / "shared_file_systems.yaml", FileSystemSku, provider)
                 )
                 for provider in self.providers
             }
@@ -165,17 +166,17 @@ class Catalog:
 
     @cached_property
     def interruptions(self) -> tuple[InterruptionRecord, ...]:
-        """Interruptions of training that were published; a folder without takes the packaged ones."""
+        """Published interruptions of training; a folder without interruptions.yaml uses the packaged file."""
         path = self.folder / "interruptions.yaml"
         return tuple(_yaml_facts(path if path.is_file() else PACKAGED_DATA / path.name, InterruptionRecord))
 
     @cached_property
     def interruption_causes(self) -> Mapping[Cause, float]:
-        """Share of each cause."""
+        """The share of each cause in all interruptions; the shares sum to 1."""
         return MappingProxyType(cause_shares(self.interruptions))
 
     def interruption_rate(self, generation: str) -> InterruptionRate:
-        """Interruptions of one GPU of a generation in an hour, with their range."""
+        """The rate at which one GPU of a generation interrupts training, per hour, with its range."""
         if generation not in self._interruption_rates:
             self._interruption_rates[generation] = interruption_rate(self.interruptions, generation)
         return self._interruption_rates[generation]
@@ -185,15 +186,15 @@ class Catalog:
         return {}
 
     @cached_property
-    def software(self) -> Software:
-        """Which toolkits, kernels, formats and engines run on which GPU; a folder without takes the packaged matrix."""
-        return Software(self.folder if (self.folder / "software.yaml").is_file() else PACKAGED_DATA)
+    def software(self) -> SoftwareMatrix:
+        """The software matrix of the folder; a folder without software.yaml uses the packaged matrix."""
+        return SoftwareMatrix(self.folder if (self.folder / "software.yaml").is_file() else PACKAGED_DATA)
 
     def gpu(self, name: str) -> Gpu:
         """The GPU of that name or alias.
 
         Raises:
-            CatalogError: no GPU is called so; the message names the nearest.
+            CatalogError: no GPU has that name; the message suggests a similar one.
         """
         if name in self._gpus_by_any_name:
             return self._gpus_by_any_name[name]
@@ -203,23 +204,25 @@ class Catalog:
         """The instance type of that name.
 
         Raises:
-            CatalogError: the provider or the name is unknown; the message names the nearest.
+            CatalogError: the provider or the name is unknown; the message suggests a similar one.
         """
         self._require_provider(provider)
         if (provider, name) in self.instance_types:
             return self.instance_types[provider, name]
         elsewhere = [p for p, known in self.instance_types if known == name]
         if elsewhere:
-            raise CatalogError(f"instance_type {name!r} belongs to {elsewhere[0]}, not to {provider}; change either")
+            raise CatalogError(
+                f"instance_type {name!r} belongs to {elsewhere[0]}, not to {provider}; change the name or the provider"
+            )
         raise CatalogError(
             _unknown(f"{provider} instance_type", name, [known for p, known in self.instance_types if p == provider])
         )
 
-    def shared_file_system(self, provider: str, sku: str) -> SharedFileSystem:
+    def shared_file_system(self, provider: str, sku: str) -> FileSystemSku:
         """The shared file system of that SKU.
 
         Raises:
-            CatalogError: the provider or the SKU is unknown; the message names the nearest.
+            CatalogError: the provider or the SKU is unknown; the message suggests a similar one.
         """
         self._require_provider(provider)
         by_sku = {system.sku: system for system in self.shared_file_systems[provider]}
@@ -228,7 +231,7 @@ class Catalog:
         raise CatalogError(_unknown(f"{provider} shared file system", sku, by_sku))
 
     def provider_defaults(self, provider: str) -> ProviderDefaults:
-        """What a plan assumes of the cloud when the spec says nothing.
+        """The defaults of a cloud, which a plan uses where the spec says nothing.
 
         Raises:
             CatalogError: the provider is unknown, or its defaults.yaml is broken.
@@ -240,7 +243,7 @@ class Catalog:
         return self._defaults[provider]
 
     def topology(self, instance_type: InstanceType) -> NodeTopology:
-        """How the GPUs of a node of that type reach each other and the other nodes."""
+        """The links of a node of that type: between its own GPUs, and to other nodes."""
         gpu, wiring = self.gpu(instance_type.gpu), self._wiring(instance_type.provider)
         linked = instance_type.nvlink or (gpu.links == "bridge" and instance_type.gpus > 1)
         node, network = wiring.node(instance_type), wiring.network(instance_type.fabric)
@@ -258,15 +261,15 @@ class Catalog:
         )
 
     def node_wiring(self, instance_type: InstanceType) -> NodeWiring | None:
-        """Where GPUs and cards of that type sit, with its source; None: nothing is published."""
+        """The positions of GPUs and network cards in that type, with the source; None if nothing is published."""
         return self._wiring(instance_type.provider).node(instance_type)
 
-    def network(self, instance_type: InstanceType) -> Network | None:
-        """What lies between nodes of that type, with its source; None: nothing is known."""
+    def fabric_wiring(self, instance_type: InstanceType) -> FabricWiring | None:
+        """The network between nodes of that type, with the source; None if nothing is known."""
         return self._wiring(instance_type.provider).network(instance_type.fabric)
 
     def collectives(self, instance_type: InstanceType) -> tuple[Variable, ...]:
-        """The environment of NCCL or RCCL and libfabric on that type, each variable with its reason.
+        """The environment variables of NCCL or RCCL and libfabric for that type, each with its reason.
 
         Raises:
             CatalogError: the cloud's collectives.yaml is broken, or contradicts itself.
@@ -274,16 +277,16 @@ class Catalog:
         return self._collectives(instance_type.provider).environment(instance_type)
 
     def model(self, reference: str | Mapping[str, object], folder: Path | None = None) -> "ModelArchitecture":
-        """The architecture of a preset, of a `config.json`, of a folder that holds one, or of a size alone.
+        """The architecture of a preset, of a `config.json` or a folder that holds one, or of a nominal size.
 
         Args:
             reference: Preset name, path, or a mapping such as `{parameters: 65B}`.
-            folder: What a relative path is relative to; the working directory when None.
+            folder: The folder that relative paths start from; None means the working directory.
 
         Raises:
-            CatalogError: nothing is found there, or it is not a decoder that the catalog can read.
+            CatalogError: nothing has that name or path, or the configuration is not that of a readable decoder.
         """
-        # Here and not above: hardware and price queries do without the readers of model configurations.
+        # Imported here: queries of hardware and prices then start without the readers of model configurations.
         from provider_catalog.models import load_model
 
         return load_model(reference, folder)
@@ -294,10 +297,12 @@ class Catalog:
             self._wirings[provider] = fact(Wiring, _mapping(path), str(path)) if path.is_file() else Wiring()
         return self._wirings[provider]
 
-    def _collectives(self, provider: str) -> Collectives:
+    def _collectives(self, provider: str) -> CollectiveEnvironment:
         path = self.folder / provider / "collectives.yaml"
         if provider not in self._environments:
-            known = fact(Collectives, _mapping(path), str(path)) if path.is_file() else Collectives()
+            known = (
+                fact(CollectiveEnvironment, _mapping(path), str(path)) if path.is_file() else CollectiveEnvironment()
+            )
             self._environments[provider] = known
         return self._environments[provider]
 
@@ -306,7 +311,7 @@ class Catalog:
         return {}
 
     @cached_property
-    def _environments(self) -> dict[str, Collectives]:
+    def _environments(self) -> dict[str, CollectiveEnvironment]:
         return {}
 
     @cached_property
@@ -355,13 +360,11 @@ def _unique(named: Iterable[tuple[str, _ValueT]], path: Path) -> dict[str, _Valu
     found: dict[str, _ValueT] = {}
     for name, value in named:
         if name in found:
-            raise CatalogError(f"{path}: {name} stands there twice; remove or rename one")
+            raise CatalogError(f"{path}: {name} occurs twice; remove or rename one")
         found[name] = value
     return found
 
 
 def _unknown(field: str, value: str, known: Iterable[str]) -> str:
     names = sorted(known)
-    nearest = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"unknown {field} {value!r}; {hint}known: {', '.join(names)}"
+    return f"unknown {field} {value!r}; {did_you_mean(value, names)}known: {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""What a plan assumes of a cloud when the spec says nothing."""
+"""Defaults of a cloud: the values that a plan uses where the spec says nothing."""
 
 from typing import Literal
 
@@ -9,15 +9,15 @@ from provider_catalog.storage import ObjectStore
 
 
 class OrchestratorDefaults(Fact):
-    """What an orchestrator runs on beside the GPU nodes."""
+    """Resources that an orchestrator needs beside the GPU nodes."""
 
     control_plane_sku: str | None = None
-    """Service price of a managed control plane."""
+    """SKU of the managed control plane's price; None without one."""
     service_role: str | None = None
-    """What the nodes without GPUs do, as the bill names them."""
+    """Role of the nodes without GPUs, as the bill names it."""
     service_nodes: int = Field(default=0, ge=0)
     service_instance_type: str | None = None
-    """Also the SKU of its price."""
+    """Instance type of the nodes without GPUs; it is also the SKU of their price."""
     service_root_disk_gib: int = Field(default=0, ge=0)
 
 
@@ -34,12 +34,12 @@ Feature = Literal[
 
 
 class PrivateEndpoint(Fact):
-    """A service that a cluster without a way to the Internet reaches over a private endpoint."""
+    """A service that a cluster without Internet access reaches through a private endpoint."""
 
     service: str
-    """As the provider names it."""
+    """Name of the service, as the provider writes it."""
     used_by: Literal["nodes", "kubernetes", "slurm", "metrics"]
-    """Every cluster's nodes, or what only some clusters have."""
+    """Part of the cluster that needs the service; only nodes are in every cluster."""
     why: str
 
 
@@ -47,12 +47,12 @@ class VcpuQuota(Fact):
     """A quota of an account and region that is counted in virtual CPUs."""
 
     name: str
-    """As the vendor writes it."""
+    """Name of the quota, as the provider writes it."""
     code: str
     market: Literal["on-demand", "spot"]
-    """Reservations count as on-demand."""
+    """Purchase kind that the quota limits; reservations count as on-demand."""
     families: tuple[str, ...]
-    """Parts of instance type names before the dot."""
+    """Instance families that the quota covers: the part of a type's name before the dot."""
 
 
 class ProviderDefaults(Fact):
@@ -60,33 +60,33 @@ class ProviderDefaults(Fact):
 
     provider: str
     name: str
-    """As the vendor writes it."""
+    """Name of the cloud, as the vendor writes it."""
     default_region: str
     default_zones: dict[str, str]
-    """Zone by region for what has no zone of its own yet; where the instance type is priced by zone, that wins.
-    AWS zone ids (`use1-az1`), which mean the same place in every account; Azure zone numbers."""
+    """Zone by region, used unless the spec or a price by zone decides the zone. On AWS these are zone ids
+    (`use1-az1`), which mean the same place in every account; on Azure they are zone numbers."""
     shared_file_system: str
-    """SKU of the file system of a cluster that asks for none in particular."""
+    """SKU of the file system that a cluster gets unless its spec names another."""
     root_disk_gib: int = Field(gt=0)
     max_gang_nodes: int | None = Field(default=None, gt=0)
-    """Most nodes that share one RDMA network; None where the provider states no limit."""
+    """Largest number of nodes in one RDMA network; None where the provider states no limit."""
     gangs_can_be_reserved: bool
-    """Whether reserved capacity can stand in one RDMA network (placement group, InfiniBand scale set)."""
+    """Whether reserved nodes can join one RDMA network (placement group, InfiniBand scale set)."""
     orchestrators: dict[str, OrchestratorDefaults]
-    """Orchestrators for which this cloud has stacks, by the name that specs use."""
+    """Orchestrators that this cloud has stacks for, by the name that specs use."""
     unsupported_instance_families: dict[str, str] = Field(default_factory=dict)
-    """Accelerator families on sale that cannot be planned, with the reason; the part of the name before the dot."""
+    """Reason why an accelerator family on sale cannot be planned, by the part of its name before the dot."""
     vcpu_quotas: tuple[VcpuQuota, ...] = ()
     commitment_note: str | None = None
-    """How reserved and on-demand nodes get cheaper by a commitment that no resource expresses."""
+    """Advice on commitments that lower the price of reserved and on-demand nodes but are no Terraform resource."""
     reserved_mechanism: str
-    """How capacity is reserved on this cloud, as the report names it."""
+    """Name of the cloud's way to reserve capacity, as the report shows it."""
     features: tuple[Feature, ...] = ()
-    """What its stacks build beyond the plain cluster."""
+    """Optional features that the stacks of this cloud build."""
     private_endpoints: tuple[PrivateEndpoint, ...] = ()
-    """Empty where a network without a way to the Internet is not built."""
+    """Private endpoints of a cluster without Internet access; empty where the stacks do not build such a cluster."""
     object_store: ObjectStore | None = None
-    """Where checkpoints may go beside the shared file system."""
+    """Object store that checkpoints may be written to instead of the shared file system."""
     source: str
     as_of: str
 

@@ -1,24 +1,21 @@
-"""What every fact carries: an immutable record with a source and a date."""
+"""Base classes of facts: immutable records, and the provenance of a figure."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from provider_catalog.errors import CatalogError
-
-__all__ = ["CatalogError", "Fact", "Provenance"]
-
 
 class Fact(BaseModel):
-    """An immutable record; unknown keys are an error, so that a misspelt column is not lost."""
+    """An immutable record. Unknown keys are errors, so that a misspelt column does not go unnoticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Provenance(Fact):
-    """Where a figure comes from. `as_of` is an ISO date, or a year or month where the source gives no day.
+    """The source, date and kind of a figure.
 
-    A `derived` figure is worked out from published ones; its source says how.
+    `as_of` is an ISO date, or a year or month where the source gives no day. A `derived` figure is calculated from
+    published ones, and its source says how.
     """
 
     source: str

@@ -1,44 +1,44 @@
-"""How much memory each kind of GPU really offers, read without the rest of the catalog.
+"""Memory that each kind of GPU offers, read without the rest of the catalog.
 
-`llmcluster size` needs these three columns only; `Catalog` validates the same files in full.
+`llmcluster size` needs only these three columns; `Catalog` validates the same files in full.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from provider_catalog.data_files import read_csv, read_yaml
 from provider_catalog.errors import CatalogError
-from provider_catalog.tables import read_csv, read_yaml
 
 MEMORY_FRACTION: Final = 0.9
-"""Share of a GPU's memory that may be used: vLLM's default gpu_memory_utilization, and a plan's default headroom."""
+"""Usable share of a GPU's memory: vLLM's default gpu_memory_utilization, and a plan's default."""
 NODE_GPUS: Final = 8
-"""GPUs of a node where no instance type has that kind."""
+"""Assumed GPUs per node for a kind of GPU that no instance type has."""
 
 _DATA: Final = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True, slots=True)
 class GpuMemory:
-    """One kind of GPU as the catalog's instance types offer it."""
+    """The memory of one kind of GPU, as the catalog's instance types offer it."""
 
     name: str
     memory_bytes: int
-    """The least that any instance type with it reports; the marketed size where none has it."""
+    """Least memory that an instance type with this GPU reports; the marketed size where no instance type has it."""
     gpus_per_node: int
-    """Most of them in one node: the widest tensor parallelism."""
+    """Largest number of these GPUs in one node, which bounds tensor parallelism."""
 
     @property
     def usable_bytes(self) -> int:
-        """What weights, cache and runtime may take."""
+        """Memory that weights, cache and runtime may use, in bytes."""
         return int(self.memory_bytes * MEMORY_FRACTION)
 
 
 def gpu_memories(folder: Path = _DATA) -> tuple[GpuMemory, ...]:
-    """Every GPU of the catalog, in the order of gpus.yaml.
+    """The memory of every GPU of the catalog, in the order of gpus.yaml.
 
     Raises:
-        CatalogError: a file is missing, or a size in it is no number.
+        CatalogError: a file is missing, or a size in it is not a number.
     """
     offered: dict[str, list[tuple[int, int]]] = {}
     for path in sorted(folder.glob("*/instances.csv")):

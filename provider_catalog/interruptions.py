@@ -1,4 +1,4 @@
-"""How often training is interrupted, as published by those who ran it."""
+"""Published records of interrupted training runs, and the interruption rates that follow from them."""
 
 from collections.abc import Iterable
 from statistics import median
@@ -6,16 +6,18 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 
 Cause = Literal["gpu", "gpu_memory", "network", "host", "storage", "software", "maintenance", "unknown"]
-FEW = 1.5
-"""Within which a rate from one or a few clusters is held to be known. Our own choice; clusters differ by ten times."""
+LEAST_UNCERTAINTY_FACTOR = 1.5
+"""Least factor between a rate and each end of its range, however many records agree. Our own choice: the rates of
+clusters differ by up to ten times."""
 GPU_CAUSES: tuple[Cause, ...] = ("gpu", "gpu_memory")
 
 
 class InterruptionRecord(Fact):
-    """One run or cluster, and how often its training stopped."""
+    """One training run or cluster, and how often its training stopped."""
 
     name: str
     generation: str
@@ -25,11 +27,12 @@ class InterruptionRecord(Fact):
     days: float | None = Field(default=None, gt=0)
     interruptions: float | None = Field(default=None, gt=0)
     per_thousand_node_days: float | None = Field(default=None, gt=0)
-    """The rate, where the source gives no counts."""
+    """Interruptions per thousand node-days, where the source gives no counts."""
     counted: Literal["all", "gpu"] = "all"
-    """gpu: failures of GPUs and their memory only."""
+    """Interruptions that the source counts; gpu means only failures of GPUs and their memory."""
     causes: dict[Cause, float] = Field(default_factory=dict)
-    """Interruptions by cause; empty where the source does not tell. NVLink is gpu, cables and cards are network."""
+    """Interruptions by cause; empty where the source does not state causes. NVLink counts as gpu; cables and network
+    cards count as network."""
     verified: bool
     source: str
     as_of: str
@@ -45,14 +48,14 @@ class InterruptionRecord(Fact):
 
     @property
     def per_gpu_hour(self) -> float:
-        """Of what was counted."""
+        """Rate of the counted interruptions, for one GPU in an hour."""
         if self.gpus is not None and self.days is not None and self.interruptions is not None:
             return self.interruptions / (self.gpus * self.days * 24)
         return (self.per_thousand_node_days or 0.0) / 1000 / self.gpus_per_node / 24
 
 
 class InterruptionRate(NamedTuple):
-    """Interruptions of one GPU in an hour."""
+    """Interruptions that one GPU causes in an hour, with the range of the published rates."""
 
     low: float
     expected: float
@@ -61,26 +64,25 @@ class InterruptionRate(NamedTuple):
 
 
 def cause_shares(records: Iterable[InterruptionRecord]) -> dict[Cause, float]:
-    """Share of each cause in the largest verified count that tells all of them; they sum to 1.
+    """The share of each cause, from the largest verified record that states all causes; the shares sum to 1.
 
     Raises:
-        CatalogError: no record does.
+        CatalogError: no verified record states its causes.
     """
     telling = [record for record in records if record.causes and record.verified and record.counted == "all"]
     if not telling:
-        raise CatalogError("interruptions.yaml: no verified entry tells interruptions by cause")
+        raise CatalogError("interruptions.yaml: no verified entry states interruptions by cause")
     largest = max(telling, key=lambda record: record.interruptions or 0)
     total = sum(largest.causes.values())
     return {cause: count / total for cause, count in largest.causes.items()}
 
 
 def interruption_rate(records: Iterable[InterruptionRecord], generation: str) -> InterruptionRate:
-    """Median of what was verified for a GPU generation, and the range of everything published for it.
+    """The median of the verified rates of a GPU generation, and the range of all published rates.
 
-    Variants such as Blackwell Ultra count with their generation. One of which nothing is known gets those of all
-    others; one of which only failures of GPUs are
-    known, the share that these have elsewhere. No rate is taken to be known better than within a
-    factor of FEW.
+    Variants such as Blackwell Ultra use the records of their generation. A generation without records uses the records
+    of all generations. A record that counts only failures of GPUs is divided by the share of such failures elsewhere.
+    Each end of the range is at least a factor of LEAST_UNCERTAINTY_FACTOR away from the median.
     """
     known = tuple(records)
     own = tuple(record for record in known if generation.startswith(record.generation))
@@ -89,6 +91,10 @@ def interruption_rate(records: Iterable[InterruptionRecord], generation: str) ->
     verified = [(record, rate) for record, rate in rates if record.verified] or rates
     expected = median(rate for _, rate in verified)
     low, high = min(rate for _, rate in rates), max(rate for _, rate in rates)
-    low, high = min(low, expected / FEW), max(high, expected * FEW)
-    of = ", ".join(record.name for record, _ in verified) if own else f"every generation, none of them {generation}"
-    return InterruptionRate(low, expected, high, f"median of what is published: {of}")
+    low, high = min(low, expected / LEAST_UNCERTAINTY_FACTOR), max(high, expected * LEAST_UNCERTAINTY_FACTOR)
+    of = (
+        ", ".join(record.name for record, _ in verified)
+        if own
+        else f"all generations, without any record of {generation}"
+    )
+    return InterruptionRate(low, expected, high, f"median of published rates: {of}")

@@ -1,6 +1,6 @@
-"""load_model(): from what a spec says under `model` to a ModelArchitecture.
+"""Models by name, path or size: from the `model` of a spec to a ModelArchitecture.
 
-Presets are the published configurations in data/models, parsed one at a time.
+Presets are the published configurations in data/models; each is parsed when it is asked for.
 """
 
 import json
@@ -14,23 +14,24 @@ from typing import Final
 
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.errors import CatalogError
-from provider_catalog.measured import MeasuredArchitecture
+from provider_catalog.measured_architecture import MeasuredArchitecture
 from provider_catalog.model_config import read_config
+from provider_catalog.suggestions import nearest_names, question
 
 DATA_FOLDER: Final = Path(__file__).parent / "data" / "models"
 MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
-"""Published configurations are below 1 MB; what is larger is another file."""
+"""Largest accepted config.json. Published configurations are below 1 MB, so a larger file is something else."""
 
 INDEX_FILE: Final = "model.safetensors.index.json"
 QUANTIZATION_FILE: Final = "hf_quant_config.json"
-"""Where NVIDIA Model Optimizer writes what it did, when it does not write it into config.json."""
+"""File that NVIDIA Model Optimizer writes its quantization to, unless it writes to config.json."""
 MAX_CHECKPOINT_BYTES: Final = 10**16
-"""A thousand times the largest published checkpoint."""
+"""Largest accepted checkpoint: a thousand times the largest published one."""
 INDEX_TOLERANCE: Final = 0.001
-"""Disagreement between checkpoint and count from which on it is reported: what the counts are held to."""
+"""Relative difference between checkpoint and count that causes a warning; counts are tested to this accuracy."""
 
 MAX_NOMINAL_RATIO: Final = 1.3
-"""How far a nominal size may be from the class it is read as."""
+"""Largest ratio between a nominal size and the size class that stands for it."""
 
 TIERS: Final = ("lite", "standard", "flagship")
 
@@ -49,7 +50,7 @@ class ModelPreset:
 
     name: str
     config: str
-    """File of the configuration in data/models; several models may share a shape."""
+    """File name of the configuration in data/models; models of equal shape may share one."""
     source: str
     licence: str
     as_of: str
@@ -58,12 +59,12 @@ class ModelPreset:
 
 @dataclass(frozen=True)
 class NominalSize:
-    """A class of sizes as guides name it, and the published model whose shape stands for it."""
+    """A size class as guides name it, and the published model whose shape represents it."""
 
     parameters: float
     model: str
     tier: str | None = None
-    """Set where the class is also what the tier stands for."""
+    """Tier that the class represents; None for the other classes."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class ModelIndex:
 
 @lru_cache(maxsize=1)
 def model_index() -> ModelIndex:
-    """All presets and nominal sizes; configurations themselves are not read."""
-    import yaml  # here and not above: a path needs no table of presets
+    """All presets and nominal sizes; this reads no configuration."""
+    import yaml  # imported here: a model given by path does not need the table of presets
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with (DATA_FOLDER / "index.yaml").open(encoding="utf-8") as file:
@@ -94,27 +95,27 @@ def _by_name() -> dict[str, ModelPreset]:
     for preset in model_index().presets:
         for name in (preset.name, *preset.aliases):
             names.setdefault(name.casefold(), preset)
-    # The part after the organisation is a name too, unless an earlier preset took it.
+    # The part after the organisation is also a name, unless an earlier preset has it.
     for preset in model_index().presets:
         names.setdefault(preset.name.rpartition("/")[2].casefold(), preset)
     return names
 
 
 def find_preset(name: str) -> ModelPreset | None:
-    """The preset of a full name, the part after the organisation, or an alias; case does not matter."""
+    """The preset with that full name, alias or name without organisation, ignoring case; None without one."""
     return _by_name().get(name.strip().casefold())
 
 
 def load_model(reference: str | Mapping[str, object], folder: Path | None = None) -> ModelArchitecture:
-    """The architecture a spec refers to.
+    """Load the architecture that a spec refers to.
 
     Args:
-        reference: a preset name or alias; a path to a config.json or a folder holding one; a nominal size, as text
-            ('65B', 'lite') or mapping ({parameters: 65B}, {tier: lite}); or the keys of a config.json themselves.
-        folder: what relative paths are relative to; the working directory when None.
+        reference: a preset name or alias; a path to a config.json or to a folder that holds one; a nominal size, as
+            text ('65B', 'lite') or mapping ({parameters: 65B}, {tier: lite}); or the keys of a config.json themselves.
+        folder: the folder that relative paths start from; None means the working directory.
 
     Raises:
-        CatalogError: nothing answers to the reference, or what does is no valid configuration.
+        CatalogError: the reference names nothing, or its configuration is not valid.
     """
     if isinstance(reference, Mapping):
         return _from_mapping(reference)
@@ -133,10 +134,10 @@ def load_model(reference: str | Mapping[str, object], folder: Path | None = None
 
 
 def published_config(reference: str, folder: Path | None = None) -> Mapping[str, object]:
-    """The config.json behind a preset name, a path or a nominal size, as parsed JSON.
+    """The parsed config.json of a preset name, a path or a nominal size.
 
     Raises:
-        CatalogError: nothing answers to the reference, or what does is no JSON object.
+        CatalogError: the reference names nothing, or its file is not a JSON object.
     """
     preset = find_preset(reference)
     path = (folder or Path()) / Path(reference).expanduser()
@@ -148,7 +149,7 @@ def published_config(reference: str, folder: Path | None = None) -> Mapping[str,
         path = path / "config.json"
     config = _read_json(path)
     if not isinstance(config, dict):
-        raise CatalogError(f"{path}: holds no JSON object")
+        raise CatalogError(f"{path}: not a JSON object")
     return config
 
 
@@ -172,10 +173,10 @@ def _load_path(reference: str, folder: Path | None) -> ModelArchitecture:
 
 
 def parse_size(text: str | float) -> float:
-    """Parameters from '65B', '1.5b', '0.67T', '125M' or a plain number.
+    """Parse a number of parameters: '65B', '1.5b', '0.67T', '125M' or a plain number.
 
     Raises:
-        CatalogError: it is no positive size.
+        CatalogError: the text is not a positive size.
     """
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         value = float(text)
@@ -190,10 +191,12 @@ def parse_size(text: str | float) -> float:
 
 
 def load_config_file(path: Path, name: str | None = None) -> ModelArchitecture:
-    """The architecture of a config.json; the total_size of a model.safetensors.index.json beside it wins.
+    """Load the architecture of a config.json.
+
+    If a model.safetensors.index.json lies beside it, the size of the model comes from its `total_size`.
 
     Raises:
-        CatalogError: a file is too large, no JSON object, no valid configuration, or states no possible size.
+        CatalogError: a file is too large, is not a valid configuration in JSON, or states an impossible size.
     """
     config = _read_json(path)
     if not isinstance(config, dict):
@@ -220,15 +223,15 @@ def _read_json(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise CatalogError(f"{path}: no valid JSON ({reason})") from error
+        raise CatalogError(f"{path}: not valid JSON ({reason})") from error
 
 
 def _as_published(architecture: ModelArchitecture, path: Path) -> ModelArchitecture:
-    """The architecture with the size that the index of its checkpoint states, and a warning where the count differs.
+    """Give the architecture the size that the index of its checkpoint states, and warn if the counted size differs.
 
-    At 16 or 32 bits the size divided by the bytes of a value gives the parameters, less those of towers and
-    multi-token prediction where they lie in the checkpoint. In quantized checkpoints the scales and their layout are
-    the publisher's, so that only the bytes are taken.
+    At 16 or 32 bits, the size divided by the bytes per value is the number of values. Values of towers and of
+    multi-token prediction are subtracted where the checkpoint contains them. In quantized checkpoints the publisher
+    chooses the scales and their layout, so only the bytes are used.
     """
     index = _read_json(path)
     metadata = index.get("metadata") if isinstance(index, dict) else None
@@ -259,8 +262,8 @@ def _as_published(architecture: ModelArchitecture, path: Path) -> ModelArchitect
         included = f", {beside / 1e9:.2f}B of them beside the decoder" if beside else ""
         warnings = (
             f"{INDEX_FILE} states {checkpoint_bytes} bytes ({stored / 1e9:.2f}B values of "
-            f"{architecture.published_precision}{included}), which are taken; config.json counts "
-            f"{counted / 1e9:.2f}B parameters: one of them may be of another model or format",
+            f"{architecture.published_precision}{included}), and this size is used; config.json counts "
+            f"{counted / 1e9:.2f}B parameters: one of the files may belong to another model or format",
         )
     return MeasuredArchitecture.of(
         architecture, measured_parameters=measured, checkpoint_bytes=checkpoint_bytes, warnings=warnings
@@ -272,7 +275,7 @@ def _load_preset(name: str) -> ModelArchitecture:
     preset = _by_name()[name.casefold()]
     config = _read_json(DATA_FOLDER / preset.config)
     if not isinstance(config, dict):
-        raise CatalogError(f"{preset.config}: holds no JSON object")
+        raise CatalogError(f"{preset.config}: not a JSON object")
     return read_config(config, preset.name)
 
 
@@ -305,8 +308,8 @@ def _nominal(parameters: float | None = None, tier: str | None = None) -> ModelA
         if not 1 / MAX_NOMINAL_RATIO <= chosen.parameters / parameters <= MAX_NOMINAL_RATIO:
             classes = ", ".join(_size_text(size.parameters) for size in sizes)
             raise CatalogError(
-                f"model.parameters is {_size_text(parameters)}: no published shape is near it. Allowed: within a "
-                f"factor {MAX_NOMINAL_RATIO} of {classes}; or give a config.json"
+                f"model.parameters is {_size_text(parameters)}: no published model has a similar size. Allowed: "
+                f"within a factor {MAX_NOMINAL_RATIO} of {classes}; or give a config.json"
             )
     architecture = _load_preset(chosen.model)
     warning = (
@@ -321,14 +324,8 @@ def _size_text(parameters: float) -> str:
 
 
 def _suggestion(reference: str) -> str:
-    """'did you mean …' with the nearest preset names, or that there is none."""
-    import difflib  # here and not above: only a misspelt name needs it
-
+    """The start of a refusal: nothing has that name, and which presets have a similar one."""
     names = _by_name()
-    near = difflib.get_close_matches(reference.strip().casefold()[:200], names, n=5, cutoff=0.5)
-    full = list(dict.fromkeys(names[name].name for name in near))[:3]
-    return (
-        f"no preset and no file of that name; did you mean {', '.join(full)}? "
-        if full
-        else ("no preset and no file of that name. ")
-    )
+    similar = nearest_names(reference.strip().casefold()[:200], names, at_most=5)
+    presets = list(dict.fromkeys(names[name].name for name in similar))[:3]
+    return f"no preset and no file has that name{'; ' if presets else '. '}{question(presets)}"

@@ -1,4 +1,4 @@
-"""Hardware of one's own: prices, power, housing and staff, each with its range and source."""
+"""On-premises figures: server prices, power, housing and staff, each with its range and source."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -8,15 +8,16 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError, Fact
-from provider_catalog.tables import fact, read_yaml
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 
 Level = Literal["low", "expected", "high"]
 FILE = "on_prem.yaml"
 
 
-class Estimate(Fact):
-    """A figure with its range; the unit is in the name of the field that holds it."""
+class RangedFigure(Fact):
+    """A figure with its range and source; the name of the field that holds it states the unit."""
 
     value: float = Field(ge=0, allow_inf_nan=False)
     low: float = Field(ge=0, allow_inf_nan=False)
@@ -25,54 +26,56 @@ class Estimate(Fact):
     as_of: str
 
     @model_validator(mode="after")
-    def _in_order(self) -> "Estimate":
+    def _in_order(self) -> "RangedFigure":
         if not self.low <= self.value <= self.high:
-            raise ValueError(f"low {self.low}, value {self.value}, high {self.high} are not in order")
+            raise ValueError(
+                f"low {self.low}, value {self.value}, high {self.high} are not in this order: low, value, high"
+            )
         return self
 
     def at(self, level: Level) -> float:
-        """The figure at one end of its range, or the expected one."""
+        """The expected figure, or one end of its range."""
         return self.value if level == "expected" else self.low if level == "low" else self.high
 
 
 class OwnServer(Fact):
-    """A server that one can buy."""
+    """A server for sale."""
 
     name: str
     gpu: str
     gpus: int = Field(gt=0)
     nic_gbit_per_s: float = Field(gt=0)
-    price_usd: Estimate | None
-    """None: no source knows it."""
-    max_power_kw: Estimate
+    price_usd: RangedFigure | None
+    """Price of one server; None if no source states it."""
+    max_power_kw: RangedFigure
 
 
 class OnPrem(Fact):
-    """What owning hardware costs beside the servers."""
+    """The servers for sale, and the other costs of owning hardware."""
 
     depreciation_years: float = Field(gt=0)
     servers: tuple[OwnServer, ...]
-    pue: Estimate
-    tariff_usd_per_kwh: Estimate
-    colocation_usd_per_kw_month: Estimate
-    network_share: Estimate
-    """Switches and cables, as a share of the servers' price."""
-    support_share: Estimate
-    """Of the purchase, a year."""
-    staff_usd_per_year: Estimate
-    staff_fte: Estimate
-    staff_fte_per_server: Estimate
-    updates_per_year: Estimate
-    """New versions of the model that are taken into service."""
-    staff_hours_per_update: Estimate
-    cloud_pue: dict[str, Estimate]
-    grid_kg_co2_per_kwh: dict[str, Estimate]
+    pue: RangedFigure
+    tariff_usd_per_kwh: RangedFigure
+    colocation_usd_per_kw_month: RangedFigure
+    network_share: RangedFigure
+    """Price of switches and cables, as a share of the servers' price."""
+    support_share: RangedFigure
+    """Yearly cost of support, as a share of the purchase price."""
+    staff_usd_per_year: RangedFigure
+    staff_fte: RangedFigure
+    staff_fte_per_server: RangedFigure
+    updates_per_year: RangedFigure
+    """New versions of the model put into service in a year."""
+    staff_hours_per_update: RangedFigure
+    cloud_pue: dict[str, RangedFigure]
+    grid_kg_co2_per_kwh: dict[str, RangedFigure]
 
     def server(self, name: str) -> OwnServer:
         """The server of that name.
 
         Raises:
-            CatalogError: there is none.
+            CatalogError: no server has that name.
         """
         for server in self.servers:
             if server.name == name:
@@ -81,7 +84,7 @@ class OnPrem(Fact):
 
 
 def load_on_prem(catalog: Catalog) -> OnPrem:
-    """The figures of the catalog's folder.
+    """Read the figures of the catalog's folder.
 
     Raises:
         CatalogError: the file is missing or broken.
@@ -98,16 +101,16 @@ def _load(path: Path) -> OnPrem:
 
 
 def with_own_figures(on_prem: OnPrem, path: Path, catalog: Catalog) -> OnPrem:
-    """`on_prem` under the figures of a YAML file: `source`, `as_of`, and any of its fields.
+    """Replace figures of `on_prem` by those of a YAML file with `source`, `as_of` and any fields of OnPrem.
 
-    A figure is a number, or `value` with `low` and `high`. A server of a known name takes the place of what it gives;
-    others are added.
+    A figure is a number, or a mapping of `value`, `low` and `high`. A server with a known name replaces only the fields
+    that the file gives; a server with a new name is added.
 
     Raises:
         CatalogError: the file is missing or broken, or names a field or a GPU that does not exist.
     """
     if not path.is_file():
-        raise CatalogError(f"{path}: cannot be read, no file is there; name a YAML file of figures, see docs/cost.md")
+        raise CatalogError(f"{path}: no such file; give a YAML file of figures, see docs/cost.md")
     document = read_yaml(path)
     known = ("source", "as_of", *OnPrem.model_fields)
     if not isinstance(document, Mapping) or any(document.get(key) is None for key in ("source", "as_of")):
@@ -123,7 +126,7 @@ def with_own_figures(on_prem: OnPrem, path: Path, catalog: Catalog) -> OnPrem:
             merged[field] = _servers(merged[field], given, origin, str(path))
         elif isinstance(merged[field], dict) and "value" not in merged[field]:
             if not isinstance(given, Mapping):
-                raise CatalogError(f"{path}: {field} is {given!r}; give a figure by name")
+                raise CatalogError(f"{path}: {field} is {given!r}; give a mapping of names to figures")
             merged[field] |= {name: _figure(figure, origin) for name, figure in given.items()}
         else:
             merged[field] = given if field == "depreciation_years" else _figure(given, origin)
@@ -137,7 +140,7 @@ def _servers(known: Sequence[Any], given: Any, origin: Mapping[str, str], where:
     servers = {server["name"]: server for server in known}
     rows: list[Any] = given if isinstance(given, list) else [None]
     if not all(isinstance(row, Mapping) and isinstance(row.get("name"), str) for row in rows):
-        raise CatalogError(f"{where}: servers is a list of servers, each with its name in words")
+        raise CatalogError(f"{where}: servers must be a list of servers, each with its name as text")
     for row in rows:
         figures = {name: _figure(row[name], origin) for name in ("price_usd", "max_power_kw") if name in row}
         servers[row["name"]] = {**servers.get(row["name"], {}), **row, **figures}
@@ -145,7 +148,7 @@ def _servers(known: Sequence[Any], given: Any, origin: Mapping[str, str], where:
 
 
 def _figure(given: Any, origin: Mapping[str, str]) -> Any:
-    """A number is its own range; what is neither number nor mapping is left to the check of the whole."""
+    """Complete a figure with its range and origin; anything but a number or a mapping is left to later validation."""
     if isinstance(given, Mapping):
         return {"low": given.get("value"), "high": given.get("value"), **given, **origin}
     if isinstance(given, int | float) and not isinstance(given, bool):

@@ -1,4 +1,4 @@
-"""Number formats by the names that specs, plans and the catalog share (design contract)."""
+"""Number formats, by the names that specs, plans and the catalog share."""
 
 from typing import Final, Literal
 
@@ -14,8 +14,7 @@ BITS_PER_VALUE: Final[dict[Precision, int]] = {
     "nvfp4": 4,
     "mxfp4": 4,
 }
-"""Bits of one stored value, without the scales of its block or group."""
-
+"""Bits of one stored value, without its share of the scales of its block or group."""
 
 KEEP_PATTERN: Final = r"attention|mlp|experts|[0-9]{1,5}(-[0-9]{1,5})?"
-"""What may be kept in 16 bits: a kind of block, or layers counted from 0, such as 0-2."""
+"""Pattern of a part that may be kept in 16 bits: a kind of block, or layers counted from 0, such as 0-2."""

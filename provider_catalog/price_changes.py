@@ -1,4 +1,4 @@
-"""What differs between two sets of prices, the largest sums first."""
+"""Differences between two sets of prices, the largest first."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -9,33 +9,33 @@ from provider_catalog.prices import InstancePrice, ServicePrice
 
 @dataclass(frozen=True)
 class PriceChange:
-    """One price that differs, appeared or vanished."""
+    """A price that changed, appeared or vanished."""
 
     provider: str
     region: str
     zone: str | None
     name: str
-    """Instance type, or SKU of a service."""
+    """Name of the instance type, or SKU of the service."""
     what: str
     """Purchase option of an instance, or unit of a service."""
     old_usd: float | None
-    """None: there was no price."""
+    """Old price; None if there was none."""
     new_usd: float | None
-    """None: there is no price now."""
+    """New price; None if there is none now."""
     kind: Literal["instance", "service"]
 
     @property
     def difference_usd(self) -> float:
-        """By how much the price moved, up or down; a price that appears or vanishes moved by all of it."""
+        """The absolute change in USD; a price that appears or vanishes changes by its whole amount."""
         return abs((self.new_usd or 0) - (self.old_usd or 0))
 
     @property
     def ratio(self) -> float | None:
-        """New price over old; None where one of them is missing or zero."""
+        """The new price divided by the old; None where a price is missing or the old one is zero."""
         return self.new_usd / self.old_usd if self.old_usd and self.new_usd is not None else None
 
     def as_json(self) -> dict[str, object]:
-        """Fields by name, with the ratio."""
+        """The fields and the ratio as a JSON object."""
         return {**asdict(self), "ratio": self.ratio}
 
 
@@ -48,9 +48,9 @@ def price_changes(
     new_instances: Iterable[InstancePrice],
     new_services: Iterable[ServicePrice],
 ) -> tuple[PriceChange, ...]:
-    """Changes of amount: instances before services, the largest first, new and vanished prices among them.
+    """All changes, also prices that appeared or vanished: instances before services, each group with the largest first.
 
-    A new source or date for the same amount is no change.
+    A new source or date for the same amount is not a change.
     """
     instances = _changed(_instances(old_instances), _instances(new_instances), "instance")
     services = _changed(_services(old_services), _services(new_services), "service")

@@ -1,4 +1,4 @@
-"""Price files: a CSV of instance prices and one of service prices a cloud, packaged or left by a refresh."""
+"""Price files: each cloud has a CSV of instance prices and one of service prices, packaged or refreshed."""
 
 import csv
 import io
@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from provider_catalog.facts import CatalogError, Provenance
+from provider_catalog.data_files import fact, read_csv
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, ServicePrice
-from provider_catalog.tables import fact, read_csv
 
 PriceT = TypeVar("PriceT", InstancePrice, ServicePrice)
 
@@ -19,25 +20,25 @@ _PROVENANCE: Final = ("source", "as_of", "kind")
 
 
 def read_instance_prices(folder: Path, provider: str) -> Iterator[InstancePrice]:
-    """Rows of `instance_prices.csv` in the folder of one cloud.
+    """Read the rows of `instance_prices.csv` in the folder of one cloud.
 
     Raises:
-        CatalogError: the file is missing, a row is broken or doubled.
+        CatalogError: the file is missing or empty, or a row is broken or repeated.
     """
     return _read(folder / INSTANCE_PRICES, provider, InstancePrice)
 
 
 def read_service_prices(folder: Path, provider: str) -> Iterator[ServicePrice]:
-    """Rows of `service_prices.csv` in the folder of one cloud.
+    """Read the rows of `service_prices.csv` in the folder of one cloud.
 
     Raises:
-        CatalogError: the file is missing, a row is broken or doubled.
+        CatalogError: the file is missing or empty, or a row is broken or repeated.
     """
     return _read(folder / SERVICE_PRICES, provider, ServicePrice)
 
 
 def instance_prices_csv(prices: Iterable[InstancePrice]) -> str:
-    """The text of an `instance_prices.csv`, rows in a fixed order."""
+    """The text of an `instance_prices.csv`, with its rows in a fixed order."""
     rows = [
         (p.region, p.zone or "", p.instance_type, p.option, repr(p.usd_per_hour), *_origin(p.provenance))
         for p in prices
@@ -46,7 +47,7 @@ def instance_prices_csv(prices: Iterable[InstancePrice]) -> str:
 
 
 def service_prices_csv(prices: Iterable[ServicePrice]) -> str:
-    """The text of a `service_prices.csv`, rows in a fixed order."""
+    """The text of a `service_prices.csv`, with its rows in a fixed order."""
     rows = [
         (p.region, p.sku, p.unit, "" if p.unit_price_usd is None else repr(p.unit_price_usd), *_origin(p.provenance))
         for p in prices
@@ -55,7 +56,7 @@ def service_prices_csv(prices: Iterable[ServicePrice]) -> str:
 
 
 def _read(path: Path, provider: str, model: type[PriceT]) -> Iterator[PriceT]:
-    """The three provenance columns become one shared record per source."""
+    """Read prices; rows with equal provenance columns share one Provenance."""
     provenances: dict[tuple[str | None, ...], Provenance] = {}
     seen: set[tuple[str | None, ...]] = set()
     for line, row in read_csv(path):

@@ -1,4 +1,4 @@
-"""PriceBook: what things cost, where, since when, according to whom. A gap is unknown, never invented."""
+"""Prices with their place, date and source; a price without a source stays unknown and is never invented."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -7,16 +7,19 @@ from pydantic import Field
 
 from provider_catalog.facts import Fact, Provenance
 
-PurchaseOption = Literal["on-demand", "spot", "capacity-block", "reserved-1y", "reserved-3y"]
+MarketOption = Literal["on-demand", "spot", "capacity-block"]
+CommittedOption = Literal["reserved-1y", "reserved-3y"]
+PurchaseOption = Literal[MarketOption, CommittedOption]
+"""A row of the price list: a market in which instances are sold, or a commitment that lowers the on-demand rate."""
 
 
 class InstancePrice(Fact):
-    """USD an hour for one whole instance, Linux, in one region or zone."""
+    """The price in USD per hour of one Linux instance in a region or zone."""
 
     provider: str
     region: str
     zone: str | None
-    """Zone id (AWS) where the price is a zone's own; None where it holds for the region."""
+    """Zone id (AWS) of a price that holds in one zone only; None for a price of the whole region."""
     instance_type: str
     option: PurchaseOption
     usd_per_hour: float = Field(gt=0, allow_inf_nan=False)
@@ -24,21 +27,21 @@ class InstancePrice(Fact):
 
 
 class ServicePrice(Fact):
-    """Unit price of anything on the bill that is not an instance."""
+    """The unit price of a service: anything on the bill that is not an instance."""
 
     provider: str
     region: str
     sku: str
-    """A role of the cluster's own, the same word on every cloud (`nat_gateway_hour`), or a file system's SKU."""
+    """Name of the service, the same on every cloud (`nat_gateway_hour`), or the SKU of a file system."""
     unit: str
-    """What the price buys, read as "USD per …": `hour`, `GB`, `GiB-month`."""
+    """Unit that the price is for, as in "USD per …": `hour`, `GB`, `GiB-month`."""
     unit_price_usd: float | None = Field(ge=0, allow_inf_nan=False)
-    """None: no source was found."""
+    """Price of one unit; None if no source was found."""
     provenance: Provenance
 
 
 class PriceBook:
-    """Prices by provider, region and thing. Look-ups return None for what nobody has sourced."""
+    """Look-up of prices by provider, region and name; a look-up returns None for an unknown price."""
 
     def __init__(self, instances: Iterable[InstancePrice], services: Iterable[ServicePrice]) -> None:
         self._instances: dict[tuple[str, str, str, PurchaseOption], list[InstancePrice]] = {}
@@ -57,24 +60,24 @@ class PriceBook:
     def instance(
         self, provider: str, region: str, instance_type: str, option: PurchaseOption, zone: str | None = None
     ) -> InstancePrice | None:
-        """The price of an instance by option: in `zone` when given, else the cheapest zone of the region."""
+        """The price of an instance type by purchase option, in `zone` or else in the cheapest zone of the region."""
         candidates = self._instances.get((provider, region, instance_type, option), [])
         if zone is not None:
             candidates = [price for price in candidates if price.zone in (None, zone)]
         return min(candidates, key=lambda price: (price.usd_per_hour, price.zone or ""), default=None)
 
     def zones(self, provider: str, region: str, instance_type: str) -> tuple[str, ...]:
-        """Zone ids in which the type is priced, sorted; empty where prices hold for the whole region."""
+        """The zones in which the type has a price, sorted; empty where its prices hold for the whole region."""
         return self._zones.get((provider, region, instance_type), ())
 
     def regions(self, provider: str, instance_type: str) -> tuple[str, ...]:
-        """Regions in which the type has any price, sorted."""
+        """The regions in which the type has a price, sorted."""
         return tuple(sorted({r for (p, r, t) in self._zones if (p, t) == (provider, instance_type)}))
 
     def sells(self, provider: str, sku: str) -> bool:
-        """Whether the provider bills for `sku` anywhere, at a known price or not."""
+        """Whether the provider bills for `sku` in any region, even if the price is unknown."""
         return (provider, sku) in self._sold
 
     def service(self, provider: str, region: str, sku: str) -> ServicePrice | None:
-        """The unit price of a service, None when the catalog has no row for it at all."""
+        """The unit price of a service; None when the catalog has no row for it."""
         return self._services.get((provider, region, sku))

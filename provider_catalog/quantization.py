@@ -1,4 +1,4 @@
-"""How the blocks of a model are stored: a format, what its scales add, and which part stays in 16 bits."""
+"""Storage formats of a model's blocks: the format of the values, its scales, and the part kept in 16 bits."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ from provider_catalog.precision import Precision
 
 @dataclass(frozen=True, kw_only=True)
 class StoredAs:
-    """Format of the matrices of one kind of block."""
+    """The storage format of the matrices of one kind of block."""
 
     precision: Precision
     scale: tuple[int, int] | None = None
-    """Bits of a scale with its zero point, and values that share it; None: what is usual for the format."""
+    """Bits of a scale with its zero point, and values that share it; None means the usual scale of the format."""
     unquantized_share: float = 0.0
-    """Part of these parameters that stays in 16 bits."""
+    """Share of these parameters that stays in 16 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightFormats:
-    """Format of every kind of block. Norms, biases and routers stay in 16 bits in any case."""
+    """The storage format of every kind of block; norms, biases and routers always stay in 16 bits."""
 
     attention: StoredAs
     mlp: StoredAs
-    """Dense blocks and shared experts."""
+    """Format of dense feed-forward blocks and shared experts."""
     experts: StoredAs
-    """Routed experts."""
+    """Format of routed experts."""
     head: StoredAs
     embedding: StoredAs

@@ -1,76 +1,75 @@
-"""Named scenarios: a workload, the hardware a guide names for it, and what that guide asks of storage and network."""
+"""Named scenarios: a workload, and the hardware, storage and network that a published guide recommends for it."""
 
-import difflib
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field
 
-from provider_catalog.facts import CatalogError, Fact
-from provider_catalog.tables import fact, read_yaml
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
+from provider_catalog.suggestions import did_you_mean
 
 PREFIX: Final = "scenario:"
-"""`scenario:real-time-chat` stands for a spec file."""
+"""Prefix of a scenario's name where a spec file is expected, as in `scenario:real-time-chat`."""
 
 
 class NamedHardware(Fact):
-    """What the guide would buy."""
+    """The hardware that the guide recommends."""
 
     gpu: str
     gpus: int = Field(gt=0)
     instance_type: str | None = None
-    """The instance that is just this; None where nobody sells so few of these GPUs in one machine."""
+    """Instance type with exactly this hardware; None where no cloud sells so few of these GPUs in one machine."""
     layout: dict[str, int] = Field(default_factory=dict)
-    """Pinned when it is replayed; what is left out is derived."""
+    """Layout that is pinned when the recommendation is replayed; missing entries are derived."""
 
 
 class Requirements(Fact):
-    """What the guide asks for; None where it asks for nothing."""
+    """The requirements that the guide states; None where it states none."""
 
     ttft_ms: float | None = Field(default=None, gt=0)
     tpot_ms: float | None = Field(default=None, gt=0)
     network_ms: float | None = Field(default=None, gt=0)
-    """Round trip between servers and their callers, without the public internet."""
+    """Round trip between servers and their callers, without the public Internet."""
     rdma_ms: float | None = Field(default=None, gt=0)
-    """One way between two nodes of a gang."""
+    """One-way latency between two nodes of a gang."""
     nvme_gb: float | None = Field(default=None, gt=0)
-    """Local disks of one node, 10^9 bytes."""
+    """Capacity of the local disks of one node, in 10^9 bytes."""
     raid0: bool = False
     lustre_gb: float | None = Field(default=None, gt=0)
-    """Shared file system, 10^9 bytes."""
+    """Capacity of the shared file system, in 10^9 bytes."""
 
 
 class Scenario(Fact):
-    """A preset workload with the guide's answer to it."""
+    """A named workload and the recommendation of a guide for it."""
 
     name: str
     title: str
     source: str
     as_of: str
     reading: str
-    """What the guide says, and what is filled in where it says nothing."""
+    """Statements of the guide, and the assumptions where it states nothing."""
     spec: dict[str, Any]
-    """A spec, as a user would write it."""
+    """The spec, as a user would write it."""
     hardware: NamedHardware
     requirements: Requirements
 
 
 def scenario_names(folder: Path) -> tuple[str, ...]:
-    """Names of the scenarios in a catalog folder."""
+    """The names of the scenarios in a catalog folder, sorted."""
     return tuple(sorted(path.stem for path in (folder / "scenarios").glob("*.yaml")))
 
 
 def load_scenario(folder: Path, name: str) -> Scenario:
-    """The scenario of that name.
+    """Read the scenario of that name.
 
     Raises:
-        CatalogError: there is none, or its file is broken.
+        CatalogError: no scenario has that name, or its file is broken.
     """
     known = scenario_names(folder)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise CatalogError(f"unknown scenario {name!r}; {hint}known: {', '.join(known)}")
+        raise CatalogError(f"unknown scenario {name!r}; {did_you_mean(name, known)}known: {', '.join(known)}")
     path = folder / "scenarios" / f"{name}.yaml"
     row = read_yaml(path)
     if not isinstance(row, dict):

@@ -1,68 +1,74 @@
-"""Shared file systems and their legal sizes; object stores."""
+"""Shared file systems with their purchasable sizes, and object stores."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from provider_catalog.facts import CatalogError, Fact
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact
 
 
 class ObjectStore(Fact):
-    """A cloud's object store, as a target of checkpoints."""
+    """The object store of a cloud, as a target of checkpoints."""
 
     name: str
     node_gb_per_s: float = Field(gt=0)
-    """What one node writes or reads, 10^9 bytes a second."""
+    """Rate at which one node writes or reads, in 10^9 bytes a second."""
     write_gb_per_s: float = Field(gt=0)
-    """What all nodes together write to one bucket or account."""
+    """Rate at which all nodes together write to one bucket or account, in 10^9 bytes a second."""
     read_gb_per_s: float = Field(gt=0)
+    """Rate at which all nodes together read, in 10^9 bytes a second."""
     source: str
 
 
-class SharedFileSystem(Fact):
-    """One SKU of a managed Lustre service."""
+class FileSystemSku(Fact):
+    """One SKU of a managed Lustre service: its throughput, its sizes and its features."""
 
     provider: str
     sku: str
-    """Key of its price, and the name the cloud's construct understands."""
+    """Name of the SKU, which is the key of its price and is understood by the cloud's construct."""
     deployment_type: str
     throughput_mb_per_s_per_tib: int = Field(gt=0)
-    """Baseline, 10^6 bytes a second per TiB of storage."""
+    """Baseline throughput in 10^6 bytes a second per TiB of storage."""
     write_mb_per_s_per_tib: int | None = Field(default=None, gt=0)
-    """Where writing is slower than reading."""
+    """Write throughput in the same unit, where it is lower; None where it equals the baseline."""
     client_gbit_per_s: float = Field(default=100, gt=0)
-    """Most that one node exchanges with it."""
+    """Largest throughput of one node."""
     efa_client_gbit_per_s: float | None = Field(default=None, gt=0)
-    """The same over EFA."""
+    """Largest throughput of one node over EFA; None without EFA."""
     sizes_gib: tuple[int, ...] = Field(min_length=1)
-    """Legal sizes below the step, smallest first."""
+    """Purchasable sizes up to the largest of this list, smallest first."""
     step_gib: int = Field(gt=0)
-    """Above the last of sizes_gib: multiples of this."""
+    """Step of the purchasable sizes above the last of `sizes_gib`: all multiples of it."""
     max_gib: int | None = Field(default=None, gt=0)
-    """Largest size without asking the provider; None where it states none."""
+    """Largest size without a support request; None where the provider states no limit."""
     persistent: bool
-    """False: data is lost when a file server fails."""
+    """Whether data survives the failure of a file server."""
     options: tuple[Literal["compression", "metadata_iops", "efa", "backup_days", "data_repositories"], ...] = ()
-    """What of a spec's storage.lustre the deployment type has."""
+    """Options of a spec's `storage.lustre` that the deployment type supports."""
     efa_step_gib: int | None = Field(default=None, gt=0)
-    """With EFA between clients and servers: sizes are multiples of this."""
+    """Step of the purchasable sizes with EFA between clients and servers; None where EFA does not restrict sizes."""
     efa_not_from: tuple[str, ...] = ()
     """Instance families that cannot be clients over EFA."""
     source: str
     as_of: str
 
     def legal_size_gib(self, requested_gib: float, *, efa: bool = False) -> int:
-        """The smallest size on sale that holds `requested_gib`, without or with EFA to its clients.
+        """Round `requested_gib` up to a purchasable size.
+
+        Args:
+            requested_gib: The capacity that is needed.
+            efa: Whether clients connect over EFA.
 
         Raises:
-            CatalogError: the request is not positive, or larger than the largest size on sale.
+            CatalogError: the request is not positive, or exceeds the largest purchasable size.
         """
         if requested_gib <= 0:
             raise CatalogError(f"{self.sku}: a file system needs a positive size, not {requested_gib} GiB")
         if self.max_gib is not None and requested_gib > self.max_gib:
             raise CatalogError(
-                f"{self.sku}: {requested_gib:g} GiB is more than the {self.max_gib} GiB it holds without a support "
-                "request; ask for less, or choose a SKU with a larger maximum"
+                f"{self.sku}: {requested_gib:g} GiB exceeds {self.max_gib} GiB, the largest size without a support "
+                "request; use less, or choose a SKU with a larger maximum"
             )
         if efa and self.efa_step_gib is not None:
             return -int(-requested_gib // self.efa_step_gib) * self.efa_step_gib

@@ -1,4 +1,4 @@
-"""Checks of the data itself: every file reads, every row says where it is from, and prices are in proportion."""
+"""Checks of the catalog's data: every file can be read, every row has a source, and prices are plausible."""
 
 import re
 from collections import Counter
@@ -9,19 +9,19 @@ from itertools import pairwise, product
 from typing import Final, Literal
 
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.prices import InstancePrice
 
 AS_OF: Final = re.compile(r"20\d\d(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
 STALE_YEARS: Final = 2
-"""Age from which a price is worth a warning even where nothing better was found."""
+"""Age in years from which a price gets a warning, even where no newer price was found."""
 REGIONAL_SPREAD: Final = 3.0
-"""A type that costs more than this many times its price in the cheapest region is probably a slip of a digit."""
+"""Largest plausible ratio between the prices of a type in two regions; a larger ratio is probably a misplaced digit."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or worth a look."""
+    """An error in the data, or a warning that someone should look at it."""
 
     level: Literal["error", "warning"]
     where: str
@@ -29,14 +29,14 @@ class Finding:
 
 
 def verify(catalog: Catalog, today: date) -> tuple[Finding, ...]:
-    """Every finding, errors first. A file that cannot be read is one error, and the other files are still checked."""
+    """All findings, errors first; a file that cannot be read is one error, and the other files are still checked."""
     found: list[Finding] = []
     for check in (_hardware, _storage, _defaults, _instance_prices, _service_prices):
         try:
             found += check(catalog, today)
         except CatalogError as error:
             finding = Finding("error", str(catalog.folder), str(error))
-            # Prices are read by several checks, and one broken row is one finding.
+            # Several checks read prices; a broken row is reported once.
             if finding not in found:
                 found.append(finding)
     return tuple(sorted(found, key=lambda finding: (finding.level, finding.where, finding.message)))
@@ -48,15 +48,17 @@ def _hardware(catalog: Catalog, today: date) -> Iterator[Finding]:
         yield from _sourced(gpu.source, gpu.as_of, f"{gpus_file}, {gpu.name}", today)
         ladder = [gpu.peak_tflops[p] for p in ("fp32", "bf16", "fp8", "nvfp4") if p in gpu.peak_tflops]
         if any(wide >= narrow for wide, narrow in pairwise(ladder)):
-            yield Finding("error", f"{gpus_file}, {gpu.name}", "a narrower format is slower than a wider one")
+            yield Finding("error", f"{gpus_file}, {gpu.name}", "a narrower format is no faster than a wider one")
     for (provider, name), instance_type in catalog.instance_types.items():
         where = f"{catalog.folder / provider / 'instances.csv'}, {name}"
         yield from _sourced(instance_type.source, instance_type.as_of, where, today)
         marketed_mib = catalog.gpu(instance_type.gpu).memory_gb * 1e9 / 2**20
-        # GPUs are sold in GB and report GiB under the same number: 80 "GB" is 81,920 MiB.
+        # A GPU sold with 80 "GB" reports 81,920 MiB, which is 80 GiB.
         if not 0.85 * marketed_mib <= instance_type.gpu_memory_mib <= 1.08 * marketed_mib:
             yield Finding(
-                "error", where, f"gpu_memory_mib {instance_type.gpu_memory_mib} is not that of {instance_type.gpu}"
+                "error",
+                where,
+                f"gpu_memory_mib {instance_type.gpu_memory_mib} is not the memory of {instance_type.gpu}",
             )
 
 
@@ -83,7 +85,7 @@ def _instance_prices(catalog: Catalog, today: date) -> Iterator[Finding]:
         where = _where(price)
         yield from _sourced(price.provenance.source, price.provenance.as_of, where, today)
         if (price.provider, price.instance_type) not in catalog.instance_types:
-            yield Finding("error", where, f"{price.instance_type} stands in no instances.csv")
+            yield Finding("error", where, f"no instances.csv has {price.instance_type}")
         options = cheapest.setdefault((price.provider, price.region, price.instance_type), {})
         if price.option not in options or price.usd_per_hour < options[price.option].usd_per_hour:
             options[price.option] = price
@@ -91,7 +93,9 @@ def _instance_prices(catalog: Catalog, today: date) -> Iterator[Finding]:
         for dear, cheap in (("on-demand", "spot"), ("on-demand", "reserved-1y"), ("reserved-1y", "reserved-3y")):
             if dear in options and cheap in options and options[cheap].usd_per_hour > options[dear].usd_per_hour:
                 low, high = options[dear].usd_per_hour, options[cheap].usd_per_hour
-                yield Finding("warning", _where(options[cheap]), f"{high:g} an hour is more than {dear} at {low:g}")
+                yield Finding(
+                    "warning", _where(options[cheap]), f"{high:g} USD an hour is more than the {dear} price of {low:g}"
+                )
     yield from _out_of_proportion([price for price in catalog.instance_prices if price.option == "on-demand"])
     yield from _aged(
         ((price.provider, "instance prices", price.provenance.as_of) for price in catalog.instance_prices), today
@@ -99,14 +103,16 @@ def _instance_prices(catalog: Catalog, today: date) -> Iterator[Finding]:
 
 
 def _out_of_proportion(prices: Iterable[InstancePrice]) -> Iterator[Finding]:
-    """Prices too far above that of the same type in the cheapest region."""
+    """Find prices that are implausibly far above the price of the same type in the cheapest region."""
     lowest: dict[tuple[str, str], InstancePrice] = {}
     for price in sorted(prices, key=lambda price: price.usd_per_hour):
         low = lowest.setdefault((price.provider, price.instance_type), price)
         times = price.usd_per_hour / low.usd_per_hour
         if times > REGIONAL_SPREAD:
             yield Finding(
-                "warning", _where(price), f"{price.usd_per_hour:g} an hour is {times:.1f} times that of {low.region}"
+                "warning",
+                _where(price),
+                f"{price.usd_per_hour:g} USD an hour is {times:.1f} times the price in {low.region}",
             )
 
 
@@ -117,7 +123,7 @@ def _service_prices(catalog: Catalog, today: date) -> Iterator[Finding]:
     known = (price for price in catalog.service_prices if price.unit_price_usd is not None)
     yield from _aged(((price.provider, "service prices", price.provenance.as_of) for price in known), today)
     for provider, systems in catalog.shared_file_systems.items():
-        # A generation is priced for itself: the older PERSISTENT_1-200 costs more than PERSISTENT_2-250.
+        # Generations have separate price lists: the older PERSISTENT_1-200 costs more than PERSISTENT_2-250.
         generations = sorted({system.deployment_type for system in systems if system.persistent})
         regions = sorted({price.region for price in catalog.service_prices if price.provider == provider})
         for region, generation in product(regions, generations):
@@ -140,15 +146,15 @@ def _where(price: InstancePrice) -> str:
 
 def _sourced(source: str, as_of: str, where: str, today: date) -> Iterator[Finding]:
     if not source.strip():
-        yield Finding("error", where, "no source; name the page, document or commit")
+        yield Finding("error", where, "the source is empty; name the page, document or commit")
     if not AS_OF.fullmatch(as_of):
-        yield Finding("error", where, f"as_of {as_of!r} is no ISO date, month or year")
+        yield Finding("error", where, f"as_of {as_of!r} is not an ISO date, month or year")
     elif as_of > today.isoformat():
         yield Finding("error", where, f"as_of {as_of} lies in the future")
 
 
 def _aged(prices: Iterable[tuple[str, str, str]], today: date) -> Iterator[Finding]:
-    """One finding for all old prices of a cloud that are of one date."""
+    """Report old prices, with one finding for all prices of a cloud that have the same date."""
     for (provider, what, as_of), number in Counter(prices).items():
         if AS_OF.fullmatch(as_of) and int(as_of[:4]) <= today.year - STALE_YEARS:
-            yield Finding("warning", f"{provider} {what}", f"{number} are of {as_of}; look for newer ones")
+            yield Finding("warning", f"{provider} {what}", f"{number} prices date from {as_of}; look for newer ones")

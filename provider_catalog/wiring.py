@@ -1,4 +1,4 @@
-"""How nodes of a cloud are wired inside and among each other, as far as it is public."""
+"""Published facts about the wiring of a cloud's nodes: inside a node, and between nodes."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from provider_catalog.hardware import InstanceType, Paths
 
 
 class NodeWiring(Fact):
-    """Where GPUs and cards of some instance types sit."""
+    """The positions of GPUs and network cards in some instance types."""
 
     instance_types: tuple[str, ...]
     gpus_per_pcie_switch: int | None = Field(default=None, gt=0)
@@ -16,8 +16,8 @@ class NodeWiring(Fact):
     as_of: str
 
 
-class Network(Fact):
-    """What lies between nodes of one fabric."""
+class FabricWiring(Fact):
+    """The network between the nodes of one fabric."""
 
     fabric: str
     paths: Paths
@@ -29,13 +29,13 @@ class Network(Fact):
 class Wiring(Fact):
     """The topology.yaml of one cloud."""
 
-    networks: tuple[Network, ...] = ()
+    networks: tuple[FabricWiring, ...] = ()
     nodes: tuple[NodeWiring, ...] = ()
 
     def node(self, instance_type: InstanceType) -> NodeWiring | None:
-        """What is known of the type; None: nothing is published."""
+        """The wiring of that type; None if nothing is published."""
         return next((row for row in self.nodes if instance_type.name in row.instance_types), None)
 
-    def network(self, fabric: str) -> Network | None:
-        """What is known of the fabric."""
+    def network(self, fabric: str) -> FabricWiring | None:
+        """The network of that fabric; None if nothing is known."""
         return next((row for row in self.networks if row.fabric == fabric), None)

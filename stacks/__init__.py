@@ -1,6 +1,6 @@
-"""The stacks of a cluster, composed from constructs for a Plan, and the CDKTF app that cdktf.json starts."""
+"""The stacks of a cluster, composed from constructs of `cdk` for a Plan, and the CDKTF app that cdktf.json starts."""
 
 from cdk.providers import use_bundled_node
 
-# Every module of this package starts Node with its import of cdktf.
+# An import of cdktf starts Node, so that Node must be chosen before any module of this package is imported.
 use_bundled_node()

@@ -1,6 +1,6 @@
-"""The CDKTF app: specs in, one folder a stack out. `cdktf.json` starts it; `llmcluster synth` calls `synthesize`.
+"""The CDKTF app, which writes a folder for every stack of the specs. `cdktf.json` and `llmcluster synth` start it.
 
-Every spec is planned, and every stack written to a folder aside, before the first file of the output changes.
+All specs are planned, and all stacks are written to a temporary folder, before the first file of the output changes.
 """
 
 import errno
@@ -18,10 +18,10 @@ from cdktf import App
 from planner.errors import EXPECTED, SpecError, failure
 from planner.workspace.planning import PlannedSpec, plan_specs
 from provider_catalog.catalog import Catalog
+from provider_catalog.files import publish, staged, write_files
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
-from stacks.files import publish, staged
 from stacks.hcl import readable_hcl
-from stacks.imports import take_over
+from stacks.imports import add_import_blocks
 from stacks.launching import launch_sidecars
 from stacks.sidecar import sidecars
 
@@ -32,15 +32,15 @@ HCL_DOCUMENT: Final = "cdk.tf"
 
 @dataclass(frozen=True)
 class SynthesizedStack:
-    """One stack as it was written."""
+    """A stack that was written."""
 
     cluster: str
     role: StackRole
     name: str
     folder: Path
-    """Holds the document for Terraform, plan.json, cost.json and cost.md."""
+    """Folder of the Terraform document, plan.json, cost.json and cost.md."""
     hcl_folder: Path | None
-    """The same with the document as HCL, when that was asked for."""
+    """Folder of the same files with the document as HCL; None if no HCL was asked for."""
     locked: bool
     """Whether the plan comes from a lock."""
 
@@ -48,13 +48,14 @@ class SynthesizedStack:
 def synthesize(
     spec_paths: Sequence[Path], outdir: Path, hcl_outdir: Path | None = None, overlay: Path | None = None
 ) -> list[SynthesizedStack]:
-    """Writes the stacks of every spec below `outdir`, and as HCL below `hcl_outdir` when that is given.
+    """Plans the specs and writes their stacks below `outdir`, and as HCL below `hcl_outdir` if that is given.
 
-    The bytes depend on specs, locks, catalog, negotiated prices (`overlay`) and versions, not on either folder.
+    The bytes depend on specs, locks, catalog, negotiated prices (`overlay`) and versions, but not on the folders.
 
     Raises:
         SpecError, CatalogError, InfeasibleError: see `plan_specs`; nothing was written.
-        OSError: a file cannot be read or written.
+        NothingWrittenError: a file cannot be written; both folders are as they were.
+        OSError: a file cannot be read.
     """
     if hcl_outdir is not None and hcl_outdir.resolve() == outdir.resolve():
         raise SpecError(f"HCL and JSON cannot share the folder {outdir}: Terraform would read both; give HCL its own")
@@ -64,7 +65,7 @@ def synthesize(
 def write_stacks(
     planned: Sequence[PlannedSpec], outdir: Path, hcl_outdir: Path | None = None
 ) -> list[SynthesizedStack]:
-    """Writes the stacks of what is already planned; see `synthesize`."""
+    """Writes the stacks of specs that are planned already; see `synthesize`."""
     written: list[SynthesizedStack] = []
     with staged(outdir) as stage, staged(hcl_outdir or outdir) as hcl_stage:
         app = App(outdir=str(stage), stack_traces=False)
@@ -72,8 +73,8 @@ def write_stacks(
             (entry, load_cloud(entry.plan.choice.provider).build(app, entry.plan, entry.catalog)) for entry in planned
         ]
         for entry, stacks in clusters:
-            take_over(entry.plan, stacks)
-        _synth(app, outdir)
+            add_import_blocks(entry.plan, stacks)
+        write_documents(app, outdir)
         if hcl_outdir is not None:
             _write_hcl_manifest(stage, hcl_stage)
         for entry, stacks in clusters:
@@ -95,9 +96,7 @@ def write_stacks(
                         locked=entry.locked,
                     )
                 )
-        publish(stage, outdir, last=MANIFEST)
-        if hcl_outdir is not None:
-            publish(hcl_stage, hcl_outdir, last=MANIFEST)
+        publish({stage: outdir} | ({hcl_stage: hcl_outdir} if hcl_outdir is not None else {}), last=MANIFEST)
     for stack in written:
         _drop_other_document(stack.folder, hcl=_hcl_requested())
         if stack.hcl_folder is not None:
@@ -105,8 +104,8 @@ def write_stacks(
     return written
 
 
-def _synth(app: App, outdir: Path) -> None:
-    """Writes the documents; Node's file errors reach Python as text only and become an OSError again.
+def write_documents(app: App, outdir: Path) -> None:
+    """Writes the documents of an app. File errors of Node reach Python as text and become an OSError again.
 
     Raises:
         OSError: the disk is full, or a folder cannot be written.
@@ -122,42 +121,37 @@ def _synth(app: App, outdir: Path) -> None:
 
 
 def _write_sidecars(folder: Path, entry: PlannedSpec, built: BuiltStack) -> None:
-    texts = {**sidecars(entry.plan, built), **launch_sidecars(entry, built), **built.files}
-    for name, text in texts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+    launch = launch_sidecars(entry, built)
+    write_files(folder, {**sidecars(entry.plan, built), **launch, **built.files})
 
 
 def _write_hcl(folder: Path, built: BuiltStack) -> None:
-    # An App writes either JSON or HCL, by an environment variable of its Node process; a stack renders both.
+    # An App writes either JSON or HCL, as an environment variable of its Node process says; a stack renders both.
     rendered = built.stack.to_hcl_terraform()
     hcl = readable_hcl(rendered["hcl"], built.stack.to_terraform())
     metadata = json.dumps(rendered["metadata"], indent=2, sort_keys=True) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / HCL_DOCUMENT).write_text(hcl, encoding="utf-8", newline="\n")
-    (folder / "metadata.json").write_text(metadata, encoding="utf-8", newline="\n")
+    write_files(folder, {HCL_DOCUMENT: hcl, "metadata.json": metadata})
 
 
 def _write_hcl_manifest(stage: Path, hcl_stage: Path) -> None:
     manifest = json.loads((stage / MANIFEST).read_text(encoding="utf-8"))
     for stack in manifest["stacks"].values():
         stack["synthesizedStackPath"] = f"{stack['workingDirectory']}/{HCL_DOCUMENT}"
-    (hcl_stage / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_files(hcl_stage, {MANIFEST: json.dumps(manifest, indent=2, sort_keys=True) + "\n"})
 
 
 def _drop_other_document(folder: Path, *, hcl: bool) -> None:
-    """`cdktf synth` and `cdktf synth --hcl` into one folder leave two documents, and Terraform would read both."""
+    """Deletes the document of the other format, which an earlier synthesis left: Terraform would read both."""
     (folder / (JSON_DOCUMENT if hcl else HCL_DOCUMENT)).unlink(missing_ok=True)
 
 
 def _hcl_requested() -> bool:
-    # `cdktf synth --hcl` sets it; cdktf itself reads it again in Node.
+    # `cdktf synth --hcl` sets this variable, and cdktf reads it in Node as well.
     return os.environ.get("SYNTH_HCL_OUTPUT") in ("true", "1")
 
 
 def specs_of_context(context: dict[str, Any], folder: Path) -> list[Path]:
-    """Paths that the `specs` globs of `cdktf.json` match, relative to `folder`, sorted, each once.
+    """Sorted paths of the files that the `specs` globs of `cdktf.json` match, relative to `folder`.
 
     Raises:
         SpecError: `specs` is missing, has the wrong type, or matches nothing.
@@ -180,7 +174,7 @@ def _matches(pattern: str, folder: Path) -> Iterator[Path]:
 
 
 def _context() -> dict[str, Any]:
-    """The context of cdktf.json: the CLI hands it over; without the CLI the file is read."""
+    """The context of cdktf.json: from the CDKTF command line if that started us, otherwise from the file."""
     handed_over = os.environ.get("CDKTF_CONTEXT_JSON")
     path = Path("cdktf.json")
     try:
@@ -195,7 +189,7 @@ def _context() -> dict[str, Any]:
 
 
 def main() -> int:
-    """What `cdktf.json` starts: synthesizes the specs of the context into CDKTF_OUTDIR, or cdktf.out.
+    """Synthesizes the specs of the context into CDKTF_OUTDIR, or cdktf.out; `cdktf.json` starts it.
 
     Returns:
         0 done, 2 the input is wrong, 3 no feasible plan, 4 a file or a tool failed; the reason is on stderr.

@@ -1,4 +1,4 @@
-"""The seam between a Plan and a cloud: a cloud is one class, found through the entry points `llmcluster.clouds`."""
+"""The interface of a cloud: a class that builds the stacks of a Plan, found by the entry points `llmcluster.clouds`."""
 
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -17,18 +17,18 @@ StackRole = Literal["network", "storage", "compute"]
 
 @dataclass(frozen=True)
 class BuiltStack:
-    """One stack of a cluster, ready to be synthesized."""
+    """A stack of a cluster, ready to be synthesized."""
 
     role: StackRole
     stack: TerraformStack
     addresses: dict[str, str] = field(default_factory=dict)
-    """Terraform address in this stack by `CostItem.role`, such as `{"shared_storage": "aws_fsx_..._system.shared"}`."""
+    """Terraform addresses of billed resources by `CostItem.role`: `{"nat_gateway": "aws_nat_gateway.cluster"}`."""
     files: dict[str, str] = field(default_factory=dict)
-    """What goes with the stack but is no part of its document, by path relative to the folder of the stack."""
+    """Contents of further files of the stack, by path relative to its folder."""
 
 
 class Cloud(Protocol):
-    """What a cloud contributes: the stacks of a plan, in the order in which they are deployed."""
+    """A cloud, which builds the stacks of a plan in the order in which they are deployed."""
 
     def build(self, app: App, plan: Plan, catalog: Catalog) -> tuple[BuiltStack, ...]:
         """Adds the stacks of `plan` to `app`: network, storage, compute."""
@@ -36,20 +36,20 @@ class Cloud(Protocol):
 
 
 def stack_id(plan: Plan, role: StackRole) -> str:
-    """Name of a stack, of its folder in the output and of its state."""
+    """Name of a stack, also of its folder in the output and of its state."""
     return f"{plan.name}-{role}"
 
 
 def registered_clouds() -> dict[str, EntryPoint]:
-    """Clouds by the name that `Choice.provider` holds. None of them is imported yet."""
+    """Entry points of the clouds by name (`Choice.provider`). None of the clouds is imported."""
     return {point.name: point for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)}
 
 
 def load_cloud(provider: str) -> Cloud:
-    """The cloud of that name. No other one is imported: each brings a provider binding that takes seconds to load.
+    """The cloud of that name. Only this cloud is imported: the provider binding of each takes seconds to load.
 
     Raises:
-        SpecError: nobody registered stacks for `provider`.
+        SpecError: no cloud is registered for `provider`.
     """
     registered = registered_clouds()
     if provider not in registered:

@@ -1,9 +1,9 @@
-"""HCL that a reviewer reads, from what cdktf renders.
+"""Valid and readable HCL, from the HCL that cdktf renders.
 
-cdktf 0.21 writes HCL without indentation, breaks quoted strings over lines, leaves quotes and backslashes beside a
-reference as they are, leaves out defaults that are false, zero or empty and the version of Terraform, and writes
-conditions as a list. All of it is mended here: strings and defaults by the JSON document of the same stack, which holds
-what they mean, and the layout by the rules of `terraform fmt`.
+cdktf 0.21 writes HCL without indentation, breaks quoted strings over lines, does not escape quotes and backslashes
+beside a reference, omits the version of Terraform and defaults that are false, zero or empty, and writes conditions as
+a list. This module repairs strings and defaults by the JSON document of the same stack, and lays the text out by the
+rules of `terraform fmt`.
 """
 
 import json
@@ -22,20 +22,20 @@ _CLOSING: Final = "}])"
 
 
 def readable_hcl(rendered: str, document: dict[str, Any]) -> str:
-    """The HCL of a stack as a careful author writes it: valid, and what `terraform fmt` leaves alone.
+    """The HCL of a stack: valid, and laid out so that `terraform fmt` changes nothing.
 
     Args:
-        rendered: What `TerraformStack.to_hcl_terraform` returns as `hcl`.
-        document: What `TerraformStack.to_terraform` returns for the same stack.
+        rendered: The `hcl` that `TerraformStack.to_hcl_terraform` returns.
+        document: The result of `TerraformStack.to_terraform` for the same stack.
 
     Raises:
-        ValueError: the text is not what cdktf renders (a string is not closed on its line).
+        ValueError: cdktf does not render such text, because a string is not closed on its line.
     """
     return _explain(_layout(_mend_defaults(_mend_strings(rendered, document), document)), document)
 
 
 def _explain(hcl: str, document: dict[str, Any]) -> str:
-    """Accepted findings as the comments that checkov reads, first in their resource."""
+    """Writes accepted findings as the comments that checkov reads, at the top of their resource."""
     for kind, resources in document.get("resource", {}).items():
         for name, resource in resources.items():
             reasons = resource.get("//", {}).get("checkov", {})
@@ -46,7 +46,7 @@ def _explain(hcl: str, document: dict[str, Any]) -> str:
 
 
 def _mend_strings(rendered: str, document: dict[str, Any]) -> str:
-    # Longest first: a short string may be part of a long one, never the other way round.
+    # Longest first, because a short string may be part of a long one.
     for text in sorted(set(_strings(document)), key=lambda text: (-len(text), text)):
         meant = _literal(text)
         for written in (f'"{text}"', _quotes_escaped(text), f"<<EOF\n{text}\nEOF"):
@@ -68,7 +68,7 @@ def _mend_defaults(rendered: str, document: dict[str, Any]) -> str:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Strings that cdktf may render wrongly: those over several lines, with quotes, or with backslashes."""
+    """Strings that cdktf may render wrongly: those with line feeds, quotes or backslashes."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key != "//":
@@ -89,12 +89,12 @@ def _literal(text: str) -> str:
         return f'"{_escaped(text)}"'
     if text.endswith("\n"):
         return f"<<EOT\n{text}EOT"
-    # A heredoc ends with a line feed, which this text does not have.
+    # A heredoc ends with a line feed, which this text has not.
     return f"chomp(<<EOT\n{text}\nEOT\n)"
 
 
 def _escaped(text: str) -> str:
-    """A template without newlines between quotes: escapes in literal parts, expressions as they are."""
+    """Escapes the literal parts of a template without line feeds, and leaves its expressions as they are."""
     parts, at = [], 0
     while at < len(text):
         if text.startswith(("$${", "%%{"), at):
@@ -111,7 +111,7 @@ def _escaped(text: str) -> str:
 
 
 def _end_of_expression(text: str, at: int) -> int:
-    """Index after the brace that closes an interpolation whose inside starts at `at`."""
+    """Index after the brace that closes an interpolation whose expression starts at `at`."""
     depth = 1
     while at < len(text):
         if text[at] == '"':
@@ -125,7 +125,7 @@ def _end_of_expression(text: str, at: int) -> int:
 
 
 def _end_of_string(text: str, at: int) -> int:
-    """Index after the quote that closes the string which opens at `at`."""
+    """Index after the quote that closes the string whose opening quote is at `at`."""
     at += 1
     while at < len(text):
         if text[at] == "\\":
@@ -146,7 +146,7 @@ class _Line:
     text: str
     depth: int
     verbatim: bool = False
-    """Inside a heredoc: not ours to touch."""
+    """Whether the line is inside a heredoc, and must not change."""
 
 
 def _layout(hcl: str) -> str:
@@ -158,7 +158,7 @@ def _layout(hcl: str) -> str:
 
 
 def _content(hcl: str) -> list[_Line]:
-    """Lines without indentation and without empty lines, heredocs as they are."""
+    """Lines without indentation and without empty lines; heredocs are left as they are."""
     lines: list[_Line] = []
     ends_with: str | None = None
     for raw in hcl.split("\n"):
@@ -175,7 +175,7 @@ def _content(hcl: str) -> list[_Line]:
 
 
 def _conditions_as_blocks(lines: list[_Line]) -> list[_Line]:
-    """`postcondition = [{...}]` as blocks, which is how Terraform takes conditions."""
+    """Turns `postcondition = [{...}]` into blocks, the only form of conditions that Terraform accepts."""
     result: list[_Line] = []
     name: str | None = None
     for line in lines:
@@ -192,7 +192,7 @@ def _conditions_as_blocks(lines: list[_Line]) -> list[_Line]:
 
 
 def _locals_last(lines: list[_Line]) -> list[_Line]:
-    """Scripts run over hundreds of lines: whoever reads from the top meets the resources before."""
+    """Moves locals to the end: their scripts have hundreds of lines, and a reader wants the resources first."""
     others: list[_Line] = []
     moved: list[_Line] = []
     depth, within = 0, False
@@ -206,7 +206,7 @@ def _locals_last(lines: list[_Line]) -> list[_Line]:
 
 
 def _unwrapped(text: str) -> str:
-    """`a = "${b.c}"` as `a = b.c`: an interpolation that is the whole string needs neither."""
+    """Turns `a = "${b.c}"` into `a = b.c`: an interpolation that is the whole string needs no quotes."""
     assigned = _ASSIGNMENT.match(text)
     prefix, value = (f"{assigned['name']} = ", assigned["value"]) if assigned else ("", text)
     value, comma = (value[:-1], ",") if value.endswith(",") else (value, "")
@@ -216,7 +216,10 @@ def _unwrapped(text: str) -> str:
 
 
 def _tidy_lists(lines: list[_Line]) -> None:
-    """A comma after the last element, and no quotes around the addresses of meta-arguments (deprecated since 0.12)."""
+    """Adds a comma after the last element, and removes the quotes around addresses of meta-arguments.
+
+    Terraform deprecates these quotes since 0.12.
+    """
     addresses = False
     for line, following in pairwise(lines):
         if line.verbatim:
@@ -229,7 +232,7 @@ def _tidy_lists(lines: list[_Line]) -> None:
 
 
 def _joined_lists(lines: list[_Line]) -> list[_Line]:
-    """Lists of one short element on one line."""
+    """Writes lists with one short element on one line."""
     joined: list[_Line] = []
     for line in lines:
         if (
@@ -255,7 +258,7 @@ def _joined_lists(lines: list[_Line]) -> list[_Line]:
 
 
 def _indented(lines: list[_Line]) -> list[_Line]:
-    """Depths, and one empty line between blocks."""
+    """Sets the depth of lines, and puts one empty line between blocks."""
     result: list[_Line] = []
     open_blocks: list[bool] = []
     after_opening, after_block = True, False
@@ -290,9 +293,9 @@ def _net_brackets(text: str) -> int:
 
 
 def _align(lines: list[_Line]) -> None:
-    """Equals signs of neighbouring one-line arguments stand in one column."""
+    """Aligns the equals signs of neighbouring one-line arguments."""
     group: list[tuple[_Line, str, str]] = []
-    # A heredoc lies within its argument, and what comes after it is still a neighbour.
+    # A heredoc is part of its argument, so that the line after it is still a neighbour.
     for line in [*(line for line in lines if not line.verbatim), _Line("", -1)]:
         assigned = _ASSIGNMENT.match(line.text)
         whole = assigned is not None and _net_brackets(assigned["value"]) == 0

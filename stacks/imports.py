@@ -1,20 +1,20 @@
-"""What exists already: `import` blocks from the spec, so that the next apply takes it over instead of making it."""
+"""Import blocks from the spec: the next apply takes existing resources over instead of creating them."""
 
-import difflib
 from collections.abc import Iterable
 
 from cdktf import TerraformResource
 
 from planner.errors import SpecError
 from planner.plan.plan import Plan
+from provider_catalog.suggestions import did_you_mean
 from stacks.clouds import BuiltStack
 
 
-def take_over(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
+def add_import_blocks(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
     """Adds an import block for each of the spec's imports.
 
     Raises:
-        SpecError: an address that no stack of the plan has.
+        SpecError: an address is not that of a resource of the plan.
     """
     if not plan.spec.imports:
         return
@@ -26,10 +26,9 @@ def take_over(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
     }
     for address, resource_id in plan.spec.imports.items():
         if address not in resources:
-            near = difflib.get_close_matches(address, resources, n=3, cutoff=0.4)
-            hint = f"did you mean {', '.join(near)}? " if near else ""
+            hint = did_you_mean(address, resources, at_most=3)
             raise SpecError(
-                f"imports: {address!r} is no resource of this cluster; {hint}addresses are <stack>.<type>.<name>, and "
-                "the stacks are network, storage, compute"
+                f"imports: {address!r} is not a resource of this cluster; {hint}addresses are <stack>.<type>.<name>, "
+                "and the stacks are network, storage and compute"
             )
         resources[address].import_from(resource_id)

@@ -1,7 +1,7 @@
 """Launch scripts beside the stack of the nodes that run them."""
 
 from planner.errors import SpecError
-from planner.launch.of_plan import launch_files, launch_of
+from planner.launch.launch_files import launch_files, launch_of
 from planner.workspace.planning import PlannedSpec
 from stacks.clouds import BuiltStack
 

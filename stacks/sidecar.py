@@ -1,17 +1,17 @@
-"""plan.json, cost.json and cost.md beside each synthesized stack."""
+"""The files plan.json, cost.json and cost.md beside each synthesized stack."""
 
 import json
 import math
 from typing import Any
 
-from planner.cost.bill import HOURS_PER_MONTH
 from planner.plan.plan import CostItem, Plan
 from planner.workspace.locks import plan_json
+from provider_catalog.units import HOURS_PER_MONTH
 from stacks.clouds import BuiltStack
 
 
 def sidecars(plan: Plan, built: BuiltStack) -> dict[str, str]:
-    """Content by file name; the same bytes for the same plan and addresses."""
+    """Contents by file name; the same plan and addresses give the same bytes."""
     cost = stack_cost(plan, built)
     return {
         "plan.json": plan_json(plan),
@@ -21,9 +21,9 @@ def sidecars(plan: Plan, built: BuiltStack) -> dict[str, str]:
 
 
 def stack_cost(plan: Plan, built: BuiltStack) -> dict[str, Any]:
-    """The part of the bill that one stack causes, each line with the Terraform address of what it pays for.
+    """The part of the bill that one stack causes. Each item has the Terraform address of the billed resource.
 
-    `total_usd_per_hour` is the sum of the items; items without a known price count nothing and stand in `unknown`.
+    `total_usd_per_hour` is the sum of the items with a known price; `unknown` lists the others.
     """
     items = [item for item in plan.cost.items if item.stack == built.role]
     known = [item.usd_per_hour for item in items if item.usd_per_hour is not None]
@@ -52,7 +52,7 @@ def _item(item: CostItem, address: str | None) -> dict[str, Any]:
 
 
 def cost_markdown(cost: dict[str, Any]) -> str:
-    """The bill of `stack_cost` as a reviewer reads it."""
+    """The bill of `stack_cost` as Markdown."""
     lines = [
         f"# {cost['cluster']}: cost of the {cost['stack']} stack",
         "",
@@ -65,9 +65,9 @@ def cost_markdown(cost: dict[str, Any]) -> str:
     if cost["unknown"]:
         lines += [f"Price unknown, not in the total: {', '.join(cost['unknown'])}.", ""]
     lines.append(
-        f"The whole cluster: {_usd(cost['cluster_usd_per_hour'])} USD per hour, "
+        f"The whole cluster costs {_usd(cost['cluster_usd_per_hour'])} USD per hour, "
         f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours. "
-        f"Newest price of the catalog: {cost['prices_as_of']}."
+        f"The newest price in the catalog dates from {cost['prices_as_of']}."
     )
     for of, key in (
         ("stack", "cluster_usd_per_hour_by_stack"),
@@ -88,10 +88,10 @@ def _parts(amounts: dict[str, float]) -> str:
 def _range_lines(bounds: dict[str, Any]) -> list[str]:
     period = bounds["period"]
     return [
-        f"Between {_usd(bounds['low_usd'])} and {_usd(bounds['high_usd'])} USD a {period}, expected "
-        f"{_usd(bounds['expected_usd'])}, if these move together:",
+        f"The expected cost is {_usd(bounds['expected_usd'])} USD per {period}. If all of these change together, it is "
+        f"between {_usd(bounds['low_usd'])} and {_usd(bounds['high_usd'])} USD:",
         "",
-        f"| What may move | Less, USD a {period} | More, USD a {period} | Assumption |",
+        f"| Cost driver | Low, USD per {period} | High, USD per {period} | Assumption |",
         "|---|--:|--:|---|",
         *(
             f"| {driver['name']} | {driver['low_usd']:,.2f} | {driver['high_usd']:,.2f} | {driver['assumption']} |"

@@ -1,7 +1,7 @@
-"""Where Terraform keeps the state of each stack, and how one stack reads the outputs of another.
+"""The Terraform state of each stack: its backend, and the outputs that other stacks read from it.
 
-Left alone, cdktf writes an absolute local path, and the output then differs by folder. Every path here is relative to
-the folder of the stack (`cdktf.out/stacks/<stack>`), which is where Terraform runs.
+By default cdktf writes an absolute local path, so that the output would depend on the folder. Every path here is
+relative to the folder of the stack (`cdktf.out/stacks/<stack>`), where Terraform runs.
 """
 
 from collections.abc import Iterable
@@ -23,15 +23,14 @@ from planner.plan.plan import Plan
 from planner.spec import State
 
 LOCAL_STATE_FOLDER: Final = "../../../state"
-"""From cdktf.out/stacks/<stack> up to the folder of cdktf.json, in which `state/` holds the local states."""
-
+"""Folder of the local states: `state/` beside cdktf.json, relative to cdktf.out/stacks/<stack>."""
 
 TERRAFORM: Final = ">= 1.10"
-"""The first with `use_lockfile`; nothing in a stack is newer."""
+"""Version of Terraform: 1.10 is the first with `use_lockfile`, the newest feature in a stack."""
 
 
 def set_backend(stack: TerraformStack, plan: Plan) -> None:
-    """Gives `stack` the backend that `plan.spec.state` names. No credentials are written: they come from outside."""
+    """Gives `stack` the backend that `plan.spec.state` names. Credentials come from outside and are never written."""
     state, stack_id = plan.spec.state, stack.node.id
     match state.backend:
         case "local":
@@ -40,7 +39,7 @@ def set_backend(stack: TerraformStack, plan: Plan) -> None:
             backend = S3Backend(
                 stack, bucket=_given(state.bucket), key=_key(state, stack_id), region=state.region, encrypt=True
             )
-            # Newer than the binding: a lock object in the bucket itself, in place of a DynamoDB table (Terraform 1.10).
+            # The binding does not know this argument: a lock object in the bucket replaces the DynamoDB table.
             backend.add_override("use_lockfile", True)
         case "azurerm":
             AzurermBackend(
@@ -54,7 +53,7 @@ def set_backend(stack: TerraformStack, plan: Plan) -> None:
 
 
 def remote_state(stack: TerraformStack, other: TerraformStack, plan: Plan) -> TerraformRemoteState:
-    """Outputs of `other` as a data source of `stack`, which from now on is deployed after it.
+    """Adds the outputs of `other` as a data source of `stack`, which is then deployed after it.
 
     The name in the HCL is the role of the other stack: `data.terraform_remote_state.network.outputs.vpc_id` comes from
     `remote_state(compute, network, plan).get_string("vpc_id")`; `network` needs a TerraformOutput of that id.
@@ -90,21 +89,21 @@ def _key(state: State, stack_id: str) -> str:
 
 
 def _given(value: str | None) -> str:
-    # State refuses to be built without what its backend needs; this only tells the type checker.
+    # The spec model guarantees that the value is there; this tells the type checker.
     assert value is not None  # noqa: S101
     return value
 
 
 def name_provider_source(stack: TerraformStack, provider: str) -> None:
-    """Writes what the stack asks for in full: the version of Terraform, and the source of a HashiCorp provider.
+    """Writes the required version of Terraform, and the full source of a HashiCorp provider.
 
-    The bindings' bare name would make a reader look it up.
+    The bindings write the short name of the provider only.
     """
     stack.add_override("terraform.required_version", TERRAFORM)
     stack.add_override(f"terraform.required_providers.{provider}.source", f"hashicorp/{provider}")
 
 
-def tell_after(output: TerraformOutput, addresses: Iterable[str]) -> None:
-    """Lets an apply that stopped half-way tell `output` to other stacks only where all of `addresses` stands."""
-    # Its own argument writes references as templates, which Terraform does not take here (cdktf 0.21).
+def depend_on(output: TerraformOutput, addresses: Iterable[str]) -> None:
+    """Makes `output` depend on `addresses`, so that other stacks do not see it if an apply stopped before them."""
+    # cdktf 0.21 writes its own argument as templates, which Terraform does not accept here.
     output.add_override("depends_on", list(addresses))

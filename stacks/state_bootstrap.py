@@ -1,4 +1,4 @@
-"""`llmcluster bootstrap-state`: the document of the place that holds the states of all other stacks."""
+"""`llmcluster bootstrap-state`: writes the stack of the storage that holds the Terraform states of all other stacks."""
 
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -8,28 +8,29 @@ from cdktf import App, TerraformStack
 from planner.errors import SpecError
 from planner.spec import ClusterSpec
 from planner.workspace.specs import load_spec
+from provider_catalog.files import publish, staged
+from stacks.app import MANIFEST, write_documents
 from stacks.clouds import load_cloud
-from stacks.files import publish, staged
 
 OWNERS: Final = {"s3": "aws", "azurerm": "azure"}
-"""Cloud that holds the states of a backend."""
+"""Cloud of a backend."""
 
 
 @runtime_checkable
 class StateBuilder(Protocol):
-    """A cloud that can build the place of the states."""
+    """A cloud that can build the storage of the states."""
 
     def build_state(self, app: App, spec: ClusterSpec) -> TerraformStack:
-        """Adds the stack to `app`."""
+        """Adds the stack of the storage to `app`."""
         ...
 
 
 def bootstrap_state(spec_path: Path, outdir: Path) -> Path:
-    """Writes the stack below `outdir` and returns its folder. Nothing is planned: only `state` of the spec counts.
+    """Writes the stack below `outdir` and returns its folder. Only `state` and `tags` of the spec are used.
 
     Raises:
         SpecError: the states are local files, or their cloud has no such stack.
-        OSError: a file cannot be read or written.
+        NothingWrittenError: a file cannot be written.
     """
     spec = load_spec(spec_path).spec
     backend = spec.state.backend
@@ -40,10 +41,10 @@ def bootstrap_state(spec_path: Path, outdir: Path) -> Path:
         )
     cloud = load_cloud(OWNERS[backend])
     if not isinstance(cloud, StateBuilder):
-        raise SpecError(f"{spec_path}: state.backend {backend} has no bootstrap stack; make its storage by hand")
+        raise SpecError(f"{spec_path}: state.backend {backend} has no bootstrap stack; create its storage by hand")
     with staged(outdir) as stage:
         app = App(outdir=str(stage), stack_traces=False)
         name = cloud.build_state(app, spec).node.id
-        app.synth()
-        publish(stage, outdir, last="manifest.json")
+        write_documents(app, outdir)
+        publish({stage: outdir}, last=MANIFEST)
     return outdir / "stacks" / name

@@ -17,6 +17,7 @@ Terraform on a synthesized stack, against a local AWS::
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -27,7 +28,9 @@ from tests.support import terraform as terraform_cli
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
-pytest_plugins = ["tests.support.forbid_skips"]
+pytest_plugins = ["tests.support.forbid_skips", "tests.support.markers"]
+
+ROOT = Path(__file__).parents[1]
 
 # Without a deadline and with fixed seeds a loaded machine and a second run give the same verdict.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -39,8 +42,8 @@ os.environ["LLMCLUSTER_PRICES"] = "none"
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Terraform's tests first: they take minutes, short ones fill their gaps, and none is left for the end."""
-    items.sort(key=lambda item: "terraform" not in getattr(item, "fixturenames", ()))
+    """Order the tests: first those with Terraform, then slow ones; short ones fill the gaps at the end."""
+    items.sort(key=lambda item: (not item.get_closest_marker("terraform"), not item.get_closest_marker("slow")))
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +56,15 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
 
 
 @pytest.fixture(scope="session")
+def cdktf_cli() -> Path:
+    """The folder of npm's command line `cdktf`; skips, with the reason, where it is not installed."""
+    folder = ROOT / "node_modules" / ".bin"
+    if not (folder / "cdktf").exists():
+        pytest.skip("cdktf-cli is not installed: `make setup` brings it")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def moto_server() -> Iterator[MotoServer]:
     """One local AWS per test process; prefer the fixture ``aws``, which hands it over empty."""
     with moto.serve() as server:
@@ -61,7 +73,7 @@ def moto_server() -> Iterator[MotoServer]:
 
 @pytest.fixture
 def aws(moto_server: MotoServer) -> Iterator[MotoServer]:
-    """A local AWS in which nothing exists yet but the account's defaults; errors of its own fail the test."""
+    """An empty local AWS with only the account's defaults; internal errors of the server fail the test."""
     moto_server.reset()
     yield moto_server
     moto_server.check()
@@ -69,7 +81,7 @@ def aws(moto_server: MotoServer) -> Iterator[MotoServer]:
 
 @pytest.fixture
 def account(aws: MotoServer) -> MotoServer:
-    """A local AWS that takes all of our stacks."""
+    """A local AWS with the corrections of moto that our stacks need."""
     aws_moto.install()
     aws.reset()
     return aws

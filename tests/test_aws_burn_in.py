@@ -1,4 +1,4 @@
-"""The burn-in of the phase validate with every orchestrator; its scripts run here, with tools that pretend."""
+"""The burn-in of the validate phase under every orchestrator. Its scripts run here, with stubs for the tools."""
 
 import json
 import os
@@ -13,12 +13,12 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from cdk.aws.kubernetes_burn_in import BURN_IN, REPORT
+from cdk.aws.eks.burn_in import BURN_IN, REPORT
 from cdk.bootstrap import BetweenNodes, BurnIn, all_reduce
 from planner.plan.plan import PassThresholds, Purchase
 from tests.support.aws_stacks import Documents, synthesize
+from tests.support.nodes import AWS, files, unit
 from tests.support.plans import example_plan
-from tests.test_bootstrap import AWS, files, unit
 
 THRESHOLDS: Final = PassThresholds(inside_gb_per_s=204.0, between_gb_per_s=34.0)
 TORCH: Final = """
@@ -93,7 +93,7 @@ def script(path: Path, text: str) -> Path:
 
 
 def run(command: list[str], env: Mapping[str, str], folder: Path) -> tuple[int, list[str], str]:
-    """Exit code, recorded calls and output of `command`, whose tools lie in `folder`/tools."""
+    """Return exit code, recorded calls and output of `command`, whose tools are in `folder`/tools."""
     (folder / "calls").unlink(missing_ok=True)
     done = subprocess.run(
         command,

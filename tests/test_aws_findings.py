@@ -36,7 +36,9 @@ def test_hcl_carries_the_reasons_where_checkov_reads_them(tmp_path: Path) -> Non
     write_stacks(planned, tmp_path / "cdktf.out", tmp_path / "hcl.out")
     hcl = (tmp_path / "hcl.out" / "stacks" / "example-storage" / "cdk.tf").read_text()
     bucket = hcl[hcl.index('resource "aws_s3_bucket" "checkpoints" {') :]
-    assert re.match(r"resource [^\n]*\{\n  # checkov:skip=CKV2_AWS_62: nothing waits for new objects\n", bucket)
+    assert re.match(
+        r"resource [^\n]*\{\n  # checkov:skip=CKV2_AWS_62: no service of the cluster reacts to new objects\n", bucket
+    )
 
 
 # terraform-provider-aws, "Version 6 Upgrade Guide": arguments that are gone.

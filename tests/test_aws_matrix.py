@@ -1,4 +1,4 @@
-"""Every instance family under every orchestrator, tests/support/aws_matrix.py, judged by Terraform and checkov."""
+"""Terraform and checkov judge every spec of tests/support/aws_matrix.py: each family under each orchestrator."""
 
 import json
 from collections import Counter
@@ -46,7 +46,7 @@ def matrix() -> Mapping[str, Plan]:
 def judged_by_terraform(
     half: int, matrix: Mapping[str, Plan], terraform: Terraform, aws: MotoServer, folder: Path
 ) -> Run:
-    """Synthesizes half of the matrix, and the own network with the odd one; validates and plans it."""
+    """Synthesize, validate and plan half of the matrix; the odd half includes the existing network."""
     aws_moto.install()
     chosen = dict(list(matrix.items())[half :: len(HALVES)])
     if half:
@@ -59,7 +59,7 @@ def judged_by_terraform(
 
 
 def make_network(aws: MotoServer) -> tuple[str, str]:
-    """A VPC with a subnet in it, as the nodes of `own_network` want them."""
+    """Create a VPC and a subnet for the nodes of `own_network`."""
     ec2 = aws.client("ec2")
     vpc_id: str = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     ec2.modify_vpc_attribute(VpcId=vpc_id, EnableDnsHostnames={"Value": True})
@@ -72,7 +72,7 @@ def nodes_by_kind(plan: Plan) -> dict[str, int]:
     return {kind: purchase[f"{kind}_nodes"] for kind in KINDS if purchase[f"{kind}_nodes"]}
 
 
-def test_the_matrix_is_wide(matrix: Mapping[str, Plan]) -> None:
+def test_the_matrix_covers_every_family_orchestrator_and_purchase(matrix: Mapping[str, Plan]) -> None:
     assert len(matrix) >= 40
     seen = Counter((plan.spec.orchestrator, kind) for plan in matrix.values() for kind in nodes_by_kind(plan))
     assert {orchestrator for orchestrator, _ in seen} == set(ORCHESTRATORS)
@@ -121,7 +121,7 @@ def assert_checkov_finds_what_has_a_reason(command: str, run: Run, folder: Path)
 
 
 def nodes_of_stack(plan: Plan, changes: list[dict[str, Any]], document: dict[str, Any]) -> dict[str, int]:
-    """Nodes by kind of purchase that a compute stack holds: the mix of the plan, one to one."""
+    """Return the number of nodes of a compute stack by kind of purchase."""
     after = {(change["type"], change["name"]): change["change"]["after"] for change in changes}
     if plan.spec.orchestrator == "slurm":
         queues = yaml.safe_load(document["locals"]["parallelcluster"])["Scheduling"]["SlurmQueues"]
@@ -138,7 +138,7 @@ def nodes_of_stack(plan: Plan, changes: list[dict[str, Any]], document: dict[str
 
 
 def _full(count: int | str, document: dict[str, Any]) -> int:
-    """A number of nodes, in the last phase where it is a reference to a local of the stack."""
+    """Return a number of nodes; a reference to a local counts with its value in the last phase."""
     if isinstance(count, int):
         return count
     expression: str = document["locals"][count.removeprefix("${local.").removesuffix("}")]

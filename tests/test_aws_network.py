@@ -1,4 +1,4 @@
-"""Networks of AWS clusters: NAT, private endpoints only, and a network of one's own (rules A4, A5, A17)."""
+"""Networks of AWS clusters: NAT, private endpoints only, and an existing network (rules A4, A5, A17)."""
 
 from pathlib import Path
 from typing import Any

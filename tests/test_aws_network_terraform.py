@@ -1,4 +1,4 @@
-"""Terraform on the networks of AWS clusters, against a local AWS: a closed one lives, one's own is checked."""
+"""Terraform applies a closed network and checks an existing one, against a local AWS."""
 
 from pathlib import Path
 from typing import Any

@@ -21,8 +21,8 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from stacks.aws.dashboard import grafana_dashboard
 from tests.support.aws_stacks import Documents, synthesize
+from tests.support.nodes import AWS, files
 from tests.support.plans import example_plan
-from tests.test_bootstrap import AWS, files
 
 WATCHED: dict[str, Any] = {"observability": {"notify": ["ops@example.com"], "metrics": True}}
 
@@ -141,7 +141,7 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_watched_is_refused(spec: dict[str, Any], message: str) -> None:
+def test_observability_that_the_cluster_cannot_have_is_refused(spec: dict[str, Any], message: str) -> None:
     document = {
         "name": "example",
         "model": {"parameters": "7B"},
@@ -153,7 +153,7 @@ def test_what_cannot_be_watched_is_refused(spec: dict[str, Any], message: str) -
         make_plan(read_spec(document, "example.yaml"), load_model({"parameters": "7B"}, None), Catalog.load())
 
 
-def test_what_is_watched_is_on_the_bill_and_has_a_resource(watched: Documents) -> None:
+def test_every_observability_item_is_on_the_bill_and_has_a_resource(watched: Documents) -> None:
     document = {
         "name": "example",
         "model": {"parameters": "7B"},
@@ -269,7 +269,7 @@ def test_the_collector_reaches_the_cluster_from_two_zones(kubernetes: Documents)
     assert collector["destination"][0]["amp"][0]["workspace_arn"] == storage + "prometheus_workspace_arn}"
 
 
-def test_what_is_scraped_is_what_the_exporters_are_called(kubernetes: Documents) -> None:
+def test_the_scraped_names_are_those_of_the_exporters(kubernetes: Documents) -> None:
     scraped = yaml.safe_load(kubernetes["compute"]["locals"]["scrape_configuration"])
     assert scraped["global"]["external_labels"] == {"cluster": "example"}
     exporters = {

@@ -1,4 +1,7 @@
-"""Terraform day after day, against a local AWS: states, applies that are stopped, phases, sizes, take-over, the end."""
+"""Operations of a cluster with Terraform against a local AWS.
+
+They are remote states, interrupted applies, phases, changes of size, import of existing resources, and destroy.
+"""
 
 from pathlib import Path
 
@@ -7,7 +10,7 @@ from moto.ec2.models.subnets import SubnetBackend
 from moto.ec2.models.vpcs import VPCBackend
 
 from planner.plan.plan import Plan, Purchase
-from stacks.imports import take_over
+from stacks.imports import add_import_blocks
 from stacks.state_bootstrap import bootstrap_state
 from tests.support.aws_stacks import ROLES, stack_folder, synthesize
 from tests.support.interruption import Apply, answered, held, paused
@@ -17,7 +20,7 @@ from tests.support.terraform import Terraform, TerraformError
 
 
 def remains(aws: MotoServer) -> dict[str, list[str]]:
-    """What stands in the account and is not there from the beginning, by kind."""
+    """Return the resources that were created in the account, by kind."""
     ec2, groups = aws.client("ec2"), aws.client("autoscaling").describe_auto_scaling_groups()
     found = {
         "vpcs": [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]],
@@ -171,7 +174,7 @@ def test_a_bucket_that_exists_is_taken_over_with_what_is_in_it(
     plan = example_plan(
         shared_storage=None, spec={"imports": {"storage.aws_s3_bucket.checkpoints": "acme-checkpoints"}}
     )
-    synthesize(plan, tmp_path, then=take_over)
+    synthesize(plan, tmp_path, then=add_import_blocks)
     network, storage, _ = (stack_folder(tmp_path, plan, role) for role in ROLES)
     for folder in (network, storage):
         prepare(tf, account, folder)

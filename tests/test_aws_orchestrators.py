@@ -11,17 +11,13 @@ import yaml
 
 from planner.errors import SpecError
 from tests.support import parallelcluster
-from tests.support.aws_stacks import ORCHESTRATED, Documents, cluster_plan, synthesize
+from tests.support.aws_stacks import ORCHESTRATED, Documents, cluster_plan, only, resources, statements, synthesize
 from tests.support.plans import example_plan
-from tests.test_aws_stacks import only, resources, statements
 
 NODES_GROUP = "${aws_security_group.nodes.id}"
 COMPUTE_SUBNET = "${data.terraform_remote_state.network.outputs.compute_subnet_id}"
 KEY = "${data.terraform_remote_state.storage.outputs.kms_key_arn}"
 
-PARALLELCLUSTER: Final = json.loads(
-    (Path(__file__).parent / "data" / "parallelcluster_3_16.json").read_text(encoding="utf-8")
-)
 STAND_INS: Final = {
     "s3_bucket": "example-boot-123456789012-us-east-1",
     "s3_object": "on-node-configured.sh",
@@ -382,7 +378,9 @@ def test_a19_no_efa_plugin_where_there_is_no_efa(tmp_path: Any) -> None:
     assert "kubernetes/efa-device-plugin.yaml" not in files
 
 
-def test_a19_add_ons(kubernetes: Documents, clusters: dict[str, Documents]) -> None:
+def test_a19_nodes_wait_for_network_and_identity_add_ons_and_coredns_waits_for_nodes(
+    kubernetes: Documents, clusters: dict[str, Documents]
+) -> None:
     addons = {addon["addon_name"]: addon for addon in resources(kubernetes, "aws_eks_addon").values()}
     assert {"vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"} <= set(addons)
     # A node becomes ready with these, and CoreDNS needs one that is.
@@ -435,7 +433,7 @@ def with_stand_ins(documents: Documents) -> str:
 
 @pytest.mark.parametrize("name", [name for name in ORCHESTRATED if name.startswith("slurm")])
 def test_parallelcluster_takes_the_configuration(name: str, clusters: dict[str, Documents]) -> None:
-    jsonschema.validate(yaml.safe_load(with_stand_ins(clusters[name])), PARALLELCLUSTER)
+    jsonschema.validate(yaml.safe_load(with_stand_ins(clusters[name])), parallelcluster.SCHEMA)
 
 
 def test_the_package_of_parallelcluster_takes_the_configuration_too(clusters: dict[str, Documents]) -> None:
@@ -482,10 +480,10 @@ def test_the_schema_of_parallelcluster_refuses_what_it_does_not_know() -> None:
             ],
         },
     }
-    jsonschema.validate(configuration, PARALLELCLUSTER)
+    jsonschema.validate(configuration, parallelcluster.SCHEMA)
     configuration["Scheduling"]["SlurmQueues"][0]["CapacityType"] = "RESERVED"  # type: ignore[index]
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(configuration, PARALLELCLUSTER)
+        jsonschema.validate(configuration, parallelcluster.SCHEMA)
 
 
 def test_slurm_nodes_have_efa_scratch_and_the_shared_file_system(clusters: dict[str, Documents]) -> None:
@@ -540,7 +538,7 @@ def test_a20_names_stay_within_their_limits(tmp_path: Any) -> None:
             assert len(group["node_group_name"]) <= 63
 
 
-def test_what_is_billed_has_an_address(clusters: dict[str, Documents]) -> None:
+def test_every_billed_role_has_an_address(clusters: dict[str, Documents]) -> None:
     kubernetes = clusters["kubernetes_replicas"]["compute"]["addresses"]
     assert kubernetes["control_plane"] == "aws_eks_cluster.cluster"
     assert kubernetes["service_nodes"] == "aws_eks_node_group.system"

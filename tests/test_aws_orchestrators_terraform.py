@@ -1,6 +1,6 @@
 """Terraform on compute stacks with an orchestrator or in a Capacity Block, against a local AWS.
 
-Network and storage are stood in for by states with the identifiers that matter; test_aws_terraform.py has them whole.
+States with the identifiers that matter stand in for the network and storage stacks; test_aws_terraform.py has both.
 """
 
 import json
@@ -13,12 +13,12 @@ import yaml
 
 from planner.plan.plan import Plan, Purchase
 from stacks.hcl import readable_hcl
+from tests.support import parallelcluster
 from tests.support.aws_matrix import state
 from tests.support.aws_stacks import ORCHESTRATED, cluster_plan, stack_folder, synthesize
 from tests.support.moto_server import REGION, MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform
-from tests.test_aws_orchestrators import PARALLELCLUSTER
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_parallelcluster_takes_the_configuration_that_terraform_resolves_once_it
         tf.run(["apply", "-no-color", "-auto-approve", f"-var=phase={phase}"], folder)
         outputs = json.loads(tf.run(["output", "-json"], folder).stdout)
         configuration = yaml.safe_load(outputs["cluster_configuration"]["value"])
-        jsonschema.validate(configuration, PARALLELCLUSTER)
+        jsonschema.validate(configuration, parallelcluster.SCHEMA)
         queues = configuration["Scheduling"]["SlurmQueues"]
         nodes[phase] = [queue["ComputeResources"][0]["MaxCount"] for queue in queues]
     assert nodes == {"validate": [1, 1], "full": [1, 3]}

@@ -18,7 +18,7 @@ REFERENCE: Final = re.compile(r"(?:data\.)?(?:aws_\w+|local)\.\w+")
 
 
 def waits_of(document: dict[str, Any]) -> dict[str, set[str]]:
-    """Each resource, data source and local of a stack with all that it waits for, however far off."""
+    """Return everything that each resource, data source and local of a stack waits for, directly or not."""
     direct = {
         prefix + f"{kind}.{name}": set(REFERENCE.findall(json.dumps(content)))
         for prefix, section in (("", "resource"), ("data.", "data"))
@@ -147,7 +147,7 @@ def test_a19_a_node_finds_its_network_and_the_agent_of_pod_identity(stack: dict[
         assert "aws_cloudwatch_log_group.control_plane" in order[group]
 
 
-def test_a15_what_is_said_about_a_bucket_is_said_one_after_the_other(stack: dict[str, Any]) -> None:
+def test_a15_settings_of_a_bucket_are_changed_one_after_the_other(stack: dict[str, Any]) -> None:
     # S3 answers OperationAborted to two changes of who may reach a bucket (hashicorp/terraform-provider-aws,
     # issues 7628 and 33478), when it is made and when it goes.
     order = waits_of(stack)

@@ -1,4 +1,4 @@
-"""Day two on AWS: phases of a roll-out, burn-in, take-over of what exists, the bucket of the states."""
+"""Operations on AWS: phases of a roll-out, burn-in, import of existing resources, the bucket of the states."""
 
 import json
 import os
@@ -19,8 +19,8 @@ from planner.reliability.burn_in import pass_thresholds
 from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
 from tests.support.aws_stacks import synthesize
+from tests.support.nodes import AWS, files, unit
 from tests.support.plans import example_plan, planned_spec
-from tests.test_bootstrap import AWS, files, unit
 
 CATALOG = Catalog.load()
 TWO_FIRST: dict[str, Any] = {"spec": {"rollout": {"validation_nodes": 2}}}
@@ -157,7 +157,7 @@ def written(imports: dict[str, str], folder: Path) -> dict[str, dict[str, Any]]:
     return {stack.role: json.loads((stack.folder / "cdk.tf.json").read_text()) for stack in stacks}
 
 
-def test_what_exists_is_taken_over_by_import_blocks(tmp_path: Path) -> None:
+def test_existing_resources_are_taken_over_by_import_blocks(tmp_path: Path) -> None:
     documents = written(
         {"storage.aws_s3_bucket.checkpoints": "acme-checkpoints", "network.aws_vpc.cluster": "vpc-0a1b2c3d"}, tmp_path
     )

@@ -8,7 +8,16 @@ import pytest
 
 from planner.errors import SpecError
 from planner.plan.plan import Purchase
-from tests.support.aws_stacks import CLUSTERS, ROLES, Documents, cluster_plan, synthesize
+from tests.support.aws_stacks import (
+    CLUSTERS,
+    ROLES,
+    Documents,
+    cluster_plan,
+    only,
+    resources,
+    statements,
+    synthesize,
+)
 from tests.support.plans import example_plan
 
 ANYWHERE = {"0.0.0.0/0", "::/0"}
@@ -22,26 +31,6 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Documents]:
 @pytest.fixture(params=list(CLUSTERS))
 def cluster(request: pytest.FixtureRequest, clusters: dict[str, Documents]) -> Documents:
     return clusters[request.param]
-
-
-def resources(documents: Documents, kind: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for document in documents.values():
-        found |= document["resource"].get(kind, {})
-    return found
-
-
-def only(documents: Documents, kind: str) -> dict[str, Any]:
-    (resource,) = resources(documents, kind).values()
-    return resource
-
-
-def statements(documents: Documents, name: str) -> list[dict[str, Any]]:
-    for document in documents.values():
-        for policy, content in document.get("data", {}).get("aws_iam_policy_document", {}).items():
-            if policy == name:
-                return list(content["statement"])
-    raise AssertionError(f"no policy document {name}")
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -186,7 +175,7 @@ def test_a8_a_gangs_reservation_is_targeted_and_names_the_placement_group(cluste
     assert target == {"capacity_reservation_id": "${aws_ec2_capacity_reservation.reserved.id}"}
 
 
-def test_a8_what_is_sold_by_capacity_block_only_cannot_be_reserved_otherwise(tmp_path: Any) -> None:
+def test_a8_types_sold_only_by_capacity_block_cannot_be_reserved_otherwise(tmp_path: Any) -> None:
     plan = example_plan(instance_type="p5e.48xlarge", nodes=2, purchase=Purchase(reserved_nodes=2))
     with pytest.raises(SpecError, match=r"p5e\.48xlarge cannot be bought as On-Demand.*capacity-block"):
         synthesize(plan, tmp_path)
@@ -250,7 +239,7 @@ def test_a12_nodes_are_clients_on_their_primary_interface(clusters: dict[str, Do
     assert not any(clients in interface["security_groups"] for interface in others)
 
 
-def test_a15_checkpoint_bucket(cluster: Documents) -> None:
+def test_a15_the_checkpoint_bucket_is_versioned_encrypted_and_private(cluster: Documents) -> None:
     storage = cluster["storage"]["resource"]
     (encryption,) = storage["aws_s3_bucket_server_side_encryption_configuration"]["checkpoints"]["rule"]
     by_default = encryption["apply_server_side_encryption_by_default"]
@@ -269,7 +258,7 @@ def test_a15_checkpoint_bucket(cluster: Documents) -> None:
     assert tls_only["condition"] == [{"test": "Bool", "variable": "aws:SecureTransport", "values": ["false"]}]
 
 
-def test_what_holds_data_is_protected(clusters: dict[str, Documents]) -> None:
+def test_resources_that_hold_data_are_protected_from_destroy(clusters: dict[str, Documents]) -> None:
     documents = clusters["p4d_gang_reserved"]
     storage = {"storage": documents["storage"]}
     for kind in ("aws_kms_key", "aws_s3_bucket", "aws_fsx_lustre_file_system"):

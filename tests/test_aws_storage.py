@@ -1,4 +1,4 @@
-"""Shared file systems of AWS clusters: what a spec may ask of FSx for Lustre (rules A11, A12)."""
+"""Shared file systems of AWS clusters: the options of FSx for Lustre that a spec may set (rules A11, A12)."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def file_system(tmp_path: Path, storage: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("iops", [1500, 3000, 6000, 12_000, 24_000, 192_000])
-def test_a11_metadata_iops_on_sale(iops: int, tmp_path: Path) -> None:
+def test_a11_metadata_iops_that_fsx_sells_are_accepted(iops: int, tmp_path: Path) -> None:
     made = file_system(tmp_path, {"lustre": {"metadata_iops": iops}})
     assert made["metadata_configuration"] == {"mode": "USER_PROVISIONED", "iops": iops}
 

@@ -1,4 +1,4 @@
-"""Terraform itself on the AWS stacks: validate, plan, and a whole life against a local AWS."""
+"""Terraform applies, plans again and destroys the AWS stacks of one cluster, against a local AWS."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from planner.plan.plan import Purchase
 from provider_catalog.catalog import Catalog
 from stacks.estimate.bill import estimate
-from tests.support.aws_stacks import ROLES, cluster_plan, stack_folder, synthesize
+from tests.support.aws_stacks import ROLES, stack_folder, synthesize
 from tests.support.moto_server import MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform, TerraformError
@@ -18,16 +18,6 @@ def apply(terraform: Terraform, aws: MotoServer, folder: Path) -> None:
     aws.write_override(folder)
     terraform.init(folder)
     terraform.apply(folder)
-
-
-# Whole documents, with provider and backend; every shape of a stack is a module of the matrix (test_aws_matrix.py).
-@pytest.mark.parametrize("role", ROLES)
-def test_terraform_accepts_a_stack_by_itself(role: str, terraform: Terraform, tmp_path: Path) -> None:
-    plan = cluster_plan("p4d_gang_reserved")
-    synthesize(plan, tmp_path)
-    folder = stack_folder(tmp_path, plan, role)
-    terraform.init(folder, backend=False)
-    assert terraform.validate(folder) == []
 
 
 def assert_states_cost_what_the_documents_do(tf: Terraform, folders: tuple[Path, ...], scratch: Path) -> None:

@@ -1,4 +1,4 @@
-"""How the virtual network is divided."""
+"""Subnets of an Azure cluster lie in its virtual network and hold its nodes."""
 
 from ipaddress import IPv4Network
 

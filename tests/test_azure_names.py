@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk.azure.names import checked_tags, computer_name_prefix, key_vault_name, storage_account_name
+from cdk.azure.resource_names import computer_name_prefix, key_vault_name, storage_account_name
+from cdk.azure.tags import checked_tags
 from planner.spec import NAME_PATTERN
 
 CLUSTERS = st.from_regex(re.compile(NAME_PATTERN, re.ASCII), fullmatch=True)
@@ -42,7 +43,7 @@ def test_a_terraform_expression_may_be_the_suffix() -> None:
 
 
 def test_a_name_of_nothing_usable_is_refused() -> None:
-    with pytest.raises(ValueError, match="no valid storage account name"):
+    with pytest.raises(ValueError, match="name: the storage account cannot be named"):
         storage_account_name("--", SUFFIX)
 
 

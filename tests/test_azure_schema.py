@@ -90,7 +90,7 @@ def test_a_sound_document_has_no_problems() -> None:
         ),
     ],
 )
-def test_what_azurerm_or_terraform_would_refuse_is_found(path: str, value: Any, said: str) -> None:
+def test_faults_that_azurerm_or_terraform_would_refuse_are_found(path: str, value: Any, said: str) -> None:
     assert any(said in problem for problem in problems(broken(path, value)))
 
 

@@ -1,97 +1,21 @@
 import os
 import subprocess
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cdktf import App, LocalBackend, TerraformLocal, TerraformOutput, TerraformStack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk.bootstrap import READY_MARKER, LustreMount, NodeBootstrap, cloud_init
+from cdk.bootstrap import READY_MARKER, NodeBootstrap, cloud_init
+from tests.support.nodes import AWS, AZURE, BARE, calls, files, install, run, stub_tool, unit
 from tests.support.terraform import Terraform
-
-AWS = NodeBootstrap(
-    cluster="example",
-    scratch="raid0",
-    nvme_disks=8,
-    lustre=LustreMount("aws", "fs-0123.fsx.us-east-1.amazonaws.com@tcp:/abcdefgh"),
-    fabric="efa",
-    rdma_cards=4,
-    gpus=8,
-    environment={"FI_PROVIDER": "efa", "NCCL_DEBUG": "WARN"},
-)
-AZURE = replace(
-    AWS, lustre=LustreMount("azure", "10.42.16.4@tcp:/lustrefs"), fabric="infiniband", rdma_cards=8, environment={}
-)
-BARE = replace(AWS, scratch="none", nvme_disks=0, lustre=None, fabric="ethernet", rdma_cards=0)
-
-
-def files(config: NodeBootstrap) -> dict[str, str]:
-    document = yaml.safe_load(cloud_init(config))
-    return {file["path"]: file["content"] for file in document["write_files"]}
-
-
-def unit(config: NodeBootstrap, name: str) -> dict[str, list[str]]:
-    settings: dict[str, list[str]] = {}
-    for line in files(config)[f"/etc/systemd/system/llmcluster-{name}"].splitlines():
-        key, separator, value = line.partition("=")
-        if separator:
-            settings.setdefault(key, []).extend(value.split())
-    return settings
-
-
-def install(config: NodeBootstrap, folder: Path) -> dict[str, str]:
-    """Writes the scripts and one stub a system tool, and returns the environment that systemd would hand over.
-
-    A stub appends its call to `calls`, prints what a file `<tool>.out` holds and fails while `<tool>.fails` exists.
-    """
-    tools = folder / "tools"
-    tools.mkdir()
-    for tool in ("mdadm", "mkfs.xfs", "mount", "blkid", "wipefs", "lsblk", "pvs", "vgremove", "umount", "udevadm"):
-        _stub(tools, tool)
-    for tool in ("modprobe", "mountpoint", "systemctl", "sleep", "curl", "apt-get", "fi_info", "chmod"):
-        _stub(tools, tool)
-    for path, content in files(config).items():
-        if path.startswith("/usr/local/sbin/"):
-            script = folder / Path(path).name
-            script.write_text(content)
-            script.chmod(0o755)
-    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "STUBS": str(tools)}
-    for line in files(config)["/etc/llmcluster/node.env"].splitlines():
-        name, separator, value = line.partition("=")
-        if separator and not line.startswith("#"):
-            environment[name] = value.strip('"')
-    return environment
-
-
-def _stub(folder: Path, tool: str) -> None:
-    stub = folder / tool
-    stub.write_text(
-        f'#!/usr/bin/env bash\necho "{tool} $*" >> "$STUBS/calls"\n'
-        f'if [ -e "$STUBS/{tool}.out" ]; then cat "$STUBS/{tool}.out"; fi\n'
-        f'if [ -e "$STUBS/{tool}.once" ]; then rm "$STUBS/{tool}.once"; exit 1; fi\n'
-        f'if [ -e "$STUBS/{tool}.fails" ]; then exit 1; fi\n'
-    )
-    stub.chmod(0o755)
-
-
-def run(folder: Path, script: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(folder / script)], env=dict(environment), cwd="/", capture_output=True, text=True, timeout=30, check=False
-    )
-
-
-def calls(environment: Mapping[str, str], tool: str) -> list[str]:
-    log = Path(environment["STUBS"], "calls")
-    return [line for line in log.read_text().splitlines() if line.split()[0] == tool] if log.exists() else []
 
 
 def disks(folder: Path, *names: str) -> dict[str, str]:
-    """A /dev/disk/by-id as udev fills it: every link of one number points to the same disk."""
+    """Create a /dev/disk/by-id as udev fills it: links with the same number point to the same disk."""
     by_id = folder / "by-id"
     by_id.mkdir()
     for name in names:
@@ -172,7 +96,7 @@ def test_a13_client_is_installed_for_the_running_kernel_only_when_its_module_is_
 
 def test_azure_client_is_the_newest_metapackage_of_the_running_kernel(tmp_path: Path) -> None:
     environment = install(AZURE, tmp_path)
-    _stub(tmp_path / "tools", "apt-cache")
+    stub_tool(tmp_path / "tools", "apt-cache")
     kernel = os.uname().release
     Path(environment["STUBS"], "apt-cache.out").write_text(
         f"amlfs-lustre-client-2.15.7-33-g79ddf99 | {kernel} | https://packages.microsoft.com amd64 Packages\n"

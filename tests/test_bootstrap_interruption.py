@@ -1,4 +1,4 @@
-"""The notice that a node gets before it is taken away, and what runs then (rule A9)."""
+"""The interruption notice of a node, and the hooks that run on it (rule A9)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cdk.bootstrap import cloud_init
-from tests.test_bootstrap import AWS, calls, files, install, run
+from tests.support.nodes import AWS, calls, files, install, run
 
 SPOT = replace(AWS, interruptible=True)
 
@@ -35,10 +35,7 @@ def node(tmp_path: Path) -> Mapping[str, str]:
     for folder in (Path(environment["STUBS"], "metadata"), hooks):
         folder.mkdir()
     # The notice arrives while the watch sleeps.
-    sleep = Path(environment["STUBS"], "sleep")
-    sleep.write_text(
-        '#!/usr/bin/env bash\necho "sleep $*" >> "$STUBS/calls"\nmv "$STUBS/arrives/"* "$STUBS/metadata/"\n'
-    )
+    Path(environment["STUBS"], "sleep").write_text(SLEEP)
     Path(environment["STUBS"], "arrives").mkdir()
     return {
         **environment,

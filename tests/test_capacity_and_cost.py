@@ -19,30 +19,9 @@ from planner.spec import Capacity
 from planner.spec.reader import read_spec
 from planner.workspace.specs import load_spec
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import Provenance
-from provider_catalog.layers import PriceLayer
 from provider_catalog.models import load_model
-from provider_catalog.prices import InstancePrice, PurchaseOption
-
-
-def offer(option: PurchaseOption, usd_per_hour: float) -> InstancePrice:
-    return InstancePrice(
-        provider="x",
-        region="r",
-        zone=None,
-        instance_type="t",
-        option=option,
-        usd_per_hour=usd_per_hour,
-        provenance=Provenance(source="test", as_of="2026", kind="list"),
-    )
-
-
-def offers(on_demand: float = 10, spot: float | None = None, commitment: float | None = None) -> Offers:
-    return Offers(
-        on_demand=offer("on-demand", on_demand),
-        spot=None if spot is None else offer("spot", spot),
-        commitment=None if commitment is None else offer("reserved-1y", commitment),
-    )
+from provider_catalog.price_layers import PriceLayer
+from tests.support.offers import offer, offers
 
 
 def test_newsvendor_reserves_up_to_the_price_ratio() -> None:
@@ -156,6 +135,7 @@ def train(tokens: float, **rest: Any) -> Plan:
     return plan(read_spec(document, "spec"), load_model("Qwen/Qwen2.5-7B", None), Catalog.load())
 
 
+@pytest.mark.slow
 def test_more_work_never_costs_less() -> None:
     runs = [train(tokens).cost.usd_per_run or 0 for tokens in (1e9, 2e9, 1e10, 1e11)]
     assert runs == sorted(runs)
@@ -231,6 +211,7 @@ TYPES = ["g6.xlarge", "g6e.xlarge", "p4d.24xlarge", "p5.48xlarge"]
 factors = st.lists(st.sampled_from([0.05, 0.5, 0.9, 1.0]), min_size=16, max_size=16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["serving", "training"])
 @settings(max_examples=15, deadline=None)
 @given(factors=factors)
@@ -266,14 +247,14 @@ def test_a_cheaper_price_never_raises_the_total(kind: str, factors: list[float])
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "clusters").glob("*.yaml"))
 S3_WRITE_USD, S3_READ_USD, KMS_REQUEST_USD = 0.005 / 1000, 0.0004 / 1000, 0.03 / 10_000
-"""Of one request in us-east-1 (prices of S3 Standard and of KMS); those of Azure's hot blobs and keys are as low."""
+"""USD per request in us-east-1 (S3 Standard and KMS); Azure's hot blobs and keys cost as little."""
 PART_BYTES = 8 * 2**20
-"""What the AWS command line sends in one request (its default multipart_chunksize)."""
+"""Bytes that the AWS command line sends in one request (its default multipart_chunksize)."""
 LOG_GIB_STORED_USD = 0.03
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_what_is_left_out_of_the_bill_is_less_than_1_percent_of_the_compute(path: Path) -> None:
+def test_items_left_out_of_the_bill_are_below_1_percent_of_the_compute(path: Path) -> None:
     """Counted generously: all state of a run every hour, or 16-bit weights to every node once a day; no bucket keys;
     logs kept for a year.
     """
@@ -327,7 +308,7 @@ def test_checkpoints_in_the_object_store_pay_for_their_way_there() -> None:
     assert quantity["shared_file_system"] == pytest.approx(20 * 2**40 / 1e9)
 
 
-def test_what_is_billed_by_use_is_in_the_range_with_what_it_is_assumed_to_be() -> None:
+def test_usage_based_items_are_in_the_range_with_their_assumption() -> None:
     pinned = {"instance_type": "g6e.xlarge", "nodes": 2}
     found = serve(pin=pinned, orchestrator="kubernetes", observability={"metrics": True}).cost
     assert found.range is not None

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from llmcluster.catalog.staleness import STALE_DAYS, age_days, warn_of_dates
 from llmcluster.cli import cli
+from llmcluster.reports.date_warnings import STALE_DAYS, age_days, warn_of_dates
 from planner.plan.plan import Purchase
 from planner.search.optimizer import plan
 from planner.workspace.specs import load_spec
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.live import store
+from provider_catalog.errors import LiveError
+from provider_catalog.live import price_store
 from provider_catalog.live.azure import retail, skus
+from provider_catalog.live.live_source import PlacementScore
 from provider_catalog.live.refresh import sources_of
-from provider_catalog.live.source import LiveError, PlacementScore
 from provider_catalog.verification import verify
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server
@@ -58,7 +59,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def eastus(factor: float = 1.0, left_out: int = 0) -> Answer:
-    """Today's list for eastus: the snapshot's prices times `factor`, without the first few."""
+    """Return today's list for eastus: the snapshot's prices times `factor`, without the first few."""
     known = [p for p in CATALOG.instance_prices if (p.provider, p.region) == ("azure", "eastus")]
     years = {"reserved-1y": 1, "reserved-3y": 3}
     rows = [
@@ -144,7 +145,7 @@ def test_a_failure_keeps_the_old_file(server: Server, prices: Path, fault: Answe
     server.play(fault)
     result = run(*REFRESH)
     assert result.exit_code == 4
-    assert "azure prices: failed, the old prices stay" in result.stderr
+    assert "azure prices: failed; the old prices stay" in result.stderr
     assert "Traceback" not in result.output
     assert [path.name for path in (prices / "azure").iterdir()] == ["instance_prices.csv"]
     assert (prices / "azure" / "instance_prices.csv").read_bytes() == before
@@ -173,7 +174,7 @@ def test_one_source_fails_and_the_other_is_kept(server: Server, prices: Path, mo
 
 
 def test_aws_through_moto(aws: MotoServer, prices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """moto sells every Spot instance for 0.00001 USD, which is not believed."""
+    """moto sells every Spot instance for 0.00001 USD, which the refresh rejects as implausible."""
     for name, value in aws.env.items():
         monkeypatch.setenv(name, value)
     order = ("refresh", "--provider", "aws", "--region", "us-east-1", "--what", "spot,instance-types", "--json")
@@ -198,7 +199,7 @@ def test_placement_scores_are_shown(prices: Path) -> None:
         as_of="2026-11-24",
     )  # fmt: skip
     better = score.model_copy(update={"zone": "use1-az1", "score": 9})
-    store.write_scores(prices, "aws", [score, better])
+    price_store.write_scores(prices, "aws", [score, better])
     text = run("show", "p5.48xlarge").stdout
     assert "Spot placement scores (1 to 10) for 8 nodes on 2026-11-24: use1-az1 9, use1-az6 3" in text
     assert json.loads(run("show", "p5.48xlarge", "--json").stdout)["spot_placement_scores"][0]["score"] in (3, 9)
@@ -288,7 +289,7 @@ def test_an_interrupted_refresh_leaves_the_old_file(
     [
         (("--provider", "gcp"), "unknown provider 'gcp'; known: aws, azure"),
         (("--region", "mars-1"), "unknown region 'mars-1'"),
-        (("--what", "prizes"), "unknown source 'prizes'; known:"),
+        (("--what", "prizes"), "unknown source 'prizes'; did you mean 'prices'? known:"),
     ],
 )
 def test_a_wrong_order_is_refused(prices: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -301,7 +302,7 @@ def test_switched_off_prices_are_not_written(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("LLMCLUSTER_PRICES", "none")
     result = run(*REFRESH)
     assert result.exit_code == 2
-    assert "switched off" in result.stderr
+    assert "switches refreshed prices off" in result.stderr
 
 
 def test_a_cloud_without_live_sources_has_none() -> None:
@@ -341,11 +342,11 @@ def test_show_says_what_is_known(sku: str, expected: list[str]) -> None:
 def test_show_of_an_unknown_sku_names_the_nearest() -> None:
     result = run("show", "p5.48xlrge")
     assert result.exit_code == 2
-    assert "unknown sku 'p5.48xlrge'; nearest: p5.48xlarge" in result.stderr
+    assert "unknown sku 'p5.48xlrge'; did you mean 'p5.48xlarge'" in result.stderr
 
 
 def test_diff_of_the_packaged_catalog_with_itself_is_empty() -> None:
-    assert run("diff", "packaged", str(PACKAGED_DATA)).stdout == "no price differs\n"
+    assert run("diff", "packaged", str(PACKAGED_DATA)).stdout == "no prices differ\n"
     assert json.loads(run("diff", "packaged", "packaged", "--json").stdout) == []
 
 
@@ -395,7 +396,7 @@ def set_price(old: str, new: str, provider: str = "aws") -> Callable[[Path], Non
         (
             lambda folder: set_cell(folder / "aws" / "instances.csv", "p5.48xlarge,", 3, "40960"),
             "error",
-            "gpu_memory_mib 40960 is not that of H100",
+            "gpu_memory_mib 40960 is not the memory of H100",
         ),
         (lambda folder: (folder / "aws" / "service_prices.csv").unlink(), "error", "cannot be read"),
         (
@@ -455,7 +456,7 @@ def test_old_prices_are_said_beside_the_plan_and_not_in_it(capsys: pytest.Captur
     assert capsys.readouterr().err == ""
     warn_of_dates(decided, since + timedelta(days=STALE_DAYS + 1))
     said = capsys.readouterr()
-    assert f"of {compute.provenance.as_of}, up to {STALE_DAYS + 1} days old" in said.err
+    assert f"dates from {compute.provenance.as_of} and is up to {STALE_DAYS + 1} days old" in said.err
     assert said.out == ""
 
 
@@ -475,7 +476,7 @@ def test_prices_are_counted_by_cloud_and_kind() -> None:
     assert printed.exit_code == 0
     for provider in CATALOG.providers:
         known = sum(row["prices"] for row in rows if row["provider"] == provider and row["kind"] != "unknown")
-        assert f"{provider}: {known} prices known" in printed.stdout
+        assert f"{provider}: {known} known prices" in printed.stdout
 
 
 def test_refreshed_prices_are_counted_as_such(server: Server, prices: Path) -> None:

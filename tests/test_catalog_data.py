@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.precision import Precision
-from provider_catalog.storage import SharedFileSystem
+from provider_catalog.prices import PurchaseOption
+from provider_catalog.storage import FileSystemSku
 
 CATALOG = Catalog.load()
 PRICE_FILES = sorted(PACKAGED_DATA.glob("*/*_prices.csv"))
@@ -93,7 +94,9 @@ def test_papers_call_the_80_gb_part_a100() -> None:
         ("g5.xlarge", 1, 0, 2.5),
     ],
 )
-def test_rule_a3_efa_cards(name: str, network_cards: int, efa: int, gbit_per_s: float) -> None:
+def test_a3_instance_types_have_the_efa_cards_that_ec2_documents(
+    name: str, network_cards: int, efa: int, gbit_per_s: float
+) -> None:
     instance_type = CATALOG.instance_type("aws", name)
     assert (instance_type.network_cards, instance_type.rdma_cards) == (network_cards, efa)
     assert instance_type.nic_gbit_per_s == gbit_per_s
@@ -110,7 +113,9 @@ def test_rule_a3_efa_cards(name: str, network_cards: int, efa: int, gbit_per_s: 
         ("Standard_ND96isr_MI300X_v5", "MI300X", 1850, 8 * 400),
     ],
 )
-def test_rule_z3_nd_sizes(name: str, gpu: str, memory_gib: int, gbit_per_s: float) -> None:
+def test_z3_nd_sizes_have_the_hardware_that_azure_documents(
+    name: str, gpu: str, memory_gib: int, gbit_per_s: float
+) -> None:
     instance_type = CATALOG.instance_type("azure", name)
     assert (instance_type.gpu, instance_type.gpus, instance_type.rdma_cards, instance_type.vcpus) == (gpu, 8, 8, 96)
     assert instance_type.memory_mib == memory_gib * 1024
@@ -202,7 +207,9 @@ def test_instance_types_of_one_region_cost_the_same_on_demand_in_every_zone() ->
         ("aws", "us-east-1", "p5.48xlarge", "reserved-3y", 23.77728),
     ],
 )
-def test_published_prices(provider: str, region: str, name: str, option, usd_per_hour: float) -> None:  # type: ignore[no-untyped-def]
+def test_prices_are_those_that_the_providers_publish(
+    provider: str, region: str, name: str, option: PurchaseOption, usd_per_hour: float
+) -> None:
     found = CATALOG.prices.instance(provider, region, name, option)
     assert found is not None
     assert found.usd_per_hour == usd_per_hour
@@ -217,7 +224,7 @@ def test_published_prices(provider: str, region: str, name: str, option, usd_per
         ("aws", "us-east-1", "p4d.24xlarge", "reserved-3y"),
     ],
 )
-def test_what_nobody_sourced_has_no_price(provider: str, region: str, name: str, option) -> None:  # type: ignore[no-untyped-def]
+def test_a_price_without_a_source_stays_unknown(provider: str, region: str, name: str, option) -> None:  # type: ignore[no-untyped-def]
     assert CATALOG.prices.instance(provider, region, name, option) is None
 
 
@@ -316,7 +323,7 @@ def test_default_zones_are_zones_with_gpus(provider: str) -> None:
 @pytest.mark.parametrize(
     ("requested_gib", "size_gib"), [(1, 1200), (1200, 1200), (1201, 2400), (2401, 4800), (10 * 1024, 12000)]
 )
-def test_rule_a11_fsx_sizes(requested_gib: float, size_gib: int) -> None:
+def test_a11_fsx_sizes_are_those_that_aws_sells(requested_gib: float, size_gib: int) -> None:
     for system in CATALOG.shared_file_systems["aws"]:
         assert system.legal_size_gib(requested_gib) == size_gib
 
@@ -331,7 +338,7 @@ def test_rule_a11_fsx_sizes(requested_gib: float, size_gib: int) -> None:
         ("AMLFS-Durable-Premium-500", 4, 128),
     ],
 )
-def test_rule_z6_managed_lustre_sizes(sku: str, step_tib: int, max_tib: int) -> None:
+def test_z6_managed_lustre_sizes_are_those_that_azure_sells(sku: str, step_tib: int, max_tib: int) -> None:
     system = CATALOG.shared_file_system("azure", sku)
     assert system.legal_size_gib(1) == step_tib * 1024
     assert system.legal_size_gib(step_tib * 1024 + 1) == 2 * step_tib * 1024
@@ -341,9 +348,7 @@ def test_rule_z6_managed_lustre_sizes(sku: str, step_tib: int, max_tib: int) -> 
 
 
 @given(system=st.sampled_from(FILE_SYSTEMS), requested_gib=st.floats(min_value=0.001, max_value=128 * 1024))
-def test_legal_size_holds_the_request_and_wastes_less_than_a_step(
-    system: SharedFileSystem, requested_gib: float
-) -> None:
+def test_legal_size_holds_the_request_and_wastes_less_than_a_step(system: FileSystemSku, requested_gib: float) -> None:
     size_gib = system.legal_size_gib(requested_gib)
     assert requested_gib <= size_gib < requested_gib + system.step_gib + 1
     assert size_gib in system.sizes_gib or size_gib % system.step_gib == 0
@@ -395,7 +400,7 @@ def break_line(path: Path, line: int, old: str, new: str) -> None:
             "A100-41GB",
             r"line 2: unknown gpu 'A100-41GB'; did you mean 'A100-40GB'",
         ),
-        ("aws/instances.csv", 3, "p4de", "p4d", r"line 3: p4d\.24xlarge stands there twice"),
+        ("aws/instances.csv", 3, "p4de", "p4d", r"line 3: p4d\.24xlarge has two rows"),
         ("aws/instances.csv", 1, "vcpus", "vcpu", r"line 2: .*column 'vcpus' is missing"),
         ("aws/instances.csv", 2, "on-demand|", "on-demnd|", r"line 2: column 'purchase_options\.0' is 'on-demnd'"),
         ("aws/instance_prices.csv", 2, ",5.672,", ",5,672,", r"instance_prices\.csv, line 2: 9 cells.*8 columns"),

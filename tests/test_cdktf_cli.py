@@ -27,7 +27,7 @@ Cdktf = Callable[..., str]
 
 
 @pytest.fixture
-def cdktf(terraform: Terraform, aws: MotoServer, tmp_path: Path) -> Cdktf:
+def cdktf(cdktf_cli: Path, terraform: Terraform, aws: MotoServer, tmp_path: Path) -> Cdktf:
     """Runs `cdktf` in a project of its own and returns what it prints, without colours."""
     aws_moto.install()
     aws.reset()
@@ -36,7 +36,7 @@ def cdktf(terraform: Terraform, aws: MotoServer, tmp_path: Path) -> Cdktf:
     project = json.loads((ROOT / "cdktf.json").read_text())
     project |= {"app": f"{sys.executable} -m stacks.app", "context": {"specs": "spec.yaml"}}
     (tmp_path / "cdktf.json").write_text(json.dumps(project))
-    tools = [ROOT / ".venv" / "bin", ROOT / "node_modules" / ".bin"]
+    tools = [ROOT / ".venv" / "bin", cdktf_cli]
     env = terraform.with_env(aws.env).environment() | {
         "PATH": os.pathsep.join([*map(str, tools), os.environ["PATH"]]),
         "PYTHONPATH": str(ROOT),
@@ -47,7 +47,7 @@ def cdktf(terraform: Terraform, aws: MotoServer, tmp_path: Path) -> Cdktf:
     }
 
     def run(*arguments: str) -> str:
-        done = processes.run([str(tools[1] / "cdktf"), *arguments], cwd=tmp_path, env=env, timeout_s=300)
+        done = processes.run([str(cdktf_cli / "cdktf"), *arguments], cwd=tmp_path, env=env, timeout_s=300)
         output = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
         assert done.returncode == 0, output
         return output

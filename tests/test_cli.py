@@ -1,4 +1,4 @@
-"""The command line as a user and a CI script meet it: contracts, messages, exit codes, nothing half-written."""
+"""The command line keeps its contracts: JSON keys, messages and exit codes; a failed command writes no file."""
 
 import json
 import os
@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from llmcluster.cli import cli
+from planner.spec import ClusterSpec
+from planner.spec.reader import read_spec
 
 ROOT = Path(__file__).parent.parent
 
@@ -164,6 +169,22 @@ def test_wrong_input_names_the_field_and_writes_nothing(tmp_path: Path, text: st
     assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
 
 
+@pytest.mark.parametrize("command", ["plan", "cost", "mix", "compare", "launch"])
+def test_a_command_reads_its_spec_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    reads: list[str] = []
+
+    def counted(document: object, name: str) -> ClusterSpec:
+        reads.append(name)
+        return read_spec(document, name)
+
+    monkeypatch.setattr("planner.workspace.specs.read_spec", counted)
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(GOOD)
+    finished = CliRunner().invoke(cli, [command, str(spec), "--json"])
+    assert finished.exit_code == 0, finished.output
+    assert reads == [str(spec)]
+
+
 def test_a_reader_that_has_gone_is_no_failure() -> None:
     command = [sys.executable, "-m", "llmcluster", "cost", "clusters/quickstart.yaml"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -190,7 +211,7 @@ def test_an_ascii_terminal_reads_every_line() -> None:
     assert finished.stdout.isascii()
 
 
-def test_files_that_are_no_specs(tmp_path: Path) -> None:
+def test_a_file_that_is_no_spec_is_refused(tmp_path: Path) -> None:
     big = tmp_path / "big.yaml"
     with big.open("wb") as file:
         file.truncate(100_000_000)

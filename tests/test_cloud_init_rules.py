@@ -7,7 +7,6 @@ cloud-init`) its whole schema is held against the user data too.
 
 import gzip
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +14,8 @@ import jsonschema
 import pytest
 import yaml
 
-from cdk.bootstrap import BetweenNodes, BurnIn, Health, LustreMount, Metrics, NodeBootstrap, cloud_init
-from tests.test_bootstrap import AWS, AZURE, BARE
+from cdk.bootstrap import NodeBootstrap, cloud_init
+from tests.support.nodes import EVERYTHING, NODES
 
 TEXT: Final = {"type": "string"}
 ENCODINGS: Final = ("b64", "base64", "gz", "gzip", "gz+b64", "gz+base64", "gzip+b64", "gzip+base64")
@@ -51,20 +50,6 @@ SCHEMA: Final[dict[str, Any]] = {
     },
 }
 
-EVERYTHING = replace(
-    AWS,
-    burn_in=BurnIn(
-        "aws ssm get-parameter --name /llmcluster/example/phase",
-        204.0,
-        BetweenNodes(2, 34.0, "registry.example/torch:1", "aws ecr get-login | docker login", "aws ec2 describe"),
-    ),
-    lustre=LustreMount("aws", "fs-0123@tcp:/abcdefgh", efa=True),
-    metrics=Metrics("https://aps.example/workspaces/ws-1/api/v1/remote_write", "us-east-1"),
-    health=Health("aws cloudwatch put-metric-data --namespace llmcluster/example"),
-    interruptible=True,
-)
-NODES = {"aws": AWS, "azure": AZURE, "bare": BARE, "everything": EVERYTHING}
-
 
 @pytest.mark.parametrize("node", NODES.values(), ids=list(NODES))
 def test_user_data_keeps_the_schema_of_cloud_init(node: NodeBootstrap) -> None:
@@ -74,7 +59,7 @@ def test_user_data_keeps_the_schema_of_cloud_init(node: NodeBootstrap) -> None:
         jsonschema.Draft4Validator(json.loads(INSTALLED.read_text())).validate(document)
 
 
-def test_what_cloud_init_does_not_know_is_seen() -> None:
+def test_keys_that_cloud_init_does_not_know_are_found() -> None:
     with pytest.raises(jsonschema.ValidationError, match="mode"):
         jsonschema.validate({"write_files": [{"path": "/x", "mode": "0644"}]}, SCHEMA)
     with pytest.raises(jsonschema.ValidationError, match="644"):
@@ -95,7 +80,7 @@ def test_a_second_run_writes_the_same_files_and_starts_the_same_units(node: Node
     }
 
 
-def test_what_is_too_long_as_text_is_compressed_and_then_fits() -> None:
+def test_user_data_that_is_too_long_as_text_fits_when_compressed() -> None:
     # EC2 user guide, "Run commands at launch": 16 KB, before base64.
     text = cloud_init(EVERYTHING).encode()
     assert len(text) > 16_384 > 2 * len(gzip.compress(text, mtime=0))

@@ -20,7 +20,7 @@ from planner.spec import GradientCompression
 from planner.spec.reader import read_spec
 from planner.training.compression import METHODS, power_sgd_bytes, power_sgd_values
 from planner.training.compression_proposals import EXPOSED_SHARE
-from planner.training.step_time import StepModel, pacing
+from planner.training.step_time import StepModel, straggler_factor
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import Gpu, NodeTopology
 from provider_catalog.models import load_model
@@ -39,7 +39,7 @@ V100 = Gpu(
     source="NVIDIA V100 data sheet",
     as_of="2020-01",
 )
-"""What the papers ran on; no cloud of the catalog has it."""
+"""The GPU of the papers; no cloud of the catalog offers it."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def speedup(model: StepModel, layout: Layout, micro_batches: int, method: Gradie
     return plain / sum(replace(model, compression=METHODS[method]).breakdown_s(layout, micro_batches).values())
 
 
-def test_1_bit_adam_on_ethernet(bert_large: ModelProfile) -> None:
+def test_one_bit_adam_speeds_up_bert_on_ethernet_as_published(bert_large: ModelProfile) -> None:
     # arXiv 2102.02888, Table 1 and abstract: BERT-large on 16 nodes of 4 V100, 40 Gb/s Ethernet of which 5 are reached
     # (1.36 GB of gradients in 2.2 s); 16 sequences of 128 a GPU, four times; 3.3 times the throughput
     model, layout = step_model(bert_large, 4, 5.0, 128), Layout(data=64, micro_batch=16)
@@ -79,14 +79,14 @@ def test_1_bit_adam_on_ethernet(bert_large: ModelProfile) -> None:
     assert speedup(model, layout, 4, "one_bit_adam") == pytest.approx(3.3, rel=0.1)
 
 
-def test_0_1_adam_doubles_that(bert_large: ModelProfile) -> None:
+def test_zero_one_adam_is_twice_as_fast_as_one_bit_adam(bert_large: ModelProfile) -> None:
     # arXiv 2202.06009, abstract: up to twice the throughput of 1-bit Adam
     model, layout = step_model(bert_large, 4, 5.0, 128), Layout(data=64, micro_batch=16)
     further = speedup(model, layout, 4, "zero_one_adam") / speedup(model, layout, 4, "one_bit_adam")
     assert further == pytest.approx(2, rel=0.15)
 
 
-def test_zero_pp_between_nodes_of_100_gbit_per_s() -> None:
+def test_zero_pp_speeds_up_training_on_slow_networks_as_published() -> None:
     # arXiv 2306.10209, abstract: up to 2.16 times the throughput on 384 GPUs, of 16 V100 a node; 18B parameters, few
     # tokens a GPU
     model = step_model(ModelProfile.of(load_model("EleutherAI/gpt-neox-20b")), 16, 100, 1024)
@@ -104,7 +104,7 @@ def test_zero_pp_moves_a_quarter_of_the_bytes() -> None:
 
 
 @pytest.mark.parametrize(("rank", "times"), [(1, 243), (2, 136), (4, 72)])
-def test_power_sgd_on_resnet_18(rank: int, times: int) -> None:
+def test_power_sgd_sends_what_its_paper_reports_for_resnet_18(rank: int, times: int) -> None:
     # arXiv 1905.13727, Table 3: data sent for each epoch of CIFAR-10, 243, 136 and 72 times less than with SGD. A
     # convolution is a matrix of outputs x (inputs x 3 x 3); vectors are the biases and scales of batch normalisation.
     matrices = [(64, 3 * 9), (10, 512)]
@@ -163,7 +163,7 @@ REPLICAS = {"tensor": 1, "pipeline": 1, "context": 1}
         ),
     ],
 )
-def test_what_runs_on_the_layout_is_proposed_where_the_exchange_is_exposed(
+def test_methods_that_the_layout_allows_are_proposed_where_the_exchange_is_exposed(
     layout: dict[str, Any], settings: set[str]
 ) -> None:
     decided = train(layout, model="deepseek-ai/deepseek-coder-1.3b-base")
@@ -239,13 +239,13 @@ def test_a_method_brings_its_layout_along(method: str) -> None:
         assert layout.tensor == layout.context == layout.expert == 1
 
 
-def test_what_compression_saves_at_most_is_the_exchange() -> None:
+def test_compression_saves_at_most_the_time_of_the_exchange() -> None:
     fixed = {**SHARDED, "micro_batch": 1, "recompute": "none"}
     plain, packed = (train(fixed, gradient_compression=name).performance for name in ("none", "zero_pp_int4"))
     assert isinstance(plain, TrainingPerformance)
     assert isinstance(packed, TrainingPerformance)
     saved = plain.step_time_s - packed.step_time_s
-    assert 0 < saved <= plain.breakdown_s["data_parallel"] * pacing(128)
+    assert 0 < saved <= plain.breakdown_s["data_parallel"] * straggler_factor(128)
     for part, seconds in plain.breakdown_s.items():
         if part not in ("data_parallel", "stragglers"):
             assert packed.breakdown_s[part] == pytest.approx(seconds)
@@ -263,7 +263,9 @@ def test_what_compression_saves_at_most_is_the_exchange() -> None:
         ({}, {"gradient_compression": "2-bit"}, r"workload.*gradient_compression"),
     ],
 )
-def test_what_does_not_go_together_is_refused(layout: dict[str, Any], workload: dict[str, Any], message: str) -> None:
+def test_contradictory_compression_settings_are_refused(
+    layout: dict[str, Any], workload: dict[str, Any], message: str
+) -> None:
     with pytest.raises(SpecError, match=message):
         train(layout, **workload)
 

@@ -1,4 +1,4 @@
-"""`llmcluster diff`: money first, what changed, and whether the price or the thing bought moved."""
+"""`llmcluster diff` shows money first, then what changed, and tells a changed price from a changed purchase."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def planned(path: Path) -> Plan:
 
 
 def dearer(plan: Plan, role: str, by: float) -> Plan:
-    """The same plan after the price of a line has moved, as a later catalog would have it."""
+    """Return the same plan after the price of a line has changed, as in a later catalog."""
     items = tuple(
         item.model_copy(
             update={"unit_price_usd": (item.unit_price_usd or 0) * by, "usd_per_hour": (item.usd_per_hour or 0) * by}
@@ -101,7 +101,7 @@ def test_a_line_that_loses_its_price_is_no_saving(tmp_path: Path) -> None:
     assert said.startswith("after: shared file system AMLFS-Durable-Premium-125, up to 3,090 USD a month")
     for form in ((), ("--markdown",)):
         text = CliRunner().invoke(cli, ["diff", str(old), str(azure), *form]).stdout
-        assert "in no total" in text
+        assert "ot in any total, because it has no known price" in text
         assert "unknown" in next(line for line in text.splitlines() if "174.00" in line)
     assert diff_plans(planned(azure), planned(azure)).same
 
@@ -126,7 +126,7 @@ def test_markdown_puts_money_first(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["diff", str(old), str(new), "--markdown"])
     lines = done.stdout.splitlines()
     assert lines[0].startswith("### chat: +")
-    assert "USD a month" in lines[0]
+    assert "USD per month" in lines[0]
     assert lines[2].startswith("| USD per")
     assert done.stdout.index("| decision") < done.stdout.index("| spec")
     tables = [line for line in lines if line.startswith("|")]
@@ -134,7 +134,7 @@ def test_markdown_puts_money_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "{}", "nonsense"])
-def test_what_is_no_plan_is_refused(content: str | None, tmp_path: Path) -> None:
+def test_a_file_that_is_no_plan_is_refused(content: str | None, tmp_path: Path) -> None:
     path = tmp_path / "x.plan.json"
     if content is not None:
         path.write_text(content)
@@ -159,8 +159,8 @@ def test_an_upper_bound_on_the_command_line_exits_3_with_the_nearest_plan(tmp_pa
 HOSTILE = "a|b <img src=x> @everyone `code` **bold** [link](x)"
 
 
-def test_what_a_spec_says_is_shown_and_never_read(tmp_path: Path) -> None:
-    """Tags are free text: in a comment on a pull request they may mention nobody, and be no Markdown and no HTML."""
+def test_texts_of_a_spec_are_shown_and_never_interpreted(tmp_path: Path) -> None:
+    """Tags are free text: in a pull-request comment they must not mention anybody or act as Markdown or HTML."""
     first, second = spec(tmp_path), spec(tmp_path, "b")
     second.write_text(second.read_text() + f"tags: {json.dumps({'owner': HOSTILE, '[/red]': 'x'})}\n")
     text = CliRunner().invoke(cli, ["diff", str(first), str(second), "--markdown"]).stdout
@@ -203,11 +203,11 @@ def test_a_run_against_a_service_is_compared_by_the_month(tmp_path: Path) -> Non
         "placement: {providers: [aws], instance_types: [p4d.24xlarge]}\n"
     )
     text = CliRunner().invoke(cli, ["diff", str(run), str(spec(tmp_path)), "--markdown"]).stdout
-    assert "USD a month" in text.splitlines()[0]
+    assert "USD per month" in text.splitlines()[0]
 
 
 @pytest.mark.parametrize("amount", ["nan", "inf", "1e309", "0", "-5", "much"])
-def test_what_is_no_amount_of_money_is_refused(amount: str, tmp_path: Path) -> None:
+def test_an_invalid_amount_of_money_is_refused(amount: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["plan", str(spec(tmp_path)), "--max-usd-per-month", amount])
     assert done.exit_code == 2
     assert "--max-usd-per-month" in done.stderr

@@ -1,4 +1,4 @@
-"""The bill read back from Terraform resources: it is the plan's to the cent, and says what it cannot price."""
+"""The bill computed from Terraform resources equals the plan's to the cent and names what it cannot price."""
 
 import json
 import re
@@ -22,6 +22,8 @@ from stacks.estimate.expressions import Scope
 from stacks.estimate.infracost import breakdown_json
 from tests.support.bills import assert_same_bill, bill_of, usage_file
 from tests.support.infracost_schema import SCHEMA
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = tuple(sorted((Path(__file__).parent.parent / "clusters").glob("*.yaml")))
 SERVE = """
@@ -75,7 +77,7 @@ MATRIX = {
 
 
 class Written:
-    """Examples and matrix, planned and synthesized once."""
+    """Plan and synthesize the examples and the matrix once."""
 
     def __init__(self, folder: Path) -> None:
         specs = list(EXAMPLES)
@@ -151,7 +153,7 @@ def test_the_phase_of_the_variable_decides_what_the_nodes_cost(cluster: str, wri
         ("plain", "plain"),
     ],
 )
-def test_what_decides_how_much_is_built_is_worked_out(expression: Any, value: Any) -> None:
+def test_expressions_that_decide_a_count_are_evaluated(expression: Any, value: Any) -> None:
     variables = {"phase": "full", "active": False, "nodes": 4}
     scope = Scope(variables, {"nodes": "${var.active ? 1 : var.nodes}"}, {"aws_eip.nat": {"count": 3}})
     assert scope.resolved(expression) == value
@@ -232,13 +234,13 @@ def test_a_kind_it_does_not_know_is_listed(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("missing", None, "no such file"),
-        ("broken.json", "{", "no JSON object"),
-        ("list.json", "[]", "no JSON object"),
-        ("other.json", '{"a": 1}', "no Terraform document"),
+        ("broken.json", "{", "not a JSON object"),
+        ("list.json", "[]", "not a JSON object"),
+        ("other.json", '{"a": 1}', "not a Terraform document"),
         ("shape.json", '{"resource": ["x"]}', "not a Terraform document"),
     ],
 )
-def test_what_is_no_terraform_is_refused(name: str, content: str | None, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_terraform_is_refused(name: str, content: str | None, message: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(SpecError, match=message):
@@ -276,12 +278,12 @@ def test_a_document_of_a_strange_shape_is_refused(part: str, written: Written, t
     document = written.document("watched-slurm", "compute")
     document[part] = {"aws": 3} if part in ("provider", "resource") else "strange"
     (tmp_path / "cdk.tf.json").write_text(json.dumps(document))
-    with pytest.raises(SpecError, match="not a Terraform document of a known shape"):
+    with pytest.raises(SpecError, match="not a Terraform document of a known structure"):
         estimate([tmp_path], Catalog.load())
 
 
 @pytest.mark.parametrize(
-    ("usage", "message"), [("[1]", "no mapping"), ("nat_gb: 3", "nat_gb"), (None, "cannot be read")]
+    ("usage", "message"), [("[1]", "not a mapping"), ("nat_gb: 3", "nat_gb"), (None, "cannot be read")]
 )
 def test_a_wrong_usage_is_refused(usage: str | None, message: str, written: Written, tmp_path: Path) -> None:
     path = tmp_path / "usage.yaml"

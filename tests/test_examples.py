@@ -1,4 +1,4 @@
-"""Every cluster in clusters/ as a user gets it: Terraform itself validates and plans each AWS stack."""
+"""Every cluster in clusters/ is written whole; Terraform validates and plans each AWS stack."""
 
 import json
 import uuid
@@ -17,17 +17,19 @@ from tests.support.azure_schema import missing_outputs, problems
 from tests.support.moto_server import MotoServer
 from tests.support.terraform import Terraform
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 SPECS = tuple(sorted((ROOT / "clusters").glob("*.yaml")))
 ROLES: tuple[StackRole, ...] = ("network", "storage", "compute")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Plan], list[SynthesizedStack]]:
     folder = tmp_path_factory.mktemp("examples")
     planned = plan_specs(SPECS, Catalog.load())
     plans = {entry.plan.name: entry.plan for entry in planned}
-    return plans, write_stacks(planned, folder / "cdktf.out")
+    return plans, write_stacks(planned, folder / "cdktf.out", folder / "hcl.out")
 
 
 def document(stack: SynthesizedStack) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def document(stack: SynthesizedStack) -> dict[str, Any]:
 
 
 def state_of_outputs(stack: SynthesizedStack) -> None:
-    """A state that holds a value for each output of a stack, so that the stacks after it can be planned alone."""
+    """Write a state with a value for each output of a stack, so that later stacks can be planned alone."""
     values = {name: f"{name.replace('_', '-')}-0123456789abcdef0" for name in document(stack).get("output", {})}
     values |= {"availability_zone": "us-east-1b"} if "availability_zone" in values else {}
     arns = {
@@ -67,6 +69,24 @@ def test_the_examples_are_the_four_that_the_readme_names() -> None:
         "llama-65b-training-azure",
         "quickstart",
     }
+
+
+def test_every_stack_has_its_plan_bill_and_launch_script(
+    examples: tuple[dict[str, Plan], list[SynthesizedStack]],
+) -> None:
+    _, written = examples
+    assert len(written) == len(ROLES) * len(SPECS)
+    for stack in written:
+        names = {path.name for path in stack.folder.iterdir()}
+        assert {"cdk.tf.json", "plan.json", "cost.json", "cost.md"} <= names
+        assert ("launch.sh" in names) == (stack.role == "compute")
+
+
+def test_terraform_fmt_leaves_the_hcl_of_every_example_as_it_is(
+    examples: tuple[dict[str, Plan], list[SynthesizedStack]], terraform: Terraform
+) -> None:
+    (folder,) = {stack.hcl_folder.parents[1] for stack in examples[1] if stack.hcl_folder}
+    terraform.run(["fmt", "-check", "-diff", "-recursive"], folder)
 
 
 @pytest.mark.parametrize("cluster", ["deepseek-r1-serving", "llama-65b-training", "quickstart"])

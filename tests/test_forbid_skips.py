@@ -1,4 +1,4 @@
-"""In CI a skipped test fails the run: otherwise a gate without Terraform would be green and have validated nothing."""
+"""In CI a skipped test fails the run: otherwise CI without Terraform would pass and have validated nothing."""
 
 import os
 import subprocess

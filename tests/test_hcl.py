@@ -1,4 +1,4 @@
-"""What cdktf renders wrongly as HCL and `readable_hcl` mends; the whole is judged by `terraform fmt` elsewhere."""
+"""`readable_hcl` repairs what cdktf renders wrongly as HCL; other modules run `terraform fmt` on whole stacks."""
 
 from stacks.hcl import readable_hcl
 

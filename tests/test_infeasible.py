@@ -1,4 +1,4 @@
-"""Training that nothing carries: by how much, and the nearest plans with one constraint relaxed."""
+"""A training spec that no cluster satisfies is refused with the nearest plans, each with one constraint relaxed."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def by_field(error: InfeasibleError) -> dict[str, NearestPlan]:
     return {found.field: found for found in error.plans}
 
 
-def test_a_deadline_that_cannot_be_met() -> None:
+def test_a_deadline_that_cannot_be_met_is_refused_with_the_nearest_plans() -> None:
     error = refused(changed(workload={"deadline_days": 1}, placement={"max_nodes": 4}))
     assert error.lacks == "time"
     found = by_field(error)
@@ -64,7 +64,7 @@ def test_a_deadline_that_cannot_be_met() -> None:
     ("workload", "placement"),
     [({"deadline_days": 1}, {"max_nodes": 4}), ({"deadline_days": 0.2}, {"instance_types": ["g6e.xlarge"]})],
 )
-def test_what_would_help_does(workload: dict[str, Any], placement: dict[str, Any]) -> None:
+def test_a_plan_with_the_suggested_change_is_feasible(workload: dict[str, Any], placement: dict[str, Any]) -> None:
     document = changed(workload=workload, placement=placement)
     for found in refused(document).plans:
         part, field = found.field.split(".")
@@ -94,7 +94,7 @@ def test_the_fastest_that_is_named_is_the_fastest() -> None:
     assert float(named.group(1)) == min(float(found.group(1)) for found in others if found is not None)
 
 
-def test_a_budget_that_is_too_small() -> None:
+def test_a_budget_that_is_too_small_is_refused_with_the_nearest_plans() -> None:
     error = refused(changed(workload={"deadline_days": 10}, budget={"usd_per_month": 20_000}))
     assert error.lacks == "budget"
     found = by_field(error)
@@ -134,7 +134,7 @@ def test_a_pinned_run_that_is_late_may_still_be_within_the_budget() -> None:
     assert plan(bounded, architecture, catalog).cost.usd_per_month == month
 
 
-def test_a_model_that_does_not_fit() -> None:
+def test_a_model_that_does_not_fit_is_refused_with_the_memory_it_needs() -> None:
     document = changed(
         workload={"kind": "finetuning", "tokens": 1e8},
         placement={"instance_types": ["g6e.xlarge"], "max_nodes": 1},
@@ -151,7 +151,7 @@ def test_a_model_that_does_not_fit() -> None:
     assert found["placement.instance_types"].needed == "any"
 
 
-def test_more_scratch_than_any_machine_has() -> None:
+def test_more_scratch_than_any_machine_has_is_refused() -> None:
     error = refused(changed(storage={"scratch_gb": 900_000}, placement={"instance_types": "any"}))
     assert by_field(error)["storage.scratch_gb"].needed is not None
 
@@ -182,7 +182,7 @@ def test_the_command_line_gives_the_nearest_plans_as_data(tmp_path: Path) -> Non
     assert (finished.exit_code, json.loads(finished.stdout)["error"]["exit_code"]) == (2, 2)
 
 
-def test_a_budget_of_the_run() -> None:
+def test_a_budget_per_run_refuses_with_the_amount_that_is_missing() -> None:
     document = changed(workload={"deadline_days": 10})
     architecture, catalog = load_model(MODEL, None), Catalog.load()
     free = plan(read_spec(document, "spec"), architecture, catalog).cost.usd_per_run
@@ -244,7 +244,7 @@ def test_an_update_is_the_run_of_continued_training() -> None:
     assert by_field(error)["budget.usd_per_run"].needed == pytest.approx(updates.usd_per_update, abs=0.01)
 
 
-def test_a_budget_of_the_run_on_the_command_line(tmp_path: Path) -> None:
+def test_a_budget_per_run_is_also_an_option_of_the_command_line(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(yaml.safe_dump(changed(workload={"deadline_days": 10})))
     finished = CliRunner().invoke(cli, ["plan", str(spec), "--json", "--max-usd-per-run", "100"])

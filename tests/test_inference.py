@@ -1,4 +1,4 @@
-"""Serving plans against kernel-level reference latencies, and what must hold of any plan."""
+"""Serving plans against kernel-level reference latencies, and properties of any plan."""
 
 from functools import cache
 
@@ -17,7 +17,7 @@ AWS = {"providers": ["aws"], "regions": ["us-east-1"]}
 
 @cache
 def reference_errors() -> dict[str, list[float]]:
-    """Relative error of every reference point by phase, replayed through pins."""
+    """Return the relative error of every reference point, by phase; each point is replayed through a pin."""
     errors: dict[str, list[float]] = {"prefill": [], "decode": []}
     for point in read_points(REFERENCE):
         errors[point.phase].append(abs(replay(point) / point.latency_ms - 1))
@@ -91,6 +91,7 @@ def test_the_slo_holds_and_memory_fits() -> None:
     assert all((decided.cost.usd_per_hour or 0) <= amount for amount in hourly)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(rate=st.floats(0.5, 50), tpot_ms=st.floats(30, 200))
 def test_more_load_or_a_tighter_slo_never_costs_less(rate: float, tpot_ms: float) -> None:
@@ -138,7 +139,7 @@ def test_an_slo_that_nothing_reaches_names_the_nearest() -> None:
     assert any("the SLO is" in near_miss.reason for near_miss in raised.value.nearest)
 
 
-def test_what_a_pin_leaves_out_is_derived() -> None:
+def test_fields_that_a_pin_leaves_out_are_derived() -> None:
     decided = serve(
         "meta-llama/Meta-Llama-3.1-70B",
         {"concurrency": 8, "prompt_tokens": 2048, "output_tokens": 512},

@@ -1,4 +1,4 @@
-"""Kernels and forward passes: what must hold of any GPU, model and split."""
+"""Properties of kernel and forward-pass times for any GPU, model and split."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.plan.layout import Layout
-from planner.serving.forward import Forward, Pass, arithmetic_precision, visible_pairs
+from planner.serving.forward import AnalyticTiming, Pass, arithmetic_precision, visible_pairs
 from planner.serving.kernels import GroupedGemm, GroupedRates
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
@@ -84,7 +84,7 @@ def test_passes_are_monotone(
     architecture = model(name)
     expert = tensor if architecture.routed_expert_parameters else 1
     layout = Layout(tensor=tensor, expert=expert, attention_data=tensor if grouped else 1)
-    base = Forward(architecture, node(gpu), layout, "bf16", "bf16")
+    base = AnalyticTiming(architecture, node(gpu), layout, "bf16", "bf16")
     prefill, decode = Pass(prompts=batch, prompt_tokens=prompt), Pass(decodes=batch, context_tokens=prompt)
     slack = 1 + 1e-9
     assert base.seconds(Pass(prompts=batch, prompt_tokens=prompt + 100)) * slack > base.seconds(prefill)
@@ -96,7 +96,7 @@ def test_passes_are_monotone(
         batch / base.seconds(decode)
     )
     for more in (node(gpu, memory_rate=faster), node(gpu, link_rate=faster)):
-        other = Forward(architecture, more, layout, "bf16", "bf16")
+        other = AnalyticTiming(architecture, more, layout, "bf16", "bf16")
         assert other.seconds(prefill) <= base.seconds(prefill) * slack
         assert other.seconds(decode) <= base.seconds(decode) * slack
 
@@ -104,7 +104,7 @@ def test_passes_are_monotone(
 def test_data_parallel_attention_reads_the_latent_cache_once() -> None:
     # DeepSeek-V2, arXiv 2405.04434, section 2.1: one latent entry serves all heads, so tensor parallelism repeats it
     parts = {
-        groups: Forward(
+        groups: AnalyticTiming(
             model("deepseek-ai/DeepSeek-R1"),
             node("H200"),
             Layout(tensor=8, expert=8, attention_data=groups),

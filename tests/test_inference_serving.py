@@ -18,7 +18,7 @@ H200_NODE = {"node": {"gpu": "H200", "gpus": 8, "nic_gbit_per_s": 3200}, "nodes"
 
 
 def pinned(name: str, **workload: Any) -> InferencePerformance:
-    """One node of eight H200, tensor parallel, as many requests as the SLO holds."""
+    """Plan one node of eight H200 with tensor parallelism and as many requests as the SLO allows."""
     load = {"request_rate_per_s": 1e5, "prompt_tokens": 2000, "output_tokens": 500, **workload}
     layout = {"tensor": 8, "pipeline": 1, "attention_data": 1}
     return performance(serve(name, load, pin={**H200_NODE, "layout": layout}))
@@ -137,7 +137,7 @@ def test_a_pinned_split_that_the_model_cannot_take_is_the_users_error(layout: di
         ({"engine": "guess"}, "engine"),
     ],
 )
-def test_what_a_workload_may_not_say(workload: dict[str, Any], message: str) -> None:
+def test_contradictory_serving_settings_are_refused(workload: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         serve(LLAMA, workload)
 

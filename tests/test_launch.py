@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,102 +15,19 @@ from planner.errors import SpecError
 from planner.launch import tensorrt_llm
 from planner.launch.commands import Launch
 from planner.launch.script import script
-from planner.launch.serving import ENGINES as ENGINE_COMMANDS
-from planner.launch.serving import serving_launch
-from planner.launch.settings import ServingSettings, serving_settings
-from planner.launch.training import training_launch
-from planner.plan.plan import Plan
+from planner.launch.serving_launch import ENGINES as ENGINE_COMMANDS
+from planner.launch.serving_launch import serving_launch
+from planner.launch.serving_settings import ServingSettings, serving_settings
+from planner.launch.training_launch import training_launch
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
-from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.catalog import Catalog
-from provider_catalog.models import load_model
+from tests.support.launches import CATALOG, ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
 
 ROOT = Path(__file__).parent.parent
-CATALOG = Catalog.load()
-SOFTWARE = CATALOG.software
-ENGINES = ("vllm", "sglang", "tensorrt-llm")
-
-SPECS: dict[str, dict[str, Any]] = {
-    "dense-alone": {
-        "model": "meta-llama/Meta-Llama-3.1-8B",
-        "workload": {"kind": "inference", "request_rate_per_s": 1, "prompt_tokens": 2000, "output_tokens": 500},
-        "pin": {"node": {"gpu": "H100", "gpus": 1, "nic_gbit_per_s": 100}, "nodes": 1},
-    },
-    "dense-side-by-side": {
-        "model": "meta-llama/Meta-Llama-3.1-70B",
-        "workload": {"kind": "inference", "request_rate_per_s": 1},
-        "precision": {"weights": "fp8", "kv_cache": "fp8"},
-        "pin": {
-            "node": {"gpu": "H100", "gpus": 8, "nic_gbit_per_s": 3200},
-            "nodes": 1,
-            "layout": {"tensor": 4, "pipeline": 1},
-        },
-    },
-    "moe-over-two-nodes": {
-        "model": "deepseek-ai/DeepSeek-R1",
-        "workload": {"kind": "inference", "request_rate_per_s": 1},
-        "precision": {"weights": "fp8"},
-        "pin": {
-            "node": {"gpu": "H100", "gpus": 8, "nic_gbit_per_s": 3200},
-            "nodes": 4,
-            "layout": {"tensor": 8, "pipeline": 2},
-        },
-    },
-    "prompts-whole": {
-        "model": "meta-llama/Meta-Llama-3.1-8B",
-        "workload": {
-            "kind": "inference",
-            "request_rate_per_s": 1,
-            "prompt_tokens": 12000,
-            "output_tokens": 500,
-            "chunked_prefill": False,
-            "slo": {"ttft_ms": 5000, "tpot_ms": 200},
-        },
-        "pin": {"node": {"gpu": "H100", "gpus": 1, "nic_gbit_per_s": 100}, "nodes": 1},
-    },
-    "int4": {
-        "model": "Qwen/Qwen2.5-7B",
-        "workload": {"kind": "inference", "request_rate_per_s": 1},
-        "precision": {"weights": "int4"},
-        "pin": {
-            "node": {"gpu": "L40S", "gpus": 4, "nic_gbit_per_s": 100},
-            "nodes": 1,
-            "layout": {"tensor": 1, "pipeline": 1},
-        },
-    },
-}
-TRAINING: dict[str, Any] = {
-    "model": "meta-llama/Llama-2-70b-hf",
-    "workload": {"kind": "training", "tokens": 2e12, "sequence_length": 4096, "deadline_days": 60},
-    "pin": {
-        "node": {"gpu": "A100-80GB", "gpus": 8, "nic_gbit_per_s": 1600},
-        "nodes": 128,
-        "layout": {"tensor": 8, "pipeline": 4, "data": 32, "virtual_stages": 5, "recompute": "full"},
-    },
-}
-
-
-@cache
-def architecture(name: str) -> ModelArchitecture:
-    return load_model(name, None)
-
-
-@cache
-def planned(name: str) -> Plan:
-    document = TRAINING if name == "training" else SPECS[name]
-    return plan(read_spec({"name": "launched", **document}, "spec"), architecture(document["model"]), CATALOG)
-
-
-def serving(name: str, engine: str | None) -> Launch:
-    decided = planned(name)
-    return serving_launch(
-        decided, architecture(SPECS[name]["model"]), SOFTWARE, CATALOG.gpu(decided.choice.gpu), engine
-    )
 
 
 def _given(launch: Launch, engine: str) -> list[tuple[str, str | None]]:
-    """Flags of all commands with what follows each."""
+    """Return the flags of all commands, each with the value that follows it."""
     entry = SOFTWARE.engine_flags[engine].command[0]
     found: list[tuple[str, str | None]] = []
     for command in launch.commands:
@@ -198,7 +114,7 @@ with open({log!r}, "a") as log:
 def _run(
     launch: Launch, folder: Path, rank: int | None = None, given: tuple[str, ...] = (), **variables: str
 ) -> list[list[str]]:
-    """Runs the script with stand-ins for the engines that write down their arguments, each call a line."""
+    """Run the script with stubs for the engines; return the recorded arguments of each call."""
     (folder / "launch.sh").write_text(script(launch))
     for name, content in launch.files.items():
         (folder / name).write_text(content)
@@ -316,7 +232,7 @@ def test_flags_of_ones_own_are_passed_on(tmp_path: Path) -> None:
     assert call[-2:] == ["--lr", "1.5e-4"]
 
 
-def test_what_the_script_needs_is_asked_for(tmp_path: Path) -> None:
+def test_a_missing_variable_ends_the_script_with_its_name(tmp_path: Path) -> None:
     launch = serving("moe-over-two-nodes", "vllm")
     with pytest.raises(AssertionError, match="HEAD_ADDRESS"):
         _run(launch, tmp_path, 0)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import LiveError
 from provider_catalog.live.aws import commitments, instance_types, price_list, spot
-from provider_catalog.live.source import UNANSWERED, Fetched, Limits, LiveError, Request
+from provider_catalog.live.live_source import MAX_UNANSWERED, Fetched, Limits, Request
 from tests.support import faulty_http
 from tests.support.boto_shapes import strict_requests
 from tests.support.faulty_http import Answer, Server
@@ -28,7 +29,7 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dummy credentials, and none of the machine's own configuration."""
+    """Set dummy credentials and hide the machine's own configuration."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
@@ -103,7 +104,7 @@ def asked(seen: faulty_http.Seen) -> dict[str, str]:
     return {entry["Field"]: entry["Value"] for entry in json.loads(seen.body)["Filters"]}
 
 
-def test_on_demand_prices(server: Server) -> None:
+def test_on_demand_prices_are_read_page_by_page(server: Server) -> None:
     def respond(seen: faulty_http.Seen) -> Answer:
         if asked(seen)["instanceType"] != "p5.48xlarge":
             return Answer(products())
@@ -141,10 +142,10 @@ def test_a_type_that_is_listed_twice_has_one_price(server: Server) -> None:
     server.respond = respond
     fetched = price_list.fetch_on_demand(request(), ignore)
     assert [price.usd_per_hour for price in fetched.instances] == [98.32]
-    assert fetched.notes == ["p5.48xlarge in us-east-1: 55.04, 98.32 USD an hour are listed; the dearest is taken"]
+    assert fetched.notes == ["p5.48xlarge in us-east-1: 55.04, 98.32 USD an hour are listed; the highest is used"]
 
 
-def test_service_prices(server: Server) -> None:
+def test_service_prices_are_read_by_usage_type(server: Server) -> None:
     def respond(seen: faulty_http.Seen) -> Answer:
         filters, code = asked(seen), json.loads(seen.body)["ServiceCode"]
         if code == "AmazonFSx":
@@ -212,7 +213,7 @@ def test_a_network_that_goes_away_ends_the_source_with_what_it_has(server: Serve
     server.respond = respond
     fetched = price_list.fetch_services(request("us-east-2"), ignore)
     assert {price.sku for price in fetched.services} == {"nat_gateway_hour"}
-    assert len(fetched.failures) == UNANSWERED
+    assert len(fetched.failures) == MAX_UNANSWERED
     assert "look-ups were not made" in fetched.failures[-1]
 
 
@@ -240,7 +241,7 @@ def test_a_differing_fact_is_noted(moto: MotoServer) -> None:
     real = CATALOG.instance_types["aws", "p5.48xlarge"]
     wrong.__dict__["instance_types"] = {("aws", "p5.48xlarge"): real.model_copy(update={"vcpus": 96})}
     fetched = instance_types.check(Request(wrong, "aws", ("us-east-1",), TODAY), ignore)
-    assert "p5.48xlarge: vcpus is 96 in the catalog and 192 at EC2" in fetched.notes
+    assert "p5.48xlarge: vcpus is 96 in the catalog and 192 in the answer of EC2" in fetched.notes
 
 
 def rate(region: str, plan: str, years: int, usd: str) -> dict[str, Any]:
@@ -290,7 +291,7 @@ def test_savings_plans_become_reserved_rates(server: Server) -> None:
 
 
 def test_savings_plans_without_end_are_left(server: Server) -> None:
-    """boto3 has no paginator for this operation, and so no guard of its own."""
+    """boto3 has no paginator for this operation, so nothing else stops an endless list."""
     server.play(Answer({"searchResults": [rate("us-east-1", "Compute", 1, "44.0")], "nextToken": "again"}))
     with pytest.raises(LiveError, match="does not end"):
         commitments.fetch_savings_plans(request(), ignore)
@@ -322,7 +323,7 @@ REGIONS = ec2(
 
 
 def ec2_only(answers: dict[str, Answer]) -> Callable[[faulty_http.Seen], Answer]:
-    """By the Action of the request; zones always answer."""
+    """Answer by the Action of the request; the request for zones always succeeds."""
 
     def respond(seen: faulty_http.Seen) -> Answer:
         action = seen.body.split("Action=")[1].split("&")[0]
@@ -331,7 +332,7 @@ def ec2_only(answers: dict[str, Answer]) -> Callable[[faulty_http.Seen], Answer]
     return respond
 
 
-def test_capacity_blocks_by_the_hour(server: Server) -> None:
+def test_the_fee_of_a_capacity_block_is_a_price_for_each_instance_hour(server: Server) -> None:
     """EC2 API reference, DescribeCapacityBlockOfferings, example response: the fee is for all instances and hours."""
     offering = (
         "<item><capacityBlockOfferingId>cbr-0123456789abcdefg</capacityBlockOfferingId>"
@@ -348,7 +349,7 @@ def test_capacity_blocks_by_the_hour(server: Server) -> None:
     assert found["p5.48xlarge"] == ("use1-az6", "capacity-block", 39.33)
 
 
-def test_placement_scores(server: Server) -> None:
+def test_placement_scores_are_asked_for_ten_regions_at_a_time(server: Server) -> None:
     body = (
         "<spotPlacementScoreSet><item><region>us-east-1</region><availabilityZoneId>use1-az6</availabilityZoneId>"
         "<score>3</score></item></spotPlacementScoreSet>"
@@ -359,7 +360,7 @@ def test_placement_scores(server: Server) -> None:
     assert {(s.region, s.zone, s.score) for s in fetched.scores} == {("us-east-1", "use1-az6", 3)}
     # One type alone, or two, are always scored low (EC2 API reference): asking would mislead.
     assert {s.instance_type.split(".")[0] for s in fetched.scores} == {"g5", "g6", "g6e"}
-    assert any("p4d" in note and "always low" in note for note in fetched.notes)
+    assert any("p4d" in note and "always scores" in note for note in fetched.notes)
     assert not fetched.instances
 
 
@@ -404,9 +405,9 @@ def test_price_list_faults_are_said(server: Server, answer: Answer, message: str
         (xml_error("RequestExpired", 400), "set the clock of this machine"),
         (xml_error("ExpiredToken", 400), "credentials have expired"),
         (xml_error("RequestLimitExceeded", 503), "throttled"),
-        (Answer(raw="<!doctype html><title>500", status=500), "none of AWS"),
-        (Answer(raw="<!doctype html><title>sign in to the network", status=200), "none of AWS"),
-        (Answer(raw="<html><body>sign in</body></html>", status=200), "documented shape|none of AWS"),
+        (Answer(raw="<!doctype html><title>500", status=500), "does not come from AWS"),
+        (Answer(raw="<!doctype html><title>sign in to the network", status=200), "does not come from AWS"),
+        (Answer(raw="<html><body>sign in</body></html>", status=200), "documented shape|does not come from AWS"),
     ],
 )
 def test_ec2_refusals_name_the_action(server: Server, answer: Answer, message: str) -> None:
@@ -464,7 +465,7 @@ def test_who_may_not_list_regions_may_still_ask_each(server: Server) -> None:
         ({"AWS_PROFILE": "nobody"}, "nobody.*AWS_PROFILE names a profile"),
     ],
 )
-def test_no_credentials(
+def test_missing_credentials_are_an_error_before_any_request(
     server: Server, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str | None], message: str
 ) -> None:
     for name, value in environment.items():
@@ -480,10 +481,10 @@ def test_without_a_network_not_every_region_is_waited_for(monkeypatch: pytest.Mo
     asked: list[int] = []
     with pytest.raises(LiveError, match="the other regions were not asked"):
         spot.fetch_prices(request(*CATALOG.regions("aws")), lambda done, total: asked.append(done))
-    assert len(asked) < UNANSWERED
+    assert len(asked) < MAX_UNANSWERED
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_is_an_error_that_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
     with faulty_http.serve() as gone:
         monkeypatch.setenv("AWS_ENDPOINT_URL", gone.url)
     with pytest.raises(LiveError, match=r"no answer .*check the network"):

@@ -11,8 +11,9 @@ from azure.core.credentials import AccessToken
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import LiveError
 from provider_catalog.live.azure import retail, skus
-from provider_catalog.live.source import UNANSWERED, Fetched, Limits, LiveError, Request
+from provider_catalog.live.live_source import MAX_UNANSWERED, Fetched, Limits, Request
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server
 from tests.support.retail_items import item, page
@@ -72,7 +73,7 @@ def test_rows_become_prices_by_purchase_option(server: Server) -> None:
     assert f"armSkuName eq '{H100}'" in where
 
 
-def test_a_recorded_answer(server: Server) -> None:
+def test_a_recorded_answer_gives_on_demand_and_spot_prices(server: Server) -> None:
     """The API's answer of 2026 for Standard_D2s_v3 in eastus.
 
     Recorded in github.com/rshade/finfocus-plugin-azure-public, internal/pricing/testdata/retail/spot, commit
@@ -132,7 +133,7 @@ def test_a_next_page_elsewhere_is_not_followed(server: Server) -> None:
 
 
 def test_a_list_without_end_ends(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("provider_catalog.live.azure.http.MOST_PAGES", 3)
+    monkeypatch.setattr("provider_catalog.live.azure.http.MAX_PAGES", 3)
     links = (f"{server.url}/api/retail/prices?$skip={skip}" for skip in range(1000))
     server.respond = lambda seen: Answer(page(next_page=next(links)))
     with pytest.raises(LiveError, match="does not end"):
@@ -202,7 +203,7 @@ def test_without_a_network_not_every_region_is_waited_for(server: Server, monkey
     server.play(Answer(delay_s=0.6))
     with pytest.raises(LiveError, match="the other regions were not asked"):
         retail.fetch_instances(request(*CATALOG.regions("azure")), ignore)
-    assert len(server.seen) == UNANSWERED * FAST.attempts
+    assert len(server.seen) == MAX_UNANSWERED * FAST.attempts
 
 
 def test_a_service_that_asks_for_hours_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +236,7 @@ def test_savings_plans_stand_in_where_there_is_no_reservation(server: Server) ->
     assert sources["reserved-1y"] == "Azure Retail Prices API"
 
 
-def test_services_by_meter(server: Server) -> None:
+def test_service_prices_are_read_by_meter(server: Server) -> None:
     disk = {"serviceName": "Storage", "productName": "Premium SSD Managed Disks", "unitOfMeasure": "1/Month"}
     nat = {"serviceName": "NAT Gateway", "productName": "NAT Gateway", "armRegionName": "Global"}
 
@@ -320,10 +321,12 @@ def test_sizes_are_held_against_the_api(compute: Server) -> None:
     compute.play(Answer({"value": [good, wrong, {"resourceType": "disks", "name": "P10"}]}))
     fetched = skus.check(request(), ignore)
     assert not fetched.instances
-    assert "Standard_ND96asr_v4: gpus is 8 in the catalog and 7 at Azure" in fetched.notes
+    assert "Standard_ND96asr_v4: gpus is 8 in the catalog and 7 in the answer of Azure" in fetched.notes
     assert any("restricted for this subscription (NotAvailableForSubscription)" in note for note in fetched.notes)
     assert not any(note.startswith(H100) for note in fetched.notes)
-    assert any(note.endswith("priced in the catalog, not offered there") for note in fetched.notes)
+    assert any(
+        note.endswith("the catalog has a price, and Azure does not offer the size there") for note in fetched.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -349,7 +352,9 @@ def test_refusals_name_the_action(compute: Server, status: int, message: str) ->
         (0, "token", "", "not the documented answer"),
     ],
 )
-def test_no_sign_in(monkeypatch: pytest.MonkeyPatch, code: int, out: str, err: str, message: str) -> None:
+def test_a_missing_sign_in_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, code: int, out: str, err: str, message: str
+) -> None:
     done = SimpleNamespace(returncode=code, stdout=out, stderr=err)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr("subprocess.run", lambda *args, **options: done)
@@ -357,7 +362,7 @@ def test_no_sign_in(monkeypatch: pytest.MonkeyPatch, code: int, out: str, err: s
         skus.check(request(), ignore)
 
 
-def test_no_azure_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_azure_command_line_is_an_error_that_says_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(LiveError, match=r"not installed.*az login"):
         skus.check(request(), ignore)

@@ -1,4 +1,4 @@
-"""The local AWS of the Terraform tests, and the programs that they start: what goes wrong there ends a test at once."""
+"""Errors of the local AWS, and programs that hang, end a Terraform test at once."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def test_an_error_of_moto_is_answered_once_and_told_with_its_traceback(
     server.check()
 
 
-def test_what_aws_refuses_is_no_error_of_moto(server: MotoServer) -> None:
+def test_a_refusal_as_aws_gives_it_is_no_error_of_moto(server: MotoServer) -> None:
     with pytest.raises(ClientError, match=r"InvalidVpcID\.NotFound"):
         server.client("ec2").delete_vpc(VpcId="vpc-00000000000000000")
     server.check()

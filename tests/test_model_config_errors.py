@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import read_config
 from provider_catalog.models import load_model
 
@@ -57,12 +57,12 @@ def test_bad_value_is_named_with_what_is_allowed(change: dict[str, object], mess
         read_config({**LLAMA, **change}, "model")
 
 
-def test_more_active_experts_than_experts() -> None:
+def test_more_active_experts_than_experts_are_refused() -> None:
     with pytest.raises(CatalogError, match=r"'num_experts_per_tok' is 9; allowed: at most the 8 experts"):
         read_config({**MOE, "num_experts_per_tok": 9}, "model")
 
 
-def test_no_decoder_at_all() -> None:
+def test_a_configuration_without_a_decoder_is_refused() -> None:
     with pytest.raises(CatalogError, match="'hidden_size' is missing"):
         read_config({"name": "not a model"}, "model")
 
@@ -70,23 +70,23 @@ def test_no_decoder_at_all() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no valid JSON"),
+        ("", "not valid JSON"),
         ("[1, 2]", "holds a list; allowed: a JSON object"),
-        ("{", "no valid JSON"),
+        ("{", "not valid JSON"),
         ('"text"', "holds str; allowed: a JSON object"),
-        ("[" * 200_000, "no valid JSON"),
-        ('{"hidden_size": ' + "9" * 5000 + "}", "no valid JSON"),
+        ("[" * 200_000, "not valid JSON"),
+        ('{"hidden_size": ' + "9" * 5000 + "}", "not valid JSON"),
     ],
     ids=["empty", "list", "cut", "string", "deep", "long-number"],
 )
-def test_file_that_is_no_configuration(tmp_path: Path, content: str, message: str) -> None:
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(content)
     with pytest.raises(CatalogError, match=message):
         load_model(str(path))
 
 
-def test_deeply_nested_text_config(tmp_path: Path) -> None:
+def test_a_deeply_nested_text_config_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     depth = 600
     path.write_text('{"text_config": ' * depth + "{}" + "}" * depth)
@@ -102,10 +102,10 @@ def test_file_too_large_is_refused_unread(tmp_path: Path) -> None:
         load_model(str(path))
 
 
-def test_binary_file(tmp_path: Path) -> None:
+def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(b"\xff\xfe\x00\x01\x80")
-    with pytest.raises(CatalogError, match="no valid JSON"):
+    with pytest.raises(CatalogError, match="not valid JSON"):
         load_model(str(path))
 
 

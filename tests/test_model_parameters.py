@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from provider_catalog.attention.latent import LatentAttention
 from provider_catalog.model_config import read_config
 from provider_catalog.model_config.llama_traits import TRAITS
 from provider_catalog.model_config.reader import READERS, family_reader
@@ -56,10 +57,11 @@ def test_v3_draft_layer_is_apart_and_of_the_published_size() -> None:
     assert load_model("deepseek-ai/DeepSeek-V3").mtp_parameters / 1e9 == pytest.approx(11.5, rel=0.02)
 
 
-def test_r1_latent_attention_shape() -> None:
+def test_r1_is_read_with_its_published_latent_attention_and_experts() -> None:
     # arXiv 2412.19437, section 4.2: 61 layers, 128 heads, r_kv 512, r_q 1536, per-head 128 and 64 decoupled
     model = load_model("deepseek-r1")
     attention = model.layers[0].attention
+    assert isinstance(attention, LatentAttention)
     assert (model.layer_count, attention.kind, attention.heads) == (61, "mla", 128)
     assert (attention.kv_lora_rank, attention.q_lora_rank, attention.qk_rope_head_dim) == (512, 1536, 64)
     assert [group.count for group in model.layers] == [3, 58]
@@ -69,21 +71,6 @@ def test_r1_latent_attention_shape() -> None:
 def test_gpt3_counts_to_the_papers_total() -> None:
     # Brown et al. 2020, Table 2.1: 174.6B in the published breakdown (Table D.1: 174,600M)
     assert load_model("gpt3-175b").total_parameters / 1e6 == pytest.approx(174_600, rel=1e-3)
-
-
-def test_tied_head_is_counted_once() -> None:
-    shape = {
-        "model_type": "llama",
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "vocab_size": 1000,
-    }
-    tied = read_config({**shape, "tie_word_embeddings": True}, "tied")
-    untied = read_config({**shape, "tie_word_embeddings": False}, "untied")
-    assert tied.head_parameters == 0
-    assert untied.total_parameters - tied.total_parameters == 64 * 1000
 
 
 def test_layer_order_follows_the_configuration() -> None:

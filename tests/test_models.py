@@ -1,4 +1,4 @@
-"""Presets, paths and nominal sizes: what `model:` in a spec may say."""
+"""`model:` in a spec may be a preset, a path or a nominal size."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from provider_catalog import models
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model, model_index
 
 LLAMA = {
@@ -95,7 +95,7 @@ def test_loading_one_preset_parses_one_configuration(monkeypatch: pytest.MonkeyP
 def test_misspelt_name_suggests_the_nearest_and_the_accepted_forms() -> None:
     with pytest.raises(CatalogError) as error:
         load_model("deepseek-ai/DeepSek-R1")
-    for part in ("'deepseek-ai/DeepSek-R1'", "did you mean deepseek-ai/DeepSeek-R1", "config.json", "65B"):
+    for part in ("'deepseek-ai/DeepSek-R1'", "did you mean 'deepseek-ai/DeepSeek-R1'", "config.json", "65B"):
         assert part in str(error.value)
 
 
@@ -166,7 +166,7 @@ def test_path_to_a_file_or_its_folder_relative_to_the_spec(tmp_path: Path) -> No
     assert load_model("my-model/config.json", tmp_path).name == "my-model"
 
 
-def test_folder_without_a_configuration(tmp_path: Path) -> None:
+def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"holds no config\.json"):
         load_model(str(tmp_path))
 

@@ -13,7 +13,7 @@ from planner.spec import CapacityBlock
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
-from tests.test_capacity_and_cost import offers
+from tests.support.offers import offers
 
 AWS = {"providers": ["aws"], "regions": ["us-east-1"]}
 BLOCK = {"start": "2026-12-10", "days": 7}
@@ -123,7 +123,7 @@ def test_a7_a_block_has_at_most_64_instances() -> None:
 
 
 @pytest.mark.parametrize("days", [1, 14, 21, 182])
-def test_a7_terms_on_sale(days: int) -> None:
+def test_a7_block_terms_that_aws_sells_are_accepted(days: int) -> None:
     assert CapacityBlock.model_validate({**BLOCK, "days": days}).days == days
 
 

@@ -1,4 +1,4 @@
-"""Figures of one's own in place of the catalog's: what they change in a year of owning, and how they are refused."""
+"""A user's own cost figures replace the catalog's in the comparison with owned hardware; wrong ones are refused."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from llmcluster.cli import cli
 from planner.compare.tco import on_prem_cost
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.on_prem import load_on_prem, with_own_figures
 
 CATALOG = Catalog.packaged()
@@ -67,11 +67,11 @@ def test_the_comparison_takes_them_with_a_grid_of_ones_own(tmp_path: Path) -> No
         ("tariff_usd_per_kwh: -1", "tariff_usd_per_kwh.value' is -1"),
         ("tariff_usd_per_kwh: .inf", "finite number"),
         ("tariff_usd_per_kwh: cheap", "tariff_usd_per_kwh' is 'cheap'"),
-        ("staff_fte: {value: 1, low: 2}", "not in order"),
+        ("staff_fte: {value: 1, low: 2}", "not in this order"),
         ("depreciation_years: 0", "depreciation_years' is 0"),
-        ("grid_kg_co2_per_kwh: 3", "give a figure by name"),
-        ("servers: 3", "servers is a list of servers"),
-        ("servers: [{name: [x]}]", "servers is a list of servers"),
+        ("grid_kg_co2_per_kwh: 3", "give a mapping of names to figures"),
+        ("servers: 3", "servers must be a list of servers"),
+        ("servers: [{name: [x]}]", "servers must be a list of servers"),
         ("1: 2\ntarif: 1", "unknown key 1; the keys are source"),
         ("servers: [{name: x}]", "gpu' is missing"),
         (f"servers: [{OURS.replace('H200', 'H2000')}]", "unknown gpu 'H2000'; did you mean 'H200'"),

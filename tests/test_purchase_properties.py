@@ -1,4 +1,4 @@
-"""What holds of every mix, whatever the demand and the prices."""
+"""Properties of every purchase mix, whatever the demand and the prices."""
 
 from dataclasses import replace
 from typing import Any
@@ -64,7 +64,7 @@ def capacities(draw: st.DrawFn) -> Capacity:
 
 @st.composite
 def all_rates(draw: st.DrawFn) -> tuple[Rates, int]:
-    """Rates of a replica of so many nodes."""
+    """Draw the rates of a replica, and its number of nodes."""
     gang = draw(gangs)
     on_demand = gang * draw(st.floats(1, 100))
     reserved, spot = draw(st.none() | shares_of_on_demand), draw(st.none() | st.floats(0.05, 1.2))
@@ -109,7 +109,7 @@ def test_a_gang_in_training_is_bought_in_one_way_and_spot_pays_for_what_it_loses
 
 
 def simulated(demand: Demand, shares: Shares, rates: Rates, gang: int, seed: int) -> tuple[SimulatedYear, float]:
-    """A year, and how far the reclaims that were drawn lie from those that a policy expects, in USD."""
+    """Return a year, and the cost in USD by which the drawn reclaims differ from the expected ones."""
     year = simulate_year(demand, shares, rates, gang, seed)
     expected = HOURS * demand.mean_units(shares.reserved, shares.reserved + shares.spot) * rates.spot_lost_share
     return year, abs(year.lost_unit_hours - expected) * (rates.spot or 0)

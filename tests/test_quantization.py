@@ -1,4 +1,4 @@
-"""What a quantization_config says, held against the size of published checkpoints; and selective quantization."""
+"""quantization_config is read so that published checkpoints have their size; and selective quantization."""
 
 import json
 from collections.abc import Mapping
@@ -133,7 +133,9 @@ LLAMA: dict[str, Any] = {
     ],
     ids=str,
 )
-def test_what_stays_in_16_bits_is_found_by_name_and_pattern(ignore: list[str], attention: float, mlp: float) -> None:
+def test_layers_that_stay_in_16_bits_are_found_by_name_and_pattern(
+    ignore: list[str], attention: float, mlp: float
+) -> None:
     model = read_config({**LLAMA, "quantization_config": {"quant_method": "fp8", "ignored_layers": ignore}}, "model")
     formats = model.published_formats
     assert formats is not None
@@ -228,7 +230,7 @@ def test_keeping_more_never_takes_less(weights: Precision, keep: list[str]) -> N
 
 
 @pytest.mark.parametrize("keep", ["embedding", "0-61", "5-2", "-1", "1-", "a" * 100, "٣"])
-def test_what_cannot_be_kept_is_refused(keep: str) -> None:
+def test_unknown_layers_to_keep_in_16_bits_are_refused(keep: str) -> None:
     with pytest.raises(SpecError, match=r"precision\.keep"):
         with_formats(load_model(R1), "fp8", keep=[keep])
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.serving.queueing import QUANTILE, STATISTICS, FirstToken, Queue, erlang_c
+from planner.serving.queueing import QUANTILE, STATISTICS, RequestQueue, TtftModel, erlang_c
 
 
 @pytest.mark.parametrize(
@@ -22,14 +22,14 @@ from planner.serving.queueing import QUANTILE, STATISTICS, FirstToken, Queue, er
         (4, 4.0, 1.0),
     ],
 )
-def test_erlang_c_against_published_tables(servers: int, offered: float, probability: float) -> None:
+def test_erlang_c_agrees_with_published_tables(servers: int, offered: float, probability: float) -> None:
     assert erlang_c(servers, offered) == pytest.approx(probability, abs=2e-4)
 
 
 def test_one_server_is_pollaczek_khinchine() -> None:
     # M/D/1: rho / (2·(1 - rho)) service times; M/M/1: rho / (1 - rho)
-    constant = Queue(arrivals_per_s=0.8, service_s=1.0)
-    exponential = Queue(arrivals_per_s=0.8, service_s=1.0, service_scv=1.0)
+    constant = RequestQueue(arrivals_per_s=0.8, service_s=1.0)
+    exponential = RequestQueue(arrivals_per_s=0.8, service_s=1.0, service_scv=1.0)
     assert constant.mean_wait_s == pytest.approx(0.8 / 0.4)
     assert exponential.mean_wait_s == pytest.approx(0.8 / 0.2)
     # M/M/1: P(W > t) = rho·exp(-(1 - rho)·t)
@@ -80,7 +80,7 @@ def test_percentiles_agree_with_a_simulated_engine(load: float, prompt: int, chu
     prefill_s, step_s = 0.1 * prompt / 2048, 0.02
     rate = load / (prefill_s + step_s * prompt / chunk)
     simulated = sorted(_simulated_ttft_s(rate, prefill_s, step_s, prompt, 200, chunk, 10_000, seed=7))
-    model = FirstToken(
+    model = TtftModel(
         arrivals_per_s=rate, prefill_s=prefill_s, decode_step_s=step_s, prompt_tokens=prompt, chunk_tokens=chunk
     )
     assert model.at("mean") == pytest.approx(statistics.fmean(simulated), rel=0.08)
@@ -94,7 +94,7 @@ def test_a_full_batch_makes_requests_wait_as_erlang_c_says() -> None:
     step_s, output, slots = 0.02, 100, 20
     rate = 0.85 * slots / (output * step_s)
     simulated = _simulated_ttft_s(rate, 1e-4, step_s, 64, output, 8192, slots, seed=11)
-    model = FirstToken(
+    model = TtftModel(
         arrivals_per_s=rate,
         prefill_s=1e-4,
         decode_step_s=step_s,
@@ -110,8 +110,8 @@ def test_a_full_batch_makes_requests_wait_as_erlang_c_says() -> None:
 
 @given(rate=st.floats(0.1, 50), prefill=st.floats(1e-3, 0.5), step=st.floats(1e-3, 0.1), slots=st.integers(1, 300))
 def test_percentiles_are_ordered_and_grow_with_the_rate(rate: float, prefill: float, step: float, slots: int) -> None:
-    def first(arrivals: float) -> FirstToken:
-        return FirstToken(arrivals, prefill, step, 1000, 8192, slots=slots, request_s=200 * step)
+    def first(arrivals: float) -> TtftModel:
+        return TtftModel(arrivals, prefill, step, 1000, 8192, slots=slots, request_s=200 * step)
 
     base, busier = first(rate), first(rate * 1.1)
     assert base.at("p50") <= base.at("p95") <= base.at("p99")

@@ -1,4 +1,4 @@
-"""What refreshes leave to each other: several at once, or one after another for other regions."""
+"""Price refreshes keep each other's results, whether they run at once or one after another."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +10,8 @@ import pytest
 
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
-from provider_catalog.live import refresh, store
-from provider_catalog.live.source import Fetched, PlacementScore, Request, Source
+from provider_catalog.live import price_store, refresh
+from provider_catalog.live.live_source import Fetched, LiveSource, PlacementScore, Request
 from provider_catalog.prices import InstancePrice, PurchaseOption
 
 CATALOG = Catalog.packaged()
@@ -39,15 +39,17 @@ def score(region: str, value: int) -> PlacementScore:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A refresh into the folder, of one source that gives this answer."""
+    """Return a function that refreshes the folder from one source with a given answer."""
 
     def run(folder: Path, fetched: Fetched) -> None:
         def fetch(request: Request, advance: object) -> Fetched:
             return fetched
 
-        source = Source("only", "only", "none", fetch, options=frozenset({price.option for price in fetched.instances}))
+        source = LiveSource(
+            "only", "only", "none", fetch, options=frozenset({price.option for price in fetched.instances})
+        )
         monkeypatch.setattr(refresh, "sources_of", lambda provider: (source,))
-        order = refresh.Order(providers=("aws",), regions=tuple(sorted(fetched.answered)), accept=True)
+        order = refresh.RefreshOptions(providers=("aws",), regions=tuple(sorted(fetched.answered)), accept=True)
         [outcome] = refresh.refresh(CATALOG, folder, order, TODAY, lambda provider, source: lambda done, total: None)
         assert outcome.is_complete, outcome.reasons
 
@@ -57,13 +59,13 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_a_refresh_waits_for_another_and_keeps_its_prices(tmp_path: Path, answering: Callable[..., None]) -> None:
     ours = Fetched(instances=[price("on-demand", 50.0)], answered={"us-east-1"})
     with ThreadPoolExecutor(1) as pool:
-        with store.held(tmp_path):
+        with price_store.locked(tmp_path):
             waiting = pool.submit(answering, tmp_path, ours)
             with pytest.raises(StillWaitingError):
                 waiting.result(timeout=0.3)
-            store.write(tmp_path, "aws", store.Stored((price("reserved-1y", 30.0),), ()))
+            price_store.write(tmp_path, "aws", price_store.StoredPrices((price("reserved-1y", 30.0),), ()))
         waiting.result(timeout=30)
-    kept = store.read_stored(tmp_path, "aws").instances
+    kept = price_store.read_stored(tmp_path, "aws").instances
     assert {each.option: each.usd_per_hour for each in kept} == {"on-demand": 50.0, "reserved-1y": 30.0}
 
 
@@ -72,4 +74,5 @@ def test_scores_of_regions_that_were_not_asked_stay(tmp_path: Path, answering: C
         tmp_path, Fetched(scores=[score("us-east-1", 3), score("us-west-2", 5)], answered={"us-east-1", "us-west-2"})
     )
     answering(tmp_path, Fetched(scores=[score("us-east-1", 9)], answered={"us-east-1"}))
-    assert {each.region: each.score for each in store.read_scores(tmp_path, "aws")} == {"us-east-1": 9, "us-west-2": 5}
+    scores = {each.region: each.score for each in price_store.read_scores(tmp_path, "aws")}
+    assert scores == {"us-east-1": 9, "us-west-2": 5}

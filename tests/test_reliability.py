@@ -1,4 +1,4 @@
-"""Failures of training runs against published clusters, and what must hold of checkpoints and goodput."""
+"""Failure rates against published clusters, and properties of checkpoints and goodput."""
 
 from math import inf
 from typing import Any
@@ -11,12 +11,12 @@ from benchmarks.accuracy_training import replay, runs
 from planner.errors import InfeasibleError, SpecError
 from planner.plan.plan import Plan, TrainingPerformance
 from planner.plan.reliability import Reliability
-from planner.reliability.checkpoints import OWN_STORAGE, Store, checkpoint_bytes, stall_s
+from planner.reliability.checkpoints import ON_PREM_STORAGE, CheckpointStore, checkpoint_bytes, stall_s
 from planner.reliability.failures import FailureModel, NodeEnvironment
 from planner.reliability.recovery import spare_nodes
 from planner.reliability.young_daly import (
-    CheckpointPace,
-    best_pace,
+    CheckpointTiming,
+    best_timing,
     daly_interval_s,
     optimal_interval_s,
     time_shares,
@@ -42,7 +42,7 @@ def mtbf_hours(generation: str, gpus: int) -> tuple[float, float, float]:
     return 1 / (rate.high * gpus), 1 / (rate.expected * gpus), 1 / (rate.low * gpus)
 
 
-def test_the_table_of_llama_3() -> None:
+def test_the_record_of_llama_3_holds_the_interruptions_of_its_paper() -> None:
     # arXiv 2407.21783, Table 5 and section 3.3.4: 419 interruptions of 16,384 H100 in 54 days; 148 faulty GPUs, 72 of
     # HBM3, 58.7 % of GPUs in all (the paper counts silent data corruption, SRAM, processor and sensors among them)
     causes = RECORDS["Llama 3.1 405B"].causes
@@ -69,7 +69,7 @@ def test_published_mean_times_on_a100_lie_in_the_range(gpus: int, hours: float) 
 
 def test_a_generation_without_data_says_so() -> None:
     rate = CATALOG.interruption_rate("Ada Lovelace")
-    assert "none of them Ada Lovelace" in rate.source
+    assert "without any record of Ada Lovelace" in rate.source
     assert CATALOG.interruption_rate("Blackwell Ultra") == CATALOG.interruption_rate("Blackwell")
 
 
@@ -88,7 +88,7 @@ def test_a_record_that_contradicts_itself_is_refused(wrong: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(("mtbf_minutes", "minutes"), [(24 * 60, 117), (6 * 60, 57), (15, 9.1)])
-def test_dalys_own_examples(mtbf_minutes: float, minutes: float) -> None:
+def test_intervals_agree_with_dalys_own_examples(mtbf_minutes: float, minutes: float) -> None:
     # Daly 2006, Figures 3 to 5: checkpoints of 5 minutes, restarts of 10
     assert daly_interval_s(5, mtbf_minutes) == pytest.approx(minutes, rel=0.006)
     assert optimal_interval_s(5, mtbf_minutes) == pytest.approx(minutes, rel=0.01)
@@ -101,14 +101,14 @@ def test_young_is_the_first_order_of_daly() -> None:
 @given(stall=SECONDS, restart=SECONDS, hours=HOURS, factor=st.floats(0.3, 3))
 def test_no_other_interval_loses_less(stall: float, restart: float, hours: float, factor: float) -> None:
     mtbf_s = hours * 3600
-    best = best_pace(stall, restart, 0.0, mtbf_s)
+    best = best_timing(stall, restart, 0.0, mtbf_s)
     other = best._replace(interval_s=best.interval_s * factor)
     assert time_shares(best, mtbf_s).useful >= time_shares(other, mtbf_s).useful - 1e-12
 
 
 @given(stall=SECONDS, restart=SECONDS, lag=SECONDS, hours=HOURS)
 def test_time_shares_are_the_whole_time(stall: float, restart: float, lag: float, hours: float) -> None:
-    shares = time_shares(best_pace(stall, restart, lag, hours * 3600), hours * 3600)
+    shares = time_shares(best_timing(stall, restart, lag, hours * 3600), hours * 3600)
     assert sum(shares) == pytest.approx(1)
     assert min(shares) >= 0
 
@@ -116,7 +116,7 @@ def test_time_shares_are_the_whole_time(stall: float, restart: float, lag: float
 def failures(
     size_bytes: float, store_bytes_per_s: float = inf, per_gpu_hour: float = 2e-5, **tolerance: Any
 ) -> FailureModel:
-    store = Store("own_storage", "store", store_bytes_per_s, store_bytes_per_s, inf)
+    store = CheckpointStore("own_storage", "store", store_bytes_per_s, store_bytes_per_s, inf)
     rate = InterruptionRate(per_gpu_hour / 2, per_gpu_hour, per_gpu_hour * 2, "test")
     return FailureModel(NodeEnvironment(rate, stores=(store,)), FaultTolerance(**tolerance), int(size_bytes), 8)
 
@@ -127,15 +127,15 @@ MODES = st.sampled_from(["async", "sync"])
 @given(size=st.floats(1e9, 1e13), speed=st.floats(1e8, 1e12), slower=st.floats(1, 50), mode=MODES)
 def test_slower_storage_never_raises_goodput(size: float, speed: float, slower: float, mode: str) -> None:
     fast, slow = (failures(size, rate, checkpoint=mode) for rate in (speed, speed / slower))
-    assert slow.course(1024).write_s >= fast.course(1024).write_s
+    assert slow.checkpoint_plan(1024).write_s >= fast.checkpoint_plan(1024).write_s
     assert slow.goodput(1024) <= fast.goodput(1024) + 1e-12
 
 
 @given(nodes=st.integers(1, 2000), more=st.integers(1, 2000), spot=st.booleans())
 def test_more_nodes_fail_more_often(nodes: int, more: int, spot: bool) -> None:
     model = failures(1e12)
-    few = model.course(8 * nodes, nodes if spot else 0)
-    many = model.course(8 * (nodes + more), nodes + more if spot else 0)
+    few = model.checkpoint_plan(8 * nodes, nodes if spot else 0)
+    many = model.checkpoint_plan(8 * (nodes + more), nodes + more if spot else 0)
     assert many.mtbf_s < few.mtbf_s
     assert many.goodput <= few.goodput + 1e-12
 
@@ -147,7 +147,7 @@ def test_asynchronous_checkpoints_never_lose_more(size: float, speed: float) -> 
     assert lost["async"] <= lost["sync"] * 1.2 + 1e-6
 
 
-def test_a_checkpoint_of_bloom() -> None:
+def test_a_checkpoint_of_bloom_has_its_published_size() -> None:
     # 2.3 TB with optimizer state, 329 GB of 16-bit weights (huggingface.co/blog/bloom-megatron-deepspeed, in units of
     # 2^30 bytes)
     size = checkpoint_bytes(ModelProfile.of(load_model("bigscience/bloom")), StateRules())
@@ -163,13 +163,13 @@ def test_adapters_make_small_checkpoints() -> None:
     assert lora == pytest.approx(14 * 16 * 32 * (4 * 8192 + 3 * (4096 + 11008)), rel=0.001)
 
 
-def test_the_asynchronous_checkpoint_of_pytorch() -> None:
+def test_an_asynchronous_checkpoint_stops_training_as_briefly_as_pytorch_reports() -> None:
     # pytorch.org/blog/reducing-checkpointing-times: a 7B model stops training for 6.3 s instead of 148.8
     assert stall_s(14 * 7e9, 143.8, 64, "async") == pytest.approx(6.3, abs=2)
     assert stall_s(14 * 7e9, 143.8, 64, "sync") == pytest.approx(148.8)
 
 
-def test_spare_nodes() -> None:
+def test_spare_nodes_follow_the_failure_rate_and_agree_with_bloom() -> None:
     # BLOOM (arXiv 2211.05100, section 3.4) kept 4 spare nodes beside 48
     per_hour = 384 * CATALOG.interruption_rate("Ampere").expected
     assert spare_nodes(per_hour * 0.8, 72) == pytest.approx(4, abs=1)
@@ -203,7 +203,7 @@ def test_97_percent_on_9600_gpus_takes_quicker_restarts_than_planned() -> None:
     # ByteRobust (arXiv 2509.16293): 97 % effective training time in three months on 9,600 GPUs, with warm standby nodes
     # and checkpoints in host memory of other nodes: a restart of some minutes
     rate = CATALOG.interruption_rate("Hopper")
-    usual = FailureModel(NodeEnvironment(rate, stores=(OWN_STORAGE,)), FaultTolerance(), 10**12, 8)
+    usual = FailureModel(NodeEnvironment(rate, stores=(ON_PREM_STORAGE,)), FaultTolerance(), 10**12, 8)
     quick = FailureModel(usual.node_environment, FaultTolerance(restart_minutes=2), 10**12, 8)
     assert 0.9 < usual.goodput(9600) < 0.97
     assert quick.goodput(9600) == pytest.approx(0.97, abs=0.01)
@@ -254,7 +254,7 @@ def test_by_default_checkpoints_leave_storage_that_is_too_slow() -> None:
     assert outlook.checkpoint_to == "object_store"
     assert outlook.write_s < 60
     assert any("checkpoints go to S3 instead" in note for note in auto.notes)
-    assert any("storage.checkpoints_tib 1 bills less" in note for note in auto.notes)
+    assert any("storage.checkpoints_tib is 1, but the object store keeps at least 2" in note for note in auto.notes)
     roomy = reliability_of(train(pin={"nodes": 64}, storage={"shared_tib": 100}).performance)
     assert roomy.checkpoint_to == "shared_file_system"
 
@@ -262,12 +262,12 @@ def test_by_default_checkpoints_leave_storage_that_is_too_slow() -> None:
 def test_a_node_of_little_memory_writes_its_checkpoints_synchronously() -> None:
     # 914 GB on two nodes are 425 GiB each; a p4d has 1,152 GiB, of which half may be taken
     model = FailureModel(NodeEnvironment(host_memory_bytes=1152 * 2**30), FaultTolerance(), 914 * 10**9, 8)
-    assert model.course(16).mode == "async"
+    assert model.checkpoint_plan(16).mode == "async"
     small = FailureModel(NodeEnvironment(host_memory_bytes=512 * 2**30), FaultTolerance(), 914 * 10**9, 8)
-    assert small.course(16).mode == "sync"
+    assert small.checkpoint_plan(16).mode == "sync"
 
 
-def test_what_a_spec_says_of_failures_is_taken() -> None:
+def test_failure_figures_of_the_spec_replace_the_records() -> None:
     given = {"node_mtbf_days": 64, "restart_minutes": 5, "storage_gb_per_s": 100, "checkpoint": "sync"}
     outlook = reliability_of(train(given, pin={"nodes": 64}).performance)
     assert outlook.mtbf_hours == pytest.approx(24)
@@ -289,7 +289,7 @@ def test_what_a_spec_says_of_failures_is_taken() -> None:
         {"checkpoint_to": "tape"},
     ],
 )
-def test_what_cannot_be_is_refused_by_name(wrong: dict[str, Any]) -> None:
+def test_impossible_failure_figures_are_refused_by_field(wrong: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=f"workload.*fault_tolerance.{next(iter(wrong))}"):
         train(wrong)
 
@@ -316,9 +316,9 @@ def test_spot_reclaims_are_a_cause() -> None:
 
 
 def test_a_pace_is_what_its_parts_are() -> None:
-    assert best_pace(5, 600, 100, inf) == CheckpointPace(inf, 5, 600, 100)
-    assert time_shares(best_pace(5, 600, 100, inf), inf).useful == 1
-    assert time_shares(CheckpointPace(1e9, 5, 600), 60).useful == 0
+    assert best_timing(5, 600, 100, inf) == CheckpointTiming(inf, 5, 600, 100)
+    assert time_shares(best_timing(5, 600, 100, inf), inf).useful == 1
+    assert time_shares(CheckpointTiming(1e9, 5, 600), 60).useful == 0
 
 
 @pytest.mark.parametrize("capacity", [{}, {"interruption": "tolerate"}])

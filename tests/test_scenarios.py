@@ -1,4 +1,4 @@
-"""Named scenarios: what the guide asks is what is checked, and the comparison says what is true."""
+"""Named scenarios hold the guide's requirements, and the comparison with the guide's hardware is true."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from planner.compare.scenarios import RequirementCheck, ScenarioComparison, compare_with_guide, scenario_spec
 from planner.workspace.specs import load_spec
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model
 from provider_catalog.scenarios import load_scenario, scenario_names
 
@@ -30,7 +30,7 @@ def check(found: ScenarioComparison, requirement: str) -> RequirementCheck:
     return next(row for row in found.checks if row.requirement == requirement)
 
 
-def test_the_guides_figures() -> None:
+def test_scenarios_hold_the_figures_of_the_guide() -> None:
     # Hardware guide: 2 x A100 40 GB, < 200 ms, < 5 ms, 512 GB; 4 x A100 80 GB, 2 TB RAID 0, < 50 ms; 8 x H100, 10 TB,
     # < 1 ms
     chat, batch, training = (

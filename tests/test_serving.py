@@ -10,16 +10,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmcluster.reports.plan_text import print_plan
 from planner.errors import InfeasibleError
-from planner.plan.plan import Plan
+from planner.plan.plan import InferencePerformance, Plan
 from planner.relax.serving import nearest_plans
 from planner.relax.verdict import meets_spec
 from planner.search.optimizer import plan
-from planner.serving.fleet import replicas_within
-from planner.serving.queueing import FirstToken
+from planner.serving.queueing import TtftModel
+from planner.serving.replica_count import replicas_within
 from planner.spec import Slo
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
+from provider_catalog.models import load_model
 from tests.support.serving import model, performance, serve
 
 ROOT = Path(__file__).parent.parent
@@ -50,12 +52,22 @@ def test_a_percentile_costs_no_less_than_the_mean_and_is_kept() -> None:
         assert latency is not None and latency <= 700
 
 
+def test_a_spec_without_a_load_plans_for_one_request_per_second() -> None:
+    def fleet(**load: float) -> tuple[int, Any]:
+        placement = {**AWS, "instance_types": ["g6e.xlarge"]}
+        decided = serve("meta-llama/Meta-Llama-3.1-8B", load, placement=placement)
+        return decided.choice.nodes, performance(decided)
+
+    assert fleet() == fleet(request_rate_per_s=1)
+    assert fleet() != fleet(request_rate_per_s=40)
+
+
 @settings(max_examples=40, deadline=None)
 @given(rate=st.floats(0.1, 500), ttft_ms=st.floats(150, 5000))
 def test_more_requests_or_a_tighter_percentile_never_take_fewer_replicas(rate: float, ttft_ms: float) -> None:
     def replicas(rate: float, percentile: str, ttft_ms: float) -> int:
         slo = Slo(ttft_ms=ttft_ms, percentile=percentile)  # type: ignore[arg-type]
-        found = replicas_within(lambda n: FirstToken(rate / n, 0.06, 0.02, 2000, 8192, 1, 40, 6.0), slo, 1)
+        found = replicas_within(lambda n: TtftModel(rate / n, 0.06, 0.02, 2000, 8192, 1, 40, 6.0), slo, 1)
         assert isinstance(found, int)
         return found
 
@@ -249,3 +261,36 @@ def test_plan_prints_the_slo_against_the_prediction() -> None:
     assert "slack" in finished.stdout
     assert "p99" in finished.stdout
     assert "driver" in finished.stdout
+
+
+def test_the_report_names_the_operating_point_of_each_latency(capsys: pytest.CaptureFixture[str]) -> None:
+    def report(workload: dict[str, Any], pin: dict[str, Any]) -> tuple[InferencePerformance, str]:
+        document = {
+            "name": "chat",
+            "model": "Qwen/Qwen2.5-7B",
+            "workload": {"kind": "inference", **workload},
+            "placement": {"providers": ["aws"], "instance_types": ["g6e.xlarge"]},
+            "pin": pin,
+        }
+        decided = plan(read_spec(document, "spec"), load_model("Qwen/Qwen2.5-7B"), Catalog.load())
+        assert isinstance(decided.performance, InferencePerformance)
+        print_plan(decided)
+        return decided.performance, capsys.readouterr().out
+
+    # A rate of arrivals: the mean of the SLO leaves out the wait for a slot, the queueing line includes it.
+    found, text = report({"request_rate_per_s": 4}, {})
+    assert found.queueing is not None
+    row = next(line for line in text.splitlines() if "TTFT mean without slot wait" in line)
+    assert f"{found.ttft_ms:,.4g}" in row
+    assert "SLO against prediction at the planned load" in text
+    mean = found.queueing.ttft_ms["mean"]
+    assert f"TTFT at the planned load with the wait for a batch slot: mean {mean:,.0f} ms" in text
+    # A fixed number of users: nobody waits for a slot.
+    found, text = report({"concurrency": 8}, {})
+    assert "slot" not in text
+    assert "TTFT at the planned load: mean" in text
+    # A pinned batch is one static pass and has no queue: its TTFT is that of the pass.
+    found, text = report({"request_rate_per_s": 4}, {"batch": 8, "nodes": 1})
+    assert found.ttft_ms == found.prefill_ms
+    assert "SLO against prediction for one static batch" in text
+    assert "queueing" not in text and "planned load" not in text

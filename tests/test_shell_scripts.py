@@ -1,4 +1,4 @@
-"""Every shell script that we write or generate, read by shellcheck."""
+"""shellcheck reads every shell script that we write or generate."""
 
 import email
 import re
@@ -13,14 +13,13 @@ import pytest
 import yaml
 
 from planner.launch.commands import Launch
-from planner.launch.of_plan import launch_files
-from planner.launch.training import training_launch
+from planner.launch.launch_files import launch_files
+from planner.launch.training_launch import training_launch
 from tests.support.aws_stacks import FEATURES, cluster_plan, synthesize
 from tests.support.azure_stacks import documents
+from tests.support.launches import ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
+from tests.support.nodes import NODES, files
 from tests.support.plans import example_plan
-from tests.test_bootstrap import files
-from tests.test_cloud_init_rules import NODES
-from tests.test_launch import ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = ROOT / "cdk" / "bootstrap" / "templates"
@@ -40,7 +39,7 @@ def shellcheck() -> str:
 
 
 def complaints(shellcheck: str, scripts: Mapping[str, str], folder: Path) -> list[str]:
-    """What shellcheck says of scripts by name, every severity, and disabled checks without a reason."""
+    """Return shellcheck's findings of every severity, and disabled checks that give no reason."""
     paths = []
     for name, text in scripts.items():
         path = folder / re.sub(r"[^\w.-]+", "-", name).strip("-")
@@ -64,7 +63,7 @@ def complaints(shellcheck: str, scripts: Mapping[str, str], folder: Path) -> lis
 
 
 def embedded(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Scripts in a document by where they stand, in YAML and MIME texts as well; none may stay unread."""
+    """Yield all scripts of a document by their place, also those inside YAML and MIME texts."""
     if isinstance(value, Mapping) and "path" in value and "content" in value:
         yield from embedded(value["content"], f"{name}-{Path(value['path']).name}")
     elif isinstance(value, Mapping):
@@ -92,7 +91,7 @@ def embedded(value: Any, name: str) -> Iterator[tuple[str, str]]:
         yield from inside
 
 
-def test_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> None:
+def test_shellcheck_accepts_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> None:
     scripts = {
         f"{kind}-{Path(path).name}": text
         for kind, node in NODES.items()
@@ -102,7 +101,8 @@ def test_the_scripts_of_every_kind_of_node(shellcheck: str, tmp_path: Path) -> N
     assert complaints(shellcheck, scripts, tmp_path) == []
 
 
-def test_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_shellcheck_accepts_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
     plans = {name: cluster_plan(name) for name in ("p4d_gang_spot", "g6_single")}
     plans |= {name: FEATURES[name] for name in ("open", "closed", "watched", "kubernetes", "slurm")}
     found: dict[str, str] = {}
@@ -120,11 +120,11 @@ def test_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
 
 
 def purpose(template: str) -> str:
-    """The first comment of a script, as far as every configuration has it."""
+    """Return the part of a script's first comment that all configurations share."""
     return next(line for line in template.splitlines() if line.startswith("# ")).partition("{{")[0]
 
 
-def test_launch_scripts(shellcheck: str, tmp_path: Path) -> None:
+def test_shellcheck_accepts_the_launch_scripts(shellcheck: str, tmp_path: Path) -> None:
     launches: dict[str, Launch] = {f"{engine}-{name}": serving(name, engine) for engine in ENGINES for name in SPECS}
     launches["megatron"] = training_launch(planned("training"), architecture(TRAINING["model"]), SOFTWARE)
     scripts = {
@@ -137,13 +137,13 @@ def test_launch_scripts(shellcheck: str, tmp_path: Path) -> None:
     assert complaints(shellcheck, scripts, tmp_path) == []
 
 
-def test_the_scripts_of_this_repository(shellcheck: str, tmp_path: Path) -> None:
+def test_shellcheck_accepts_the_scripts_of_this_repository(shellcheck: str, tmp_path: Path) -> None:
     scripts = {path.name: path.read_text() for path in (ROOT / ".ci").iterdir()}
     assert "run" in scripts
     assert complaints(shellcheck, scripts, tmp_path) == []
 
 
-def test_a_fault_would_be_seen(shellcheck: str, tmp_path: Path) -> None:
+def test_shellcheck_finds_a_fault_in_an_embedded_script(shellcheck: str, tmp_path: Path) -> None:
     text = "#cloud-config\nwrite_files:\n- path: /usr/local/sbin/faulty\n  content: |\n    #!/bin/sh\n    cd $1\n"
     document = {"resource": {"aws_launch_template": {"nodes": {"user_data": text}}}}
     scripts = dict(embedded(document, "faulty"))

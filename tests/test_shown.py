@@ -1,4 +1,4 @@
-"""README.md and docs/ show what we write today; `make docs` renews them."""
+"""README.md and docs/ show our current output; `make docs` renews them."""
 
 import re
 
@@ -18,7 +18,7 @@ def test_the_annotated_compute_stack_is_the_one_written() -> None:
     assert shown.compute_stack(text) == text, "make docs"
 
 
-def test_what_differs_is_renewed_or_told() -> None:
+def test_a_block_that_differs_is_renewed_or_reported() -> None:
     text = shown.COMPUTE_STACK.read_text()
     whole, part = ('strategy = "cluster"', "desired_capacity          = 108")
     assert text.count(whole) == text.count(part) == 1

@@ -1,4 +1,4 @@
-"""`llmcluster size`: published figures, the contract, the checkpoint beside the configuration, and what it loads."""
+"""`llmcluster size`: published figures, JSON keys, checkpoints beside the configuration, and a quick start."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcluster.cli import cli
-from llmcluster.size.contract import TABLE, model_size
+from llmcluster.reports.model_size import TABLE, model_size
 from planner.sizing.fewest_gpus import Serving, smallest_serving, smallest_training
 from planner.sizing.kv_cache import kv_cache_bytes, kv_cache_bytes_per_gpu
 from planner.sizing.profile import ModelProfile
@@ -71,7 +71,7 @@ def preset_config(name: str) -> object:
     # huggingface.co/blog/llama31, table of KV cache sizes in FP16; its 16k and 128k are thousands of tokens
     [("8B", 16_000, 1.95), ("8B", 128_000, 15.62), ("70B", 16_000, 4.88), ("70B", 128_000, 39.06)],
 )
-def test_kv_cache_as_published(model: str, tokens: int, gib: float) -> None:
+def test_the_kv_cache_takes_the_published_size(model: str, tokens: int, gib: float) -> None:
     size = model_size(load_model(f"meta-llama/Llama-3.1-{model}"), context_tokens=tokens, concurrency=1)
     assert size.kv_cache.bytes / GIB == pytest.approx(gib, abs=0.01)
 
@@ -82,7 +82,7 @@ def test_kv_cache_as_published(model: str, tokens: int, gib: float) -> None:
     # and without what stays in 16 bits
     [("8B", 16, 8, 4), ("70B", 140, 70, 35), ("405B", 810, 405, 203)],
 )
-def test_weights_as_published(model: str, fp16: float, fp8: float, int4: float) -> None:
+def test_weights_take_the_published_size(model: str, fp16: float, fp8: float, int4: float) -> None:
     held = model_size(load_model(f"meta-llama/Llama-3.1-{model}")).weights_bytes_by_precision
     assert held["bf16"] / 1e9 == pytest.approx(fp16, rel=0.01)
     # Embedding and head stay in 16 bits: 13 % of the 8B model, 3 % of 70B
@@ -90,7 +90,7 @@ def test_weights_as_published(model: str, fp16: float, fp8: float, int4: float) 
     assert int4 <= held["int4"] / 1e9 <= int4 * 1.45
 
 
-def test_json_is_the_contract() -> None:
+def test_size_json_has_the_keys_and_figures_that_are_documented() -> None:
     finished = run("meta-llama/Llama-3.1-8B", "--json")
     assert finished.exit_code == 0, finished.output
     document = json.loads(finished.stdout)
@@ -111,7 +111,7 @@ def test_formats_of_weights_and_cache_are_those_asked_for() -> None:
     assert document["kv_cache_bytes_per_token"] == 64 * 1024
 
 
-def test_pages_of_16_tokens() -> None:
+def test_the_cache_is_rounded_up_to_pages_of_16_tokens() -> None:
     model = load_model("meta-llama/Llama-3.1-8B")
     assert model_size(model, context_tokens=1, concurrency=3).kv_cache.bytes == 3 * 16 * 128 * 1024
     assert model_size(model, context_tokens=17, concurrency=1).kv_cache.bytes == 32 * 128 * 1024
@@ -189,7 +189,7 @@ def test_a_7b_model_is_not_trained_whole_on_one_80_gb_gpu() -> None:
     assert (small.gpus, large.gpus) == (2, 1)
 
 
-def test_what_no_number_serves_is_said() -> None:
+def test_a_model_that_no_number_of_gpus_serves_is_reported() -> None:
     tiny = GpuMemory("tiny", 2 * GIB, 8)
     assert smallest_serving(load_model("deepseek-r1"), Serving("bf16", "bf16", 8192, 16), tiny) is None
     assert smallest_training(ModelProfile.of(load_model("deepseek-r1")), 4096, [tiny]) == {"tiny": None}
@@ -211,7 +211,7 @@ def test_text_names_every_gpu_and_json_has_them_when_asked() -> None:
     finished = run("meta-llama/Llama-3.1-8B")
     assert finished.exit_code == 0, finished.output
     names = set(Catalog.load().gpus)
-    for name in (*names, *TABLE, "8,030,261,248", "128.00 KiB a token", "attention"):
+    for name in (*names, *TABLE, "8,030,261,248", "128.00 KiB per token", "attention"):
         assert name in finished.stdout
     document = json.loads(run("meta-llama/Llama-3.1-8B", "--json", "--fleet").stdout)
     assert {row["gpu"] for row in document["fleet"]["gpus"]} == names
@@ -283,7 +283,7 @@ def test_exact_count_wins_and_a_difference_is_reported(monkeypatch: pytest.Monke
         read.append(config["model_type"])
         return {"total": 1_600_000_000, "towers": 0}
 
-    monkeypatch.setattr("llmcluster.size.exact.instantiated_parameters", instantiated)
+    monkeypatch.setattr("llmcluster.reports.exact_count.instantiated_parameters", instantiated)
     document = json.loads(run("gpt2-xl", "--exact", "--json").stdout)
     assert read == ["gpt2"]
     assert document["parameters"]["total"] == 1_600_000_000
@@ -293,7 +293,7 @@ def test_exact_count_wins_and_a_difference_is_reported(monkeypatch: pytest.Monke
 
 def test_json_loads_neither_tables_nor_templates_nor_specs() -> None:
     code = (
-        "import sys; from llmcluster.size.command import size_output; size_output('gpt2-xl', as_json=True); "
+        "import sys; from llmcluster.reports.size_output import size_output; size_output('gpt2-xl', as_json=True); "
         "heavy = ('rich', 'jinja2', 'planner.spec', 'provider_catalog.catalog'); "
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -395,7 +395,7 @@ def test_size_starts_without_what_only_planning_needs(options: list[str]) -> Non
     code = (
         "import sys; from llmcluster.cli import cli; "
         f"cli(['size', 'deepseek-r1', *{options}], standalone_mode=False); "
-        "print(sorted({'pydantic', 'rich', 'planner.spec', 'planner.plan'} & set(sys.modules)), file=sys.stderr)"
+        "print(sorted({'pydantic', 'rich', 'planner.spec', 'planner.plan.plan'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"

@@ -41,12 +41,12 @@ SAMPLE = (
         ("Qwen/Qwen3.5-27B", 2 * 16 * 4 * 256),
     ],
 )
-def test_values_per_token(model: str, values: int) -> None:
+def test_a_cached_token_takes_the_values_of_the_papers(model: str, values: int) -> None:
     assert kv_cache_bytes_per_token(load_model(model), "bf16") == 2 * values
     assert kv_cache_bytes_per_token(load_model(model), "fp8") == values
 
 
-def test_published_bytes_per_token() -> None:
+def test_a_cached_token_takes_the_published_bytes() -> None:
     # "Insights into DeepSeek-V3", arXiv 2505.09343, Table 1: KV cache per token 70.272 KB, Qwen2.5-72B 327.680 KB,
     # Llama-3.1 405B 516.096 KB, in bf16 with KB of 1000 bytes
     for name, kilobytes in (
@@ -80,7 +80,7 @@ def test_recurrent_state_is_there_from_the_first_token_and_does_not_grow() -> No
     assert kv_cache_bytes(model, 1000, 1, "bf16") - state == 1000 * 2 * 2 * 10 * 8 * 128
 
 
-def test_v4_compressed_cache_at_a_million_tokens() -> None:
+def test_the_compressed_cache_of_v4_at_a_million_tokens_is_as_small_as_published() -> None:
     # vLLM's notes on serving DeepSeek-V4 (April 2026): 9.62 GiB a sequence of 1M tokens in bf16, 8.7 times less than
     # V3.2, which would take 83.9 GiB
     tokens = 2**20
@@ -111,7 +111,7 @@ def test_pipeline_divides_layers_and_the_fullest_stage_counts() -> None:
 
 
 @pytest.mark.parametrize(("tokens", "sequences"), [(-1, 1), (1, -1)])
-def test_negative_counts(tokens: int, sequences: int) -> None:
+def test_negative_counts_are_refused(tokens: int, sequences: int) -> None:
     with pytest.raises(ValueError, match="allowed: 0 or more"):
         kv_cache_bytes(load_model("deepseek-r1"), tokens, sequences, "bf16")
 

@@ -1,4 +1,4 @@
-"""Bytes of the weights against published checkpoints, and what sharding may never do."""
+"""Bytes of the weights against published checkpoints, and properties of sharding."""
 
 import pytest
 from hypothesis import given, settings
@@ -49,7 +49,9 @@ def test_r1_in_fp8_is_a_byte_a_parameter_and_what_stays_in_bf16() -> None:
         ("meta-llama/Llama-3.1-405B", "bf16", 811.707, 1e-4),
     ],
 )
-def test_checkpoint_sizes(model: str, precision: Precision, gigabytes: float, tolerance: float) -> None:
+def test_weights_take_the_size_of_published_checkpoints(
+    model: str, precision: Precision, gigabytes: float, tolerance: float
+) -> None:
     assert weights_bytes(load_model(model), precision) / 1e9 == pytest.approx(gigabytes, rel=tolerance)
 
 
@@ -95,7 +97,7 @@ def test_remainder_of_layers_avoids_the_ends() -> None:
 
 
 @pytest.mark.parametrize(("tensor", "pipeline", "expert"), [(0, 1, 1), (1, 0, 1), (1, 62, 1), (1, 1, 257), (1, 1, 0)])
-def test_degrees_out_of_range(tensor: int, pipeline: int, expert: int) -> None:
+def test_degrees_out_of_range_are_refused(tensor: int, pipeline: int, expert: int) -> None:
     with pytest.raises(ValueError, match="allowed: 1"):
         weights_bytes_per_gpu(load_model("deepseek-r1"), "bf16", tensor, pipeline, expert)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcluster.cli import cli
-from planner.compare.tco import HOURS_PER_YEAR, break_even_months, co2_tonnes, electricity_kwh, on_prem_cost
+from planner.compare.tco import break_even_months, co2_tonnes, electricity_kwh, on_prem_cost
 from planner.compare.worked_examples import guide_example, peer_comparisons
 from planner.plan.plan import Plan
 from planner.search.optimizer import plan as make_plan
@@ -18,6 +18,7 @@ from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from provider_catalog.on_prem import OwnServer, load_on_prem
+from provider_catalog.units import HOURS_PER_YEAR
 
 CATALOG = Catalog.load()
 ON_PREM = load_on_prem(CATALOG)
@@ -71,13 +72,13 @@ def test_published_hours_cost_what_was_published(
     # Llama 2, arXiv 2307.09288, Table 2, rows 7B to 70B: hours, power and emissions, without the data centre's PUE
     [(184_320, 400, 31.22), (368_640, 400, 62.44), (1_038_336, 350, 153.90), (1_720_320, 400, 291.42)],
 )
-def test_emissions_of_llama_2(gpu_hours: int, watts: float, tonnes: float) -> None:
+def test_emissions_of_llama_2_are_those_of_its_paper(gpu_hours: int, watts: float, tonnes: float) -> None:
     kwh = electricity_kwh(watts / 1000, 1.0, 1.0, gpu_hours)
     # One factor explains all four rows: 0.4235 kg a kWh
     assert co2_tonnes(kwh, 0.4235) == pytest.approx(tonnes, rel=1e-3)
 
 
-def test_energy_and_emissions_of_bloom() -> None:
+def test_energy_and_emissions_of_bloom_are_those_of_its_paper() -> None:
     # Luccioni et al. 2022, arXiv 2211.02001, sections 4.2 and 4.3: 1,082,990 hours at 400 W are 433,196 kWh, at 57 g
     # CO2 a kWh 24.69 t
     kwh = electricity_kwh(A100_KW, 1.0, 1.0, 1_082_990)
@@ -204,5 +205,5 @@ def test_the_command_says_what_it_needs() -> None:
     assert "fr" in wrong.stderr
     text = CliRunner().invoke(cli, ["compare", "--guide", "--peers"])
     assert text.exit_code == 0
-    assert "breaks even after" in text.stdout
-    assert "no price of the server is public" in text.stdout
+    assert "own servers break even: after" in text.stdout
+    assert "the server has no public price" in text.stdout

@@ -1,4 +1,4 @@
-"""Topology: what the clouds publish of their nodes, where ranks lie on them, and the environment of each fabric."""
+"""Topology: published wiring of the nodes, placement of ranks, and environment variables of each fabric."""
 
 import subprocess
 from collections import Counter
@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk.aws.kubernetes_manifests import ENVIRONMENT, manifests
+from cdk.aws.eks.manifests import ENVIRONMENT, manifests
 from cdk.bootstrap import NodeBootstrap, cloud_init
-from llmcluster.topology_report import topology_facts
-from planner.launch.of_plan import launch_files, launch_of
+from llmcluster.reports.topology_text import topology_facts
+from planner.launch.launch_files import launch_files, launch_of
 from planner.plan.layout import Layout
 from planner.plan.plan import Plan, TrainingPerformance
 from planner.plan.topology import GroupKind
@@ -28,9 +28,9 @@ from planner.sizing.communication import (
 )
 from planner.spec.reader import read_spec
 from planner.topology.placement import placement
-from planner.topology.ranks import Grouping, serving_groups, training_groups
+from planner.topology.ranks import ProcessGroups, serving_groups, training_groups
 from provider_catalog.catalog import Catalog
-from provider_catalog.collectives import Collectives, Setting, Variable, reasons, values
+from provider_catalog.collective_environment import CollectiveEnvironment, CollectiveRow, Variable, reasons, values
 from provider_catalog.errors import CatalogError
 from provider_catalog.hardware import InstanceType, NodeTopology
 from provider_catalog.models import load_model
@@ -77,7 +77,7 @@ def test_nodes_are_wired_as_their_clouds_publish(
 
 def test_only_types_of_the_catalog_have_wiring_and_every_fabric_has_a_network() -> None:
     for instance_type in INSTANCE_TYPES:
-        network = CATALOG.network(instance_type)
+        network = CATALOG.fabric_wiring(instance_type)
         assert network is not None and network.source, instance_type.name
     names = {(kind.provider, kind.name) for kind in INSTANCE_TYPES}
     for provider in CATALOG.providers:
@@ -245,7 +245,7 @@ def test_a_large_job_is_placed_without_listing_its_ranks() -> None:
 
 
 def test_groups_of_uneven_jobs_are_not_called_aligned() -> None:
-    grouping = Grouping("data", 3, 4, 12)
+    grouping = ProcessGroups("data", 3, 4, 12)
     assert not placement(grouping, node("aws", "p4d.24xlarge"), 8).card_aligned
 
 
@@ -333,7 +333,7 @@ def test_efa_is_named_where_there_is_efa_and_nowhere_else() -> None:
         assert (environment(kind.provider, kind.name).get("FI_PROVIDER") == "efa") == (kind.fabric == "efa"), kind.name
 
 
-def test_what_the_efa_plugin_sets_by_itself_is_left_to_it() -> None:
+def test_variables_that_the_efa_plugin_sets_are_left_to_it() -> None:
     by_itself = {"NCCL_BUFFSIZE", "NCCL_P2P_NET_CHUNKSIZE", "NCCL_PROTO", "NCCL_TUNER_PLUGIN", "FI_EFA_FORK_SAFE"}
     for name in ("p4d.24xlarge", "p5.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge"):
         told = {entry.variable: entry for entry in CATALOG.collectives(CATALOG.instance_type("aws", name))}
@@ -371,9 +371,9 @@ def test_every_variable_has_one_row_a_reason_and_a_source(kind: InstanceType) ->
 
 
 def test_rows_that_contradict_each_other_are_refused() -> None:
-    row = Setting(variable="NCCL_PROTO", value="simple", reason="a", source="b", as_of="2025")
-    twice = Collectives(set=(row,), left_alone=(row.model_copy(update={"value": None}),))
-    with pytest.raises(CatalogError, match=r"NCCL_PROTO stands there twice for p4d\.24xlarge; narrow one row"):
+    row = CollectiveRow(variable="NCCL_PROTO", value="simple", reason="a", source="b", as_of="2025")
+    twice = CollectiveEnvironment(set=(row,), left_alone=(row.model_copy(update={"value": None}),))
+    with pytest.raises(CatalogError, match=r"NCCL_PROTO has two rows for p4d\.24xlarge; narrow one row"):
         twice.environment(CATALOG.instance_type("aws", "p4d.24xlarge"))
 
 

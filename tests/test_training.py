@@ -1,4 +1,4 @@
-"""Training plans against published runs, and what must hold of any plan."""
+"""Training plans against published runs, and properties of any plan."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec.reader import read_spec
-from planner.training.fullest_gpu import FullestGpu
-from planner.training.schedule import StageTime, bubble_s
-from planner.training.shape import Shape
+from planner.training.peak_gpu_memory import PeakGpuMemory
+from planner.training.pipeline_schedule import StageTime, bubble_s
+from planner.training.replica_layout import ReplicaLayout
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
@@ -50,7 +50,7 @@ def performance_of(decided: Plan) -> TrainingPerformance:
         ("deepseek", 0.2),
     ],
 )
-def test_published_runs(family: str, within: float) -> None:
+def test_predicted_step_times_agree_with_published_runs(family: str, within: float) -> None:
     errors = {name: replay(run).error for name, run in RUNS.items() if run["family"] == family}
     assert errors
     assert {name: error for name, error in errors.items() if abs(error) > within} == {}
@@ -63,7 +63,7 @@ def test_llama_3_405b_without_a_pinned_schedule() -> None:
     assert one.layout.schedule == "interleaved"
 
 
-def test_bubbles_of_the_papers() -> None:
+def test_bubbles_are_those_of_the_papers() -> None:
     # F = B = W = 1 on 8 stages: Narayanan et al. 2021, 2.2; Qi et al. 2023, Table 2; DeepSeek-V3, Table 2
     stage = StageTime(forward=1, backward=1, weights=1)
     assert bubble_s("1f1b", 8, 1, stage, 64) == 7 * 3
@@ -72,7 +72,7 @@ def test_bubbles_of_the_papers() -> None:
     assert bubble_s("dualpipe", 8, 1, stage, 64) == (8 / 2 - 1) * (3 + 2 - 3)
 
 
-def test_goodput_of_the_llama_3_run() -> None:
+def test_goodput_agrees_with_the_llama_3_run() -> None:
     # Llama 3 herd (arXiv 2407.21783), section 3.3.4: more than 90 % effective training time on 16,384 GPUs
     assert 0.80 <= replay(RUNS["llama-3.1-405b-16k"]).performance.goodput <= 0.95
 
@@ -102,6 +102,7 @@ def test_the_front_trades_cost_against_time() -> None:
     assert [point.days for point in front] == sorted((point.days for point in front), reverse=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(tokens=st.floats(1e10, 8e11), more=st.floats(1.01, 3))
 def test_more_tokens_never_take_less_time_or_money(tokens: float, more: float) -> None:
@@ -111,6 +112,7 @@ def test_more_tokens_never_take_less_time_or_money(tokens: float, more: float) -
     assert (p4d(tokens=tokens).cost.usd_per_run or 0) <= (p4d(tokens=tokens * more).cost.usd_per_run or 0) * (1 + 1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(days=st.floats(15, 90), longer=st.floats(1.01, 3))
 def test_a_longer_deadline_never_costs_more(days: float, longer: float) -> None:
@@ -136,6 +138,7 @@ def test_a_faster_gpu_is_never_slower(tensor: int, pipeline: int, micro_batch: i
     assert step_s(faster[1]) <= step_s(faster[0])
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     layout=st.fixed_dictionaries(
@@ -181,9 +184,9 @@ def test_the_search_is_never_worse_than_a_layout_pinned_by_hand(layout: dict[str
 )
 def test_the_search_sees_the_memory_that_the_plan_shows(name: str, layout: dict[str, Any], method: str) -> None:
     profile, whole, rules = ModelProfile.of(load_model(name, None)), Layout(**layout), StateRules(method=method)  # type: ignore[arg-type]
-    fullest = FullestGpu(profile, rules, 4096, True)
+    fullest = PeakGpuMemory(profile, rules, 4096, True)
     exact = training_memory(profile, whole, 4096, 16, 1, rules=rules).total_bytes
-    assert fullest.bytes(Shape.of(whole), whole.data, whole.zero_stage, 16) == pytest.approx(exact, abs=64)
+    assert fullest.bytes(ReplicaLayout.of(whole), whole.data, whole.zero_stage, 16) == pytest.approx(exact, abs=64)
 
 
 def test_a_gang_is_bought_one_way() -> None:

@@ -1,4 +1,4 @@
-"""Training memory against profiled runs and published figures, and what must hold of any layout."""
+"""Training memory against profiled runs and published figures, and properties of any layout."""
 
 from itertools import pairwise
 from typing import Any
@@ -141,7 +141,7 @@ Case = tuple[str, dict[str, Any], dict[str, Any]]
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """A model, a layout and the rest of what training_memory takes."""
+    """Draw the arguments of training_memory."""
     name = draw(st.sampled_from(MODELS))
     layout = {
         "tensor": draw(st.sampled_from([1, 2, 4, 8])),
@@ -308,7 +308,9 @@ def test_both_techniques_together_save_a_factor_of_five(profile: ModelProfile, l
         ({"optimizer": "adafactor"}, 10, 0.001),
     ],
 )
-def test_state_of_llama_7b(rules: dict[str, Any], bytes_per_parameter: float, tolerance: float) -> None:
+def test_the_training_state_of_llama_7b_takes_the_published_bytes_per_parameter(
+    rules: dict[str, Any], bytes_per_parameter: float, tolerance: float
+) -> None:
     profile = PROFILES["huggyllama/llama-7b"]
     memory = training_memory(profile, Layout(), 2048, 8, 80 * GIB, rules=StateRules(**rules))
     state = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
@@ -327,13 +329,13 @@ def test_qlora_finetunes_65b_on_one_48_gb_gpu() -> None:
     assert training_memory(profile, layout, 512, 16, 48 * 10**9).total_bytes > 780e9
 
 
-def test_lora_parameters_of_gpt3() -> None:
+def test_lora_of_gpt3_has_the_papers_number_of_parameters() -> None:
     # Hu et al. 2021 (arXiv 2106.09685), Table 5: rank 2 on all four attention matrices of GPT-3 175B are 18M.
     profile = ModelProfile.of(load_model("openai/gpt3-175b", None))
     assert 2 * sum(layer.attention_edges for layer in profile.layers) == pytest.approx(18e6, rel=0.05)
 
 
-def test_interleaved_and_two_way_schedules() -> None:
+def test_interleaved_and_two_way_schedules_hold_the_papers_micro_batches() -> None:
     # Korthikanti et al. 2022, section 4.2.3: 1 + (p-1)/(p·v) times the first stage of 1F1B
     interleaved = Layout(pipeline=35, virtual_stages=3, schedule="interleaved")
     assert in_flight_micro_batches(interleaved, 280) == pytest.approx(35 * (1 + 34 / 105))

@@ -1,7 +1,8 @@
-"""What must hold of the search over layouts, whatever model, GPU and size."""
+"""Properties of the search over layouts, whatever the model, GPU and size."""
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,19 +14,21 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import Gpu
 from provider_catalog.models import load_model
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("huggyllama/llama-13b", "meta-llama/Llama-2-70b-hf", "mistralai/Mixtral-8x7B-v0.1", "Qwen/Qwen3-30B-A3B")
 INSTANCES = ("p4d.24xlarge", "p5.48xlarge", "p6-b200.48xlarge", "g6e.12xlarge")
 DEADLINE_DAYS = 400
 
 
 def train(model: str, workload: dict[str, Any], **rest: Any) -> Plan:
-    """A plan of some training run."""
+    """Plan a training run."""
     document = {"name": "run", "model": "m", "workload": {"kind": "training", **workload}, **rest}
     return plan(read_spec(document, "spec"), load_model(model, None), Catalog.load())
 
 
 def performance_of(decided: Plan) -> TrainingPerformance:
-    """Of a training plan."""
+    """Return the performance of a training plan."""
     assert isinstance(decided.performance, TrainingPerformance)
     return decided.performance
 

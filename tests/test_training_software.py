@@ -1,4 +1,4 @@
-"""What training software does to the time of a step, against published pairs of runs."""
+"""Effects of training software on step time, against published pairs of runs."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from planner.errors import SpecError
 from planner.sizing.efficiency import KernelRates
 from planner.spec.reader import read_spec
 from planner.spec.training_software import CudaGraphs, TrainingSoftware
-from planner.training.host import LAUNCH_S, idle_s, launch_notes
+from planner.training.kernel_launches import LAUNCH_S, launch_notes, launch_wait_s
 from planner.training.layer_time import LayerTime, LayerTimer, Split
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
 from provider_catalog.catalog import Catalog
@@ -49,7 +49,7 @@ def replayed(name: str, layout: dict[str, Any] | None = None, **changed: Any) ->
         ("titan-8b-128", 0.2),
     ],
 )
-def test_published_runs(name: str, within: float) -> None:
+def test_predicted_step_times_agree_with_published_pairs_of_runs(name: str, within: float) -> None:
     assert abs(replay(RUNS[name]).error) <= within
 
 
@@ -74,7 +74,7 @@ def test_a_layer_takes_the_longer_of_host_and_gpu(
     computing: float, sent: float, recompute: Literal["none", "selective", "full"], graphs: CudaGraphs
 ) -> None:
     time, traffic = LayerTime(matmul_forward=computing), LayerTraffic(expert=(sent, 0.0))
-    layer_s = computing + sent + sum(idle_s(time, traffic, recompute, graphs))
+    layer_s = computing + sent + sum(launch_wait_s(time, traffic, recompute, graphs))
     launches_s = LAUNCH_S[graphs] * (4 / 3 if recompute == "full" else 1)
     assert layer_s == pytest.approx(max(computing + sent, launches_s))
 
@@ -125,7 +125,7 @@ def test_experts_with_biases_take_longer() -> None:
 def test_a_state_space_layer_takes_time_in_proportion_to_tokens() -> None:
     # Dao and Gu 2024 (arXiv 2405.21060), Figure 10: linear in the sequence, 6 times as fast as FlashAttention-2 at 16k
     group = next(one for one in load_model("nvidia/Nemotron-H-56B-Base-8K").layers if one.attention.kind == "ssm")
-    width = group.attention.heads * (group.attention.value_head_dim or group.attention.head_dim)
+    width = group.attention.value_width
     rates = KernelRates.of(Catalog.load().gpu("A100-80GB"), "bf16")
     short, long = (
         LayerTimer(rates, 8192, length, flash_attention=True).time(group, Split(1, 1, 1, 1, "none", False))

@@ -1,4 +1,4 @@
-"""Prices that nobody has sourced: bounded by what others ask, in the range and in the choice, never in the total."""
+"""Unknown prices are bounded by the prices of others: in the range and in the choice, never in the total."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from planner.search.optimizer import plan
 from planner.spec import Budget
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
-from provider_catalog.layers import PriceLayer, read_overlay
 from provider_catalog.models import load_model
+from provider_catalog.price_layers import PriceLayer
+from provider_catalog.price_overlay import read_overlay
 
 CATALOG = Catalog.packaged()
 TOKYO = 0.31 / 1200 * 730
@@ -40,7 +41,7 @@ def unknown_of(decided: Plan) -> CostDriver:
     return driver
 
 
-def test_what_has_no_price_widens_the_range_and_stays_out_of_the_total() -> None:
+def test_an_unknown_price_widens_the_range_and_stays_out_of_the_total() -> None:
     cost = (decided := serve(AZURE)).cost
     assert [item.name for item in cost.items if item.usd_per_hour is None] == list(cost.unknown)
     driver = unknown_of(decided)
@@ -103,7 +104,7 @@ METADATA = {
     "placement": {"providers": ["aws"], "regions": ["us-west-2"]},
     "storage": {"shared_tib": 2, "lustre": {"metadata_iops": 12000}},
 }
-"""2,400 GiB come with 3,000 metadata IOPS."""
+"""Spec fields that ask for 12,000 metadata IOPS; a file system of 2,400 GiB includes 3,000."""
 
 
 def test_metadata_operations_are_bounded_by_the_price_of_another_region() -> None:
@@ -112,7 +113,7 @@ def test_metadata_operations_are_bounded_by_the_price_of_another_region() -> Non
     assert driver.high_usd >= 9000 * 0.055
 
 
-def test_what_nothing_bounds_is_named_in_the_range() -> None:
+def test_an_unknown_price_without_a_bound_is_named_in_the_range() -> None:
     gaps = tuple(
         price.model_copy(update={"unit_price_usd": None})
         for price in CATALOG.service_prices

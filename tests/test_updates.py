@@ -1,4 +1,4 @@
-"""Continued training: what an update takes and costs, and a year of them."""
+"""Continued training: time and cost of one update, and of a year of updates."""
 
 import re
 from typing import Any

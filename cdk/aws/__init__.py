@@ -1,4 +1,4 @@
-"""AWS constructs: network, encryption key, shared file system, checkpoint bucket, node identity, capacity."""
+"""Constructs for AWS. The provider binding is registered here, before one of its submodules is imported."""
 
 from cdk.providers import register
 

@@ -1,4 +1,4 @@
-"""Where a stack is deployed: account and partition, looked up once a stack."""
+"""Account and partition in which a stack is deployed, looked up once for each stack."""
 
 from typing import cast
 
@@ -7,21 +7,21 @@ from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdent
 from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 _ACCOUNT, _PARTITION = "current-account", "current-partition"
 
 
 def account_id(scope: Construct) -> str:
-    """Account in which the stack of `scope` is deployed."""
+    """Id of the account in which the stack of `scope` is deployed."""
     stack = TerraformStack.of(scope)
     found = stack.node.try_find_child(_ACCOUNT)
-    # A second look-up of the same name would be merged in JSON, and in HCL be an error.
+    # A second look-up of the same name would be merged in JSON, but would be an error in HCL.
     return cast("DataAwsCallerIdentity", found or named(DataAwsCallerIdentity(stack, _ACCOUNT), "current")).account_id
 
 
 def partition(scope: Construct) -> str:
-    """`aws`, `aws-cn` or `aws-us-gov`, by where the stack of `scope` is deployed."""
+    """Partition in which the stack of `scope` is deployed: `aws`, `aws-cn` or `aws-us-gov`."""
     stack = TerraformStack.of(scope)
     found = stack.node.try_find_child(_PARTITION)
     return cast("DataAwsPartition", found or named(DataAwsPartition(stack, _PARTITION), "current")).partition

@@ -1,13 +1,13 @@
-"""How the address range of a cluster is cut into subnets (rule A4)."""
+"""The subnets of a cluster's address range (rule A4)."""
 
 import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
 RESERVED_ADDRESSES: Final = 5
-"""Addresses of every subnet that AWS keeps (VPC user guide, "Subnet CIDR blocks")."""
+"""Addresses that AWS keeps in every subnet (VPC user guide, "Subnet CIDR blocks")."""
 LARGEST_PREFIX: Final = 16
-"""A VPC and its subnets are between /16 and /28 (VPC user guide, "VPC CIDR blocks", "Subnet CIDR blocks")."""
+"""Largest VPC; VPCs and subnets are between /16 and /28 (VPC user guide, "VPC CIDR blocks", "Subnet CIDR blocks")."""
 SMALLEST_PREFIX: Final = 28
 CONTROL_PLANE_PREFIX: Final = 27
 """EKS recommends 16 addresses in each subnet of a cluster (EKS user guide, "View Amazon EKS networking requirements for
@@ -18,24 +18,24 @@ _ROOMY_NETWORK_PREFIX: Final = 22
 
 @dataclass(frozen=True)
 class Subnets:
-    """The two subnets of a cluster. What lies between them stays free."""
+    """The two subnets of a cluster. The addresses between them stay free."""
 
     network: str
     public: str
-    """For the NAT gateway: the start of the range."""
+    """Subnet of the NAT gateway: the start of the range."""
     compute: str
-    """For nodes and file servers: the upper half of the range, so that a cluster can grow without a new subnet."""
+    """Subnet of nodes and file servers: the upper half of the range, in which a cluster can grow."""
 
 
 def cut(cidr: str, needed_addresses: int) -> Subnets:
-    """Cuts `cidr` into subnets, the one of the nodes with room for `needed_addresses`.
+    """Divides `cidr` into subnets; that of the nodes has room for `needed_addresses`.
 
     Args:
         cidr: IPv4 range of the cluster's network.
-        needed_addresses: Addresses that nodes and file servers take.
+        needed_addresses: Addresses that nodes and file servers need.
 
     Raises:
-        ValueError: `cidr` is no IPv4 network, is larger or smaller than AWS allows, or too small for the need.
+        ValueError: `cidr` is not an IPv4 network, is larger or smaller than AWS allows, or is too small.
     """
     try:
         network = ipaddress.IPv4Network(cidr)

@@ -1,4 +1,4 @@
-"""Who hears of what: an encrypted topic, alarms, Spot interruptions, and the budget."""
+"""Alarms of a cluster: an encrypted SNS topic, CloudWatch alarms, notices of Spot interruptions, and the budget."""
 
 import json
 import math
@@ -27,40 +27,40 @@ from constructs import Construct
 
 from cdk.aws.account import account_id
 from cdk.aws.encryption import rotated_key
-from cdk.aws.naming import named
+from cdk.naming import named
 
 FREE_SHARE: Final = 0.1
-"""Of the shared file system: below it, servers that are unevenly full begin to refuse writes."""
+"""Free share of the shared file system that raises an alarm: below it, servers that fill unevenly refuse writes."""
 NODE_METRICS: Final = {
     "GpuXidErrors": "A GPU reported an Xid error: see the kernel log of the node, and NVIDIA's list of Xid errors",
     "EfaErrors": "EFA dropped packets or lost a peer: see the hardware counters of the node's cards",
 }
-"""Metrics that nodes publish, with what an alarm says."""
+"""Metrics that nodes publish, and the description of the alarm on each."""
 
 
 @dataclass(frozen=True)
 class AlarmConfig:
-    """What the alarms of a cluster need to know."""
+    """Settings of the alarms of a cluster."""
 
     name: str
     region: str
     emails: tuple[str, ...]
     namespace: str
-    """Of the metrics that nodes publish."""
+    """CloudWatch namespace of the metrics that nodes publish."""
     file_system_id: str | None
     file_system_gib: int
     spot: bool
     usd_per_month: float | None
-    """Limit of the budget; None: no budget, because the bill is not known."""
+    """Limit of the budget; None: there is no budget, because the bill is unknown."""
 
 
 def metric_namespace(cluster: str) -> str:
-    """Where the nodes of a cluster publish their metrics."""
+    """CloudWatch namespace in which the nodes of a cluster publish their metrics."""
     return f"llmcluster/{cluster}"
 
 
 class Alarms(Construct):
-    """A topic for people, and all that is sent to it."""
+    """An SNS topic with email subscriptions, and the alarms and events that are sent to it."""
 
     def __init__(self, scope: Construct, construct_id: str, config: AlarmConfig) -> None:
         super().__init__(scope, construct_id)
@@ -85,7 +85,7 @@ class Alarms(Construct):
             ),
             "publish_alarms",
         )
-        # What is sent before the topic takes it is lost, and nobody hears of that.
+        # Messages sent before the topic accepts them are lost without a trace.
         self._published = named(SnsTopicPolicy(self, "policy", arn=self.topic.arn, policy=policy.json), "alarms")
         for number, email in enumerate(config.emails):
             named(
@@ -145,7 +145,7 @@ class Alarms(Construct):
                 evaluation_periods=5 if below else 1,
                 comparison_operator="LessThanThreshold" if below else "GreaterThanThreshold",
                 threshold=threshold,
-                # No node, no errors.
+                # Without nodes there are no data, and no errors.
                 treat_missing_data="missing" if below else "notBreaching",
                 alarm_actions=[self.topic.arn],
                 ok_actions=[self.topic.arn],
@@ -155,7 +155,7 @@ class Alarms(Construct):
         )
 
     def _spot(self) -> None:
-        # The notice names an instance and no tags, so that those of other clusters in the account come along.
+        # The notice names an instance but no tags, so that notices for other clusters of the account arrive too.
         rule = named(
             CloudwatchEventRule(
                 self,
@@ -204,7 +204,7 @@ class Alarms(Construct):
 def _published(
     actions: Sequence[str], sid: str, resource: str, account: str, events: bool
 ) -> list[DataAwsIamPolicyDocumentStatement]:
-    """What alarms, and with `events` the rules of EventBridge, may do with the topic or its key."""
+    """Statements that let alarms, and with `events` also EventBridge rules, use the topic or its key."""
     alarms = DataAwsIamPolicyDocumentStatement(
         sid=f"Alarms{sid}",
         actions=list(actions),
@@ -218,8 +218,8 @@ def _published(
     )
     if not events:
         return [alarms]
-    # No condition: EventBridge sends none of the keys of a condition along, neither to a topic nor to its key, so that
-    # with one nothing would ever arrive. EventBridge guide, "Amazon SNS permissions"; SNS guide, as above.
+    # There is no condition: EventBridge sends no condition keys, neither to a topic nor to its KMS key, so that a
+    # condition would block every message. EventBridge guide, "Amazon SNS permissions"; SNS guide, as above.
     rules = DataAwsIamPolicyDocumentStatement(
         sid=f"Events{sid}",
         actions=list(actions),

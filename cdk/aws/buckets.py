@@ -1,4 +1,4 @@
-"""Buckets that hold checkpoints or states (rule A15)."""
+"""Private buckets: for checkpoints, Terraform states and boot scripts (rule A15)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -35,31 +35,31 @@ from cdktf_cdktf_provider_aws.s3_bucket_versioning import (
 )
 from constructs import Construct
 
-from cdk.aws.naming import named
 from cdk.findings import accept
+from cdk.naming import named
 
 MULTIPART_DAYS: Final = 7
-"""When the parts of an upload that nobody finished are removed; they are billed and invisible in listings."""
+"""Days after which S3 removes the parts of an unfinished upload, which are billed but invisible in listings."""
 
 
 @dataclass(frozen=True)
 class BucketConfig:
-    """What a bucket needs to know."""
+    """Settings of a bucket."""
 
     role: str
-    """What it holds, and how its parts are called in the HCL."""
+    """Purpose of the bucket, and the name of its resources in the HCL."""
     bucket: str
-    """Name, 3 to 63 characters, unique in all of AWS."""
+    """Name of the bucket: 3 to 63 characters, unique in all of AWS."""
     kms_key_arn: str
     protect: bool
     noncurrent_days: int
-    """How long what was overwritten or deleted can be brought back."""
+    """Days for which an overwritten or deleted object can be restored."""
     derived: bool = False
-    """Whether all that is in it comes from Terraform, so that it goes with the bucket."""
+    """Whether Terraform writes all objects of the bucket, so that they are deleted with it."""
 
 
 class PrivateBucket(Construct):
-    """Versioned bucket, encrypted with the customer key, reachable over TLS only, never public."""
+    """A versioned bucket: encrypted with the customer key, reachable over TLS only, never public."""
 
     def __init__(self, scope: Construct, construct_id: str, config: BucketConfig) -> None:
         super().__init__(scope, construct_id)
@@ -75,9 +75,9 @@ class PrivateBucket(Construct):
         )
         accept(
             self.bucket,
-            CKV_AWS_18="who read or wrote what is in the data events of the account's CloudTrail, one bucket for all",
+            CKV_AWS_18="the data events of the account's CloudTrail record who read or wrote an object",
             CKV_AWS_144="a copy in another region doubles the bill; versions protect from mistakes, S3 from lost disks",
-            CKV2_AWS_62="nothing waits for new objects",
+            CKV2_AWS_62="no service of the cluster reacts to new objects",
         )
         bucket_id = self.bucket.id
         versioning = named(
@@ -96,7 +96,7 @@ class PrivateBucket(Construct):
                 bucket=bucket_id,
                 rule=[
                     S3BucketServerSideEncryptionConfigurationRuleA(
-                        # One data key for many objects: a checkpoint of thousands of shards stays below KMS's limits.
+                        # One data key serves many objects, so that thousands of shards stay below the limits of KMS.
                         bucket_key_enabled=True,
                         apply_server_side_encryption_by_default=(
                             S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA(
@@ -120,7 +120,7 @@ class PrivateBucket(Construct):
             ),
             config.role,
         )
-        # One after the other: S3 refuses to change who may reach a bucket in two ways at once (OperationAborted;
+        # Created one after the other: S3 refuses concurrent changes of a bucket's access settings (OperationAborted;
         # hashicorp/terraform-provider-aws, issues 7628 and 33478).
         policy = named(
             S3BucketPolicy(
@@ -171,7 +171,7 @@ class PrivateBucket(Construct):
         )
 
         self.protections: list[ITerraformDependable] = [versioning, encryption, public_access, ownership, policy]
-        """What an object of ours waits for: one written before versioning has no version to go back to."""
+        """Settings that must exist before Terraform writes an object: one written before versioning has no version."""
 
     def _tls_only(self, config: BucketConfig) -> DataAwsIamPolicyDocument:
         return named(

@@ -1,8 +1,8 @@
-"""Capacity that is held before nodes start: On-Demand Capacity Reservations and Capacity Blocks (rules A7, A8)."""
+"""Reserved capacity: On-Demand Capacity Reservations and Capacity Blocks (rules A7, A8)."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final, Literal
+from typing import Final
 
 from cdktf import Op, Postcondition, TerraformResourceLifecycle, TerraformSelf
 from cdktf_cdktf_provider_aws.data_aws_ec2_capacity_block_offering import DataAwsEc2CapacityBlockOffering
@@ -10,24 +10,22 @@ from cdktf_cdktf_provider_aws.ec2_capacity_reservation import Ec2CapacityReserva
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
-from cdk.aws.naming import address, named
-
-PurchaseKind = Literal["reserved", "capacity_block", "on_demand", "spot"]
+from cdk.naming import address, named
 
 DRAIN_TIME: Final = "10:30:00Z"
-"""When nodes of a block are let go on its last day: blocks end at 11:30 UTC, and EC2 terminates what still runs from
-11:00 (EC2 user guide, "Capacity Blocks for ML"); EKS asks for more than 30 minutes to drain before (EKS user guide,
-"Create self-managed nodes with Capacity Blocks for ML")."""
+"""Time at which the nodes of a block are terminated on its last day. Blocks end at 11:30 UTC, and from 11:00 on EC2
+terminates whatever still runs (EC2 user guide, "Capacity Blocks for ML"); EKS needs more than 30 minutes before that to
+drain its nodes (EKS user guide, "Create self-managed nodes with Capacity Blocks for ML")."""
 
 OTHER_ZONE: Final = (
-    "The Capacity Block on offer stands in another zone than the cluster. Set capacity.block.zone to the zone id of "
+    "The Capacity Block that AWS offers is in another zone than the cluster. Set capacity.block.zone to the zone id of "
     "the block, or choose another start."
 )
 
 
 @dataclass(frozen=True)
 class BlockConfig:
-    """A Capacity Block."""
+    """A Capacity Block to buy or to use."""
 
     instances: int
     start: date
@@ -35,21 +33,21 @@ class BlockConfig:
 
     @property
     def drain_at(self) -> str:
-        """RFC 3339 time at which its nodes are let go."""
+        """RFC 3339 time at which the nodes of the block are terminated."""
         return f"{self.start + timedelta(days=self.days)}T{DRAIN_TIME}"
 
 
 @dataclass(frozen=True)
-class HeldCapacity:
+class ReservedCapacity:
     """A reservation that launch templates target."""
 
     reservation_id: str
     reservation: Ec2CapacityReservation | None = None
-    """What is on the bill; None where it was bought outside."""
+    """The reservation, which is billed; None where the user bought the capacity outside of Terraform."""
 
     @property
     def billed(self) -> str | None:
-        """Terraform address of what is on the bill."""
+        """Terraform address of the billed reservation; None where Terraform does not buy it."""
         return address(self.reservation) if self.reservation else None
 
 
@@ -61,8 +59,8 @@ def reserve(
     nodes: int,
     zone_name: str,
     placement_group: PlacementGroup | None,
-) -> HeldCapacity:
-    """A targeted On-Demand Capacity Reservation, inside the placement group of the gang."""
+) -> ReservedCapacity:
+    """Adds a targeted On-Demand Capacity Reservation, inside the placement group of the gang if there is one."""
     reservation = named(
         Ec2CapacityReservation(
             scope,
@@ -71,7 +69,7 @@ def reserve(
             instance_platform="Linux/UNIX",
             instance_count=nodes,
             availability_zone=zone_name,
-            # Only launches that name it may use it: another team's instance of the same type cannot take a place.
+            # Only launches that name the reservation may use it, so that no instance of another team takes a place.
             instance_match_criteria="targeted",
             placement_group_arn=placement_group.arn if placement_group else None,
             end_date_type="unlimited",
@@ -79,15 +77,15 @@ def reserve(
         ),
         "reserved",
     )
-    return HeldCapacity(reservation.id, reservation)
+    return ReservedCapacity(reservation.id, reservation)
 
 
 def capacity_block_offering(
     scope: Construct, *, instance_type: str, zone_name: str, block: BlockConfig
 ) -> DataAwsEc2CapacityBlockOffering:
-    """What EC2 offers for these days, in the zone of the cluster. It is looked up, not bought.
+    """Adds the look-up of the Capacity Block that EC2 offers for these days in the zone of the cluster.
 
-    Buying is left to the owner: `aws_ec2_capacity_block_reservation` ends with an error after the purchase and leaves
+    Terraform does not buy it, the owner does: `aws_ec2_capacity_block_reservation` fails after the purchase and leaves
     the resource tainted, so that the next apply would buy a second block (hashicorp/terraform-provider-aws, issue
     46829, seen with 5.100 and 6.32).
     """
@@ -100,7 +98,7 @@ def capacity_block_offering(
             capacity_duration_hours=block.days * 24,
             start_date_range=f"{block.start}T00:00:00Z",
             end_date_range=f"{block.start + timedelta(days=block.days)}T23:59:59Z",
-            # A request cannot name a zone, and what EC2 offers elsewhere is of no use.
+            # A request cannot name a zone, and a block in another zone is useless.
             lifecycle=TerraformResourceLifecycle(
                 postcondition=[
                     Postcondition(
@@ -115,7 +113,7 @@ def capacity_block_offering(
 
 
 def purchase_command(offering: DataAwsEc2CapacityBlockOffering, region: str) -> str:
-    """What buys the offering."""
+    """Shell command that buys the offering."""
     return (
         f"aws ec2 purchase-capacity-block --region {region} --instance-platform Linux/UNIX "
         f"--capacity-block-offering-id {offering.capacity_block_offering_id}"

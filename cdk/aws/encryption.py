@@ -1,4 +1,4 @@
-"""The customer key of a cluster: root disks, checkpoints and the persistent file system."""
+"""KMS keys of a cluster: the customer key of its data, and keys of logs, alarms and Terraform states."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,11 @@ from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
 from cdk.aws.account import account_id, partition
-from cdk.aws.naming import named
+from cdk.naming import named
 
 AUTO_SCALING_ROLE = "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
-"""Made by AWS with the first Auto Scaling group of an account (EC2 Auto Scaling guide, "Service-linked roles")."""
+"""Role that AWS creates with the first Auto Scaling group of an account (EC2 Auto Scaling guide, "Service-linked
+roles")."""
 
 
 def rotated_key(
@@ -28,14 +29,14 @@ def rotated_key(
     statements: Sequence[DataAwsIamPolicyDocumentStatement] = (),
     protect: bool = False,
 ) -> KmsKey:
-    """A key and its alias, called `role` in the HCL, that account administrators manage.
+    """Adds a rotated key, its alias and its policy. Administrators of the account manage it.
 
     Args:
-        scope: Where they are added.
-        role: What the key is for.
-        name: Of the alias.
-        description: As the console shows it.
-        statements: Who may use it beside them.
+        scope: Construct to which they are added.
+        role: Purpose of the key, and its name in the HCL.
+        name: Name of the alias.
+        description: Description that the console shows.
+        statements: Statements of the key policy for other principals.
         protect: Whether Terraform refuses to destroy it.
     """
     policy = named(
@@ -43,7 +44,7 @@ def rotated_key(
             scope,
             "key_policy",
             statement=[
-                # In a key policy "*" is this one key.
+                # In a key policy "*" means this one key.
                 DataAwsIamPolicyDocumentStatement(
                     sid="AccountAdministersKey",
                     actions=["kms:*"],
@@ -73,7 +74,7 @@ def rotated_key(
 
 
 class EncryptionKey(Construct):
-    """Rotated KMS key of account administrators that Auto Scaling may use where it starts the nodes (rule A16)."""
+    """The customer key for disks, checkpoints and shared files. Auto Scaling may use it for root disks (rule A16)."""
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class EncryptionKey(Construct):
                 self,
                 "policy",
                 statement=[
-                    # In a key policy "*" is this one key.
+                    # In a key policy "*" means this one key.
                     DataAwsIamPolicyDocumentStatement(
                         sid="AccountAdministersKey",
                         actions=["kms:*"],
@@ -124,10 +125,10 @@ class EncryptionKey(Construct):
 
 
 def _auto_scaling_uses_key(role_arn: str) -> list[DataAwsIamPolicyDocumentStatement]:
-    """What lets Auto Scaling start nodes whose root disks are under a key.
+    """Statements that let Auto Scaling start nodes whose root disks are encrypted with a key.
 
-    Source: EC2 Auto Scaling guide, "Required AWS KMS key policy for use with encrypted volumes". Without it launches
-    fail, and the only trace is in the activity of the group.
+    Source: EC2 Auto Scaling guide, "Required AWS KMS key policy for use with encrypted volumes". Without them launches
+    fail, and only the activity history of the group shows it.
     """
     return [
         DataAwsIamPolicyDocumentStatement(
@@ -151,7 +152,7 @@ def _auto_scaling_uses_key(role_arn: str) -> list[DataAwsIamPolicyDocumentStatem
 
 
 def logs_use_key(region: str, group_arns: Sequence[str]) -> DataAwsIamPolicyDocumentStatement:
-    """What lets CloudWatch Logs encrypt these groups with a key.
+    """Statement that lets CloudWatch Logs encrypt these log groups with a key.
 
     Source: CloudWatch Logs guide, "Encrypt log data in CloudWatch Logs using AWS KMS", step 2.
     """

@@ -1,4 +1,4 @@
-"""Private ways to AWS services, for a network that has no other way out."""
+"""Interface endpoints of AWS services, for a network without access to the Internet."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
 from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurityGroupIngressRule
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 @dataclass(frozen=True)
 class EndpointConfig:
-    """What the endpoints of a network need to know."""
+    """Settings of the endpoints of a network."""
 
     name: str
     region: str
@@ -20,11 +20,11 @@ class EndpointConfig:
     vpc_cidr: str
     subnet_id: str
     services: tuple[str, ...]
-    """Names below com.amazonaws.<region>, such as `ssmmessages` or `ecr.api`."""
+    """Names of services below com.amazonaws.<region>, such as `ssmmessages` or `ecr.api`."""
 
 
 class InterfaceEndpoints(Construct):
-    """An interface in the subnet of the nodes for every service, under the service's usual DNS name."""
+    """An interface endpoint in the subnet of the nodes for every service, under the usual DNS name of the service."""
 
     def __init__(self, scope: Construct, construct_id: str, config: EndpointConfig) -> None:
         super().__init__(scope, construct_id)
@@ -69,7 +69,7 @@ class InterfaceEndpoints(Construct):
                 subnet_ids=[config.subnet_id],
                 security_group_ids=[group.id],
                 tags={"Name": f"{config.name}-{service}"},
-                # From the first moment on the name of the service leads here, for everybody in the network.
+                # As soon as the endpoint exists, the DNS name of the service leads to it for the whole network.
                 depends_on=[rule],
             ),
             role,

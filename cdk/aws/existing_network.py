@@ -1,4 +1,4 @@
-"""A network of the user's own: looked up, and checked before anything is put into it (rules A4, A5)."""
+"""An existing network of the user: it is looked up, and checked before anything is put into it (rules A4, A5)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,30 +13,30 @@ from cdktf_cdktf_provider_aws.data_aws_vpc import DataAwsVpc
 from constructs import Construct
 
 from cdk.aws.addresses import RESERVED_ADDRESSES
-from cdk.aws.naming import named
+from cdk.naming import named
 
 _SELF: Final = "self"
 
 
 @dataclass(frozen=True)
 class ExistingNetworkConfig:
-    """What is to be found, and what it has to offer."""
+    """The network to look up, and what the cluster needs of it."""
 
     name: str
     vpc_id: str
     subnet_id: str
     zone_id: str
     node_addresses: int
-    """Addresses that the nodes take."""
+    """Addresses that the nodes need."""
     file_server_addresses: int
     interface_descriptions: tuple[str, ...]
-    """Descriptions of a node's interfaces that hold an address, by which those of running nodes are found again."""
+    """Descriptions of a node's interfaces that have an address; interfaces of running nodes are found by them."""
     control_plane_subnet_id: str | None = None
-    """A subnet of another zone, where the Kubernetes API asks for two."""
+    """A subnet in another zone, which the Kubernetes API needs; None without Kubernetes."""
 
 
 class ExistingNetwork(Construct):
-    """VPC and subnet by id. Each condition says which field of the spec to change."""
+    """Looks up VPC and subnet by id. The message of each condition names the field of the spec to change."""
 
     def __init__(self, scope: Construct, construct_id: str, config: ExistingNetworkConfig) -> None:
         super().__init__(scope, construct_id)
@@ -48,8 +48,8 @@ class ExistingNetwork(Construct):
                 lifecycle=_conditions(
                     (
                         f"{_SELF}.enable_dns_support && {_SELF}.enable_dns_hostnames",
-                        f"network.vpc_id: {config.vpc_id} needs DNS support and DNS hostnames: the shared file system "
-                        "and private endpoints are reached by name. Turn both on in the VPC's settings.",
+                        f"network.vpc_id: {config.vpc_id} needs DNS support and DNS hostnames, because the shared file "
+                        "system and private endpoints are reached by name. Turn both on in the VPC's settings.",
                     )
                 ),
             ),
@@ -69,7 +69,7 @@ class ExistingNetwork(Construct):
         )
         needed = config.node_addresses + config.file_server_addresses
         size = f'pow(2, 32 - tonumber(split("/", {_SELF}.cidr_block)[1])) - {RESERVED_ADDRESSES}'
-        # Addresses that this cluster's own nodes hold already are free for it.
+        # Addresses that running nodes of this cluster already have count as free.
         free = f"{_SELF}.available_ip_address_count + length({running.fqn}.ids)"
         self.compute_subnet = named(
             DataAwsSubnet(

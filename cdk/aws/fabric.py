@@ -1,4 +1,4 @@
-"""What makes nodes a gang: the security group that lets EFA through, and the placement group."""
+"""The fabric between nodes: the placement group of a gang, and the security group that lets EFA traffic through."""
 
 from dataclasses import dataclass
 
@@ -9,27 +9,27 @@ from cdktf_cdktf_provider_aws.vpc_security_group_egress_rule import VpcSecurityG
 from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurityGroupIngressRule
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 def gang_placement(scope: Construct, name: str) -> PlacementGroup:
-    """Adds the placement group that keeps the nodes of a gang close together on one network spine (rule A5)."""
+    """Adds the placement group that keeps the nodes of a gang close together in the network (rule A5)."""
     return named(PlacementGroup(scope, "placement", name=name, strategy="cluster"), "gang")
 
 
 @dataclass(frozen=True)
 class ClosedNetwork:
-    """Where HTTPS may go in a network without a way to the Internet."""
+    """Destinations of HTTPS in a network without access to the Internet."""
 
     vpc_cidr: str
-    """Of the private endpoints."""
+    """Address range of the private endpoints."""
     s3_prefix_list_id: str
     dynamodb_prefix_list_id: str | None = None
-    """None where nodes do not use DynamoDB."""
+    """Prefix list of DynamoDB; None if nodes do not use it."""
 
 
 class NodeSecurityGroup(Construct):
-    """Everything among the nodes, HTTPS to the outside, nothing from the outside (rules A1, A17)."""
+    """Security group of nodes: all traffic among them, HTTPS to the outside, nothing from outside (rules A1, A17)."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, name: str, vpc_id: str, closed: ClosedNetwork | None = None
@@ -46,7 +46,7 @@ class NodeSecurityGroup(Construct):
             ),
             "nodes",
         )
-        # EFA traffic bypasses the operating system and is dropped unless the group allows both directions to itself.
+        # EFA traffic is dropped unless the group allows all traffic to and from itself.
         from_nodes = named(
             VpcSecurityGroupIngressRule(
                 self,
@@ -70,7 +70,7 @@ class NodeSecurityGroup(Construct):
             "to_nodes",
         )
         self.rules: tuple[ITerraformDependable, ...] = (from_nodes, to_nodes, *self._outside(closed))
-        """What nodes wait for: a group without rules lets nothing through, and a node asks for much when it boots."""
+        """Rules that must exist before nodes start: they need the network as soon as they boot."""
 
     def _outside(self, closed: ClosedNetwork | None) -> list[VpcSecurityGroupEgressRule]:
         if closed is None:

@@ -1,4 +1,4 @@
-"""Records of a network's traffic, in an encrypted log group that ends by itself."""
+"""Flow logs of a network, in an encrypted log group whose records expire."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,20 +16,21 @@ from constructs import Construct
 
 from cdk.aws.account import account_id, partition
 from cdk.aws.encryption import logs_use_key, rotated_key
-from cdk.aws.naming import named
 from cdk.aws.roles import service_trust
 from cdk.findings import accept
+from cdk.naming import named
 
 AGGREGATION_SECONDS: Final = 600
-"""The longer of the two intervals that EC2 offers (EC2 API reference, CreateFlowLogs): fewer records, lower bill."""
+"""The longer of the two intervals that EC2 offers (EC2 API reference, CreateFlowLogs): it gives fewer records and a
+lower bill."""
 
 DAYS_OF_A_YEAR: Final = 365
-"""A scanner takes a shorter history for an oversight."""
+"""Shortest retention that checkov accepts without a reason (CKV_AWS_338)."""
 
 
 @dataclass(frozen=True)
 class FlowLogConfig:
-    """What the records of a network need to know."""
+    """Settings of the flow log of a network."""
 
     name: str
     region: str
@@ -40,8 +41,8 @@ class FlowLogConfig:
 class NetworkFlowLog(Construct):
     """All traffic of a VPC, accepted and rejected, in CloudWatch Logs under a key of its own.
 
-    The key is apart from that of the data: whoever may read files and checkpoints need not read the records, and the
-    network stack stands before the storage stack, which holds the other key.
+    The key is not that of the data: whoever may read files and checkpoints need not read the records, and the network
+    stack is deployed before the storage stack, which holds the other key.
     """
 
     def __init__(self, scope: Construct, construct_id: str, config: FlowLogConfig) -> None:
@@ -58,7 +59,7 @@ class NetworkFlowLog(Construct):
             "flow_logs",
         )
         if config.retention_days < DAYS_OF_A_YEAR:
-            accept(self.log_group, CKV_AWS_338=f"records of {config.retention_days} days are what was asked for")
+            accept(self.log_group, CKV_AWS_338=f"the spec asks for a retention of {config.retention_days} days")
         role = named(
             IamRole(
                 self,
@@ -86,7 +87,7 @@ class NetworkFlowLog(Construct):
                 iam_role_arn=role.arn,
                 max_aggregation_interval=AGGREGATION_SECONDS,
                 tags={"Name": config.name},
-                # Without the right to write it would begin with the status "Access error" and no records.
+                # Without the right to write, the flow log would start in status "Access error" and record nothing.
                 depends_on=[writes],
             ),
             "cluster",
@@ -110,7 +111,7 @@ class NetworkFlowLog(Construct):
                     DataAwsIamPolicyDocumentStatement(
                         sid="WriteToItsGroup",
                         actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                        # The group exists already, and its streams are named by the service.
+                        # The group exists already; the service names the streams in it.
                         resources=[group_arn, f"{group_arn}:log-stream:*"],
                     )
                 ],

@@ -1,4 +1,4 @@
-"""What a node may do: be reached by Session Manager, read and write checkpoints. Nothing else (rules A17, A18)."""
+"""Identity of a node: Session Manager, checkpoints, what the spec asks for, and nothing else (rules A17, A18)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,30 +16,30 @@ from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAtt
 from constructs import Construct
 
 from cdk.aws.account import partition
-from cdk.aws.naming import named
 from cdk.aws.roles import service_trust
+from cdk.naming import named
 
 
 @dataclass(frozen=True)
 class IdentityConfig:
-    """What a node's identity needs to know."""
+    """Settings of a node's identity."""
 
     name: str
     region: str
     checkpoint_bucket_arn: str
     kms_key_arn: str
     metric_namespace: str | None = None
-    """Where nodes publish counts of errors; None: they publish none."""
+    """CloudWatch namespace in which nodes publish error counts; None: they publish none."""
     prometheus_workspace_arn: str | None = None
-    """Where nodes send metrics; None: they send none."""
+    """Prometheus workspace to which nodes send metrics; None: they send none."""
     pulls_images: bool = False
-    """Whether nodes pull images from registries of AWS."""
+    """Whether nodes pull container images from ECR registries."""
     finds_peers: bool = False
-    """Whether nodes look for each other, to measure the bandwidth between them."""
+    """Whether nodes look up each other's addresses, to measure the bandwidth between them."""
 
 
 def bound_roles(scope: Construct, policy_arn: str) -> None:
-    """Gives every role below `scope` a permissions boundary: what the policy does not allow, no role can do."""
+    """Gives every role below `scope` a permissions boundary: a role can do no more than the policy allows."""
     for construct in scope.node.find_all():
         if isinstance(construct, IamRole):
             construct.permissions_boundary = policy_arn
@@ -54,7 +54,7 @@ class NodeIdentity(Construct):
             IamRole(
                 self,
                 "role",
-                # IAM is global, clusters are not: the same name may stand in two regions.
+                # IAM is global, but clusters of the same name may exist in two regions.
                 name=f"{config.name}-node-{config.region}",
                 description=f"Nodes of cluster {config.name}",
                 assume_role_policy=service_trust(self, "assume", "ec2_assumes_node", service="ec2.amazonaws.com").json,
@@ -65,7 +65,7 @@ class NodeIdentity(Construct):
             IamInstanceProfile(self, "profile", name=self.role.name, role=self.role.name), "node"
         )
         self.rights: tuple[ITerraformDependable, ...] = tuple(self._rights(config))
-        """What nodes wait for, and what outlives them: a node that ends saves its work first."""
+        """Permissions that must exist from before nodes start until they end: a node saves its work before it ends."""
 
     def _rights(self, config: IdentityConfig) -> Iterator[ITerraformDependable]:
         yield self._managed("session_manager", "AmazonSSMManagedInstanceCore")
@@ -93,7 +93,7 @@ class NodeIdentity(Construct):
 
 
 def metric_statements(config: IdentityConfig) -> list[DataAwsIamPolicyDocumentStatement]:
-    """What lets a node publish counts of errors and send metrics; empty where it does neither."""
+    """Statements that let a node publish error counts and send metrics; empty where it does neither."""
     statements = []
     if config.metric_namespace:
         statements.append(
@@ -119,7 +119,7 @@ def metric_statements(config: IdentityConfig) -> list[DataAwsIamPolicyDocumentSt
 
 
 def checkpoint_access(scope: Construct, config: IdentityConfig) -> DataAwsIamPolicyDocument:
-    """What may be done with the checkpoints: list, read, write; an overwritten version outlives every job."""
+    """Policy for the checkpoints: list, read and write them. Overwritten versions are kept."""
     bucket = config.checkpoint_bucket_arn
     return named(
         DataAwsIamPolicyDocument(
@@ -133,7 +133,7 @@ def checkpoint_access(scope: Construct, config: IdentityConfig) -> DataAwsIamPol
                 ),
                 DataAwsIamPolicyDocumentStatement(
                     sid="ReadAndWriteCheckpoints",
-                    # Deleting leaves a marker; versions can be removed by nobody but the lifecycle rule.
+                    # Deleting leaves a marker; only the lifecycle rule removes versions.
                     actions=[
                         "s3:AbortMultipartUpload",
                         "s3:DeleteObject",

@@ -1,10 +1,10 @@
-"""Container images of AWS, from the registry of the region, which private endpoints reach too."""
+"""Container images of AWS. They come from the registry of the region, which private endpoints reach too."""
 
 import re
 from typing import Final
 
 PYTORCH: Final = "pytorch-training:2.8.0-gpu-py312-cu129-ubuntu22.04-ec2-v1.33"
-"""AWS Deep Learning Container with PyTorch, NCCL, libfabric and aws-ofi-nccl; CUDA 12.9 knows all GPUs up to B300."""
+"""AWS Deep Learning Container with PyTorch, NCCL, libfabric and aws-ofi-nccl. CUDA 12.9 supports GPUs up to B300."""
 ECR: Final = re.compile(r"\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 REGISTRY: Final = "763104351884"
 REGISTRIES: Final = {
@@ -22,24 +22,24 @@ REGISTRIES: Final = {
     "me-central-1": "914824155844",
     "me-south-1": "217643126080",
 }
-"""Accounts of the Deep Learning Containers in regions that were not there from the start (aws/sagemaker-python-sdk,
-image_uri_config/pytorch.json, registries)."""
+"""Accounts that hold the Deep Learning Containers in regions with a registry of their own; REGISTRY is the account for
+all other regions (aws/sagemaker-python-sdk, image_uri_config/pytorch.json, registries)."""
 
 
 def burn_in_image(region: str) -> str:
-    """The image in which nodes measure the bandwidth between them."""
+    """Image in which nodes measure the bandwidth between them."""
     return f"{_registry(region)}/{PYTORCH}"
 
 
 def docker_login(region: str) -> str:
-    """Shell command that lets Docker pull `burn_in_image`."""
+    """Shell command that logs Docker in to the registry of `burn_in_image`."""
     return _login(_registry(region), region)
 
 
 def mirror_login(registry: str | None) -> str | None:
-    """Shell command that lets Docker pull from a registry of one's own; None where it takes no name, or is none of AWS.
+    """Shell command that logs Docker in to the user's registry; None without one, or where it is not an ECR registry.
 
-    Elsewhere who may pull is settled by the network, or by the image of the nodes.
+    Nodes pull from other registries without a login, or with credentials in their image.
     """
     found = ECR.match(registry or "")
     return _login(found.group(), found["region"]) if found else None

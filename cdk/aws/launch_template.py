@@ -1,4 +1,4 @@
-"""The launch template of nodes that are bought one way. Kinds do not mix in one template (rule A8)."""
+"""Launch templates. A template has one market, so that every purchase kind needs its own (rule A8)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from cdktf_cdktf_provider_aws.launch_template import (
 )
 from constructs import Construct
 
-from cdk.aws.capacity import HeldCapacity
+from cdk.aws.capacity import ReservedCapacity
 from cdk.aws.interfaces import Interface
-from cdk.aws.naming import named
+from cdk.naming import named
 
 ROOT_DEVICE: Final = "/dev/xvda"
 """Root device of Amazon Linux 2023 images."""
@@ -29,7 +29,7 @@ ROOT_DEVICE: Final = "/dev/xvda"
 
 @dataclass(frozen=True)
 class TemplateConfig:
-    """What the nodes of a template have in common."""
+    """Settings of the nodes that a template launches."""
 
     name: str
     description: str
@@ -37,28 +37,38 @@ class TemplateConfig:
     interfaces: tuple[Interface, ...]
     security_group_id: str
     client_security_group_ids: tuple[str, ...]
-    """Groups of the services that a node is a client of; on the primary interface only."""
+    """Security groups that make a node the client of a service; they are on its primary interface only."""
     kms_key_arn: str
     root_disk_gib: int
     tags: Mapping[str, str]
     image_id: str | None = None
-    """None where a managed service chooses the image."""
+    """Id of the image; None if a managed service chooses it."""
     instance_profile_arn: str | None = None
-    """None where a managed service sets it."""
+    """ARN of the instance profile; None if a managed service sets it."""
     user_data: str | None = None
-    """Base64, as EC2 wants it."""
+    """User data in base64, as EC2 takes it."""
     fabric_client_security_group_ids: tuple[str, ...] = ()
-    """Groups of services that are reached over EFA; on every interface that carries it."""
+    """Security groups for services reached over EFA; they are on every interface that carries EFA."""
     placement_group: str | None = None
     """Name, where no Auto Scaling group of ours names it."""
 
 
 def launch_template(
-    scope: Construct, config: TemplateConfig, address: str, *, held: HeldCapacity | None = None, block: bool = False
+    scope: Construct,
+    config: TemplateConfig,
+    address: str,
+    *,
+    capacity: ReservedCapacity | None = None,
+    block: bool = False,
 ) -> LaunchTemplate:
-    """Adds a template, called `address` in the HCL, that targets `held` capacity where there is some.
+    """Adds a template, named `address` in the HCL.
 
-    With `block` that is a Capacity Block, which is a market of its own (rule A7).
+    Args:
+        scope: Construct to which it is added.
+        config: Settings of the nodes.
+        address: Name in the HCL.
+        capacity: Reserved capacity that the template targets; None: it targets none.
+        block: Whether `capacity` is a Capacity Block, which is a market of its own (rule A7).
     """
     return named(
         LaunchTemplate(
@@ -77,13 +87,13 @@ def launch_template(
             instance_market_options=(
                 LaunchTemplateInstanceMarketOptions(market_type="capacity-block") if block else None
             ),
-            # One hop: pods get their credentials from Pod Identity, and none may take the role of the node (rule A16).
+            # One hop keeps pods away from the role of the node; they get credentials from Pod Identity (rule A16).
             metadata_options=LaunchTemplateMetadataOptions(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
             network_interfaces=[_interface(config, interface) for interface in config.interfaces],
             placement=(LaunchTemplatePlacement(group_name=config.placement_group) if config.placement_group else None),
-            capacity_reservation_specification=_target(held) if held else None,
+            capacity_reservation_specification=_target(capacity) if capacity else None,
             block_device_mappings=[
                 LaunchTemplateBlockDeviceMappings(
                     device_name=ROOT_DEVICE,
@@ -97,7 +107,7 @@ def launch_template(
                 )
             ],
             user_data=config.user_data,
-            # Tags of the provider reach the template, not what is launched from it.
+            # The default tags of the provider reach the template, but not what is launched from it.
             tag_specifications=[
                 LaunchTemplateTagSpecifications(resource_type=launched, tags={**config.tags, "Name": config.name})
                 for launched in ("instance", "volume", "network-interface")
@@ -107,10 +117,10 @@ def launch_template(
     )
 
 
-def _target(held: HeldCapacity) -> LaunchTemplateCapacityReservationSpecification:
+def _target(capacity: ReservedCapacity) -> LaunchTemplateCapacityReservationSpecification:
     return LaunchTemplateCapacityReservationSpecification(
         capacity_reservation_target=LaunchTemplateCapacityReservationSpecificationCapacityReservationTarget(
-            capacity_reservation_id=held.reservation_id
+            capacity_reservation_id=capacity.reservation_id
         )
     )
 
@@ -122,7 +132,7 @@ def _interface(config: TemplateConfig, interface: Interface) -> LaunchTemplateNe
         network_card_index=interface.card,
         device_index=interface.device,
         interface_type=interface.kind,
-        # The request may say so for the primary interface only.
+        # EC2 accepts this argument on the primary interface only.
         associate_public_ip_address="false" if primary else None,
         delete_on_termination="true",
         security_groups=_security_groups(config, interface, primary=primary),

@@ -1,4 +1,4 @@
-"""The network of a cluster: one zone, private nodes, and the way out: NAT, or private endpoints and nothing else."""
+"""The network of a cluster: one zone, private nodes, and either a NAT gateway or private endpoints only."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,13 +19,13 @@ from constructs import Construct
 from cdk.aws.addresses import Subnets
 from cdk.aws.endpoints import EndpointConfig, InterfaceEndpoints
 from cdk.aws.flow_logs import FlowLogConfig, NetworkFlowLog
-from cdk.aws.naming import named
 from cdk.findings import accept
+from cdk.naming import named
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What a network needs to know."""
+    """Settings of a network."""
 
     name: str
     region: str
@@ -34,28 +34,28 @@ class NetworkConfig:
     subnets: Subnets
     egress: Literal["nat", "endpoints-only"] = "nat"
     endpoint_services: tuple[str, ...] = ()
-    """Of `endpoints-only`: names below com.amazonaws.<region>."""
+    """Services reached by private endpoints under `endpoints-only`: names below com.amazonaws.<region>."""
     dynamodb: bool = False
-    """Whether nodes reach DynamoDB by a gateway endpoint."""
+    """Whether nodes reach DynamoDB through a gateway endpoint."""
     flow_log_days: int | None = None
-    """How long records of the traffic are kept; None: there are none."""
+    """Days for which flow logs are kept; None: there are none."""
 
 
 @dataclass(frozen=True)
 class Nat:
-    """The way out to the Internet."""
+    """The NAT gateway and its routes."""
 
     gateway: NatGateway
     public_ip: Eip
     routes: tuple[TerraformResource, ...]
-    """Of the nodes to the gateway, and of the gateway to the Internet."""
+    """Routes from the nodes to the gateway, and from the gateway to the Internet."""
 
 
 class ClusterNetwork(Construct):
-    """VPC with a private subnet for nodes and file servers and, for NAT, a public one that holds only the gateway.
+    """A VPC with a private subnet for nodes and file servers and, for NAT, a public one that holds only the gateway.
 
-    Both subnets stand in one Availability Zone (rule A5): a gang does not stretch over zones, and traffic through a
-    NAT gateway in another zone would be billed twice.
+    Both subnets are in one Availability Zone (rule A5): a gang does not work across zones, and traffic through a NAT
+    gateway in another zone would be billed twice.
     """
 
     def __init__(self, scope: Construct, construct_id: str, config: NetworkConfig) -> None:
@@ -73,27 +73,27 @@ class ClusterNetwork(Construct):
             ),
             "cluster",
         )
-        # No rules: whatever is started without a group of its own can talk to nobody.
+        # The default group has no rules, so that whatever starts without another group cannot communicate.
         named(DefaultSecurityGroup(self, "closed", vpc_id=self.vpc.id, tags={"Name": f"{name}-unused"}), "closed")
 
         self.compute_subnet = self._subnet("compute", config, config.subnets.compute)
         compute_routes, joined = self._route_table("compute", name, self.compute_subnet)
         self.nat = self._nat(config, compute_routes) if config.egress == "nat" else None
-        # Checkpoints and weights take this way, free of charge, instead of the NAT gateway.
+        # Checkpoints and weights use this endpoint, free of charge, instead of the NAT gateway.
         self.s3_endpoint = self._gateway("s3", config, compute_routes)
         self.dynamodb_endpoint = self._gateway("dynamodb", config, compute_routes) if config.dynamodb else None
         self.endpoints = self._endpoints(config) if config.egress == "endpoints-only" else ()
         gateways = (self.s3_endpoint, *((self.dynamodb_endpoint,) if self.dynamodb_endpoint else ()))
-        self.ways_out: tuple[TerraformResource, ...] = (
+        self.egress_resources: tuple[TerraformResource, ...] = (
             joined,
             *(self.nat.routes if self.nat else ()),
             *gateways,
             *self.endpoints,
         )
-        """What a node in the subnet needs from its first boot on."""
+        """Resources that must exist before a node starts in the subnet, because it needs them at its first boot."""
         self.flow_log = self._flow_log(config, config.flow_log_days) if config.flow_log_days else None
         if not self.flow_log:
-            accept(self.vpc, CKV2_AWS_11="flow logs were left out on purpose")
+            accept(self.vpc, CKV2_AWS_11="the spec turns flow logs off")
 
     def _gateway(self, service: str, config: NetworkConfig, routes: RouteTable) -> VpcEndpoint:
         return named(

@@ -1,8 +1,8 @@
-"""The configuration of an AWS ParallelCluster: Slurm, whose nodes ParallelCluster starts and stops by itself.
+"""The configuration of a Slurm cluster for AWS ParallelCluster, which starts and stops the nodes.
 
-The AWS provider has no resource for Slurm (no AWS PCS as of 5.100), so that what Terraform owns (network, storage,
-placement, reservations, rights) is written into the file that `pcluster create-cluster` takes. Fields and values are
-those of ParallelCluster 3.16, "Cluster configuration file".
+The AWS provider has no resource for Slurm (no AWS PCS as of 5.100). The resources that Terraform owns (network,
+storage, placement, reservations, policies) are therefore written into the file that `pcluster create-cluster` takes.
+Fields and values are those of ParallelCluster 3.16, "Cluster configuration file".
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from cdk.aws.capacity import PurchaseKind
+from provider_catalog.purchase_kinds import PurchaseKind, slug
 
 CAPACITY_TYPES: Final[Mapping[PurchaseKind, str]] = {
     "reserved": "ONDEMAND",
@@ -20,30 +20,30 @@ CAPACITY_TYPES: Final[Mapping[PurchaseKind, str]] = {
     "capacity_block": "CAPACITY_BLOCK",
 }
 SCRATCH_DIR: Final = "/scratch"
-"""ParallelCluster joins all instance store volumes of a node and mounts them here."""
+"""Folder in which ParallelCluster mounts the instance store volumes of a node, joined into one."""
 SHARED_DIR: Final = "/shared"
 LOG_RETENTION_DAYS: Final = 90
 NO_ROUTE_53: Final = {"Dns": {"DisableManagedDns": True, "UseEc2Hostnames": True}}
-"""Route 53 has no private endpoint (ParallelCluster guide, "AWS ParallelCluster in a single subnet with no internet
-access")."""
+"""Settings for a closed network: Route 53 has no private endpoint (ParallelCluster guide, "AWS ParallelCluster in a
+single subnet with no internet access")."""
 
 
 @dataclass(frozen=True)
-class Queue:
-    """Nodes that are bought one way, as a Slurm partition."""
+class SlurmQueue:
+    """A Slurm partition with the nodes of one purchase kind."""
 
     kind: PurchaseKind
-    nodes: int | str
-    """At most; a string is a Terraform reference to a number."""
-    held_nodes: int | str
-    """That always run, because they are paid for."""
+    max_nodes: int | str
+    """Largest number of nodes; a string is a Terraform reference to a number."""
+    min_nodes: int | str
+    """Number of nodes that always run, because they are paid for."""
     placement_group: str | None
     reservation_id: str | None
 
 
 @dataclass(frozen=True)
 class NodeScript:
-    """What every node runs once it has been set up."""
+    """A script that every node runs after it has been set up."""
 
     bucket: str
     key: str
@@ -51,7 +51,7 @@ class NodeScript:
 
 @dataclass(frozen=True)
 class SlurmConfig:
-    """What the configuration holds; identifiers may be Terraform tokens."""
+    """Contents of the configuration; identifiers may be Terraform tokens."""
 
     region: str
     head_node_type: str
@@ -64,21 +64,21 @@ class SlurmConfig:
     node_security_group_ids: Sequence[str]
     head_node_security_group_ids: Sequence[str]
     policy_arns: Sequence[str]
-    """Rights of every node beside those that ParallelCluster gives."""
+    """Policies of every node, in addition to those of ParallelCluster."""
     file_system_id: str | None
-    queues: Sequence[Queue]
+    queues: Sequence[SlurmQueue]
     tags: Mapping[str, str]
     head_node_policy_arns: Sequence[str] = ()
-    """Rights of the head node beside `policy_arns`."""
+    """Policies of the head node, in addition to `policy_arns`."""
     queue_policy_arns: Sequence[str] = ()
-    """Rights of the nodes of queues beside `policy_arns`."""
+    """Policies of the nodes of queues, in addition to `policy_arns`."""
     node_script: NodeScript | None = None
     closed: bool = False
-    """Whether the subnet has no way to the Internet."""
+    """Whether the subnet has no access to the Internet."""
 
 
 def configuration(config: SlurmConfig) -> str:
-    """The cluster configuration file, YAML."""
+    """The cluster configuration file, as YAML."""
     document: dict[str, Any] = {
         "Region": config.region,
         "Image": {"Os": "alinux2023"},
@@ -104,19 +104,19 @@ def _head_node(config: SlurmConfig) -> dict[str, Any]:
             "AdditionalSecurityGroups": list(config.head_node_security_group_ids),
         },
         "LocalStorage": {"RootVolume": _root_volume(config.head_node_disk_gib)},
-        # Only root and the administrator of the cluster reach the credentials of the head node.
+        # Only root and the administrator of the cluster can read the credentials of the head node.
         "Imds": {"Secured": True},
         "Iam": _iam([*config.policy_arns, *config.head_node_policy_arns]),
     }
 
 
-def _queue(config: SlurmConfig, queue: Queue) -> dict[str, Any]:
+def _queue(config: SlurmConfig, queue: SlurmQueue) -> dict[str, Any]:
     scratch = {"EphemeralVolume": {"MountDir": SCRATCH_DIR}} if config.scratch else {}
     placement = {"Enabled": True, "Name": queue.placement_group} if queue.placement_group else {"Enabled": False}
     return {
-        "Name": queue.kind.replace("_", "-"),
+        "Name": slug(queue.kind),
         "CapacityType": CAPACITY_TYPES[queue.kind],
-        # All GPUs and cards of a node belong to one job.
+        # A job gets all GPUs and network cards of its nodes.
         "JobExclusiveAllocation": True,
         **({"AllocationStrategy": "capacity-optimized"} if queue.kind == "spot" else {}),
         **(
@@ -136,8 +136,8 @@ def _queue(config: SlurmConfig, queue: Queue) -> dict[str, Any]:
             {
                 "Name": "gpu",
                 "InstanceType": config.instance_type,
-                "MinCount": _number(queue.held_nodes),
-                "MaxCount": _number(queue.nodes),
+                "MinCount": _number(queue.min_nodes),
+                "MaxCount": _number(queue.max_nodes),
                 "Efa": {"Enabled": config.efa},
             }
         ],
@@ -163,7 +163,7 @@ def _script_access(script: NodeScript | None) -> dict[str, Any]:
 
 
 def _root_volume(size_gib: int) -> dict[str, Any]:
-    # The key is the account's default for EBS, see cdk/aws/root_volumes.py: the schema takes none here.
+    # The schema accepts no key here: volumes have the EBS default key of the account, see cdk/aws/root_volumes.py.
     return {"Size": size_gib, "VolumeType": "gp3", "Encrypted": True}
 
 
@@ -181,12 +181,12 @@ def _shared_storage(file_system_id: str) -> dict[str, Any]:
 
 
 class _Reference(str):
-    """A reference that stands for a number, and so without quotes."""
+    """A Terraform reference to a number, which is written without quotes."""
 
 
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
-        """Lists that repeat stand in full."""
+        """Writes repeated lists in full."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""The phase of a roll-out as one Terraform variable: a few nodes that prove themselves, then all."""
+"""Phases of a roll-out, set by one Terraform variable: first a few nodes with a burn-in, then all nodes."""
 
 from collections.abc import Mapping
 from typing import Final, TypeVar
@@ -7,8 +7,8 @@ from cdktf import TerraformVariable, TerraformVariableValidationConfig, Token
 from cdktf_cdktf_provider_aws.ssm_parameter import SsmParameter
 from constructs import Construct
 
-from cdk.aws.naming import named
 from cdk.findings import accept
+from cdk.naming import named
 
 _GroupT = TypeVar("_GroupT", bound=str)
 
@@ -25,9 +25,9 @@ def phase(scope: Construct, validation_nodes: int, what: str) -> TerraformVariab
     """Adds `var.phase`.
 
     Args:
-        scope: Where it is added.
-        validation_nodes: Nodes of the phase `validate`, at most.
-        what: They do, as the description of the variable ends.
+        scope: Construct to which it is added.
+        validation_nodes: Largest number of nodes in the phase `validate`.
+        what: What these nodes do; the description of the variable says it.
     """
     return TerraformVariable(
         scope,
@@ -49,8 +49,8 @@ def phase(scope: Construct, validation_nodes: int, what: str) -> TerraformVariab
 def publish_phase(scope: Construct, cluster: str, variable: TerraformVariable) -> SsmParameter:
     """Adds the parameter from which nodes read the phase at every boot.
 
-    In the user data it would be part of the launch template, and a new phase would mean new nodes. Nodes that come with
-    a new phase have to read that one: their group waits for the parameter.
+    If the user data held the phase, every change of it would change the launch template and replace the nodes. The
+    groups of the nodes must wait for the parameter, so that nodes of a new phase read that phase.
     """
     parameter = named(
         SsmParameter(
@@ -63,12 +63,12 @@ def publish_phase(scope: Construct, cluster: str, variable: TerraformVariable) -
         ),
         "phase",
     )
-    accept(parameter, CKV2_AWS_34="the name of a phase is no secret")
+    accept(parameter, CKV2_AWS_34="the name of a phase is not secret")
     return parameter
 
 
 def nodes_to_validate(groups: Mapping[_GroupT, int], validation_nodes: int) -> dict[_GroupT, int]:
-    """Nodes of each group in the phase `validate`: the first groups first, until there are enough."""
+    """Nodes of each group in the phase `validate`, taken from the first groups until there are enough."""
     left = validation_nodes
     chosen: dict[_GroupT, int] = {}
     for name, nodes in groups.items():
@@ -78,12 +78,15 @@ def nodes_to_validate(groups: Mapping[_GroupT, int], validation_nodes: int) -> d
 
 
 def running_nodes(nodes: int, validating: int, block_active: TerraformVariable | None) -> int | float:
-    """Nodes that run now: by the phase, and none of a Capacity Block that has not started.
+    """Number of nodes to run: it depends on the phase, and is 0 before a Capacity Block has started.
 
     Args:
-        nodes: Of the whole group.
-        validating: Of them in the phase `validate`.
-        block_active: The variable that says whether the block has started; None where there is none.
+        nodes: Nodes of the whole group.
+        validating: Nodes of the group in the phase `validate`.
+        block_active: Variable that tells whether the block has started; None without a block.
+
+    Returns:
+        The number, or a token for a Terraform expression.
     """
     expression = str(nodes) if validating == nodes else f'var.phase == "{VALIDATE}" ? {validating} : {nodes}'
     if block_active is not None:

@@ -7,5 +7,5 @@ from constructs import Construct
 
 
 def aws(scope: Construct, region: str, tags: Mapping[str, str]) -> AwsProvider:
-    """Adds the provider; `tags` go onto every resource. Credentials come from outside: environment, profile or OIDC."""
+    """Adds the provider, which tags every resource. Credentials come from outside: environment, profile or OIDC."""
     return AwsProvider(scope, "aws", region=region, default_tags=[{"tags": dict(tags)}])

@@ -1,4 +1,4 @@
-"""Roles that AWS services and pods take."""
+"""IAM roles that AWS services and pods assume."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from cdktf_cdktf_provider_aws.iam_role import IamRole
 from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 @dataclass(frozen=True)
 class ServiceRole:
-    """A role with its managed policies."""
+    """A role and the attachments of its managed policies."""
 
     role: IamRole
     attachments: tuple[IamRolePolicyAttachment, ...]
@@ -33,9 +33,9 @@ def service_trust(
     actions: Sequence[str] = ("sts:AssumeRole",),
     account: str | None = None,
 ) -> DataAwsIamPolicyDocument:
-    """Who takes a role: `service`, and with `account` only on behalf of that account.
+    """Trust policy that lets `service` assume a role; with `account`, only on behalf of that account.
 
-    Without it a service may act for somebody else's (the confused deputy of the IAM user guide).
+    Without `account`, the service may act for another account (IAM user guide, "The confused deputy problem").
     """
     own = (
         DataAwsIamPolicyDocumentStatementCondition(test="StringEquals", variable="aws:SourceAccount", values=[account])
@@ -61,9 +61,9 @@ def service_role(
     managed_policies: Mapping[str, str] | None = None,
     actions: Sequence[str] = ("sts:AssumeRole",),
 ) -> ServiceRole:
-    """A role, called `address` in the HCL, that `service` takes.
+    """Adds a role, named `address` in the HCL, that `service` assumes.
 
-    `managed_policies` are policies of AWS by the address of their attachment; a name may hold a path.
+    `managed_policies` are names of AWS managed policies, which may include a path, by the address of their attachment.
     """
     trust = service_trust(scope, f"{address}_trust", f"{address}_trust", service=service, actions=actions)
     role = named(
@@ -86,7 +86,8 @@ def service_role(
 
 POD_IDENTITY = "pods.eks.amazonaws.com"
 POD_IDENTITY_ACTIONS = ("sts:AssumeRole", "sts:TagSession")
-"""EKS user guide, "Assign an IAM role to a Kubernetes service account": the trust of a role for Pod Identity."""
+"""Actions that the trust policy of a role for Pod Identity allows (EKS user guide, "Assign an IAM role to a Kubernetes
+service account")."""
 
 
 def pod_role(
@@ -98,7 +99,7 @@ def pod_role(
     partition: str,
     managed_policies: Mapping[str, str] | None = None,
 ) -> ServiceRole:
-    """A role that pods of one service account get through EKS Pod Identity (rule A18)."""
+    """Adds a role that the pods of a service account assume through EKS Pod Identity (rule A18)."""
     return service_role(
         scope,
         address,

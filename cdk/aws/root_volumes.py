@@ -1,7 +1,8 @@
-"""Root volumes of nodes that somebody else starts, under the customer key (rule A16).
+"""Encryption of the root volumes of nodes that ParallelCluster starts, with the customer key (rule A16).
 
-ParallelCluster takes no key for root volumes (aws/aws-parallelcluster, issue 5756): theirs is the default of EBS in the
-account and region. That is a setting of the account, which one cluster must not change for all others: it is looked at.
+ParallelCluster accepts no key for root volumes (aws/aws-parallelcluster, issue 5756): they are encrypted with the
+default key of EBS in the account and region. One cluster must not change that default for all others, so that Terraform
+only checks it.
 """
 
 from cdktf import Op, Postcondition, TerraformResourceLifecycle, TerraformSelf
@@ -13,11 +14,11 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
 )
 from constructs import Construct
 
-from cdk.aws.naming import named
+from cdk.naming import named
 
 
 def require_default_key(scope: Construct, *, key_arn: str, region: str) -> None:
-    """Adds the look-up of the default key, which ends a plan unless it is `key_arn`."""
+    """Adds the look-up of the default key of EBS, which fails unless the default is `key_arn`."""
     named(
         DataAwsEbsDefaultKmsKey(
             scope,
@@ -27,8 +28,8 @@ def require_default_key(scope: Construct, *, key_arn: str, region: str) -> None:
                     Postcondition(
                         condition=Op.eq(TerraformSelf.get_string("key_arn"), key_arn),
                         error_message=(
-                            "security.ebs_default_key: root volumes would have another key. Make the key of the "
-                            f"cluster the default: aws ec2 modify-ebs-default-kms-key-id --region {region} "
+                            "security.ebs_default_key: root volumes would be encrypted with another key. Make the key "
+                            f"of the cluster the default: aws ec2 modify-ebs-default-kms-key-id --region {region} "
                             f"--kms-key-id {key_arn}"
                         ),
                     )
@@ -40,7 +41,7 @@ def require_default_key(scope: Construct, *, key_arn: str, region: str) -> None:
 
 
 def volume_access(scope: Construct, *, key_arn: str, region: str) -> DataAwsIamPolicyDocument:
-    """What a head node needs to start nodes whose volumes are under the key.
+    """Policy that lets a head node start nodes whose volumes are encrypted with the key.
 
     Source: Amazon EBS user guide, "Requirements for Amazon EBS encryption", permissions for users.
     """

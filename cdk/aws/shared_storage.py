@@ -1,4 +1,4 @@
-"""FSx for Lustre, with the security groups of its servers and of its clients."""
+"""FSx for Lustre file systems, with the security groups of their servers and clients."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
@@ -18,8 +18,8 @@ from cdktf_cdktf_provider_aws.vpc_security_group_egress_rule import VpcSecurityG
 from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurityGroupIngressRule
 from constructs import Construct
 
-from cdk.aws.naming import named
 from cdk.findings import accept
+from cdk.naming import named
 
 _PolicyT = TypeVar(
     "_PolicyT", FsxDataRepositoryAssociationS3AutoExportPolicy, FsxDataRepositoryAssociationS3AutoImportPolicy
@@ -28,12 +28,10 @@ _PolicyT = TypeVar(
 LUSTRE_PORTS: Final = ((988, 988), (1018, 1023))
 """TCP port ranges of Lustre (FSx for Lustre guide, "File system access control with Amazon VPC")."""
 LUSTRE_VERSION: Final = "2.15"
-"""Amazon Linux 2023 clients need servers of 2.12 or newer, and SCRATCH_2 would start with 2.10 (FSx for Lustre guide,
-"Lustre client compatibility")."""
-
-
+"""Lustre version of the servers. Clients on Amazon Linux 2023 need 2.12 or newer, and the default of SCRATCH_2 is 2.10
+(FSx for Lustre guide, "Lustre client compatibility")."""
 BACKUP_TIME: Final = "03:00"
-"""UTC, when daily backups start; FSx chooses none by itself that a plan could show."""
+"""Time of day (UTC) at which daily backups start; FSx has no default that a plan could show."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class RepositoryConfig:
 
 @dataclass(frozen=True)
 class LustreConfig:
-    """What a file system needs to know."""
+    """Settings of a file system."""
 
     name: str
     vpc_id: str
@@ -58,17 +56,17 @@ class LustreConfig:
     """SCRATCH_2, PERSISTENT_1 or PERSISTENT_2."""
     size_gib: int
     throughput_mb_per_s_per_tib: int
-    """Of persistent types; a scratch file system has one throughput."""
+    """Throughput of persistent types; that of a scratch file system is fixed."""
     kms_key_arn: str
-    """Of persistent types; a scratch file system is encrypted with a key of the service."""
+    """Key of persistent types; a scratch file system is encrypted with a key of the service."""
     protect: bool
     compression: Literal["lz4", "none"] = "lz4"
     metadata_iops: int | None = None
-    """PERSISTENT_2; None: what comes with the size."""
+    """Metadata IOPS of PERSISTENT_2; None: those that come with the size."""
     efa: bool = False
-    """Between clients and servers; PERSISTENT_2."""
+    """Whether clients reach the servers over EFA; for PERSISTENT_2."""
     backup_days: int = 0
-    """Of persistent types; 0: no backups."""
+    """Days for which backups of persistent types are kept; 0: there are no backups."""
     repositories: tuple[RepositoryConfig, ...] = ()
 
     @property
@@ -84,9 +82,9 @@ class SharedFileSystem(Construct):
         super().__init__(scope, construct_id)
         self.servers = self._group("shared", config, "File servers of the shared file system")
         self.clients = self._group("shared_clients", config, "Nodes that mount the shared file system")
-        accept(self.clients, CKV2_AWS_5="its members are the nodes, which another stack starts")
+        accept(self.clients, CKV2_AWS_5="the nodes, which another stack starts, are its members")
 
-        # EFA traffic is no TCP: only rules for everything let it pass, and only those that name a group.
+        # EFA traffic is not TCP: only rules for all traffic let it pass, and only those that refer to a group.
         ports = () if config.efa else LUSTRE_PORTS
         rules = [
             *self._both_ways("shared", self.servers, "peers", self.servers, ports),
@@ -113,14 +111,14 @@ class SharedFileSystem(Construct):
                 security_group_ids=[self.servers.id],
                 tags={"Name": config.name},
                 lifecycle={"prevent_destroy": True} if config.protect else None,
-                # FSx refuses to create a file system whose servers may not yet talk to each other.
+                # FSx refuses to create a file system whose servers cannot reach each other yet.
                 depends_on=rules,
             ),
             "shared",
         )
 
         if not config.persistent:
-            accept(self.file_system, CKV_AWS_190="scratch file systems take no key of the customer")
+            accept(self.file_system, CKV_AWS_190="scratch file systems accept no customer key")
         self.repositories = [
             self._repository(number, repository) for number, repository in enumerate(config.repositories)
         ]
@@ -128,7 +126,7 @@ class SharedFileSystem(Construct):
     def _metadata(self, config: LustreConfig) -> FsxLustreFileSystemMetadataConfiguration | None:
         if config.metadata_iops is not None:
             return FsxLustreFileSystemMetadataConfiguration(mode="USER_PROVISIONED", iops=config.metadata_iops)
-        # EFA asks for a metadata configuration, if only for the one that follows the size.
+        # EFA needs a metadata configuration, even if it is the automatic one.
         return FsxLustreFileSystemMetadataConfiguration(mode="AUTOMATIC") if config.efa else None
 
     def _repository(self, number: int, repository: RepositoryConfig) -> FsxDataRepositoryAssociation:
@@ -140,7 +138,7 @@ class SharedFileSystem(Construct):
                 data_repository_path=repository.bucket,
                 file_system_path=repository.path,
                 batch_import_meta_data_on_create=True,
-                # The bucket keeps its objects, and so does the folder, when the link goes.
+                # Bucket and folder keep their contents when the association is removed.
                 delete_data_in_filesystem=False,
                 s3=FsxDataRepositoryAssociationS3(
                     auto_import_policy=_policy(
@@ -169,7 +167,7 @@ class SharedFileSystem(Construct):
         peer: SecurityGroup,
         port_ranges: tuple[tuple[int, int], ...],
     ) -> list[VpcSecurityGroupIngressRule | VpcSecurityGroupEgressRule]:
-        """Rules for traffic from and to `peer`: on some TCP ports, or of every kind when there are none."""
+        """Adds rules for traffic from and to `peer`: on `port_ranges` of TCP, or for all traffic if there are none."""
         rules: list[VpcSecurityGroupIngressRule | VpcSecurityGroupEgressRule] = []
         for ports in port_ranges or (None,):
             first, last = ports or (None, None)

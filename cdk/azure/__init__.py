@@ -1,4 +1,4 @@
-"""Constructs for Azure. The provider binding is registered here, before the first import of one of its submodules."""
+"""Constructs for Azure. The provider binding is registered here, before one of its submodules is imported."""
 
 from cdk.providers import register
 

@@ -1,18 +1,19 @@
-"""How the cluster's virtual network is divided. Blocks stay where they are when nodes or storage are added."""
+"""The address plan of a virtual network. Blocks keep their place when nodes or storage are added."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
 from typing import Final
 
 AZURE_RESERVED_ADDRESSES: Final = 5
-"""Of every subnet: network, broadcast, gateway and two for DNS (learn.microsoft.com, Virtual Network FAQ)."""
+"""Addresses that Azure keeps in every subnet: network, broadcast, gateway and two for DNS (learn.microsoft.com, Virtual
+Network FAQ)."""
 
 # learn.microsoft.com, Azure Managed Lustre prerequisites, "Network size requirements": largest capacity by prefix. The
-# table begins at /27; the provider's documentation asks for a /24 at least. Above it, one bit for each doubling.
+# table begins at /27, but the provider's documentation asks for at least a /24. Each further bit doubles the capacity.
 _LUSTRE_PREFIX_BY_MAX_TIB: Final = ((196, 24), (400, 23), (800, 22), (1600, 21))
 
 _ENDPOINTS_PREFIX: Final = 28
-"""Eleven usable addresses for private endpoints; the cluster has one."""
+"""A /28 has eleven usable addresses for private endpoints; the cluster has one endpoint."""
 
 _PRIVATE_BLOCKS: Final = (ip_network("10.0.0.0/8"), ip_network("172.16.0.0/12"), ip_network("192.168.0.0/16"))
 
@@ -32,11 +33,11 @@ def address_plan(cidr: str, nodes: int, lustre_tib: int | None) -> AddressPlan:
 
     Args:
         cidr: Block of the whole network.
-        nodes: Nodes that need an address each, all purchase options together.
-        lustre_tib: Capacity of the shared file system, which sets the size of its subnet; None without one.
+        nodes: Nodes of all purchase kinds; each needs an address.
+        lustre_tib: Capacity of the shared file system in TiB, which sets the size of its subnet; None without one.
 
     Raises:
-        ValueError: `cidr` is no private network or too small. The message says which size would do.
+        ValueError: `cidr` is not a private network, or is too small.
     """
     network = _network(cidr)
     lower, upper = _halves(network, nodes)
@@ -55,17 +56,17 @@ def address_plan(cidr: str, nodes: int, lustre_tib: int | None) -> AddressPlan:
 
 
 def lustre_prefix(capacity_tib: int) -> int:
-    """Prefix length of the subnet that a Managed Lustre file system of `capacity_tib` needs for itself.
+    """Prefix length of the subnet that a Managed Lustre file system of `capacity_tib` needs.
 
     Raises:
-        ValueError: no documented size reaches that far.
+        ValueError: the capacity is larger than every documented size.
     """
     for largest_tib, prefix in _LUSTRE_PREFIX_BY_MAX_TIB:
         if capacity_tib <= largest_tib:
             return prefix
     raise ValueError(
-        f"storage.shared_tib: {capacity_tib} TiB is more than the {_LUSTRE_PREFIX_BY_MAX_TIB[-1][0]} TiB that a subnet "
-        "can be sized for; ask for less"
+        f"storage.shared_tib: {capacity_tib} TiB is more than {_LUSTRE_PREFIX_BY_MAX_TIB[-1][0]} TiB, the largest "
+        "capacity for which Azure documents the size of a subnet; ask for less"
     )
 
 
@@ -82,7 +83,7 @@ def _network(cidr: str) -> IPv4Network:
 
 
 def _halves(network: IPv4Network, nodes: int) -> tuple[IPv4Network, IPv4Network]:
-    # The upper half ends in the endpoints and begins with Lustre's quarter: a /26 is the least that has both.
+    # The upper half begins with the quarter of Lustre and ends with the endpoints: only a /26 or larger has both.
     if network.prefixlen > _ENDPOINTS_PREFIX - 2:
         raise _too_small(str(network), f"it has no room for the subnets of {nodes} nodes")
     lower, upper = network.subnets(prefixlen_diff=1)

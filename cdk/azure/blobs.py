@@ -1,4 +1,4 @@
-"""What the storage accounts of checkpoints and of states have in common."""
+"""Retention of blobs, the same for the storage accounts of checkpoints and of Terraform states."""
 
 from cdktf_cdktf_provider_azurerm.storage_account import (
     StorageAccountBlobProperties,
@@ -16,7 +16,7 @@ from constructs import Construct
 
 
 def recoverable(days: int) -> StorageAccountBlobProperties:
-    """Blobs with versions, which with their containers outlive a deletion by some days."""
+    """Versioned blobs; deleted blobs and containers can be restored for `days` days."""
     return StorageAccountBlobProperties(
         versioning_enabled=True,
         delete_retention_policy=StorageAccountBlobPropertiesDeleteRetentionPolicy(days=days),
@@ -25,7 +25,7 @@ def recoverable(days: int) -> StorageAccountBlobProperties:
 
 
 def old_versions_deleted(scope: Construct, construct_id: str, account_id: str, days: int) -> StorageManagementPolicy:
-    """Deletes versions of blobs some days after they were made."""
+    """Adds a rule that deletes versions of blobs `days` days after their creation."""
     return StorageManagementPolicy(
         scope,
         construct_id,

@@ -1,8 +1,8 @@
-"""GPU nodes: one scale set for each way of buying, so that a gang sits in one placement group on one InfiniBand."""
+"""GPU nodes: one scale set for each purchase kind, so that a gang is in one placement group on one InfiniBand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from cdktf import Fn, TerraformLocal, TerraformVariable, TerraformVariableValidationConfig
 from cdktf_cdktf_provider_azurerm.capacity_reservation import CapacityReservation, CapacityReservationSku
@@ -22,11 +22,10 @@ from cdktf_cdktf_provider_azurerm.role_assignment import RoleAssignment
 from cdktf_cdktf_provider_azurerm.user_assigned_identity import UserAssignedIdentity
 from constructs import Construct
 
-from cdk.azure.hcl import named
-from cdk.azure.names import computer_name_prefix
+from cdk.azure.resource_names import computer_name_prefix
 from cdk.azure.sizes import VmSize
-
-PurchaseOption = Literal["reserved", "on_demand", "spot"]
+from cdk.naming import named
+from provider_catalog.purchase_kinds import PurchaseKind, slug
 
 SINGLE_PLACEMENT_GROUP_MAX: Final = 100
 """VMs in one placement group (azurerm documentation, single_placement_group); InfiniBand reaches no further."""
@@ -35,14 +34,14 @@ SCALE_SET_MAX: Final = 1000
 """VMs in a scale set of marketplace images (learn.microsoft.com, Virtual Machine Scale Sets and placement groups)."""
 
 CUSTOM_DATA_LIMIT_BYTES: Final = 65535
-"""Of the base64 text (Compute REST API, OSProfile.customData)."""
+"""Largest base64 text of user data (Compute REST API, OSProfile.customData)."""
 
 ADMIN_USER: Final = "azureuser"
 
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """What a node is made of, whichever way it is bought."""
+    """Settings of a node, whatever its purchase kind."""
 
     cluster: str
     region: str
@@ -54,11 +53,11 @@ class NodeConfig:
     size: VmSize
     os_disk_gib: int
     os_disk_is_ephemeral: bool
-    """On the host's own disk, which costs nothing and does not outlive the node."""
+    """Whether the OS disk is on the host's own disk, which is free and is lost with the node."""
     reservable: bool
-    """Whether the type takes on-demand capacity reservations at all."""
+    """Whether on-demand capacity of the type can be reserved."""
     gang: bool
-    """Whether nodes of a set work together over InfiniBand, which only one placement group gives them."""
+    """Whether nodes of a set work together over InfiniBand, for which they must share a placement group."""
     user_data: str
     """Cloud-init text; it may hold Terraform tokens."""
     tags: Mapping[str, str]
@@ -66,7 +65,7 @@ class NodeConfig:
 
 @dataclass(frozen=True)
 class NodeSet:
-    """Nodes that are bought the same way."""
+    """Nodes of one purchase kind."""
 
     scale_set: LinuxVirtualMachineScaleSet
     reservation: CapacityReservation | None
@@ -74,7 +73,7 @@ class NodeSet:
 
 @dataclass(frozen=True)
 class _Shared:
-    """What every scale set refers to."""
+    """Arguments that all scale sets have in common."""
 
     identity: UserAssignedIdentity
     may_use_checkpoints: RoleAssignment
@@ -83,17 +82,15 @@ class _Shared:
     custom_data: str
 
 
-def node_sets(
-    scope: Construct, config: NodeConfig, nodes: Mapping[PurchaseOption, int]
-) -> dict[PurchaseOption, NodeSet]:
-    """Adds the identity of the nodes and a scale set for each option in `nodes` that buys any.
+def node_sets(scope: Construct, config: NodeConfig, nodes: Mapping[PurchaseKind, int]) -> dict[PurchaseKind, NodeSet]:
+    """Adds the identity of the nodes, and a scale set for every kind of which `nodes` has some.
 
     Raises:
-        ValueError: a set is too large, the user data too long, or the size takes no capacity reservation.
+        ValueError: a set is too large, the user data is too long, or the capacity cannot be reserved.
     """
-    bought = {option: count for option, count in nodes.items() if count}
-    for option, count in bought.items():
-        _check(config, option, count)
+    bought = {kind: count for kind, count in nodes.items() if count}
+    for kind, count in bought.items():
+        _check(config, kind, count)
     identity, may_use_checkpoints = _identity(scope, config)
     shared = _Shared(
         identity=identity,
@@ -102,31 +99,32 @@ def node_sets(
         image_version=_image_version(scope),
         custom_data=_custom_data(scope, config.user_data),
     )
-    return {option: _node_set(scope, config, shared, option, count) for option, count in bought.items()}
+    return {kind: _node_set(scope, config, shared, kind, count) for kind, count in bought.items()}
 
 
-def _check(config: NodeConfig, option: PurchaseOption, count: int) -> None:
+def _check(config: NodeConfig, kind: PurchaseKind, count: int) -> None:
+    """Refuses what Azure refuses, or would not do as planned (rules Z1 and Z2)."""
     limit = SINGLE_PLACEMENT_GROUP_MAX if config.gang else SCALE_SET_MAX
     if count > limit:
         where = "one placement group, which is one InfiniBand network," if config.gang else "a scale set"
         raise ValueError(
-            f"{count} {option.replace('_', '-')} nodes do not fit: {where} holds {limit} VMs (rule Z1). "
+            f"{count} {slug(kind)} nodes do not fit: {where} holds at most {limit} VMs. "
             f"Set placement.max_nodes to {limit}, or choose larger instances in placement.instance_types"
         )
-    if option == "reserved" and config.gang:
+    if kind == "reserved" and config.gang:
         raise ValueError(
-            f"{count} reserved nodes cannot work together over InfiniBand on Azure (rule Z2): a capacity reservation "
-            "group needs single_placement_group = false, and InfiniBand needs it true. Set capacity.reservation to "
-            "none; a committed price (reservation or savings plan) still applies to the on-demand nodes"
+            f"{count} reserved nodes cannot work together over InfiniBand on Azure: a capacity reservation group needs "
+            "single_placement_group = false, and InfiniBand needs it to be true. Set capacity.reservation to none; a "
+            "committed price (reservation or savings plan) still applies to the on-demand nodes"
         )
-    if option == "reserved" and not config.reservable:
+    if kind == "reserved" and not config.reservable:
         raise ValueError(
-            f"{config.instance_type} takes no on-demand capacity reservation on Azure (rule Z2; supported series: "
+            f"Azure has no on-demand capacity reservation for {config.instance_type} (the supported series are in "
             "learn.microsoft.com, On-demand capacity reservation). Set capacity.reservation to none"
         )
-    if option == "reserved" and config.zone is None:
+    if kind == "reserved" and config.zone is None:
         raise ValueError(
-            "placement.zone: none given, but GPU sizes are reserved in a zone only; give a zone number such as 1"
+            "placement.zone: none given, but GPU sizes can be reserved in a zone only; give a zone number such as 1"
         )
 
 
@@ -152,16 +150,16 @@ def _identity(scope: Construct, config: NodeConfig) -> tuple[UserAssignedIdentit
 
 
 def _ssh_public_key(scope: Construct) -> str:
-    # Azure refuses a Linux scale set with neither password nor key. A public key is no secret, but it is the team's
-    # own: a default would be somebody's door.
+    # Azure refuses a Linux scale set that has neither password nor key. There is no default, because it would let the
+    # owner of that key in.
     variable = TerraformVariable(
         scope,
         "ssh_public_key",
         type="string",
         nullable=False,
         description=(
-            f"OpenSSH public key of {ADMIN_USER}: RSA of at least 2048 bits, or Ed25519. Nodes have no public address; "
-            "the key is of use from inside the network only, through Azure Bastion or a peered network"
+            f"OpenSSH public key of {ADMIN_USER}: RSA of at least 2048 bits, or Ed25519. Nodes have no public address: "
+            "the key works from inside the network only, through Azure Bastion or a peered network"
         ),
         validation=[
             TerraformVariableValidationConfig(
@@ -182,47 +180,47 @@ def _image_version(scope: Construct) -> str:
         nullable=False,
         description=(
             "Version of the Ubuntu HPC image (az vm image list --publisher microsoft-dsvm --offer ubuntu-hpc --all). "
-            "latest is resolved whenever a node starts; name one, such as 22.04.2024102301, to run the same drivers "
-            "on every node for the life of a gang"
+            "latest is resolved whenever a node starts; give a version, such as 22.04.2024102301, to run the same "
+            "drivers on every node for the life of a gang"
         ),
     )
     return variable.string_value
 
 
 def _custom_data(scope: Construct, text: str) -> str:
-    # Base64 makes 4 characters of 3 bytes. A local, so that the text is readable in the HCL.
+    # Base64 turns 3 bytes into 4 characters. A local keeps the text readable in the HCL.
     size_bytes = -(-len(text.encode()) // 3) * 4
     if size_bytes > CUSTOM_DATA_LIMIT_BYTES:
         raise ValueError(
-            f"user data has {size_bytes} bytes in base64, Azure takes {CUSTOM_DATA_LIMIT_BYTES}: shorten the scripts"
+            f"user data has {size_bytes} bytes in base64; Azure takes {CUSTOM_DATA_LIMIT_BYTES}. Shorten the scripts"
         )
     return Fn.base64encode(TerraformLocal(scope, "user_data", text).as_string)
 
 
-def _node_set(scope: Construct, config: NodeConfig, shared: _Shared, option: PurchaseOption, count: int) -> NodeSet:
-    group, reservation = _reservation(scope, config, count) if option == "reserved" else (None, None)
-    spot = option == "spot"
+def _node_set(scope: Construct, config: NodeConfig, shared: _Shared, kind: PurchaseKind, count: int) -> NodeSet:
+    group, reservation = _reservation(scope, config, count) if kind == "reserved" else (None, None)
+    spot = kind == "spot"
     scale_set = LinuxVirtualMachineScaleSet(
         scope,
-        option,
-        name=f"vmss-{config.cluster}-{option.replace('_', '-')}",
-        computer_name_prefix=computer_name_prefix(config.cluster, option),
+        kind,
+        name=f"vmss-{config.cluster}-{slug(kind)}",
+        computer_name_prefix=computer_name_prefix(config.cluster, kind),
         resource_group_name=config.resource_group_name,
         location=config.region,
         zones=None if config.zone is None else [config.zone],
         sku=config.instance_type,
         instances=count,
-        # Extra nodes that are dropped once enough have started would break the ranks of a gang.
+        # Overprovisioning deletes surplus nodes once enough have started, which would break the ranks of a gang.
         overprovision=False,
         single_placement_group=config.gang,
-        # Spread as widely as Azure likes: the only choice in one zone beside five domains, and no gang needs those.
+        # 1 lets Azure spread the nodes as it likes. In one zone the only other value is 5, which no gang needs.
         platform_fault_domain_count=1,
         upgrade_mode="Manual",
         capacity_reservation_group_id=None if group is None else group.id,
         priority="Spot" if spot else "Regular",
-        # Deallocated nodes would hold quota, and an ephemeral OS disk cannot be deallocated at all.
+        # Deallocated nodes would keep their quota, and a node with an ephemeral OS disk cannot be deallocated.
         eviction_policy="Delete" if spot else None,
-        # Up to the on-demand price: evicted for capacity only, never for price.
+        # -1 bids up to the on-demand price: nodes are evicted for lack of capacity only, never for the price.
         max_bid_price=-1 if spot else None,
         source_image_reference=LinuxVirtualMachineScaleSetSourceImageReference(
             publisher="microsoft-dsvm", offer="ubuntu-hpc", sku=config.size.image_sku, version=shared.image_version
@@ -245,11 +243,11 @@ def _node_set(scope: Construct, config: NodeConfig, shared: _Shared, option: Pur
         disable_password_authentication=True,
         admin_ssh_key=[LinuxVirtualMachineScaleSetAdminSshKey(username=ADMIN_USER, public_key=shared.ssh_public_key)],
         custom_data=shared.custom_data,
-        # Empty: kept in storage that Azure manages.
+        # Empty: Azure keeps the diagnostics in managed storage.
         boot_diagnostics=LinuxVirtualMachineScaleSetBootDiagnostics(),
         tags=dict(config.tags),
-        # The set refers to the identity and to the group only. Without this nodes could start before they may read
-        # their checkpoints or before anything is reserved, and lose that right while they still save their work.
+        # The set refers to the identity and to the reservation group only. Without this, nodes could start before they
+        # may read checkpoints or before capacity is reserved, and could lose that right while they save their work.
         depends_on=[shared.may_use_checkpoints, *([] if reservation is None else [reservation])],
     )
     return NodeSet(scale_set, reservation)
@@ -257,7 +255,7 @@ def _node_set(scope: Construct, config: NodeConfig, shared: _Shared, option: Pur
 
 def _os_disk(config: NodeConfig) -> LinuxVirtualMachineScaleSetOsDisk:
     if config.os_disk_is_ephemeral:
-        # Ephemeral disks are cached read-only and, being no managed disks, take the plain storage type.
+        # Azure requires read-only caching and the standard storage type for ephemeral disks.
         return LinuxVirtualMachineScaleSetOsDisk(
             caching="ReadOnly",
             storage_account_type="Standard_LRS",

@@ -1,4 +1,4 @@
-"""Virtual network of a cluster: private subnets, one way out, no way in from the Internet."""
+"""Virtual network of a cluster: private subnets, a NAT gateway, and no access from the Internet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,33 +21,33 @@ from cdktf_cdktf_provider_azurerm.virtual_network import VirtualNetwork
 from constructs import Construct
 
 from cdk.azure.addresses import AddressPlan
-from cdk.azure.hcl import named
+from cdk.naming import named
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What the network is built from."""
+    """Settings of the network."""
 
     cluster: str
     region: str
     zone: str | None
-    """Zone of the NAT gateway and of its address: the compute zone, so that traffic does not cross zones."""
+    """Zone of the nodes; NAT gateway and public address are in it too, so that traffic does not cross zones."""
     addresses: AddressPlan
     tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class ClusterNetwork:
-    """The resources other stacks refer to."""
+    """Resources to which other stacks refer."""
 
     resource_group: ResourceGroup
     subnets: dict[str, Subnet]
-    """By role: compute, endpoints, and lustre where there is a shared file system."""
+    """Subnets by role: compute, endpoints and, with a shared file system, lustre."""
     nat_gateway: NatGateway
     nat_public_ip: PublicIp
     blob_dns_zone: PrivateDnsZone
-    ways_out: tuple[TerraformResource, ...]
-    """What whoever stands in a subnet needs from the first moment on: NAT, security group, names of private blobs."""
+    egress_resources: tuple[TerraformResource, ...]
+    """Resources that must exist before anything starts in a subnet: NAT, security group, DNS of private blobs."""
 
 
 def cluster_network(scope: Construct, config: NetworkConfig) -> ClusterNetwork:
@@ -86,9 +86,9 @@ def _subnets(
             resource_group_name=group.name,
             virtual_network_name=network.name,
             address_prefixes=[block],
-            # Egress goes through the NAT gateway alone, never through an address that Azure picks.
+            # Outbound traffic uses the NAT gateway alone, never an address that Azure chooses.
             default_outbound_access_enabled=False,
-            # Without this the security group would not apply to private endpoints.
+            # Without this, the security group would not apply to private endpoints.
             private_endpoint_network_policies="Enabled" if role == "endpoints" else None,
         )
         for role, block in blocks.items()
@@ -186,7 +186,7 @@ def _egress(
         NatGatewayPublicIpAssociation(scope, "nat_address", nat_gateway_id=nat.id, public_ip_address_id=address.id),
         "cluster",
     )
-    # Managed Lustre's servers report to Azure services outside the network, so their subnet needs a way out as well.
+    # The servers of Managed Lustre report to Azure services outside the network, so that their subnet needs NAT too.
     routed = [
         named(
             SubnetNatGatewayAssociation(scope, f"{role}_egress", subnet_id=subnets[role].id, nat_gateway_id=nat.id),
@@ -201,7 +201,7 @@ def _egress(
 def _private_blobs(
     scope: Construct, group: ResourceGroup, network: VirtualNetwork, tags: dict[str, str]
 ) -> tuple[PrivateDnsZone, PrivateDnsZoneVirtualNetworkLink]:
-    # The zone name is fixed by Private Link for the blob service: learn.microsoft.com, private endpoint DNS.
+    # Private Link prescribes the name of the zone (learn.microsoft.com, private endpoint DNS).
     zone = PrivateDnsZone(
         scope, "blob", name="privatelink.blob.core.windows.net", resource_group_name=group.name, tags=tags
     )

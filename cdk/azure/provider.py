@@ -12,14 +12,14 @@ from constructs import Construct
 
 
 def azurerm(scope: Construct) -> AzurermProvider:
-    """Adds the provider. Subscription and credentials come from outside: ARM_SUBSCRIPTION_ID, Azure CLI or OIDC."""
+    """Adds the provider. Subscription and credentials come from ARM_SUBSCRIPTION_ID, the Azure CLI or OIDC."""
     return AzurermProvider(
         scope,
         "azurerm",
         storage_use_azuread=True,
         features=[
             AzurermProviderFeatures(
-                # Purge protection forbids the purge that the provider would try when vault or key is destroyed.
+                # Purge protection forbids the purge that the provider would try on destroy.
                 key_vault=[
                     AzurermProviderFeaturesKeyVault(
                         purge_soft_delete_on_destroy=False,
@@ -29,9 +29,9 @@ def azurerm(scope: Construct) -> AzurermProvider:
                     )
                 ],
                 resource_group=[AzurermProviderFeaturesResourceGroup(prevent_deletion_if_contains_resources=True)],
-                # The account has no public endpoint, so Terraform cannot read it but through Azure Resource Manager.
+                # The account has no public endpoint, so that Terraform can read it through Resource Manager only.
                 storage=[AzurermProviderFeaturesStorage(data_plane_available=False)],
-                # Left on, any change of the scale set's model would reimage nodes in the middle of a job.
+                # If this were on, any change of the scale set's model would reimage nodes in the middle of a job.
                 virtual_machine_scale_set=[
                     AzurermProviderFeaturesVirtualMachineScaleSet(
                         roll_instances_when_required=False, reimage_on_manual_upgrade=False

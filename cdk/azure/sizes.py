@@ -1,4 +1,4 @@
-"""What a scale set has to know of a VM size: its image. Facts in sizes.yaml."""
+"""Images of VM sizes, from sizes.yaml."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -8,13 +8,13 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from provider_catalog.tables import read_yaml
+from provider_catalog.data_files import read_yaml
 
 _SIZES: Final = Path(__file__).with_name("sizes.yaml")
 
 
 class VmSize(BaseModel):
-    """One row of sizes.yaml, which explains the columns."""
+    """One entry of sizes.yaml, where the fields are explained."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,7 +23,7 @@ class VmSize(BaseModel):
 
 @cache
 def vm_sizes() -> Mapping[str, VmSize]:
-    """Every known VM size by name."""
+    """All known VM sizes by name."""
     return MappingProxyType(TypeAdapter(dict[str, VmSize]).validate_python(read_yaml(_SIZES)))
 
 
@@ -31,12 +31,12 @@ def vm_size(name: str) -> VmSize:
     """The VM size of that name.
 
     Raises:
-        ValueError: sizes.yaml has no row for it; the message lists those it has.
+        ValueError: sizes.yaml has no entry for it; the message lists the known sizes.
     """
     sizes = vm_sizes()
     if name not in sizes:
         raise ValueError(
-            f"instance_type {name!r} can be planned but not built: its image is known for "
-            f"{', '.join(sorted(sizes))}. Choose one of them, or add a row to {_SIZES.name}"
+            f"instance_type {name!r} can be planned but not built, because its image is not known; known are "
+            f"{', '.join(sorted(sizes))}. Choose one of them, or add an entry to {_SIZES.name}"
         )
     return sizes[name]

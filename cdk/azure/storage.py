@@ -1,4 +1,4 @@
-"""What outlives the nodes: shared file system, checkpoints, and the key that both are encrypted with."""
+"""Storage that outlives the nodes: shared file system, checkpoints, and the key that encrypts both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,23 +30,23 @@ from cdktf_cdktf_provider_azurerm.user_assigned_identity import UserAssignedIden
 from constructs import Construct
 
 from cdk.azure.blobs import old_versions_deleted, recoverable
-from cdk.azure.hcl import named
-from cdk.azure.names import SUFFIX_LENGTH, key_vault_name, storage_account_name
+from cdk.azure.resource_names import SUFFIX_LENGTH, key_vault_name, storage_account_name
+from cdk.naming import named
 
 LUSTRE_MOUNT_NAME: Final = "lustrefs"
-"""Every Managed Lustre file system is exported under this name (learn.microsoft.com, connect clients)."""
+"""Name under which every Managed Lustre file system is exported (learn.microsoft.com, connect clients)."""
 
 OLD_VERSIONS_KEPT_DAYS: Final = 30
 DELETED_BLOBS_KEPT_DAYS: Final = 7
 
-# The service requires a weekly window of 30 minutes and offers no default.
+# The service requires a weekly maintenance window of 30 minutes and has no default.
 _MAINTENANCE_DAY: Final = "Sunday"
 _MAINTENANCE_TIME_UTC: Final = "03:00"
 
 
 @dataclass(frozen=True)
 class SharedFileSystemConfig:
-    """A Managed Lustre file system. SKU, capacity and zone cannot be changed once it stands."""
+    """A Managed Lustre file system. SKU, capacity and zone cannot be changed after it is created."""
 
     sku: str
     capacity_tib: int
@@ -56,7 +56,7 @@ class SharedFileSystemConfig:
 
 @dataclass(frozen=True)
 class StorageConfig:
-    """What the storage is built from."""
+    """Settings of the storage."""
 
     cluster: str
     region: str
@@ -71,7 +71,7 @@ class StorageConfig:
 
 @dataclass(frozen=True)
 class ClusterStorage:
-    """The resources other stacks refer to."""
+    """Resources to which other stacks refer."""
 
     key: KeyVaultKey
     account: StorageAccount
@@ -81,10 +81,10 @@ class ClusterStorage:
 
 
 def cluster_storage(scope: Construct, config: StorageConfig) -> ClusterStorage:
-    """Adds vault and key, checkpoint storage with its private endpoint, and the shared file system if there is one.
+    """Adds vault and key, checkpoint storage with its private endpoint, and the shared file system if asked for.
 
     Raises:
-        ValueError: the cluster's name makes no valid storage account or vault name.
+        ValueError: no valid name of a storage account or vault can be made from the cluster's name.
     """
     client = DataAzurermClientConfig(scope, "current")
     unique = TerraformLocal(
@@ -140,8 +140,8 @@ def _encryption_key(
         type="list(string)",
         nullable=False,
         description=(
-            "Public addresses or CIDR blocks from which the Key Vault may be reached: those Terraform runs from, "
-            'such as ["203.0.113.7"]. [] when it runs on a trusted Azure service'
+            "Public addresses or CIDR blocks from which Terraform runs and may reach the Key Vault, "
+            'such as ["203.0.113.7"]; [] if it runs on a trusted Azure service'
         ),
     )
     vault = KeyVault(
@@ -153,11 +153,11 @@ def _encryption_key(
         tenant_id=client.tenant_id,
         sku_name="standard",
         rbac_authorization_enabled=True,
-        # Storage accounts and Managed Lustre refuse a key that could be lost for good.
+        # Storage accounts and Managed Lustre refuse a key that could be deleted for good.
         purge_protection_enabled=True,
         soft_delete_retention_days=90,
         network_acls=KeyVaultNetworkAcls(
-            # Both services fetch the key as trusted services; they cannot use a private endpoint for it.
+            # Both services fetch the key as trusted Azure services; they cannot use a private endpoint for it.
             bypass="AzureServices",
             default_action="Deny",
             ip_rules=runners.list_value,
@@ -179,7 +179,7 @@ def _encryption_key(
         "data",
         name="data",
         key_vault_id=vault.id,
-        # Managed Lustre takes a 2048-bit RSA key and no other (learn.microsoft.com, customer-managed keys).
+        # Managed Lustre accepts 2048-bit RSA keys only (learn.microsoft.com, customer-managed keys).
         key_type="RSA",
         key_size=2048,
         key_opts=["wrapKey", "unwrapKey"],
@@ -222,14 +222,14 @@ def _checkpoints(
         public_network_access_enabled=False,
         allow_nested_items_to_be_public=False,
         cross_tenant_replication_enabled=False,
-        # Managed identities only: neither account keys nor local users.
+        # The account accepts managed identities only, neither account keys nor local users.
         shared_access_key_enabled=False,
         default_to_oauth_authentication=True,
         local_user_enabled=False,
         blob_properties=recoverable(DELETED_BLOBS_KEPT_DAYS),
         identity=StorageAccountIdentity(type="UserAssigned", identity_ids=[reader.id]),
         customer_managed_key=StorageAccountCustomerManagedKey(
-            # Without a version the account follows the key when it is rotated.
+            # Without a version, the account follows the key when it is rotated.
             key_vault_key_id=key.versionless_id,
             user_assigned_identity_id=reader.id,
         ),

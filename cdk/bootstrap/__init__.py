@@ -1,9 +1,8 @@
-"""What a node does at its first boot and at every later one, as cloud-init user data."""
+"""Bootstrap of a node at every boot, as cloud-init user data. Knows no cloud and no cdktf."""
 
 from cdk.bootstrap.metrics import GPU_EXPORTER_IMAGE, METRICS_DIR, NODE_EXPORTER_IMAGE, Metrics, mirrored
-from cdk.bootstrap.render import (
+from cdk.bootstrap.node import (
     AWS_INSTANCE_STORE,
-    READY_MARKER,
     BatchBurnIn,
     BetweenNodes,
     BurnIn,
@@ -11,6 +10,9 @@ from cdk.bootstrap.render import (
     LustreMount,
     NodeBootstrap,
     NodeServices,
+)
+from cdk.bootstrap.render import (
+    READY_MARKER,
     all_reduce,
     burn_in_job,
     cloud_init,

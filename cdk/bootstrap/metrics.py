@@ -1,37 +1,37 @@
-"""Exporters and the agent that sends what they show to a Prometheus workspace, as containers of a node."""
+"""Metrics of a node: exporters, and the agent that sends their metrics to a Prometheus workspace, as containers."""
 
 from dataclasses import dataclass
 from typing import Final
 
 METRICS_DIR: Final = "/var/lib/llmcluster/metrics"
-"""Of a node: counters that the node exporter does not read by itself, as text."""
+"""Folder of a node for counters that the node exporter does not collect itself; it reads them there as text."""
 
 
 def mirrored(image: str, registry: str | None) -> str:
-    """Where `image` is pulled from: its public registry, or below `registry`, which has it under the same path."""
+    """Name under which `image` is pulled: its public name, or the same path below the mirror `registry`."""
     return image if registry is None else f"{registry}/{image.partition('/')[2]}"
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Where a node sends its metrics."""
+    """Settings of the metrics that a node sends."""
 
     remote_write_url: str
-    """May hold Terraform tokens."""
+    """URL of the workspace; it may hold Terraform tokens."""
     region: str
-    """Of the request's signature."""
+    """Region for which requests are signed."""
     image_registry: str | None = None
-    """Has copies of the public images."""
+    """Mirror of the public images; None: images are pulled from their public registries."""
     login_command: str | None = None
-    """Shell command that lets Docker pull from there; None where anybody may."""
+    """Shell command that logs Docker in to the mirror; None where no login is needed."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """One container that a unit keeps running."""
+    """A container that a systemd unit keeps running."""
 
     name: str
-    what: str
+    description: str
     image: str
     options: str
     arguments: str
@@ -42,14 +42,14 @@ NODE_EXPORTER_IMAGE: Final = "quay.io/prometheus/node-exporter:v1.9.1"
 CONTAINERS: Final = (
     Container(
         name="gpu-metrics",
-        what="Metrics of the GPUs (DCGM exporter)",
+        description="Metrics of the GPUs (DCGM exporter)",
         image=GPU_EXPORTER_IMAGE,
         options="--gpus all --cap-add SYS_ADMIN",
         arguments="--address 127.0.0.1:9400",
     ),
     Container(
         name="node-metrics",
-        what="Metrics of the host (node exporter)",
+        description="Metrics of the host (node exporter)",
         image=NODE_EXPORTER_IMAGE,
         options="--pid host --volume /:/host:ro,rslave",
         arguments=(
@@ -58,7 +58,7 @@ CONTAINERS: Final = (
     ),
     Container(
         name="metrics",
-        what="Sends metrics (Prometheus agent)",
+        description="Sends metrics (Prometheus agent)",
         image="quay.io/prometheus/prometheus:v3.9.1",
         options="--env HOSTNAME=%H --volume /etc/llmcluster/prometheus.yml:/etc/prometheus/prometheus.yml:ro",
         arguments=(
@@ -67,4 +67,5 @@ CONTAINERS: Final = (
         ),
     ),
 )
-"""Pinned, so that two nodes run the same. All listen on the node's own loopback address only."""
+"""Containers of every node. Images are pinned, so that all nodes run the same; all containers listen on the loopback
+address only."""

@@ -1,27 +1,20 @@
-"""NodeBootstrap -> cloud-init: scratch, shared file system, fabric check, environment, and the ready target."""
+"""Renders the bootstrap of a node: cloud-init user data, or a script, with the files and systemd units it needs."""
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal
+from typing import Final
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cdk.bootstrap.metrics import CONTAINERS, METRICS_DIR, Metrics, mirrored
+from cdk.bootstrap.metrics import CONTAINERS, METRICS_DIR, mirrored
+from cdk.bootstrap.node import NodeBootstrap, NodeServices
 
 READY_MARKER: Final = "/run/llmcluster/ready"
-"""Exists only while every step of the bootstrap has succeeded since the last boot."""
-
-AWS_INSTANCE_STORE: Final = "nvme-Amazon_EC2_NVMe_Instance_Storage_*"
-"""EC2 user guide, "Make instance store volumes available": the model is `Amazon EC2 NVMe Instance Storage`, and EBS
-volumes are `Amazon Elastic Block Store`, which share the names /dev/nvme*."""
-
-AZURE_LOCAL_NVME: Final = "nvme-Microsoft_NVMe_Direct_Disk*"
-"""Azure/azure-vm-utils, 80-azure-disk.rules: `Microsoft NVMe Direct Disk` and `... v2` are the local disks, remote
-ones are `MSFT NVMe Accelerator v1.0`."""
+"""File that exists while all steps of the bootstrap have succeeded since the last boot."""
 
 INTERRUPTION_UNIT: Final = "llmcluster-interruption.service"
 
@@ -33,116 +26,6 @@ _TERRAFORM_TEMPLATE: Final = re.compile(r"[$%]\{")
 
 
 @dataclass(frozen=True)
-class LustreMount:
-    """A Lustre file system that every node mounts."""
-
-    client: Literal["aws", "azure"]
-    """Whose client packages: FSx for Lustre or Azure Managed Lustre."""
-    source: str
-    """`<dns name or address>@tcp:/<file system>`; may hold Terraform tokens."""
-    mount_point: str = "/shared"
-    efa: bool = False
-    """FSx for Lustre over EFA, with TCP for what the fabric does not carry."""
-
-
-@dataclass(frozen=True)
-class BetweenNodes:
-    """The all-reduce over all nodes of the phase `validate`, which each of them starts by itself."""
-
-    nodes: int
-    bus_gb_per_s: float
-    """That passes."""
-    image: str
-    """PyTorch with NCCL and the plugin of the fabric."""
-    login_command: str
-    """Shell command that lets Docker pull the image."""
-    peers_command: str
-    """Shell command that prints the addresses of the nodes that run."""
-
-
-@dataclass(frozen=True)
-class BurnIn:
-    """What a node does in the phase `validate` before it is ready."""
-
-    phase_command: str
-    """Shell command that prints the phase."""
-    bus_gb_per_s: float | None
-    """Bus bandwidth of an all-reduce over the node's GPUs that passes; None: it is not measured."""
-    between: BetweenNodes | None = None
-    """None: nodes work apart, or there is one."""
-
-
-@dataclass(frozen=True)
-class Health:
-    """Errors that a node counts and publishes once a minute."""
-
-    publish_command: str
-    """Shell command that takes `--metric-data` as the AWS command line does."""
-
-
-@dataclass(frozen=True)
-class BatchBurnIn:
-    """What a node does in a burn-in that is a job of Slurm."""
-
-    gpus: int
-    rdma_cards: int
-    inside_gb_per_s: float | None
-    """Bus bandwidth of an all-reduce over the node's GPUs that passes; None: it is not measured."""
-    between_gb_per_s: float | None
-    """The same over all nodes of the job."""
-    image: str
-    """PyTorch with NCCL and the plugin of the fabric."""
-    login_command: str
-    """Shell command that lets Docker pull the image."""
-    environment: Mapping[str, str]
-    """NCCL and libfabric variables."""
-
-
-@dataclass(frozen=True)
-class NodeServices:
-    """What is added to a node that somebody else sets up: EKS or ParallelCluster."""
-
-    cluster: str
-    health: Health | None = None
-    metrics: Metrics | None = None
-    containers: bool = False
-    """Whether exporters and agent run as containers of the node itself; Kubernetes brings its own."""
-    burn_in: BatchBurnIn | None = None
-
-    @property
-    def any(self) -> bool:
-        """Whether there is something to add."""
-        return bool(self.health or self.metrics or self.burn_in)
-
-
-@dataclass(frozen=True)
-class NodeBootstrap:
-    """What one node needs. Every node of a cluster gets the same."""
-
-    cluster: str
-    scratch: Literal["raid0", "none"]
-    nvme_disks: int
-    """Local NVMe disks that must be there; another number fails the node."""
-    lustre: LustreMount | None
-    fabric: Literal["efa", "infiniband", "ethernet"]
-    rdma_cards: int
-    """EFA interfaces, or active InfiniBand ports, that must be there."""
-    gpus: int
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """NCCL and libfabric variables, for login shells and for user services."""
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    """Why each of them is set, written above it."""
-    burn_in: BurnIn | None = None
-    health: Health | None = None
-    metrics: Metrics | None = None
-    scratch_dir: str = "/scratch"
-    interruptible: bool = False
-    """Whether the cloud may take the node away at short notice; programs in /etc/llmcluster/interruption.d then run."""
-    nvme_by_id: tuple[str, ...] = (AWS_INSTANCE_STORE, AZURE_LOCAL_NVME)
-    """Names below /dev/disk/by-id that are local NVMe and nothing else."""
-
-
-@dataclass(frozen=True)
 class _File:
     path: str
     content: str
@@ -150,7 +33,7 @@ class _File:
 
 
 class _Literal(str):
-    """A string that YAML shows as a block, so that a reviewer reads the script and not its escapes."""
+    """A string that YAML writes as a block, so that a reviewer can read scripts without escapes."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -163,11 +46,11 @@ _Dumper.add_representer(
 
 
 def cloud_init(config: NodeBootstrap) -> str:
-    """The user data of a node: `#cloud-config`, the same bytes for the same configuration.
+    """The user data of a node, a `#cloud-config`; the same configuration gives the same bytes.
 
-    Nothing in it but `config.lustre.source` and `config.metrics.remote_write_url` may hold what Terraform would
-    interpolate: shell scripts are written without braces after a dollar sign. Write it into a resource argument as it
-    is.
+    Terraform must find nothing to interpolate in it except in `config.lustre.source` and
+    `config.metrics.remote_write_url`: shell scripts have no brace after a dollar sign. The text can therefore be put
+    into an argument of a resource without escapes.
 
     Raises:
         ValueError: the configuration contradicts itself, or a value holds text that Terraform would interpret.
@@ -177,7 +60,7 @@ def cloud_init(config: NodeBootstrap) -> str:
 
 
 def services_cloud_init(services: NodeServices) -> str:
-    """Cloud-config for a node that somebody else sets up.
+    """Cloud-config with the services of a node that EKS sets up.
 
     Raises:
         ValueError: a value holds text that Terraform would interpret.
@@ -186,7 +69,7 @@ def services_cloud_init(services: NodeServices) -> str:
 
 
 def services_script(services: NodeServices) -> str:
-    """A script that does once, as root, what `services_cloud_init` has cloud-init do.
+    """Script that sets up the services of a node, run once as root; it does what `services_cloud_init` does.
 
     Raises:
         ValueError: a value holds text that Terraform would interpret.
@@ -198,13 +81,19 @@ def services_script(services: NodeServices) -> str:
 
 
 def burn_in_job(partition: str, nodes: int, *, between: bool) -> str:
-    """The job of Slurm that runs the burn-in on `nodes` nodes of a partition."""
+    """Slurm batch script that runs the burn-in on `nodes` nodes of a partition.
+
+    Args:
+        partition: Name of the partition.
+        nodes: Number of nodes.
+        between: Whether the bandwidth between nodes is measured too.
+    """
     template = _environment().get_template("burn-in.sbatch.j2")
     return template.render(partition=partition, nodes=nodes, between=between)
 
 
 def all_reduce() -> str:
-    """The Python program that measures the bus bandwidth of an all-reduce over the GPUs of a torchrun job."""
+    """Python program that measures the bus bandwidth of an all-reduce over the GPUs of a torchrun job."""
     return _environment().get_template("all-reduce.py.j2").render()
 
 
@@ -217,7 +106,7 @@ def _cloud_config(files: list["_File"]) -> str:
         "runcmd": [
             ["systemctl", "daemon-reload"],
             ["systemctl", "enable", *sorted(_unit_names(files))],
-            # cloud-init itself is a unit that the target may wait for, so it must not wait for the target.
+            # The target may wait for cloud-init, which is a unit itself: cloud-init must not wait for the target.
             ["systemctl", "start", "--no-block", *sorted(_unit_names(files))],
         ],
     }
@@ -227,12 +116,15 @@ def _cloud_config(files: list["_File"]) -> str:
 def _without_templates(text: str) -> str:
     if found := _TERRAFORM_TEMPLATE.search(_TERRAFORM_TOKEN.sub("", text)):
         around = text[max(0, found.start() - 30) : found.start() + 30]
-        raise ValueError(f"user data holds text that Terraform would interpret: ...{around!r}...; write it differently")
+        raise ValueError(
+            f"user data holds text that Terraform would interpret: ...{around!r}...; "
+            "avoid a brace after a dollar or percent sign"
+        )
     return text
 
 
 def steps(config: NodeBootstrap) -> tuple[str, ...]:
-    """Names of the steps that must succeed before a node is ready, in the order in which they start."""
+    """Names of the steps that must succeed before a node is ready, in their order."""
     lustre = ("lustre-client", "shared") if config.lustre else ()
     burn_in = ("burn-in",) if config.burn_in else ()
     return (*(("scratch",) if config.scratch == "raid0" else ()), *lustre, "check", *burn_in)
@@ -280,7 +172,7 @@ def _service_files(services: NodeServices) -> Iterator[_File]:
 
 
 def _unit_names(files: list[_File]) -> Iterator[str]:
-    # Services are pulled in by what requires them; the boot wants the target, and what nobody waits for.
+    # Only units with an [Install] section are enabled; the others are started by units that require them.
     units = (file for file in files if file.path.startswith(_UNITS) and "[Install]" in file.content)
     return (file.path.removeprefix(f"{_UNITS}/") for file in units)
 
@@ -306,24 +198,26 @@ def _render(template: str, config: NodeBootstrap) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A value of an environment file of systemd.exec(5) and environment.d(5): double quotes, backslash escapes."""
+    """Quotes a value for an environment file, as in systemd.exec(5) and environment.d(5)."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _check(config: NodeBootstrap) -> None:
     if config.scratch == "raid0" and config.nvme_disks < 1:
-        raise ValueError(f"scratch raid0 needs at least one NVMe disk, nvme_disks is {config.nvme_disks}; use none")
+        raise ValueError(
+            f"scratch: raid0 needs at least one NVMe disk, nvme_disks is {config.nvme_disks}; set scratch to none"
+        )
     if config.fabric != "ethernet" and config.rdma_cards < 1:
-        raise ValueError(f"fabric {config.fabric} needs at least one RDMA card, rdma_cards is {config.rdma_cards}")
+        raise ValueError(f"fabric: {config.fabric} needs at least one RDMA card, rdma_cards is {config.rdma_cards}")
     for name, value in config.environment.items():
         if not _VARIABLE.fullmatch(name) or any(ord(character) < 32 for character in value) or "$" in value:
             raise ValueError(
-                f"environment {name}={value!r}: names are letters, digits and underscores, "
-                "values hold no dollar sign and no control character"
+                f"environment: {name}={value!r} is not allowed; names have letters, digits and underscores, "
+                "values have no dollar sign and no control character"
             )
     for name, reason in config.reasons.items():
         if any(ord(character) < 32 for character in reason):
             raise ValueError(
-                f"reason of {name}, {reason!r}: it is one line of a comment and holds no control character"
+                f"reasons: {reason!r} of {name} is not allowed; a reason is one line without control characters"
             )

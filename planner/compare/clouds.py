@@ -5,7 +5,6 @@ from math import inf
 from typing import Final, Literal
 
 from planner.compare.tco import (
-    HOURS_PER_YEAR,
     OnPremCost,
     break_even_months,
     co2_tonnes,
@@ -22,7 +21,8 @@ from planner.search.optimizer import plan as make_plan
 from planner.spec import Budget, ClusterSpec, Pin, PinnedNode, Placement, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.on_prem import Estimate, OnPrem, OwnServer
+from provider_catalog.on_prem import OnPrem, OwnServer, RangedFigure
+from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 GPU_ONLY: Final = "power of the GPUs alone: the catalog has no server with them"
 
@@ -128,7 +128,9 @@ def _with_update_rate(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
     if not isinstance(workload, TrainingWorkload) or workload.every_days is None:
         return on_prem
     per_year = 365 / workload.every_days
-    often = Estimate(value=per_year, low=per_year, high=per_year, source="workload.every_days of the spec", as_of="")
+    often = RangedFigure(
+        value=per_year, low=per_year, high=per_year, source="workload.every_days of the spec", as_of=""
+    )
     return on_prem.model_copy(update={"updates_per_year": often})
 
 
@@ -167,7 +169,7 @@ def _cloud_option(
     updates = _staff_usd(decided, on_prem)
     usd = None if cost.usd_per_hour is None else cost.usd_per_hour * hours + updates
     bounds = cost.range
-    months = hours / 730 if bounds is not None and bounds.period == "month" else 1.0
+    months = hours / HOURS_PER_MONTH if bounds is not None and bounds.period == "month" else 1.0
     if decided.updates is not None and decided.updates.usd_per_year is not None and bounds is not None:
         usd = decided.updates.usd_per_year + updates
         months = decided.updates.usd_per_year / bounds.expected_usd

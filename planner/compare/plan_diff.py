@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
-from planner.cost.bill import HOURS_PER_MONTH
 from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.plan.base import PlanModel
 from planner.plan.layout import Layout
 from planner.plan.plan import Cost, CostItem, Plan, UpdateCosts
+from provider_catalog.units import HOURS_PER_MONTH
 
 _UNKNOWN: Final[dict[tuple[bool, bool], Literal["", "old", "new", "both"]]] = {
     (False, False): "", (True, False): "old", (False, True): "new", (True, True): "both",

@@ -1,7 +1,6 @@
 """Compares ways to buy a planned cluster on the same demand: policies over a year, or options for one run."""
 
 from dataclasses import replace
-from math import ceil
 
 from planner.errors import SpecError
 from planner.market.offers import offers_of
@@ -18,14 +17,15 @@ from planner.purchase.mix import (
     serving_rates,
 )
 from planner.purchase.policy import BASELINE_POLICIES, POLICIES, Demand, Rates
-from planner.purchase.simulation import HOURS_PER_YEAR, simulate_run, simulate_year
+from planner.purchase.simulation import simulate_run, simulate_year
 from planner.purchase.terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
-from planner.reliability.failures import pace_at
-from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.failures import best_timing_at
+from planner.reliability.spot_reclaims import SPOT_RECLAIMS_PER_NODE_HOUR
 from planner.reliability.young_daly import time_shares
 from planner.spec import Capacity
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import InstancePrice
+from provider_catalog.units import HOURS_PER_YEAR
 
 
 class PolicyYear(PlanModel):
@@ -111,7 +111,7 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None 
         instance_type=choice.instance_type,
         region=choice.region,
         nodes=choice.nodes,
-        gang_nodes=_gang(plan),
+        gang_nodes=plan.gang_nodes,
         mean_demand=1.0 if plan.performance.kind == "training" else mean_demand(spec.capacity),
         on_demand_usd_per_hour=on_demand,
         spot_usd_per_hour=offers.spot.usd_per_hour if offers.spot else None,
@@ -155,13 +155,6 @@ def _reserved_rate(
     return (name, known[name]) if name in known else ("on-demand", None)
 
 
-def _gang(plan: Plan) -> int:
-    choice = plan.choice
-    if plan.performance.kind == "training":
-        return choice.nodes
-    return max(1, ceil(choice.layout.gpus_per_replica * choice.nodes / choice.gpus))
-
-
 def _policy_years(nodes: int, gang: int, demand: Demand, rates: Rates, seed: int) -> tuple[PolicyYear, ...]:
     years = [
         (name, shares, simulate_year(demand, shares, rates, gang, seed))
@@ -203,7 +196,7 @@ def _run_options(
     if reliability is None:
         raise SpecError(f"{plan.name}: the locked plan has no reliability figures; plan it again")
     failure_hours = reliability.failure_mtbf_hours
-    steady_days = work_days / time_shares(pace_at(reliability, failure_hours), failure_hours * 3600).useful
+    steady_days = work_days / time_shares(best_timing_at(reliability, failure_hours), failure_hours * 3600).useful
     options = [
         RunOption(
             option="for the run, on-demand rate",
@@ -215,7 +208,7 @@ def _run_options(
     ]
     if spot is not None:
         mtbf_hours = 1 / (nodes * SPOT_RECLAIMS_PER_NODE_HOUR + 1 / failure_hours)
-        run = simulate_run(work_days * 24, mtbf_hours, pace_at(reliability, mtbf_hours), seed)
+        run = simulate_run(work_days * 24, mtbf_hours, best_timing_at(reliability, mtbf_hours), seed)
         late = _late(plan, run.hours / 24)
         gang = "1 node" if nodes == 1 else f"all {nodes} nodes"
         options.append(

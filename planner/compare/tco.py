@@ -4,8 +4,8 @@ from typing import Final
 
 from planner.plan.base import PlanModel
 from provider_catalog.on_prem import Level, OnPrem, OwnServer
+from provider_catalog.units import HOURS_PER_YEAR
 
-HOURS_PER_YEAR: Final = 8760
 WORK_HOURS_PER_YEAR: Final = 2080
 """Working hours of one member of staff: 52 weeks of 40 hours, as the BLS counts them."""
 

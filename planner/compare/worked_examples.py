@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from planner.compare.tco import HOURS_PER_YEAR, OnPremCost, break_even_months, break_even_utilisation, on_prem_cost
+from planner.compare.tco import OnPremCost, break_even_months, break_even_utilisation, on_prem_cost
 from planner.plan.base import PlanModel
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 from provider_catalog.on_prem import Level, OnPrem, OwnServer
+from provider_catalog.units import HOURS_PER_YEAR
 
 GUIDE_CLOUD_USD: Final = 120_000
 GUIDE_ON_PREM_USD: Final = 85_000

@@ -10,9 +10,9 @@ from planner.purchase.mix import Mix
 from provider_catalog.defaults import OrchestratorDefaults
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
+from provider_catalog.purchase_kinds import PurchaseKind, compute_role, slug
+from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
-HOURS_PER_MONTH = 730
-HOURS_PER_YEAR = 8760
 GB_PER_GIB = 2**30 / 1e9
 NAT_GB_PER_NODE_MONTH = 50.0
 """Packages and container images that a node pulls through NAT in a month, in GB. Estimate, within `NAT_GB_RANGE`."""
@@ -117,7 +117,7 @@ def checkpoint_traffic_gb(performance: TrainingPerformance | InferencePerformanc
 
 def _usage(service_items: Sequence[CostItem], mix: Mix) -> Usage:
     purchase = mix.purchase
-    running = {
+    running: dict[PurchaseKind, tuple[int, float]] = {
         "reserved": (purchase.reserved_nodes, float(purchase.reserved_nodes)),
         "spot": (purchase.spot_nodes, mix.mean_spot_nodes),
         "on_demand": (purchase.on_demand_nodes, mix.mean_on_demand_nodes),
@@ -131,7 +131,7 @@ def _usage(service_items: Sequence[CostItem], mix: Mix) -> Usage:
             for item in service_items
             if item.unit in USAGE_UNITS or item.role == "checkpoint_storage"
         },
-        running_share={how: mean / nodes for how, (nodes, mean) in running.items() if nodes},
+        running_share={kind: mean / nodes for kind, (nodes, mean) in running.items() if nodes},
         reserved_option="on-demand" if mix.reserved_price is None else mix.reserved_price.option,
     )
 
@@ -139,21 +139,20 @@ def _usage(service_items: Sequence[CostItem], mix: Mix) -> Usage:
 def _compute_items(offers: Offers, mix: Mix) -> list[CostItem]:
     purchase = mix.purchase
     block = purchase.capacity_block_instances
-    rows = (
+    rows: tuple[tuple[PurchaseKind, int, float, InstancePrice | None], ...] = (
         ("reserved", purchase.reserved_nodes, float(purchase.reserved_nodes), mix.reserved_price),
         ("spot", purchase.spot_nodes, mix.mean_spot_nodes, offers.spot),
         ("capacity_block", block, float(block), mix.reserved_price),
         ("on_demand", purchase.on_demand_nodes, mix.mean_on_demand_nodes, offers.on_demand),
     )
-    return [_instance_item(how, nodes, mean, price) for how, nodes, mean, price in rows if nodes]
+    return [_instance_item(kind, nodes, mean, price) for kind, nodes, mean, price in rows if nodes]
 
 
-def _instance_item(how: str, nodes: int, mean_nodes: float, price: InstancePrice | None) -> CostItem:
-    label = how.replace("_", "-")
+def _instance_item(kind: PurchaseKind, nodes: int, mean_nodes: float, price: InstancePrice | None) -> CostItem:
     average = "" if mean_nodes > nodes - 0.05 else f", {mean_nodes:.1f} running on average"
     return CostItem(
-        name=f"compute, {label}: {nodes} node{'' if nodes == 1 else 's'}{average}",
-        role=f"compute_{how}",
+        name=f"compute, {slug(kind)}: {nodes} node{'' if nodes == 1 else 's'}{average}",
+        role=compute_role(kind),
         stack="compute",
         sku="" if price is None else price.instance_type,
         quantity=mean_nodes,

@@ -4,13 +4,14 @@ from typing import Final
 
 from planner.cost.bill import ServiceLine
 from planner.spec import ClusterSpec
+from provider_catalog.units import HOURS_PER_MONTH
 
 SERIES_PER_GPU: Final = 40
 """Time series per GPU: the default fields of the DCGM exporter (its default-counters.csv) and those that a scrape adds.
 Estimate, 25 to 60."""
 SERIES_PER_NODE: Final = 1500
 """Time series of the node exporter on a host with many processors and network cards. Estimate, 800 to 3000."""
-SAMPLES_PER_MONTH: Final = 730 * 3600 / 30
+SAMPLES_PER_MONTH: Final = HOURS_PER_MONTH * 3600 / 30
 """Samples of one series that is scraped every 30 seconds."""
 ALARMS: Final = 2
 """Alarms of a cluster: GPU errors and fabric errors. A shared file system adds one."""

@@ -24,6 +24,7 @@ from planner.purchase.mix import Mix, block_instances
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import PriceBook
+from provider_catalog.purchase_kinds import COMPUTE_ROLES, PURCHASE_KINDS, PurchaseKind, compute_role
 
 TRAINING_ENGINE_ERROR: Final = 0.20
 """Error of predicted GPU hours and step times on published runs (docs/planning.md, "How far to trust them")."""
@@ -35,7 +36,6 @@ PAID_BY_NODE: Final = frozenset(
     {"root_disk", "nat_data", "flow_logs", "interface_endpoint_data", "prometheus", "metrics_collected"}
 )
 """Roles of lines whose quantity is proportional to the number of nodes."""
-COMPUTE_ROLES: Final = frozenset({"compute_reserved", "compute_on_demand", "compute_spot", "compute_capacity_block"})
 _NAT: Final = (
     NAT_GB_RANGE[0] / NAT_GB_PER_NODE_MONTH,
     NAT_GB_RANGE[1] / NAT_GB_PER_NODE_MONTH,
@@ -132,16 +132,17 @@ def _by_rollout(
     if spec.rollout.validation_nodes is None:
         return {}
     left = spec.rollout.validation_nodes
-    running: dict[str, int] = {}
+    running: dict[PurchaseKind, int] = {}
     # The stacks start nodes in this order.
-    for kind in ("reserved", "on_demand", "spot", "capacity_block"):
-        running[kind] = min(left, getattr(purchase, f"{kind}_nodes"))
+    for kind in PURCHASE_KINDS:
+        running[kind] = min(left, purchase.nodes_of(kind))
         left -= running[kind]
-    share = sum(running.values()) / sum(getattr(purchase, f"{kind}_nodes") for kind in running)
+    share = sum(running.values()) / sum(purchase.nodes_of(kind) for kind in running)
+    paid_by_the_hour: dict[str, PurchaseKind] = {compute_role(kind): kind for kind in ("on_demand", "spot")}
     validate = 0.0
     for item in items:
-        if item.role in ("compute_on_demand", "compute_spot"):
-            validate += running[item.role.removeprefix("compute_")] * (item.unit_price_usd or 0.0)
+        if item.role in paid_by_the_hour:
+            validate += running[paid_by_the_hour[item.role]] * (item.unit_price_usd or 0.0)
         else:
             validate += (item.usd_per_hour or 0.0) * (share if item.role in PAID_BY_NODE else 1.0)
     return {"validate": validate, "full": usd_per_hour}
@@ -238,8 +239,8 @@ def _spot_price(hours: float, machine: Machine, mix: Mix, prices: PriceBook) -> 
 
 def _utilisation(hours: float, cost: Cost, mix: Mix) -> Iterator[CostDriver]:
     running = (
-        ("compute_spot", mix.purchase.spot_nodes, mix.mean_spot_nodes),
-        ("compute_on_demand", mix.purchase.on_demand_nodes, mix.mean_on_demand_nodes),
+        (compute_role("spot"), mix.purchase.spot_nodes, mix.mean_spot_nodes),
+        (compute_role("on_demand"), mix.purchase.on_demand_nodes, mix.mean_on_demand_nodes),
     )
     low = high = 0.0
     for role, nodes, mean in running:
@@ -289,7 +290,7 @@ def _load_share(spec: ClusterSpec, candidate: Candidate) -> float:
         return 1.0
     if workload.concurrency is not None:
         return min(1.0, workload.concurrency / performance.max_concurrency)
-    return min(1.0, (workload.request_rate_per_s or 1.0) / performance.requests_per_s)
+    return min(1.0, workload.offered_requests_per_s / performance.requests_per_s)
 
 
 def _usage(hours: float, cost: Cost) -> Iterator[CostDriver]:

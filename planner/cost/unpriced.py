@@ -8,7 +8,7 @@ from planner.cost.bill import hours_per_unit
 from planner.plan.plan import Cost, CostDriver, CostItem, CostRange
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import ServicePrice
-from provider_catalog.storage import SharedFileSystem
+from provider_catalog.storage import FileSystemSku
 
 UNPRICED_DRIVER: Final = "unknown prices"
 """Name of the cost driver for unpriced items in the range of a bill."""
@@ -100,6 +100,6 @@ def _of_file_systems(catalog: Catalog, provider: str, sku: str) -> PriceBounds |
     return None
 
 
-def _could_replace(peer: SharedFileSystem, target: SharedFileSystem) -> bool:
+def _could_replace(peer: FileSystemSku, target: FileSystemSku) -> bool:
     as_fast = peer.throughput_mb_per_s_per_tib >= target.throughput_mb_per_s_per_tib
     return peer.sku != target.sku and peer.persistent >= target.persistent and as_fast

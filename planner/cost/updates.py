@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from planner.cost.bill import HOURS_PER_MONTH, HOURS_PER_YEAR
 from planner.cost.priced import Priced
 from planner.errors import times
 from planner.plan.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
 from planner.purchase.mix import block_days, block_instances
-from planner.reliability.checkpoints import OWN_STORAGE
+from planner.reliability.checkpoints import ON_PREM_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.purchase_kinds import compute_role
+from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 START_H: Final = 0.5
 """Hours from `terraform apply` of the compute stack to the first step: instances, drivers, file system, burn-in,
@@ -95,9 +96,9 @@ def _hours(
 ) -> dict[str, float]:
     """Returns the hours of each part of an update; all nodes read and write the checkpoint store of the run."""
     failures, candidate = priced.candidate.failures, priced.candidate
-    store, size_bytes = OWN_STORAGE, 0
+    store, size_bytes = ON_PREM_STORAGE, 0
     if failures is not None:
-        store = failures.course(candidate.layout.gpus, priced.mix.purchase.spot_nodes).store
+        store = failures.checkpoint_plan(candidate.layout.gpus, priced.mix.purchase.spot_nodes).store
         size_bytes = failures.checkpoint_bytes
     nodes = candidate.nodes
     return {
@@ -117,7 +118,7 @@ def _hourly(cost: Cost, *, compute: bool) -> float:
 def _compute_usd(priced: Priced, spec: ClusterSpec, hours: float) -> float:
     """Returns the cost of the compute stack for one update; a Capacity Block is billed for its whole term."""
     block = spec.capacity.block
-    in_block = sum(i.usd_per_hour or 0.0 for i in priced.cost.items if i.role == "compute_capacity_block")
+    in_block = sum(i.usd_per_hour or 0.0 for i in priced.cost.items if i.role == compute_role("capacity_block"))
     term_h = 0.0 if block is None else block.days * 24.0
     return (_hourly(priced.cost, compute=True) - in_block) * hours + in_block * term_h
 

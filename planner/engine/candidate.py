@@ -29,10 +29,7 @@ class Candidate:
     @property
     def gang(self) -> int:
         """Nodes that must work at the same time: all of a training run, those of one replica when serving."""
-        if isinstance(self.performance, TrainingPerformance):
-            return self.nodes
-        gpus_per_node = self.layout.gpus / self.nodes
-        return max(1, round(self.layout.gpus_per_replica / max(gpus_per_node, 1)))
+        return self.layout.gang_nodes(self.nodes, training=isinstance(self.performance, TrainingPerformance))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Launch configuration: the commands that start what was planned, in each engine's own documented flags."""
+"""Launch configuration: the commands that start a plan, in the documented flags of each engine."""

@@ -1,53 +1,55 @@
-"""What a launch consists of: a command for each node of a gang, files they read, notes for whoever runs them."""
+"""The parts of a launch: commands for the nodes of a gang, the files that they read, and notes for the operator."""
 
 from pydantic import Field
 
 from planner.plan.base import PlanModel
 from planner.plan.plan import Plan
-from provider_catalog.collectives import Variable
+from provider_catalog.collective_environment import Variable
 
 HEAD = "${HEAD_ADDRESS}"
-"""Address of the node with rank 0 of the gang; set by whoever runs the script."""
+"""Address of the node with rank 0 of the gang; the operator sets it."""
 NODE_RANK = "${NODE_RANK}"
+"""Rank of the node in its gang; the operator sets it."""
 MODEL_PATH = "${MODEL_PATH}"
-"""Checkpoint on the node, where no published one fits the plan."""
+"""Path of a checkpoint on the node, used where no published checkpoint fits the plan."""
 ROLE = "${ROLE}"
-"""What the servers of a node do in a disaggregated fleet: prefill or decode."""
+"""Role of the servers on a node of a disaggregated fleet: prefill or decode."""
 LISTEN = "${LISTEN_ADDRESS:-127.0.0.1}"
-"""Servers listen on the loopback address unless told otherwise."""
+"""Address on which servers listen; the loopback address by default."""
 FIRST_PORT = 8000
+"""Port of the first server on a node."""
 
 
 class Command(PlanModel):
     """One process of one node."""
 
     node_rank: int | None
-    """Of the node within its gang; None: every node runs it, NODE_RANK says which it is."""
+    """Rank of the node within its gang; None: every node runs the command, with its own NODE_RANK."""
     argv: tuple[str, ...]
     environment: dict[str, str] = Field(default_factory=dict)
 
 
 class Launch(PlanModel):
-    """How every gang of nodes is started. All gangs are alike."""
+    """The launch of one gang of nodes; all gangs are alike."""
 
     engine: str
     version: str
     flags_from: str
-    """Where the flags are documented."""
+    """Documentation of the flags."""
     nodes: int
     nodes_per_gang: int
     replicas_per_gang: int
-    """Servers side by side on one node; 1 where a replica takes nodes of its own."""
+    """Servers on one node; 1 where a replica takes one node or several."""
     commands: tuple[Command, ...]
     files: dict[str, str] = Field(default_factory=dict)
-    """Content by name, beside the script."""
+    """Content of the files beside the script, by name."""
     environment: tuple[Variable, ...] = ()
-    """Of every process, unless whoever runs the script has set it otherwise; each variable with its reason."""
+    """Default environment variables of every process, each with its reason; the operator may override them."""
     notes: tuple[str, ...] = ()
 
 
 def fabric_environment(plan: Plan) -> tuple[Variable, ...]:
-    """What the fabric of the plan's nodes wants of every process; nothing where no two GPUs talk."""
+    """Return the environment variables that the network needs; none where no GPUs communicate."""
     topology = plan.topology
     if topology is None or not topology.groups:
         return ()
@@ -55,15 +57,15 @@ def fabric_environment(plan: Plan) -> tuple[Variable, ...]:
 
 
 def flags(**given: object) -> tuple[str, ...]:
-    """Arguments of a command: `tensor_parallel_size=8` is `--tensor-parallel-size 8`.
+    """Return command arguments: `tensor_parallel_size=8` becomes `--tensor-parallel-size 8`.
 
-    True leaves a switch, False and None leave nothing.
+    True becomes a flag without a value; False and None are left out.
     """
     return _arguments({name.replace("_", "-"): value for name, value in given.items()})
 
 
 def flags_as_spelt(**given: object) -> tuple[str, ...]:
-    """The same for engines that spell their flags with underscores."""
+    """Return command arguments for engines that spell their flags with underscores."""
     return _arguments(given)
 
 

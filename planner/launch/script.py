@@ -1,4 +1,4 @@
-"""A launch as one script that every node of a gang runs."""
+"""The launch script, which every node of a gang runs."""
 
 import shlex
 
@@ -14,11 +14,12 @@ VARIABLES = {
     "CHECKPOINT_FOLDER": "where checkpoints go, on the shared file system",
     "MEGATRON_FOLDER": "a checkout of Megatron-LM",
 }
-"""What whoever runs the script has to set, and what it is: without quotation marks, which the shell would take."""
+"""Variables that the operator has to set, with their meaning. The texts must not contain quotation marks, because they
+stand inside a shell string."""
 
 
 def script(launch: Launch) -> str:
-    """Bash for one node; the same file on all of them. NODE_RANK tells which node of its gang runs it."""
+    """Return the Bash script, which is the same on all nodes; NODE_RANK identifies the node in its gang."""
     used = [name for name in VARIABLES if any(_uses(command, name) for command in launch.commands)]
     lines = [
         "#!/usr/bin/env bash",
@@ -51,7 +52,7 @@ def _side_by_side(commands: tuple[Command, ...]) -> str:
     if len(commands) == 1:
         return f"exec {_line(commands[0])}"
     started = "\n".join(f"{_line(command)} &" for command in commands)
-    # The first server that ends takes the script down, so that whatever supervises it sees the failure
+    # The script ends with the first server that ends, so that its supervisor sees the failure
     return f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{started}\nwait -n"
 
 
@@ -67,12 +68,12 @@ def _line(command: Command) -> str:
             current = word
         else:
             current = f"{current} {word}".strip()
-    # Whatever the script is given is passed on: flags that no plan decides
+    # The script passes its own arguments on, for flags that the plan does not decide
     return " \\\n    ".join([*lines, current, '"$@"'])
 
 
 def _word(word: str) -> str:
-    """Quoted for the shell; what holds a variable is left for the shell to fill in."""
+    """Return the word quoted for the shell; variables stay expandable."""
     return f'"{word}"' if "${" in word else shlex.quote(word)
 
 

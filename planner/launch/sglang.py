@@ -1,14 +1,14 @@
 """Arguments of `python3 -m sglang.launch_server`."""
 
 from planner.launch.commands import FIRST_PORT, HEAD, LISTEN, NODE_RANK, ROLE, Command, flags
-from planner.launch.settings import ServingSettings
+from planner.launch.serving_settings import ServingSettings
 from planner.launch.vllm import DTYPE
 
 INIT_PORT = 20000
 
 
 def commands(settings: ServingSettings) -> tuple[Command, ...]:
-    """One server for each replica of a node, or one process for each node of a replica."""
+    """Return one server for each replica of a node, or one process for each node of a replica."""
     if settings.nodes_per_gang == 1:
         return tuple(
             Command(

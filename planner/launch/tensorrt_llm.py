@@ -1,20 +1,20 @@
-"""Arguments of `trtllm-serve`, and the YAML file with what has no flag."""
+"""Arguments of `trtllm-serve`, and the YAML file with the settings that have no flag."""
 
 from typing import Any
 
 import yaml
 
 from planner.launch.commands import FIRST_PORT, LISTEN, MODEL_PATH, Command, flags, flags_as_spelt
-from planner.launch.settings import ServingSettings
+from planner.launch.serving_settings import ServingSettings
 
 CONFIG_FILE = "trtllm.yaml"
 CONFIG_PATH = "${SCRIPT_FOLDER}/" + CONFIG_FILE
 HOSTS = "${GANG_HOSTS}"
-"""Hosts of the gang with their GPUs, head first, as mpirun takes them: node0:8,node1:8."""
+"""Hosts of the gang with their GPUs, head first, in the format of mpirun: node0:8,node1:8."""
 
 
 def commands(settings: ServingSettings) -> tuple[Command, ...]:
-    """One server for each replica of a node; a replica of several nodes is started from its first by mpirun."""
+    """Return one server for each replica of a node; mpirun starts a multi-node replica from its first node."""
     serve = ("trtllm-serve", MODEL_PATH if _quantizes(settings) else settings.checkpoint)
     if settings.nodes_per_gang == 1:
         return tuple(
@@ -36,7 +36,7 @@ def commands(settings: ServingSettings) -> tuple[Command, ...]:
 
 
 def config(settings: ServingSettings) -> str:
-    """The file that `--config` names."""
+    """Return the content of the file that `--config` names."""
     document: dict[str, Any] = {
         "kv_cache_config": {
             "dtype": "fp8" if settings.kv_cache == "fp8" else "auto",
@@ -55,7 +55,7 @@ def config(settings: ServingSettings) -> str:
 
 
 def notes(settings: ServingSettings) -> tuple[str, ...]:
-    """Where TensorRT-LLM cannot do quite what was planned, and what mpirun needs."""
+    """Return notes on what mpirun needs and on deviations of TensorRT-LLM from the plan."""
     notes = []
     if settings.nodes_per_gang > 1:
         notes.append("GANG_HOSTS: hosts of the gang with their GPUs, head first (node0:8,node1:8); mpirun reaches them")
@@ -63,7 +63,7 @@ def notes(settings: ServingSettings) -> tuple[str, ...]:
         notes.append("MODEL_PATH: an fp8 checkpoint made by NVIDIA Model Optimizer; TensorRT-LLM does not quantize")
     if settings.attention_data not in (1, settings.tensor):
         notes.append(
-            f"data-parallel attention has {settings.tensor} groups here, {settings.attention_data} were planned"
+            f"the plan has {settings.attention_data} groups of data-parallel attention, TensorRT-LLM {settings.tensor}"
         )
     return tuple(notes)
 

@@ -3,18 +3,18 @@
 import json
 
 from planner.launch.commands import FIRST_PORT, HEAD, LISTEN, Command, flags
-from planner.launch.settings import ServingSettings
+from planner.launch.serving_settings import ServingSettings
 from provider_catalog.precision import Precision
 
 MASTER_PORT = 29501
 RPC_PORT = 13345
 _TRANSFER = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
-"""Prefill and decode servers are alike here; the router in front of them tells which does what."""
+"""KV transfer configuration; it is the same for prefill and decode servers, because the router assigns the roles."""
 DTYPE: dict[Precision, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def commands(settings: ServingSettings) -> tuple[Command, ...]:
-    """One server for each replica of a node, or one process for each node of a replica."""
+    """Return one server for each replica of a node, or one process for each node of a replica."""
     if settings.nodes_per_gang == 1:
         return tuple(
             Command(
@@ -38,7 +38,7 @@ def _common(settings: ServingSettings) -> tuple[str, ...]:
         quantization="fp8" if settings.weights == "fp8" and not settings.is_prequantized else None,
         kv_cache_dtype="fp8" if settings.kv_cache == "fp8" else "auto",
         max_model_len=settings.context_tokens,
-        # vLLM counts the sequences of each data-parallel group
+        # vLLM's limit applies to each data-parallel group
         max_num_seqs=-(-settings.sequences // groups),
         max_num_batched_tokens=settings.chunk_tokens,
         enable_chunked_prefill=settings.chunked_prefill,
@@ -62,7 +62,7 @@ def _speculation(settings: ServingSettings) -> str | None:
 
 
 def _of_node(settings: ServingSettings, rank: int) -> Command:
-    """Rank 0 answers requests; the other nodes run without an API server of their own."""
+    """Return the command of one node. Rank 0 serves requests; the other nodes run without an API server."""
     head = rank == 0
     groups = settings.attention_data
     if groups > 1:

@@ -3,10 +3,10 @@
 from planner.errors import SpecError
 from planner.spec import Lustre
 from provider_catalog.hardware import NodeTopology
-from provider_catalog.storage import SharedFileSystem
+from provider_catalog.storage import FileSystemSku
 
 
-def check_lustre(lustre: Lustre, system: SharedFileSystem) -> None:
+def check_lustre(lustre: Lustre, system: FileSystemSku) -> None:
     """Refuses options that the SKU does not support.
 
     Raises:
@@ -21,7 +21,7 @@ def check_lustre(lustre: Lustre, system: SharedFileSystem) -> None:
             )
 
 
-def no_efa_client(lustre: Lustre, system: SharedFileSystem, instance_type: str, node: NodeTopology) -> str | None:
+def no_efa_client(lustre: Lustre, system: FileSystemSku, instance_type: str, node: NodeTopology) -> str | None:
     """Returns why nodes of a type cannot mount the file system over EFA; None when they can or need not."""
     if not lustre.efa:
         return None

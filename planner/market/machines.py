@@ -1,6 +1,5 @@
 """Machines of the search: every instance type in every region that the spec allows, with its prices."""
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
@@ -13,9 +12,11 @@ from planner.market.place import ON_PREM_PROVIDER, ON_PREMISES, CloudPlace, Plac
 from planner.plan.plan import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError, Provenance
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Provenance
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
 from provider_catalog.prices import InstancePrice
+from provider_catalog.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +277,5 @@ def _reported_memory_bytes(gpu: Gpu, catalog: Catalog) -> int:
 
 def _unknown(field: str, value: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
-    near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(value, names)
     return f"{field} is {value!r}, which the catalog does not hold; {hint}known: {', '.join(names)}"

@@ -1,12 +1,12 @@
 """Prices at which one instance type can be bought in one place."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import InstanceType
-from provider_catalog.prices import InstancePrice, PurchaseOption
+from provider_catalog.prices import InstancePrice
+from provider_catalog.purchase_kinds import COMMITTED_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +29,12 @@ class Offers:
         return self.reservable and (gang == 1 or self.gangs_can_be_reserved)
 
 
-COMMITMENTS: Final[dict[str, PurchaseOption | None]] = {
-    "1-year": "reserved-1y",
-    "3-year": "reserved-3y",
-    "none": None,
-}
-"""Purchase option of the price rows for each value of `capacity.commitment`."""
-
-
 def offers_of(
     spec: ClusterSpec, catalog: Catalog, region: str, zone: str | None, instance_type: InstanceType
 ) -> Offers:
     """Returns the prices of one instance type in one place, with the commitment that the spec names."""
     provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
-    term = COMMITMENTS[spec.capacity.commitment]
+    term = COMMITTED_OPTIONS.get(spec.capacity.commitment)
     return Offers(
         on_demand=prices.instance(provider, region, name, "on-demand", zone),
         spot=prices.instance(provider, region, name, "spot", zone),

@@ -7,15 +7,15 @@ from typing import Final, Protocol
 from planner.errors import SpecError
 from planner.market.lustre import check_lustre
 from planner.plan.plan import SharedStorage
-from planner.reliability.checkpoints import OWN_STORAGE, Store
-from planner.reliability.stores import file_system_store, object_store
+from planner.reliability.checkpoint_stores import file_system_store, object_store
+from planner.reliability.checkpoints import ON_PREM_STORAGE, CheckpointStore
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
-from provider_catalog.collectives import Variable
+from provider_catalog.collective_environment import Variable
 from provider_catalog.defaults import OrchestratorDefaults, ProviderDefaults
 from provider_catalog.errors import CatalogError
 from provider_catalog.hardware import InstanceType
-from provider_catalog.storage import SharedFileSystem
+from provider_catalog.storage import FileSystemSku
 
 ON_PREM_PROVIDER: Final = "own"
 """Value of `provider` and `region` in a plan whose nodes are those of `pin.node`."""
@@ -54,7 +54,7 @@ class Place(Protocol):
         """
         ...
 
-    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[Store, ...]:
+    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
         """Returns the stores that checkpoints can be written to, the preferred one first.
 
         Raises:
@@ -88,7 +88,7 @@ class CloudPlace:
         """See `Place`."""
         return self.defaults.orchestrators[name]
 
-    def file_system(self, spec: ClusterSpec) -> SharedFileSystem:
+    def file_system(self, spec: ClusterSpec) -> FileSystemSku:
         """Returns the shared file system that the spec names, else the default of the cloud.
 
         Raises:
@@ -116,7 +116,7 @@ class CloudPlace:
             throughput_mb_per_s_per_tib=system.throughput_mb_per_s_per_tib,
         )
 
-    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[Store, ...]:
+    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
         """See `Place`."""
         system, size_gib = self.file_system(spec), self.shared_storage(spec).size_gib
         stores = [file_system_store(system, size_gib, nic_gbit_per_s, spec.storage.lustre.efa)]
@@ -128,7 +128,7 @@ class CloudPlace:
     def network(self, name: str) -> tuple[str, tuple[Variable, ...]]:
         """See `Place`."""
         instance_type = self.instance_type(name)
-        known = self.catalog.network(instance_type)
+        known = self.catalog.fabric_wiring(instance_type)
         words = f"{known.note} ({known.source})" if known else "no published description"
         return words, self.catalog.collectives(instance_type)
 
@@ -149,11 +149,11 @@ class OnPremises:
     def shared_storage(self, spec: ClusterSpec) -> None:
         """See `Place`."""
 
-    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[Store, ...]:
+    def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
         """See `Place`."""
         del nic_gbit_per_s
-        _check_checkpoint_target(spec, ON_PREM_PROVIDER, (OWN_STORAGE,))
-        return (OWN_STORAGE,)
+        _check_checkpoint_target(spec, ON_PREM_PROVIDER, (ON_PREM_STORAGE,))
+        return (ON_PREM_STORAGE,)
 
     def network(self, name: str) -> tuple[str, tuple[Variable, ...]]:
         """See `Place`."""
@@ -169,7 +169,7 @@ def place_of(provider: str, catalog: Catalog) -> Place:
     return ON_PREMISES if provider == ON_PREM_PROVIDER else CloudPlace(provider, catalog)
 
 
-def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[Store]) -> None:
+def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[CheckpointStore]) -> None:
     if spec.workload.kind == "inference":
         return
     wants_objects = spec.workload.fault_tolerance.checkpoint_to == "object_store"

@@ -1,10 +1,20 @@
 """How a model is split over GPUs, and the bytes that land on one of them."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from math import ceil
+from typing import Any, ClassVar, Final, Literal
 
 from planner.vocabulary import Recompute, Schedule, ZeroStage
 
+Degree = Literal["tensor", "pipeline", "context", "expert", "data"]
+DEGREE_NAMES: Final[dict[Degree, str]] = {
+    "tensor": "TP",
+    "pipeline": "PP",
+    "context": "CP",
+    "expert": "EP",
+    "data": "DP",
+}
+"""Short names of the parallel degrees, as Megatron-LM and vLLM write them."""
 STRICT: Final = {"extra": "forbid"}
 """How pydantic reads these dataclasses as parts of a plan; sizing alone does without pydantic."""
 
@@ -39,6 +49,47 @@ class Layout:
     def gpus(self) -> int:
         """GPUs in use."""
         return self.gpus_per_replica * self.data
+
+    def nodes_per_replica(self, gpus_per_node: int) -> int:
+        """Nodes of a size that one copy of the model takes."""
+        return ceil(self.gpus_per_replica / gpus_per_node)
+
+    def gang_nodes(self, nodes: int, *, training: bool) -> int:
+        """Nodes that must work at the same time: all of a training run, those of one replica when serving.
+
+        Args:
+            nodes: Nodes that the layout is spread over. Nodes beyond whole replicas belong to the gangs.
+            training: Whether the replicas of the layout train one model together.
+        """
+        return nodes if training else max(1, ceil(nodes / self.data))
+
+    @property
+    def short_name(self) -> str:
+        """Degrees above 1 and the replicas, such as TP8 PP2 EP8 DP1."""
+        return self.degree_names("tensor", "pipeline", "context", "expert", "data", always=("data",))
+
+    @property
+    def serving_name(self) -> str:
+        """How one replica is split, such as TP8 PP1 EP8 DP-attention 8."""
+        degrees = self.degree_names("tensor", "pipeline", "expert", always=("tensor", "pipeline"))
+        return f"{degrees} DP-attention {self.attention_data}" if self.attention_data > 1 else degrees
+
+    @property
+    def training_name(self) -> str:
+        """All degrees, the micro-batch and recompute, such as TP8 PP2 DP4 micro-batch 1 recompute full."""
+        order: tuple[Degree, ...] = ("tensor", "pipeline", "data", "expert", "context")
+        degrees = self.degree_names(*order, always=("tensor", "pipeline", "data"))
+        return f"{degrees} micro-batch {self.micro_batch} recompute {self.recompute}"
+
+    def degree_names(self, *degrees: Degree, always: tuple[Degree, ...] = ()) -> str:
+        """Short names of degrees with their numbers, in the given order.
+
+        Args:
+            degrees: Degrees to name. A degree of 1 is left out.
+            always: Degrees that are named even when they are 1.
+        """
+        sizes = {degree: int(getattr(self, degree)) for degree in degrees}
+        return " ".join(f"{DEGREE_NAMES[name]}{size}" for name, size in sizes.items() if size > 1 or name in always)
 
 
 @dataclass(frozen=True, kw_only=True)

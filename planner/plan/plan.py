@@ -11,6 +11,7 @@ from planner.plan.topology import Topology
 from planner.spec import ClusterSpec
 from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision
+from provider_catalog.purchase_kinds import PURCHASE_KINDS, PurchaseKind
 
 RootDisk = Literal["network", "ephemeral"]
 """Where a node's root disk lives: on a billed network disk, or on the host, gone with the node."""
@@ -27,6 +28,15 @@ class Purchase(PlanModel):
     """Nodes in a Capacity Block, of which `capacity_block_instances` are bought."""
     capacity_block_instances: int = 0
     reason: str = ""
+
+    def nodes_of(self, kind: PurchaseKind) -> int:
+        """Nodes that are bought in this way."""
+        nodes: int = getattr(self, f"{kind}_nodes")
+        return nodes
+
+    def nodes_by_kind(self) -> dict[PurchaseKind, int]:
+        """Nodes by kind of purchase, without the kinds that the plan does not use."""
+        return {kind: nodes for kind in PURCHASE_KINDS if (nodes := self.nodes_of(kind))}
 
 
 class SharedStorage(PlanModel):
@@ -110,40 +120,67 @@ class ServingPool(PlanModel):
 
 
 class Queueing(PlanModel):
-    """Waiting before the first token at the planned load, of one replica. Latencies are None where a queue grows."""
+    """Waits before the first token of one replica (of one prefill replica where prefill is apart) at the planned load.
+
+    Its operating point is the arrival rate of the spec. A fixed number of users has no such rate: there it is the rate
+    that `InferencePerformance.batch` sustains.
+    """
 
     requests_per_s_per_replica: float
+    """Arrival rate that this is worked out for."""
     prefill_load: float
-    """Share of the time in which a replica is at prefill."""
+    """Share of the time in which a replica is busy with prefill; from 1 on its queue grows without end."""
     slots: int | None
-    """Requests the continuous batch holds; None for a fixed number of users, none of whom waits for a slot."""
+    """Requests that the largest batch within memory and SLO holds; None where no request waits for a slot: for a fixed
+    number of users, and where prefill is apart."""
     slot_load: float | None
+    """Mean share of the slots that are taken; from 1 on the queue for them grows without end."""
     slot_wait_probability: float | None
+    """Probability that a request finds every slot taken."""
     ttft_ms: dict[str, float | None]
-    """mean, p50, p95 and p99, queueing and the interference of prefill and decode included."""
+    """TTFT in milliseconds by statistic (mean, p50, p95, p99): the waits for a slot and behind other prefills, and the
+    prefill with the decode steps that run beside it. None where a queue grows without end."""
 
 
 class InferencePerformance(PlanModel):
-    """What the inference engine predicts at the planned load."""
+    """Predicted performance of a serving fleet.
+
+    Three operating points occur. The planned load, with `batch` requests in flight on each replica: `ttft_ms`,
+    `tpot_ms`, `requests_per_s`, `tokens_per_s` and `queueing`. One static batch of that size, prefilled in one pass and
+    decoded to its end: `prefill_ms`, `decode_step_ms` and `breakdown_ms`. Every batch at its largest within memory and
+    SLO: `max_concurrency` alone.
+    """
 
     kind: Literal["inference"] = "inference"
     engine: str
+    """Name of the engine that predicted it."""
     ttft_ms: float
+    """Mean time to first token at the planned load in milliseconds, without the wait for a slot of a full batch, which
+    `queueing.ttft_ms` includes: the prefill, one step of the running batch, and the mean wait behind other prefills
+    (M/D/1) at the rate that `batch` sustains. Where prefill is apart: its prefill, that wait, and the transfer of the
+    KV cache. Where batches are static: the prefill and half of the batch that runs before. For a pinned batch it equals
+    `prefill_ms`."""
     tpot_ms: float
+    """Mean time per output token at the planned load in milliseconds, prefills of other requests included."""
     prefill_ms: float
-    """`batch` prompts of prompt_tokens in one static pass, no queue."""
+    """One static pass over `batch` prompts of prompt_tokens in milliseconds, without a queue; over one prompt on each
+    group of ranks that attends apart where prefill has replicas of its own."""
     decode_step_ms: float
-    """Mean over the output_tokens steps that follow, same static batch."""
+    """Mean over the output_tokens steps that follow in milliseconds, with the same static batch."""
     batch: int
+    """Requests in flight on each replica at the planned load, on each decode replica where prefill is apart: the
+    smallest batch that sustains the rate, the share of the users of a replica, or the pinned batch."""
     max_concurrency: int
-    """Requests in flight that the fleet holds at the SLO."""
+    """Requests in flight on the whole fleet with every batch at its largest within memory and SLO, or as pinned."""
     requests_per_s: float
-    """What the fleet sustains at the SLO."""
+    """Requests per second that the fleet completes with `batch` in flight on each replica. A batch is a whole number,
+    so this is the planned rate or slightly more; it is less where pinned nodes do not suffice."""
     tokens_per_s: float
-    """Output tokens a second at that rate."""
+    """Output tokens per second of the fleet at that rate."""
     tokens_per_s_per_gpu: float
+    """The same per GPU of the fleet."""
     breakdown_ms: dict[str, float]
-    """Parts of one decode step in milliseconds."""
+    """Parts of one decode step of the static batch in milliseconds; they sum to decode_step_ms."""
     pools: tuple[ServingPool, ...] = ()
     """Of a disaggregated fleet; together they are the replicas of the layout. Empty: every replica does both."""
     queueing: Queueing | None = None
@@ -413,3 +450,8 @@ class Plan(PlanModel):
     """Only for serving whose demand varies."""
     topology: Topology | None = None
     """Which group of ranks talks over what, and the environment of their fabric; None in plans locked before it."""
+
+    @property
+    def gang_nodes(self) -> int:
+        """Nodes that must work at the same time: all of a training run, those of one replica when serving."""
+        return self.choice.layout.gang_nodes(self.choice.nodes, training=self.performance.kind == "training")

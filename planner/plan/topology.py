@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from planner.plan.base import PlanModel
-from provider_catalog.collectives import Variable
+from provider_catalog.collective_environment import Variable
 from provider_catalog.hardware import Paths
 
 GroupKind = Literal["tensor", "context", "expert", "data", "expert-data", "pipeline"]

@@ -13,7 +13,7 @@ from math import ceil
 from typing import Final
 
 from planner.reliability.recovery import SERVING_RESTART_S
-from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.spot_reclaims import SPOT_RECLAIMS_PER_NODE_HOUR
 
 SERVING_SPOT_SHARE: Final = 0.5
 """Largest share of Spot in a serving fleet, so that a reclaim of all Spot nodes halves capacity at worst. The hardware

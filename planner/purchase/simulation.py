@@ -7,10 +7,10 @@ from typing import Final
 
 from planner.purchase.policy import Demand, Rates, Shares
 from planner.reliability.recovery import SERVING_RESTART_S
-from planner.reliability.spot import SPOT_RECLAIMS_PER_NODE_HOUR
-from planner.reliability.young_daly import CheckpointPace
+from planner.reliability.spot_reclaims import SPOT_RECLAIMS_PER_NODE_HOUR
+from planner.reliability.young_daly import CheckpointTiming
+from provider_catalog.units import HOURS_PER_YEAR
 
-HOURS_PER_YEAR: Final = 8760
 HOURS_PER_WEEK: Final = 168
 
 
@@ -75,7 +75,7 @@ class SimulatedRun:
     interruptions: int
 
 
-def simulate_run(work_hours: float, mtbf_hours: float, pace: CheckpointPace, seed: int = 0) -> SimulatedRun:
+def simulate_run(work_hours: float, mtbf_hours: float, timing: CheckpointTiming, seed: int = 0) -> SimulatedRun:
     """Simulates a gang with `work_hours` of undisturbed work, which stops whenever a node is reclaimed or fails.
 
     A stop costs the work since the last complete checkpoint and a restart, during which the gang can stop again.
@@ -83,12 +83,12 @@ def simulate_run(work_hours: float, mtbf_hours: float, pace: CheckpointPace, see
     Args:
         work_hours: Time of the training steps alone.
         mtbf_hours: Mean time between stops of the whole gang.
-        pace: Checkpoint interval, stall and restart times.
+        timing: Checkpoint interval, stall and restart times.
         seed: The same seed gives the same stops.
     """
     random = Random(seed)  # noqa: S311 - a simulation, no secret
-    interval, stall = pace.interval_s / 3600, pace.stall_s / 3600
-    recovery = (pace.restart_s + pace.lag_s) / 3600
+    interval, stall = timing.interval_s / 3600, timing.stall_s / 3600
+    recovery = (timing.restart_s + timing.lag_s) / 3600
     hours, done, interruptions = 0.0, 0.0, 0
     next_stop = random.expovariate(1 / mtbf_hours)
     while done < work_hours:

@@ -7,14 +7,19 @@ from typing import Final
 
 from planner.plan.base import PlanModel
 from planner.purchase.policy import Demand, Rates, Shares, optimal
-from planner.purchase.simulation import HOURS_PER_YEAR, simulate_year
+from planner.purchase.simulation import simulate_year
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import InstancePrice, PurchaseOption
+from provider_catalog.purchase_kinds import COMMITMENT_YEARS, COMMITTED_OPTIONS
+from provider_catalog.units import HOURS_PER_YEAR
 
 FLAT_DISCOUNT: Final = 0.40
 """Discount on on-demand that the hardware guide assumes for all reserved capacity. It is compared with, never used."""
-TERMS: Final[tuple[tuple[str, PurchaseOption, int], ...]] = (("1-year", "reserved-1y", 1), ("3-year", "reserved-3y", 3))
+TERMS: Final[tuple[tuple[str, PurchaseOption, int], ...]] = tuple(
+    (term, option, COMMITMENT_YEARS[term]) for term, option in COMMITTED_OPTIONS.items()
+)
+"""Name, price option and years of each term."""
 
 
 class TermYear(PlanModel):

@@ -17,7 +17,7 @@ from planner.spec.reader import read_spec
 from planner.training.step_cache import StepCache
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 
 PlanAt = Callable[[float, Plan | None], Plan | None]
 """Plans at a value, limited to the instance types of another plan; returns None if infeasible."""

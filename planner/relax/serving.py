@@ -156,9 +156,10 @@ def _predicted_ms(decided: Plan, field: str) -> float:
 
 
 def _plan_words(decided: Plan) -> str:
-    choice, layout = decided.choice, decided.choice.layout
+    choice = decided.choice
+    split = choice.layout.degree_names("tensor", "pipeline", always=("tensor", "pipeline"))
     money = "" if decided.cost.usd_per_hour is None else f" at {decided.cost.usd_per_hour:,.2f} USD/h"
-    return f"{choice.nodes} x {choice.instance_type}, TP{layout.tensor} PP{layout.pipeline} {choice.weights}{money}"
+    return f"{choice.nodes} x {choice.instance_type}, {split} {choice.weights}{money}"
 
 
 def _nearest_plan(

@@ -1,1 +1,1 @@
-"""Failures of a training run: how often, what a checkpoint and a restart take, and what share of the time is left."""
+"""Failures of a training run: their rate, the cost of checkpoints and restarts, and the goodput that is left."""

@@ -1,56 +1,58 @@
-"""Time between two checkpoints that loses least, and the share of time that advances the work.
+"""Optimal checkpoint interval and the shares of time of a run with failures.
 
-Daly 2006, A higher order estimate of the optimum checkpoint interval for restart dumps, Future Generation Computer
-Systems 22, pages 303-312; Young 1974, A first order approximation to the optimum checkpoint interval, CACM 17(9),
-page 530.
-Failures are a Poisson process; they may strike while a checkpoint is written and during a restart.
+Sources: Daly 2006, A higher order estimate of the optimum checkpoint interval for restart dumps, Future Generation
+Computer Systems 22, pages 303-312; Young 1974, A first order approximation to the optimum checkpoint interval, CACM
+17(9), page 530. Failures are a Poisson process; they can occur while a checkpoint is written and during a restart.
 """
 
 from math import expm1, inf, log1p, sqrt
 from typing import Final, NamedTuple
 
-HOPELESS: Final = 500
-"""Mean times between failures in a row without one, which never come: exp(500) is near the largest float."""
-LEAST_GOODPUT: Final = 0.01
-"""Below it a run makes no headway worth planning with."""
+MAX_MTBFS_WITHOUT_FAILURE: Final = 500
+"""Length of a segment, in mean times between failures, from which a run never completes it. exp(500) is close to the
+largest float."""
+MIN_GOODPUT: Final = 0.01
+"""Lower bound on goodput in plans; a run below it makes no useful progress."""
 
 
-class CheckpointPace(NamedTuple):
-    """Checkpoints and restarts of a run."""
+class CheckpointTiming(NamedTuple):
+    """Durations of the checkpoints and restarts of a run."""
 
     interval_s: float
-    """t, work between two checkpoints."""
+    """t, seconds of work between two checkpoints."""
     stall_s: float
-    """d, what one checkpoint stops training for."""
+    """d, seconds that one checkpoint stops training."""
     restart_s: float
-    """R, from a failure to work again."""
+    """R, seconds from a failure until work resumes."""
     lag_s: float = 0.0
-    """From the moment whose state a checkpoint holds, training going on, until it counts. Work of that time is lost
-    too, so that it adds to R."""
+    """Seconds from the state that an asynchronous checkpoint saves until the checkpoint is complete. A failure loses
+    the work of that time too, so the lag adds to R."""
 
 
 class TimeShares(NamedTuple):
-    """Shares of the whole time; they sum to 1."""
+    """Shares of the time of a run; they sum to 1."""
 
     useful: float
+    """Share that advances the work: the goodput."""
     checkpoints: float
-    """Training stands still for a checkpoint."""
+    """Share in which checkpoints stop training."""
     lost_work: float
-    """Done since the last checkpoint that counts, and done again."""
+    """Share of work that failures undo, because it came after the last complete checkpoint."""
     restarts: float
+    """Share from failures until work resumes."""
 
 
 def young_interval_s(stall_s: float, mtbf_s: float) -> float:
-    """Young's first-order optimum, sqrt(2·d·M), of the time from one checkpoint to the next."""
+    """Return Young's first-order optimum, sqrt(2·d·M), of the time from one checkpoint to the next."""
     return sqrt(2 * stall_s * mtbf_s)
 
 
 def daly_interval_s(stall_s: float, mtbf_s: float) -> float:
-    """Daly's higher-order optimum of the work between two checkpoints (2006, equation 37).
+    """Return Daly's higher-order optimum of the work between two checkpoints (2006, equation 37).
 
     Args:
-        stall_s: d, what one checkpoint stops training for.
-        mtbf_s: M, mean time between failures.
+        stall_s: d, seconds that one checkpoint stops training.
+        mtbf_s: M, mean time between failures in seconds.
     """
     if stall_s >= 2 * mtbf_s:
         return mtbf_s
@@ -59,9 +61,9 @@ def daly_interval_s(stall_s: float, mtbf_s: float) -> float:
 
 
 def optimal_interval_s(stall_s: float, mtbf_s: float) -> float:
-    """The work between two checkpoints that loses least: Daly's estimate, polished by Newton's method.
+    """Return the optimal seconds of work between two checkpoints: Daly's estimate, refined by Newton's method.
 
-    The exact optimum t of his complete model solves t/M + d/M + ln(1 - t/M) = 0 (2006, equation 21 set to zero).
+    The exact optimum t of Daly's complete model solves t/M + d/M + ln(1 - t/M) = 0 (2006, equation 21 set to zero).
     """
     if mtbf_s == inf:
         return inf
@@ -72,22 +74,25 @@ def optimal_interval_s(stall_s: float, mtbf_s: float) -> float:
     return share * mtbf_s
 
 
-def best_pace(stall_s: float, restart_s: float, lag_s: float, mtbf_s: float) -> CheckpointPace:
-    """The pace that loses least. One checkpoint is on its way at a time: an interval is no shorter than the lag."""
-    return CheckpointPace(max(optimal_interval_s(stall_s, mtbf_s), lag_s), stall_s, restart_s, lag_s)
+def best_timing(stall_s: float, restart_s: float, lag_s: float, mtbf_s: float) -> CheckpointTiming:
+    """Return the timing with the optimal interval.
+
+    The interval is at least the lag, because only one checkpoint is written at a time.
+    """
+    return CheckpointTiming(max(optimal_interval_s(stall_s, mtbf_s), lag_s), stall_s, restart_s, lag_s)
 
 
-def time_shares(pace: CheckpointPace, mtbf_s: float) -> TimeShares:
-    """Where the time goes.
+def time_shares(timing: CheckpointTiming, mtbf_s: float) -> TimeShares:
+    """Return the shares of useful time, checkpoints, lost work and restarts.
 
     The work of an interval t takes M·exp(R/M)·(exp((t+d)/M) - 1) on average (Daly 2006, equation 20).
     """
-    interval_s, stall_s, restart_s, lag_s = pace
+    interval_s, stall_s, restart_s, lag_s = timing
     if mtbf_s == inf:
         useful = 1.0 if interval_s == inf else interval_s / (interval_s + stall_s)
         return TimeShares(useful, 1 - useful, 0.0, 0.0)
     segment = interval_s + stall_s
-    if max(segment, restart_s + lag_s) > HOPELESS * mtbf_s:
+    if max(segment, restart_s + lag_s) > MAX_MTBFS_WITHOUT_FAILURE * mtbf_s:
         return TimeShares(0.0, 0.0, 0.5, 0.5)
     recovering = -expm1(-(restart_s + lag_s) / mtbf_s)
     per_second = (1 - recovering) / (mtbf_s * expm1(segment / mtbf_s))

@@ -19,8 +19,9 @@ from planner.plan.plan import (
 from planner.plan.topology import Topology
 from planner.reliability.burn_in import pass_thresholds
 from planner.search.notes import plan_notes
-from planner.serving.fleet import autoscaling, serving_notes
-from planner.serving.software import requirement
+from planner.serving.autoscaling import autoscaling
+from planner.serving.serving_notes import serving_notes
+from planner.serving.software_requirements import software_requirement
 from planner.spec import ClusterSpec
 from planner.spec.hash import spec_sha256
 from provider_catalog.architecture import ModelArchitecture
@@ -65,7 +66,7 @@ def assemble(
             *(() if best.updates is None else update_notes(spec.name, best.updates, best.cost)),
             *serving_notes(spec, best.candidate, scaling),
         ),
-        software=requirement(
+        software=software_requirement(
             spec,
             catalog.software,
             best.machine.node.gpu,

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import NamedTuple
 
-from planner.cost.bill import HOURS_PER_MONTH
 from planner.cost.priced import Priced, price
 from planner.cost.updates import late_update_reason, with_updates
 from planner.engine.candidate import NO_INCUMBENTS, Candidate, Engine, Incumbents, NearMiss
@@ -14,11 +13,12 @@ from planner.market.machines import Machine, machines
 from planner.plan.plan import Rejection, TrainingPerformance
 from planner.search.budget import budget_excess
 from planner.search.pareto import pareto_front
-from planner.serving.software import refusal
+from planner.serving.software_requirements import unsupported_reason
 from planner.spec import Budget, ClusterSpec
 from planner.training.engine import TrainingEngine
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
+from provider_catalog.units import HOURS_PER_MONTH
 
 OTHER_LAYOUTS_SHOWN = 2
 PRUNING_RATIO = 1.1
@@ -129,7 +129,7 @@ class MachineSearch:
     def _priced(self, machine: Machine, candidate: Candidate) -> Priced | NearMiss:
         """Returns a candidate with its bill, or why it does not serve."""
         gpu, software = machine.node.gpu, self.catalog.software
-        refused = refusal(self.spec, software, gpu, self.architecture, candidate.weights, candidate.kv_cache)
+        refused = unsupported_reason(self.spec, software, gpu, self.architecture, candidate.weights, candidate.kv_cache)
         if refused is not None:
             return NearMiss(refused, inf)
         bought = with_updates(self.spec, self.architecture, price(self.spec, self.catalog, machine, candidate))

@@ -4,7 +4,7 @@ from planner.cost.priced import Priced
 from planner.cost.updates import START_H
 from planner.plan.plan import Choice, InferencePerformance, TrainingPerformance
 from planner.purchase.terms import reserved_terms
-from planner.reliability.advice import checkpoint_notes
+from planner.reliability.checkpoint_notes import checkpoint_notes
 from planner.search.quotas import quota_notes
 from planner.serving.slo import SloLine, slo_lines
 from planner.sizing.legal_layouts import batch_sequences

@@ -21,7 +21,7 @@ from planner.serving.engine import InferenceEngine
 from planner.spec import Budget, ClusterSpec, Pin
 from planner.training.compression_proposals import compression_proposals
 from planner.training.engine import TrainingEngine
-from planner.training.host import launch_notes
+from planner.training.kernel_launches import launch_notes
 from planner.training.step_cache import StepCache
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog

@@ -5,8 +5,8 @@ from planner.market.machines import Machine
 from planner.plan.plan import TrainingPerformance
 from planner.plan.topology import Topology
 from planner.topology.placement import serving_topology, training_topology
+from planner.training.communication_volume import step_bytes
 from planner.training.engine import TrainingEngine
-from planner.training.volume import step_bytes
 
 
 def topology_of(engine: Engine, machine: Machine, candidate: Candidate) -> Topology:

@@ -1,4 +1,4 @@
-"""The serving engine: TTFT, TPOT and throughput of replicas, queueing, fleets, software requirements.
+"""The serving engine: latency and throughput of replicas, queueing, fleet size and software requirements.
 
 May import cost, purchase, engine, market, reliability, topology, sizing, plan and spec.
 """

@@ -1,4 +1,4 @@
-"""Which splits of a model and how many replicas carry a load: what the search prices."""
+"""The serving engine: it finds layouts and the number of replicas that carry a load, for the search to price."""
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
@@ -10,11 +10,12 @@ from planner.errors import SpecError
 from planner.plan.layout import Layout
 from planner.plan.plan import InferencePerformance
 from planner.reliability.failures import NodeEnvironment
+from planner.serving.bisection import largest
 from planner.serving.disaggregated import DisaggregatedFleet
-from planner.serving.fleet import replicas_within
-from planner.serving.forward import Forward, arithmetic_precision, peak_flops
-from planner.serving.rates import rates_of
-from planner.serving.replica import Replica, Timing, largest, split_name
+from planner.serving.forward import AnalyticTiming, arithmetic_precision, peak_flops
+from planner.serving.generation_rates import rates_of
+from planner.serving.replica import Replica, Timing
+from planner.serving.replica_count import replicas_within
 from planner.serving.silicon import SILICON, SiliconTiming
 from planner.sizing.legal_layouts import divisors, expert_count, head_count, legal_tensor_degrees
 from planner.sizing.profile import ModelProfile
@@ -25,16 +26,17 @@ from provider_catalog.precision import Precision
 
 ANALYTIC = "analytic-inference-2"
 PIPELINES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
+"""Pipeline-parallel degrees that are tried."""
 ACROSS_NODES_TRIED = 2
-"""Splits over several nodes that are evaluated once one serves: spreading further only adds stages to pass."""
+"""Multi-node layouts with a fleet after which no further one is tried: more nodes only add stages to pass."""
 
 TimingOf = Callable[[ModelArchitecture, NodeTopology, Layout, Precision, Precision], Timing]
-"""From model, node, layout, format of weights and of the KV cache to an engine for that split."""
+"""Function of model, node, layout, weight format and KV cache format that returns the timing of forward passes."""
 
 
 @dataclass(frozen=True)
 class InferenceEngine:
-    """Serves one workload of one model on nodes of any kind."""
+    """Sizes fleets for one workload of one model on nodes of any kind."""
 
     profile: ModelProfile
     workload: InferenceWorkload
@@ -43,14 +45,16 @@ class InferenceEngine:
     weights: Precision
     kv_cache: Precision
     may_widen: bool = False
-    """Whether a GPU that lacks the format may serve 16-bit weights instead."""
+    """Whether a GPU without arithmetic for the weight format may serve 16-bit weights instead."""
     also: tuple[Precision, ...] = ()
-    """Other formats of the weights that may be served."""
+    """Other weight formats that may be served."""
     name: str = ANALYTIC
-    timing_of: TimingOf = Forward
+    """Name of the engine in the plan."""
+    timing_of: TimingOf = AnalyticTiming
+    """Builds the timing of forward passes."""
 
     def least_node_hours(self, node: NodeTopology) -> float:
-        """Serving has no end."""
+        """Return 0: a serving fleet runs without end, so its node-hours have no lower bound."""
         return 0.0
 
     def candidates(
@@ -61,9 +65,9 @@ class InferenceEngine:
         node_environment: NodeEnvironment | None = None,
         incumbents: Incumbents = NO_INCUMBENTS,
     ) -> Iterator[Candidate | NearMiss]:
-        """For each split of the model, the fleet that carries the load at the SLO, or why none does.
+        """Yield, for each layout of a replica, the fleet that carries the load at the SLO, or why none does.
 
-        Surroundings are of no account: a lost replica is another one's load, no lost work.
+        The node environment is ignored: when a replica fails, others take its load and no work is lost.
 
         Raises:
             SpecError: a pinned layout contradicts the model or the node.
@@ -80,7 +84,7 @@ class InferenceEngine:
                 yield from self._in(weights)._splits(node, max_nodes, multi_node)
 
     def _in(self, weights: Precision) -> "InferenceEngine":
-        """The same with weights in another format."""
+        """Return the engine for another weight format."""
         if weights not in self._in_other_formats:
             self._in_other_formats[weights] = replace(self, weights=weights, may_widen=False, also=())
         return self._in_other_formats[weights]
@@ -90,7 +94,7 @@ class InferenceEngine:
         return {}
 
     def _splits(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | NearMiss]:
-        """A fleet or a miss for each split of the model, with the weights in one format."""
+        """Yield a fleet or a miss for each layout of a replica, with the weights in one format."""
         across = 0
         for layout in self._layouts(node, multi_node):
             over_nodes = layout.gpus_per_replica > node.gpus
@@ -101,13 +105,13 @@ class InferenceEngine:
                 yield found
 
     def replica(self, node: NodeTopology, layout: Layout) -> Replica:
-        """One copy of the model, split as a layout says, on nodes of a kind.
+        """Return one replica in a layout on a kind of node.
 
-        Nodes that differ in what lies outside of the copy share it.
+        Nodes that differ only in parts that the replica does not use get the same object, timings included.
         """
         gpu, within = node.gpu, layout.gpus_per_replica <= node.gpus
         outside = (0, 0.0) if within else (node.gpus, node.nic_gbit_per_s)
-        # In a mesh a copy leaves the links to the other GPUs of the node unused.
+        # In a mesh the links to GPUs outside of the replica stay unused, so the size of the node matters.
         meshed = node.gpus if gpu.links == "mesh" else 0
         key = (gpu.name, node.gpu_memory_bytes, node.nvlink_gb_per_s, meshed, *outside, layout)
         if key not in self._known:
@@ -134,17 +138,17 @@ class InferenceEngine:
         )
 
     def notes(self, candidate: Candidate, node: NodeTopology) -> tuple[str, ...]:
-        """What a reviewer should know of the prediction for a candidate of this engine."""
+        """Return notes for the reviewer on the prediction of a candidate."""
         found = []
         measured = candidate.performance.engine != ANALYTIC or rates_of(node.gpu).measured
         if not measured:
-            found.append(f"no kernels of {node.gpu.generation} were measured: Hopper's shares of peak are carried over")
+            found.append(f"no kernels of {node.gpu.generation} were measured: the plan assumes Hopper's shares of peak")
         if gain := self._batching_gain(candidate, node):
             found.append(gain)
         return tuple(found)
 
     def _batching_gain(self, candidate: Candidate, node: NodeTopology) -> str | None:
-        """What dynamic batching gains over static batches on the same replica, or None where it is not in use."""
+        """Return a note on the gain of dynamic over static batching; None where dynamic batching is not in use."""
         pools = isinstance(candidate.performance, InferencePerformance) and candidate.performance.pools
         if self.pin.batch is not None or pools or not self.workload.dynamic_batching:
             return None
@@ -155,15 +159,15 @@ class InferenceEngine:
         if isinstance(most, NearMiss):
             return None
         if isinstance(static_most, NearMiss):
-            return f"dynamic batching holds the SLO, static batches would not: {static_most.reason}"
+            return f"dynamic batching meets the SLO, static batches would not: {static_most.reason}"
         gain = dynamic.requests_per_s(most) / static.requests_per_s(static_most)
-        return f"dynamic batching serves {gain:.1f} times what static batches of {static_most} would at the same SLO"
+        return f"dynamic batching serves {gain:.1f}x the requests of static batches of {static_most} at the same SLO"
 
     def refined(self, candidate: Candidate, node: NodeTopology, max_nodes: int) -> Candidate | NearMiss:
-        """The same split sized anew on the times of measured kernels.
+        """Size the fleet of a candidate again with the times of measured kernels.
 
         Raises:
-            UnsupportedError: none were measured for it.
+            UnsupportedError: No kernels were measured for its layout.
         """
         measured = replace(self, name=SILICON, timing_of=SiliconTiming, weights=candidate.weights)
         replica = measured.replica(node, replace(candidate.layout, data=1))
@@ -172,21 +176,21 @@ class InferenceEngine:
         return measured._fleet(replica, node, max_nodes)
 
     def _fleets(self, replica: Replica, node: NodeTopology, max_nodes: int) -> Iterator[Candidate | NearMiss]:
-        """The kinds of fleet that the spec allows. A pinned batch is a static one: it has no fleet to choose."""
+        """Yield the kinds of fleet that the spec allows. A pinned batch is static and never disaggregated."""
         if self.workload.fleet != "disaggregated" or self.pin.batch is not None:
             yield self._fleet(replica, node, max_nodes)
         if self.workload.fleet != "aggregated" and self.pin.batch is None:
             yield self._disaggregated(replica, node, max_nodes)
 
     def _disaggregated(self, replica: Replica, node: NodeTopology, max_nodes: int) -> Candidate | NearMiss:
-        """Replicas of both pools for the load, whole nodes filled; what is left over decodes."""
+        """Return the replicas of both pools for the load on whole nodes; replicas left over decode."""
         pools, layout = DisaggregatedFleet(replica), replica.layout
         most, prefill_rate = pools.largest_batch(), pools.prefills_per_s()
         if isinstance(most, NearMiss):
             return most
         if isinstance(prefill_rate, NearMiss):
             return prefill_rate
-        rate = self.workload.request_rate_per_s or 1.0
+        rate = self.workload.offered_requests_per_s
         decodes = ceil(rate / pools.requests_per_s(most))
         if self.workload.concurrency is not None:
             decodes = ceil(self.workload.concurrency / most)
@@ -194,7 +198,7 @@ class InferenceEngine:
         prefills = ceil(rate / prefill_rate)
         replicas = self._replicas(node, layout, prefills + decodes + self.workload.spare_replicas)
         if replicas < 2:
-            return NearMiss(f"{split_name(layout)} with prefill apart takes two replicas", 2.0, fits_memory=True)
+            return NearMiss(f"{layout.serving_name}: a disaggregated fleet needs two replicas", 2.0, fits_memory=True)
         if replicas < prefills + decodes:
             served = pools.requests_per_s(most)
             prefills = max(range(1, replicas), key=lambda count: min(count * prefill_rate, (replicas - count) * served))
@@ -202,7 +206,7 @@ class InferenceEngine:
         nodes = self.pin.nodes or ceil(replicas * layout.gpus_per_replica / node.gpus)
         if nodes > max_nodes and self.pin.nodes is None:
             return NearMiss(
-                f"{split_name(layout)} with prefill apart carries the load on {nodes} nodes; {max_nodes} may be used",
+                f"{layout.serving_name}: a disaggregated fleet needs {nodes} nodes, {max_nodes} may be used",
                 nodes / max_nodes,
                 fits_memory=True,
             )
@@ -213,7 +217,7 @@ class InferenceEngine:
             layout=replace(layout, data=replicas),
             weights=self.weights,
             kv_cache=self.kv_cache,
-            memory=replica.memory(most),
+            memory=replica.memory.per_gpu(most),
             performance=pools.performance(prefills, decodes, batch, most),
         )
 
@@ -228,8 +232,8 @@ class InferenceEngine:
         if heads % (tensor // groups):
             nearest = min(divisors(heads), key=lambda degree: abs(degree - tensor // groups))
             raise SpecError(
-                f"pin.layout.tensor is {tensor}; the ranks that attend together, {tensor // groups}, must divide the"
-                f" {heads} attention heads of {architecture.name}: nearest is {nearest}"
+                f"pin.layout.tensor is {tensor}; the tensor-parallel ranks of one attention group, {tensor // groups},"
+                f" must divide the {heads} attention heads of {architecture.name}: nearest is {nearest}"
             )
         if expert > max(experts, 1):
             allowed = f"1 to its {experts} routed experts" if experts else "1: the model has no routed experts"
@@ -246,7 +250,7 @@ class InferenceEngine:
 
     @cached_property
     def _has_latent_cache(self) -> bool:
-        return any(group.attention.kind == "mla" for group in self.profile.architecture.layers)
+        return self.profile.architecture.has_latent_cache
 
     def _layouts(self, node: NodeTopology, multi_node: bool) -> Iterator[Layout]:
         fixed = self.pin.layout
@@ -263,26 +267,29 @@ class InferenceEngine:
                 within = gpus <= node.gpus and node.gpus % gpus == 0
                 across = multi_node and ranks % node.gpus == 0
                 pinned = bool(fixed.tensor and fixed.pipeline)
-                # Replicas over several nodes take all that are pinned: what is left over would be paid for and idle.
+                # Multi-node replicas must fill the pinned nodes, because a node left over would be billed and idle.
                 uneven = self.pin.nodes is not None and gpus > node.gpus and self.pin.nodes * node.gpus % gpus != 0
                 if not pinned and (uneven or not (within or across)):
                     continue
                 expert = fixed.expert or (tensor if experts and experts % tensor == 0 else 1)
                 if expert > tensor:
-                    # Experts over more ranks than one sequence's heads: those ranks attend to sequences of their own.
+                    # With more expert-parallel than tensor-parallel ranks, attention is data-parallel over groups.
                     yield Layout(tensor=expert, pipeline=pipeline, expert=expert, attention_data=expert // tensor)
                     continue
                 for groups in self._attention_groups(tensor):
                     yield Layout(tensor=tensor, pipeline=pipeline, expert=expert, attention_data=groups)
 
     def _attention_groups(self, tensor: int) -> tuple[int, ...]:
-        """A latent cache is whole on every tensor-parallel rank: with attention data-parallel it is not repeated."""
+        """Return the numbers of data-parallel attention groups to try.
+
+        Every tensor-parallel rank holds a latent KV cache in full; data-parallel attention avoids the copies.
+        """
         if self.pin.layout.attention_data is not None:
             return (self.pin.layout.attention_data,)
         return (1, tensor) if self._has_latent_cache and tensor > 1 and not self.pin.layout.tensor else (1,)
 
     def _fleet(self, replica: Replica, node: NodeTopology, max_nodes: int) -> Candidate | NearMiss:
-        """Number of replicas for the load, whole nodes filled."""
+        """Return the aggregated fleet for the load on whole nodes, or the miss."""
         layout = replica.layout
         if self.pin.batch is not None:
             most: int | NearMiss = self.pin.batch
@@ -292,21 +299,19 @@ class InferenceEngine:
                 most = 1
         if isinstance(most, NearMiss):
             return most
-        concurrency, rate = self.workload.concurrency, self.workload.request_rate_per_s
+        concurrency, rate = self.workload.concurrency, self.workload.offered_requests_per_s
         capacity_per_s = replica.requests_per_s(most)
-        needed = ceil((rate or 1.0) / capacity_per_s) if concurrency is None else ceil(concurrency / most)
+        needed = ceil(rate / capacity_per_s) if concurrency is None else ceil(concurrency / most)
         if concurrency is None and self.workload.slo.percentile != "mean" and self.pin.nodes is None:
-            enough = replicas_within(
-                lambda count: replica.first_token((rate or 1.0) / count, most), self.workload.slo, needed
-            )
+            enough = replicas_within(lambda count: replica.ttft_model(rate / count, most), self.workload.slo, needed)
             if isinstance(enough, NearMiss):
-                return replace(enough, reason=f"{split_name(layout)}: {enough.reason}")
+                return replace(enough, reason=f"{layout.serving_name}: {enough.reason}")
             needed = enough
         replicas = self._replicas(node, layout, needed + self.workload.spare_replicas)
         nodes = self.pin.nodes or ceil(replicas * layout.gpus_per_replica / node.gpus)
         if nodes > max_nodes and self.pin.nodes is None:
             return NearMiss(
-                f"{split_name(layout)} carries the load on {nodes} nodes; {max_nodes} may be used",
+                f"{layout.serving_name} needs {nodes} nodes for the load, {max_nodes} may be used",
                 nodes / max_nodes,
                 fits_memory=True,
             )
@@ -315,18 +320,18 @@ class InferenceEngine:
         elif concurrency is not None:
             batch = min(most, ceil(concurrency / replicas))
         else:
-            batch = replica.batch_at((rate or 1.0) / replicas, most)
+            batch = replica.batch_at(rate / replicas, most)
         return Candidate(
             nodes=nodes,
             layout=replace(layout, data=replicas),
             weights=self.weights,
             kv_cache=self.kv_cache,
-            memory=replica.memory(most),
+            memory=replica.memory.per_gpu(most),
             performance=replica.performance(batch, most, replicas, static=self.pin.batch is not None),
         )
 
     def _replicas(self, node: NodeTopology, layout: Layout, needed: int) -> int:
-        """Replicas that fill the nodes of `needed`, or what is pinned."""
+        """Return the replicas that fill the nodes which `needed` replicas take, or the pinned number."""
         per_replica = layout.gpus_per_replica
         if self.pin.layout.data is not None and self.pin.nodes is None:
             return self.pin.layout.data

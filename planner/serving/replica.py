@@ -1,53 +1,49 @@
-"""One copy of a model on its GPUs: what fits, how long steps take, and what continuous batching makes of them."""
+"""One serving replica: its step times, and its latency and throughput under continuous batching."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 from typing import NamedTuple, Protocol
 
 from planner.engine.candidate import NearMiss
-from planner.plan.layout import Layout, MemoryPerGpu
+from planner.plan.layout import Layout
 from planner.plan.plan import InferencePerformance
+from planner.serving.bisection import largest
 from planner.serving.forward import Pass
-from planner.serving.queueing import FirstToken
-from planner.sizing.kv_cache import kv_cache_bytes_per_gpu
-from planner.sizing.overhead import CUDA_CONTEXT_BYTES, NCCL_BUFFER_BYTES, SERVING_WORKSPACE_BYTES
+from planner.serving.queueing import TtftModel
+from planner.serving.replica_memory import MAX_BATCH, PREFILL_CHUNK_TOKENS, ReplicaMemory
+from planner.serving.slo import latency
 from planner.sizing.profile import ModelProfile
-from planner.sizing.weights import weights_bytes_per_gpu
 from planner.spec import Headroom, InferenceWorkload
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
 
-PREFILL_CHUNK_TOKENS = 8192
-"""Tokens that a serving engine works on at once: vLLM's max_num_batched_tokens under chunked prefill, H100 and up."""
-MAX_BATCH = 4096
 FULL_LOAD = 0.999
-"""A queue at full load never ends; its mean wait is taken here."""
+"""Load at which the mean wait of a saturated queue is computed, because it is infinite at a load of 1."""
 
 
 class Timing(Protocol):
-    """Predicts forward passes: the analytic engine, or one that looks up measured kernels."""
+    """Predicts the time of forward passes, analytically or from measured kernels."""
 
     def parts_s(self, work: Pass) -> dict[str, float]:
-        """Seconds of one pass by kind of work; they sum to the whole."""
+        """Return the seconds of one pass by kind of work; they sum to the time of the pass."""
         ...
 
 
 class _Running(NamedTuple):
-    """Steps of a replica in the steady state, with a number of requests in flight."""
+    """Step times of a replica in the steady state, at a number of requests in flight."""
 
     prompts: float
-    """Prompts, or chunks of one, that a step takes up beside them under chunked prefill."""
+    """Prompts, or chunks of prompts, of one step under chunked prefill."""
     decode_s: float
-    """A step that decodes only."""
+    """Time of a step that decodes only."""
     mixed_s: float
-    """A step that takes up prompts as well; without chunked prefill there is none."""
+    """Time of a step with prompts; equal to `decode_s` without chunked prefill."""
 
 
 @dataclass(frozen=True)
 class Replica:
-    """One copy of the model on its GPUs, at some static or continuous batch."""
+    """One copy of the model on its GPUs."""
 
     profile: ModelProfile
     workload: InferenceWorkload
@@ -58,125 +54,71 @@ class Replica:
     layout: Layout
     timing: Timing
     engine: str
-    """Name of the engine that `timing` is, for the plan."""
+    """Name of the engine behind `timing`, as the plan shows it."""
     peak_flops: float
     """Dense peak of one GPU in the arithmetic of the weights."""
 
     @cached_property
-    def weights_bytes(self) -> int:
-        """Weights on the fullest GPU."""
-        layout = self.layout
-        return weights_bytes_per_gpu(
-            self.profile.architecture,
-            self.weights,
-            layout.tensor,
-            layout.pipeline,
-            layout.expert,
-            attention_data=layout.attention_data,
+    def memory(self) -> ReplicaMemory:
+        """Memory of the replica's GPUs."""
+        return ReplicaMemory(
+            self.profile, self.workload, self.headroom, self.weights, self.kv_cache, self.node, self.layout
         )
-
-    @cached_property
-    def kv_bytes_per_group(self) -> int:
-        """KV cache on the fullest GPU of one full sequence in each group that attends apart."""
-        workload, layout = self.workload, self.layout
-        return kv_cache_bytes_per_gpu(
-            self.profile.architecture,
-            workload.prompt_tokens + workload.output_tokens,
-            layout.attention_data,
-            self.kv_cache,
-            layout.tensor,
-            layout.pipeline,
-            attention_data=layout.attention_data,
-        )
-
-    @cached_property
-    def activations_bytes(self) -> int:
-        """One layer's activations of a prefill chunk."""
-        layers = self.profile.layers
-        layer = max(x.replicated_activation_bytes + x.sharded_activation_bytes / self.layout.tensor for x in layers)
-        return int(PREFILL_CHUNK_TOKENS * layer)
-
-    @cached_property
-    def capacity_bytes(self) -> int:
-        """Memory of one GPU that may be used."""
-        return int(self.node.gpu_memory_bytes * self.headroom.memory_fraction)
-
-    @cached_property
-    def overhead_bytes(self) -> int:
-        """Runtime of the engine; the NCCL buffers only where GPUs work together."""
-        nccl = NCCL_BUFFER_BYTES if self.layout.gpus_per_replica > 1 else 0
-        return CUDA_CONTEXT_BYTES + SERVING_WORKSPACE_BYTES + nccl
-
-    def memory(self, batch: int) -> MemoryPerGpu:
-        """Memory of the fullest GPU with `batch` full sequences in the KV cache."""
-        parts = {
-            "weights_bytes": self.weights_bytes,
-            "kv_cache_bytes": ceil(batch / self.layout.attention_data) * self.kv_bytes_per_group,
-            "activations_bytes": self.activations_bytes,
-            "gradients_bytes": 0,
-            "optimizer_bytes": 0,
-            "overhead_bytes": self.overhead_bytes,
-        }
-        rank = "every rank" if self.layout.pipeline == 1 else f"heaviest of {self.layout.pipeline} pipeline stages"
-        total = sum(parts.values())
-        return MemoryPerGpu(**parts, overhead={}, total_bytes=total, capacity_bytes=self.capacity_bytes, rank=rank)
-
-    def batch_that_fits(self) -> int:
-        """Full sequences that fit beside the weights."""
-        free = self.capacity_bytes - self.weights_bytes - self.activations_bytes - self.overhead_bytes
-        groups = self.layout.attention_data
-        return min(MAX_BATCH, max(0, free // max(self.kv_bytes_per_group, 1)) * groups)
 
     def largest_batch(self) -> int | NearMiss:
-        """The largest continuous batch within memory and SLO, or the miss that says what is short."""
+        """Return the largest continuous batch within memory and SLO, or the miss that names the limit."""
         return self._largest_batch
 
     @cached_property
     def _largest_batch(self) -> int | NearMiss:
-        fits = self.batch_that_fits()
+        fits = self.memory.max_batch
         if fits < 1:
-            needed = self.memory(1)
+            needed = self.memory.per_gpu(1)
             return NearMiss(
-                f"{split_name(self.layout)} needs {needed.total_bytes / 2**30:.1f} GiB a GPU for one sequence,"
-                f" {self.capacity_bytes / 2**30:.1f} GiB may be used",
-                needed.total_bytes / self.capacity_bytes,
+                f"{self.layout.serving_name} needs {needed.total_bytes / 2**30:.1f} GiB a GPU for one sequence,"
+                f" {needed.capacity_bytes / 2**30:.1f} GiB may be used",
+                needed.total_bytes / needed.capacity_bytes,
             )
         if not self.meets_slo(1):
             return self._slo_miss()
         return largest(self.meets_slo, fits)
 
     def meets_slo(self, batch: int) -> bool:
-        """Whether TTFT and mean TPOT hold with `batch` requests in flight.
+        """Return whether TTFT and mean TPOT hold with `batch` requests in flight.
 
-        A percentile under a rate of arrivals is kept by the number of replicas, one under a number of users here.
+        A percentile of TTFT is checked here only for a fixed number of users. For an arrival rate, the number of
+        replicas is chosen so that the percentile holds.
         """
         slo = self.workload.slo
         if self.tpot_s(batch) * 1e3 > slo.tpot_ms:
             return False
         if slo.percentile == "mean" or self.workload.concurrency is None:
             return self.ttft_s(batch) * 1e3 <= slo.ttft_ms
-        return self.first_token(self.requests_per_s(batch), None, batch).at(slo.percentile) * 1e3 <= slo.ttft_ms
+        return self.ttft_model(self.requests_per_s(batch), None, batch).at(slo.percentile) * 1e3 <= slo.ttft_ms
 
     def _slo_miss(self) -> NearMiss:
         slo, ttft, tpot = self.workload.slo, self.ttft_s(1) * 1e3, self.tpot_s(1) * 1e3
-        worst = max((ttft / slo.ttft_ms, "TTFT", ttft, slo.ttft_ms), (tpot / slo.tpot_ms, "TPOT", tpot, slo.tpot_ms))
+        ratio, needed_ms, unit, slo_ms = max(
+            (ttft / slo.ttft_ms, ttft, "to its first token", slo.ttft_ms),
+            (tpot / slo.tpot_ms, tpot, "per output token", slo.tpot_ms),
+        )
         return NearMiss(
-            f"{split_name(self.layout)}: {worst[1]} is {worst[2]:.3g} ms with one request in flight,"
-            f" the SLO is {worst[3]:g} ms",
-            worst[0],
+            f"{self.layout.serving_name}: a single request already takes {latency(needed_ms)} {unit},"
+            f" the SLO is {latency(slo_ms)}",
+            ratio,
             fits_memory=True,
         )
 
     def prefill_s(self, batch: float) -> float:
-        """One static pass over `batch` prompts."""
+        """Return the time of one static pass over `batch` prompts."""
         return sum(self.timing.parts_s(self._prompts(batch)).values())
 
     def decode_parts_s(self, batch: float) -> dict[str, float]:
-        """Parts of one decode step of a static batch, half of the output already written."""
+        """Return the parts of one decode step of a static batch, with half of the output already decoded."""
         parts = self.timing.parts_s(self._decodes(batch))
         speculation = self.workload.speculation
         if speculation is not None:
-            # Drafting is a pass of its own for each drafted token, of a known share of the whole one.
+            # Each drafted token takes a pass of the draft model, which costs a known share of a full pass.
             step = sum(self.timing.parts_s(self._decodes(batch, 1)).values())
             layers = self.profile.architecture.layer_count
             share = 1 / layers if speculation.draft_cost is None else speculation.draft_cost
@@ -184,26 +126,27 @@ class Replica:
         return parts
 
     def decode_step_s(self, batch: float) -> float:
-        """One decode step of a static batch."""
+        """Return the time of one decode step of a static batch."""
         return sum(self.decode_parts_s(batch).values())
 
     @cached_property
     def tokens_per_step(self) -> float:
-        """Tokens a sequence gains in a step: 1, or with drafts (1-a^(d+1))/(1-a) (arXiv 2211.17192, equation 1)."""
+        """Tokens that a step adds to a sequence: 1, or with drafts (1-a^(d+1))/(1-a) (arXiv 2211.17192, equation 1)."""
         speculation = self.workload.speculation
         return 1.0 if speculation is None else speculation.tokens_per_step
 
     def tpot_s(self, batch: int) -> float:
-        """Mean time per output token with `batch` requests in flight."""
+        """Return the mean time per output token with `batch` requests in flight."""
         step_s = self._mean_step_s(batch) if self.workload.dynamic_batching else self._running(batch).decode_s
         return step_s / self.tokens_per_step
 
     def _mean_step_s(self, batch: int) -> float:
-        """Mean step under continuous batching.
+        """Return the mean step time under continuous batching.
 
-        In the steady state batch / output steps requests finish at each step and as many start. With chunked prefill
-        their prompts ride along with the decoding sequences, a chunk a step (Sarathi-Serve, arXiv 2403.02310, section
-        4.2); without it they hold up all others. A pipeline works on as many groups of the batch as it has stages.
+        In the steady state batch / (output steps) requests finish at each step and as many start. With chunked prefill
+        a step carries a chunk of their prompts beside the decoding sequences (Sarathi-Serve, arXiv 2403.02310, section
+        4.2). Without it a prefill stops the decoding of all others. A pipeline divides the batch into as many groups as
+        it has stages.
         """
         running = self._running(batch)
         starts = batch / self._output_steps / self.layout.pipeline
@@ -213,7 +156,7 @@ class Replica:
         return max(0.0, 1 - mixed_share) * running.decode_s + mixed_share * running.mixed_s
 
     def _running(self, batch: int) -> _Running:
-        # The searches for a batch come back to the same ones.
+        # Several searches over the batch ask for the same batches.
         if batch not in self._known:
             self._known[batch] = self._timed(batch)
         return self._known[batch]
@@ -231,30 +174,30 @@ class Replica:
         return _Running(prompts, decode_s, self._mixed_step_s(group, prompts))
 
     def _prompts_together(self, batch: int) -> float:
-        """Prompts, or chunks of one, that a step takes up: those that start, as far as the budget of tokens goes."""
+        """Return the prompts, or chunks of prompts, of one step: those that start, within the token budget."""
         fit = self.layout.attention_data * PREFILL_CHUNK_TOKENS / self.workload.new_prompt_tokens
         starts = batch / self._output_steps / self.layout.pipeline
         return max(1.0, min(starts, fit))
 
     def requests_per_s(self, batch: int) -> float:
-        """Requests a second that a replica sustains with `batch` in flight (Little's law)."""
+        """Return the requests per second that a replica sustains with `batch` in flight (Little's law)."""
         if not self.workload.dynamic_batching:
             return min(batch / self._static_run_s(batch), self._requests_per_s_at_headroom)
         decoding = self._output_steps * self.tpot_s(batch) * self.tokens_per_step
         return min(batch / decoding, self._requests_per_s_at_headroom)
 
     def _static_run_s(self, batch: int) -> float:
-        """From the prefill of a static batch to its longest output.
+        """Return the time of a static batch, from its prefill to the end of its longest output.
 
-        The longest of n outputs is 1 + 1/2 + ... + 1/n times the mean when lengths are memoryless (exponential order
-        statistics); Orca (OSDI 2022, section 3.1) measures what this waste costs.
+        The longest of n outputs is 1 + 1/2 + ... + 1/n times the mean when lengths are exponentially distributed. Orca
+        (OSDI 2022, section 3.1) measures what waiting for the longest output costs.
         """
         longest = sum(1 / n for n in range(1, batch + 1))
         return self.prefill_s(batch) + longest * self._output_steps * self._running(batch).decode_s
 
     @cached_property
     def _requests_per_s_at_headroom(self) -> float:
-        """Where model FLOPs reach the share of the peak that may be used."""
+        """Requests per second at which model FLOPs reach the usable share of the peak."""
         profile, workload = self.profile, self.workload
         tokens = workload.new_prompt_tokens + workload.output_tokens
         flops = tokens * (profile.matmul_flops_per_token - profile.head_flops_per_token)
@@ -263,10 +206,10 @@ class Replica:
         return peak * (1 - self.headroom.compute_fraction) / flops
 
     def ttft_s(self, batch: int) -> float:
-        """Mean time to first token: the prefill, one running step, and the wait behind other prefills.
+        """Return the mean time to first token: the wait for other prefills, the prefill, and one running step.
 
         The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine). With static batches a
-        request waits for half of the batch that is running.
+        request waits for half of the running batch on average.
         """
         if not self.workload.dynamic_batching:
             return self.prefill_s(batch) + self._static_run_s(batch) / 2
@@ -275,21 +218,27 @@ class Replica:
         return service * (1 + load / (2 * (1 - load))) + running.decode_s
 
     def prefill_service_s(self, batch: int) -> float:
-        """Time that one request's prompt takes while `batch` requests are in flight."""
+        """Return the prefill time of one prompt while `batch` requests are in flight."""
         if not self.workload.chunked_prefill:
             return self._one_prefill_s
         return self._chunks * self._running(batch).mixed_s
 
-    def first_token(self, rate_per_s: float, slots: int | None, batch: int | None = None) -> FirstToken:
-        """TTFT and its queues at an arrival rate, with `batch` in flight (what sustains the rate when None)."""
+    def ttft_model(self, rate_per_s: float, slots: int | None, batch: int | None = None) -> TtftModel:
+        """Return the TTFT model of the replica at an arrival rate.
+
+        Args:
+            rate_per_s: Requests per second that arrive at the replica.
+            slots: Requests that the batch holds; None: every arrival has a slot.
+            batch: Requests in flight; None: the smallest batch that sustains the rate.
+        """
         in_flight = batch or self.batch_at(rate_per_s, slots or MAX_BATCH)
         running, workload = self._running(in_flight), self.workload
         prefill_s, budget = self._one_prefill_s, float(workload.new_prompt_tokens)
         if workload.chunked_prefill:
-            # What a prompt adds to the decode steps that carry its chunks, beside the prompts it shares them with
+            # The time that one prompt adds to the decode steps that carry its chunks
             prefill_s = max(0.0, running.mixed_s - running.decode_s) * self._chunks / running.prompts
             budget = PREFILL_CHUNK_TOKENS * self.layout.attention_data
-        return FirstToken(
+        return TtftModel(
             arrivals_per_s=rate_per_s,
             prefill_s=prefill_s,
             decode_step_s=running.decode_s,
@@ -301,14 +250,18 @@ class Replica:
         )
 
     def batch_at(self, rate_per_s: float, largest_batch: int) -> int:
-        """The smallest batch that sustains a rate: where the fleet settles when it has room to spare."""
+        """Return the smallest batch that sustains a rate, which is where a fleet with spare capacity settles."""
         below = largest(lambda batch: self.requests_per_s(batch) < rate_per_s, largest_batch)
         return min(largest_batch, below + 1)
 
     def performance(self, batch: int, largest_batch: int, replicas: int, *, static: bool) -> InferencePerformance:
-        """What a fleet of replicas does with `batch` requests in flight on each.
+        """Predict the performance of a fleet of replicas.
 
-        Static: a step serves the whole batch, which is prefilled in one pass and decoded to its end.
+        Args:
+            batch: Requests in flight on each replica.
+            largest_batch: Most requests in flight on a replica within memory and SLO.
+            replicas: Replicas of the fleet.
+            static: Whether the batch is prefilled in one pass and decoded to its end, instead of continuously filled.
         """
         workload = self.workload
         parts = self.decode_parts_s(batch)
@@ -322,8 +275,8 @@ class Replica:
         queueing = None
         if not static and workload.dynamic_batching:
             users = workload.concurrency is not None
-            arrivals_per_s = requests if users else (workload.request_rate_per_s or 1.0) / replicas
-            queueing = self.first_token(arrivals_per_s, None if users else largest_batch, batch).summary()
+            arrivals_per_s = requests if users else workload.offered_requests_per_s / replicas
+            queueing = self.ttft_model(arrivals_per_s, None if users else largest_batch, batch).summary()
         return InferencePerformance(
             engine=self.engine,
             ttft_ms=ttft_s * 1e3,
@@ -353,7 +306,7 @@ class Replica:
         return self.prefill_s(1)
 
     def _mixed_step_s(self, decodes: float, prompts: float) -> float:
-        """A step with a chunk of each of some prompts beside `decodes` decoding sequences."""
+        """Return the time of a step with one chunk of each of `prompts` prompts and `decodes` decoding sequences."""
         return sum(self.timing.parts_s(self._mixed(decodes, prompts)).values())
 
     def _prompts(self, batch: float) -> Pass:
@@ -372,7 +325,7 @@ class Replica:
     def _mixed(self, decodes: float, prompts: float) -> Pass:
         workload, alone = self.workload, self._decodes(decodes)
         chunk = workload.new_prompt_tokens / self._chunks
-        # A chunk in the middle of the prompt: half of the other chunks are in the cache.
+        # The mean chunk lies in the middle of the prompt: half of the other chunks are in the KV cache.
         before = workload.cached_prompt_tokens + (workload.new_prompt_tokens - chunk) / 2
         return Pass(
             prompts=prompts,
@@ -382,24 +335,3 @@ class Replica:
             context_tokens=alone.context_tokens,
             tokens_per_decode=alone.tokens_per_decode,
         )
-
-
-def largest(holds: Callable[[int], bool], highest: int) -> int:
-    """The largest n in 0..highest for which `holds`, which is true up to some point and false after it."""
-    if highest > 0 and holds(highest):
-        return highest
-    low, high = 0, highest
-    while low < high:
-        middle = (low + high + 1) // 2
-        if holds(middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def split_name(layout: Layout) -> str:
-    """A layout in short, as reports name it."""
-    expert = f" EP{layout.expert}" if layout.expert > 1 else ""
-    attention = f" DP-attention {layout.attention_data}" if layout.attention_data > 1 else ""
-    return f"TP{layout.tensor} PP{layout.pipeline}{expert}{attention}"

@@ -1,6 +1,7 @@
-"""The silicon engine: forward passes from NVIDIA's measured kernels, through the optional package aiconfigurator-core.
+"""The silicon engine: it times forward passes by NVIDIA's measured kernels in the optional package aiconfigurator-core.
 
-The package holds its measurements; nothing is fetched. It is imported here only, and only when a spec asks for it.
+The package contains its measurements, so nothing is fetched. Only this module imports it, and only when a spec asks for
+it.
 """
 
 from functools import cache
@@ -27,7 +28,7 @@ SYSTEMS: Final[dict[str, str]] = {
     "GB200": "gb200",
     "L40S": "l40s",
 }
-"""Our name of a GPU to the package's system."""
+"""System name in the package, by catalog name of the GPU."""
 BACKENDS: Final = ("trtllm", "vllm", "sglang")
 """Serving engines whose kernels were measured, in the order they are tried."""
 QUANT_MODES: Final[dict[Precision, tuple[str, ...]]] = {
@@ -56,8 +57,8 @@ PARTS: Final = (
     ("shared", "dense_feed_forward"),
     ("gemm", "projections"),
 )
-"""What a part of an operation's name says about its kind; the first that is found."""
-EXCHANGES: Final = ("_ar", "allreduce", "dispatch", "p2p", "all2all", "alltoall")
+"""(part of an operation's name, kind of work) in the order they are tried."""
+COLLECTIVES: Final = ("_ar", "allreduce", "dispatch", "p2p", "all2all", "alltoall")
 
 
 class UnsupportedError(Exception):
@@ -65,12 +66,12 @@ class UnsupportedError(Exception):
 
 
 def installed() -> bool:
-    """Whether the optional package is there."""
+    """Return whether the optional package is installed."""
     return find_spec(PACKAGE) is not None
 
 
 class SiliconTiming:
-    """Times of forward passes of one model, split in one way, on one kind of node."""
+    """Times forward passes of one model in one layout on one kind of node."""
 
     def __init__(
         self,
@@ -80,10 +81,10 @@ class SiliconTiming:
         weights: Precision,
         kv_cache: Precision,
     ) -> None:
-        """Find measurements for the model, split and formats.
+        """Find measurements for the model, layout and formats.
 
         Raises:
-            UnsupportedError: there are none.
+            UnsupportedError: The package has no such measurements.
         """
         if layout.tensor > node.gpus:
             raise UnsupportedError("tensor or expert parallelism across nodes is not looked up")
@@ -91,10 +92,10 @@ class SiliconTiming:
         self._handle = _handle(architecture.name, node.gpu.name, layout, weights, kv_cache)
 
     def parts_s(self, work: Pass) -> dict[str, float]:
-        """Seconds of one pass by kind of work; they sum to the whole.
+        """Return the seconds of one pass by kind of work; they sum to the time of the pass.
 
         Raises:
-            UnsupportedError: the measurements do not reach that far.
+            UnsupportedError: The pass lies outside of what was measured.
         """
         parts: dict[str, float] = {}
         for name, milliseconds in self._operations_ms(work):
@@ -127,16 +128,16 @@ class SiliconTiming:
 
 
 def part_of(operation: str) -> str:
-    """The kind of work that an operation's name tells of."""
+    """Return the kind of work of an operation, by its name."""
     name = operation.removeprefix("context_").removeprefix("generation_")
-    if any(word in name for word in EXCHANGES):
+    if any(word in name for word in COLLECTIVES):
         return "collectives"
     return next((part for word, part in PARTS if word in name), "projections")
 
 
 @cache
 def _handle(model: str, gpu: str, layout: Layout, weights: Precision, kv_cache: Precision) -> Any:
-    """A compiled engine of the package for which both phases are measured."""
+    """Return a compiled engine of the package for which prefill and decode are measured."""
     if not installed():
         raise UnsupportedError("aiconfigurator-core is not installed: pip install 'llmcluster[silicon]'")
     if gpu not in SYSTEMS:
@@ -175,7 +176,7 @@ def _handle(model: str, gpu: str, layout: Layout, weights: Precision, kv_cache: 
 
 @cache
 def known_models() -> frozenset[str]:
-    """Models whose configuration the package holds; others it would have to fetch."""
+    """Return the models whose configuration is in the package; it would have to fetch others."""
     package = find_spec(PACKAGE)
     folder = Path((package.submodule_search_locations or [""])[0] if package else "") / "model_configs"
     names = (path.name.removesuffix("_config.json") for path in folder.glob("*_config.json"))

@@ -1,4 +1,4 @@
-"""Activation memory of a pipeline stage: what its layers keep, and how many micro-batches are in flight."""
+"""Activation memory of a pipeline stage: bytes that its layers keep, times the micro-batches in flight."""
 
 from math import ceil
 
@@ -8,21 +8,21 @@ from planner.sizing.profile import Stage
 
 
 def in_flight_micro_batches(layout: Layout, micro_batches: int, stage_index: int = 0) -> float:
-    """Micro-batches of a layout that a stage holds at once (`in_flight`)."""
+    """Micro-batches that a stage of a layout holds at once (`in_flight`)."""
     return in_flight(layout.schedule, layout.pipeline, layout.virtual_stages, micro_batches, stage_index)
 
 
 def in_flight(schedule: str, p: int, v: int, micro_batches: int, stage_index: int) -> float:
-    """Micro-batches whose activations a stage holds at once, never more than there are.
+    """Micro-batches whose activations a stage holds at once; at most all micro-batches of a step.
 
     - 1F1B: p - i on stage i (Narayanan et al. 2021, arXiv 2104.04473, section 2.2.1).
-    - Interleaved with v chunks: 2·(p-i-1) + (v-1)·p chunks of warm-up and the one at work, each 1/v of a stage
-      (Megatron-LM, `get_pp_rank_microbatches`); on the first stage the p·(1 + (p-1)/(p·v)) of Korthikanti et al. 2022
-      (arXiv 2205.05198), section 4.2.3.
-    - Zero bubble: p on every stage. Later stages hold fewer for their input gradients, but keep what the deferred
-      weight gradients need, nearly as much (Qi et al. 2023, arXiv 2401.10241, Table 2: 32 of 34 s·b·h).
-    - DualPipe: a rank holds stages i and p-1-i, of which p-i and i+1 are in flight, p+1 in all; half of the
-      micro-batches enter from either end (DeepSeek-V3, arXiv 2412.19437, Table 2 and Figure 5).
+    - Interleaved with v chunks: 2·(p-i-1) + (v-1)·p chunks of warm-up and the chunk that is computed, each 1/v of a
+      stage (Megatron-LM, `get_pp_rank_microbatches`). On the first stage this is the p·(1 + (p-1)/(p·v)) of
+      Korthikanti et al. 2022 (arXiv 2205.05198), section 4.2.3.
+    - Zero bubble: p on every stage. Later stages need fewer for their input gradients, but keep nearly as much for
+      the deferred weight gradients (Qi et al. 2023, arXiv 2401.10241, Table 2: 32 of 34 s·b·h).
+    - DualPipe: a rank holds stages i and p-1-i with p-i and i+1 micro-batches in flight, p+1 together. Half of the
+      micro-batches enter from each end (DeepSeek-V3, arXiv 2412.19437, Table 2 and Figure 5).
     """
     if p > 1 and schedule == "dualpipe":
         return min(p - stage_index, ceil(micro_batches / 2))
@@ -34,7 +34,7 @@ def in_flight(schedule: str, p: int, v: int, micro_batches: int, stage_index: in
 
 
 def tokens_per_rank(layout: Layout, sequence_length: int) -> float:
-    """Tokens of one micro-batch on one rank: context parallelism divides the sequence."""
+    """Tokens of one micro-batch on one rank. Context parallelism divides the sequence."""
     return sequence_length * layout.micro_batch / layout.context
 
 
@@ -43,9 +43,10 @@ def activation_bytes(
 ) -> float:
     """Activation bytes that the layers of one stage keep for the backward pass of each micro-batch in flight.
 
-    Korthikanti et al. 2022 (arXiv 2205.05198): eq. 2 (tensor parallel), eq. 4 (sequence parallel), section 5
-    (selective recompute drops the scores, as FlashAttention does) and section 4.2 (2·s·b·h a layer under full
-    recompute). Where FlashAttention keeps no scores, selective recompute drops what is cheap to compute again.
+    The formulas are those of Korthikanti et al. 2022 (arXiv 2205.05198): eq. 2 for tensor parallelism, eq. 4 for
+    sequence parallelism, section 5 for selective recompute, which drops the scores as FlashAttention does, and section
+    4.2 for full recompute, which keeps 2·s·b·h per layer. FlashAttention keeps no scores; with it, selective recompute
+    drops the activations that are cheap to compute again.
     """
     if layout.recompute == "full":
         kept = _layer_input_bytes(layout, hidden_size) * stage.layers
@@ -60,9 +61,9 @@ def activation_bytes(
 def recomputed_bytes(
     stage: Stage, layout: Layout, sequence_length: int, hidden_size: int, flash_attention: bool
 ) -> float:
-    """Bytes that recomputation brings back at a time: one layer under full, the dropped part of one under selective.
+    """Bytes that recomputation restores at a time: one layer under full, the dropped part of one under selective.
 
-    The input of the layer is kept already (`activation_bytes`) and not counted again.
+    The input of the layer is already part of `activation_bytes` and is not counted again.
     """
     if layout.recompute == "none":
         return 0.0
@@ -87,7 +88,7 @@ def _cheap_bytes_per_token(part: Stage | LayerProfile, layout: Layout) -> float:
 
 
 def _kept_bytes_per_token(part: Stage | LayerProfile, layout: Layout, score_context: int) -> float:
-    """Per token; scores cover the whole sequence even in a sliding window, which eager attention only masks."""
+    """Bytes kept per token. Scores cover the whole sequence even with a sliding window, which eager attention masks."""
     t = layout.tensor
     replicated = part.replicated_activation_bytes / (t if layout.sequence_parallel else 1)
     sharded = part.sharded_activation_bytes + part.score_activation_bytes_per_context_token * score_context

@@ -8,29 +8,32 @@ from provider_catalog.hardware import NodeTopology
 COLLECTIVE_LATENCY_S = 8.4e-6
 """Base latency of one ring collective: NCCL's own tuning table (src/graph/tuning.cc, baseLat, Simple protocol)."""
 HOP_LATENCY_S = {"nvlink": 0.6e-6, "network": 5e-6}
-"""Per hop of the ring. NVLink as NCCL's tuning table (hwLat); network: estimate for EFA and InfiniBand, 2 to 15 us."""
+"""Latency per hop of the ring. NVLink: NCCL's tuning table (hwLat). Network: estimate for EFA and InfiniBand, 2 to
+15 us."""
 BUS_EFFICIENCY = 0.8
 """Share of the link rate that large NCCL collectives reach. Estimate, 0.75 to 0.85: nccl-tests report about 235 GB/s
 bus bandwidth of 300 GB/s on A100 NVSwitch and 38-40 of 50 GB/s over four 100 Gb/s EFA cards."""
 PCIE_GB_PER_S = 32.0
-"""PCI Express 4.0 x16, one direction, where GPUs have no NVLink."""
+"""PCI Express 4.0 x16 in one direction, for GPUs without NVLink."""
 NVLINK_EFFICIENCY = 0.72
-"""Share of NVLink that gathers and scatters of a training step reach, 8 ranks, 100 MB and more: AIConfigurator's NCCL
-tables (aiconfigurator-core 0.12.0): 320 of 450 GB/s on H100, 196 to 235 of 300 on A100. Estimate, 0.63 to 0.8."""
+"""Share of NVLink that gathers and scatters of a training step reach with 8 ranks and 100 MB or more. Source:
+AIConfigurator's NCCL tables (aiconfigurator-core 0.12.0), 320 of 450 GB/s on H100, 196 to 235 of 300 on A100.
+Estimate, 0.63 to 0.8."""
 NETWORK_EFFICIENCY = 0.80
-"""The same of the network. Estimate, 0.7 to 0.9: see BUS_EFFICIENCY; nccl-tests on 400 Gb/s cards reach 0.8 to 0.92."""
+"""Share of the network rate that the same collectives reach. Estimate, 0.7 to 0.9: see BUS_EFFICIENCY; nccl-tests on
+400 Gb/s cards reach 0.8 to 0.92."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What one GPU sees of a level of the network."""
+    """One level of the network as one GPU sees it."""
 
     bytes_per_s: float
     hop_latency_s: float
 
 
 def links(node: NodeTopology) -> tuple[Link, Link]:
-    """(inside the node, between nodes) as one GPU sees them, one direction, at collective efficiency."""
+    """Links (inside the node, between nodes) of one GPU in one direction, at the efficiency of collectives."""
     inside = (peer_bytes_per_s(node, node.gpus) or PCIE_GB_PER_S * 1e9) * BUS_EFFICIENCY
     between = node.nic_gbit_per_s / 8 * 1e9 / node.gpus * BUS_EFFICIENCY
     return Link(inside, HOP_LATENCY_S["nvlink"]), Link(between, HOP_LATENCY_S["network"])
@@ -51,7 +54,7 @@ class Ring:
     ranks: int
     bytes_per_s: float
     latency_s: float
-    """Of one pass around the ring."""
+    """Latency of one pass around the ring."""
     per_node: int = 1
     """Ranks that share a node."""
 
@@ -59,8 +62,8 @@ class Ring:
     def of(cls, node: NodeTopology, ranks: int, per_node: int) -> "Ring":
         """The ring of `ranks` ranks, of which `per_node` fit a node.
 
-        A ring enters and leaves each node once. All groups of a node run at the same time, so that each has the part
-        of the node's network that its ranks are of the node's GPUs: the whole of it where one group fills the node.
+        A ring enters and leaves each node once. All groups of a node run at the same time and share its network in
+        proportion to their ranks: a group that fills the node has all of it.
         """
         spread = node.gpus // max(1, per_node)
         per_node = max(1, min(per_node, ranks, node.gpus))
@@ -74,26 +77,26 @@ class Ring:
         return cls(ranks, bytes_per_s, COLLECTIVE_LATENCY_S + hops, per_node)
 
     def inside(self, node: NodeTopology) -> "Ring":
-        """The ring of those of its ranks that share a node."""
+        """The ring of the ranks that share one node."""
         return Ring.of(node, min(self.ranks, self.per_node), self.per_node)
 
     def gather_s(self, payload_bytes: float) -> float:
-        """All-gather to, or reduce-scatter of, `payload_bytes` on each rank: (n-1)/n of them cross every link."""
+        """Seconds to all-gather or reduce-scatter `payload_bytes` per rank; (n-1)/n of them cross every link."""
         if self.ranks <= 1:
             return 0.0
         return self.latency_s + (self.ranks - 1) / self.ranks * payload_bytes / self.bytes_per_s
 
     def all_reduce_s(self, payload_bytes: float) -> float:
-        """A reduce-scatter and an all-gather (Thakur et al. 2005, section 3.4.3)."""
+        """Seconds of a reduce-scatter and an all-gather (Thakur et al. 2005, section 3.4.3)."""
         return 2 * self.gather_s(payload_bytes)
 
 
 def peer_bytes_per_s(node: NodeTopology, ranks: int, spread: int = 1) -> float:
-    """Nominal NVLink or Infinity Fabric of one GPU to the others of a group, one direction; 0 where they meet on PCIe.
+    """Nominal NVLink or Infinity Fabric rate from one GPU to its group, in one direction; 0 for a group on PCIe.
 
-    Behind a switch all of a GPU's links reach any other GPU. In a mesh each other GPU has links of its own, so that a
+    Behind a switch, all links of a GPU reach any other GPU. In a mesh, each pair of GPUs has its own links, so that a
     group of n of the node's N GPUs uses (n-1)/(N-1) of them (RCCL documentation, "RCCL usage tips": fewer than eight
-    MI300X leave links unused). A bridge joins two.
+    MI300X leave links unused). A bridge joins two GPUs.
 
     Args:
         node: the node.
@@ -109,10 +112,10 @@ def peer_bytes_per_s(node: NodeTopology, ranks: int, spread: int = 1) -> float:
 
 
 def inside_bytes_per_s(node: NodeTopology, ranks: int, spread: int = 1) -> float:
-    """What one GPU sends to the `ranks` of its group in the node, one direction, in the collectives of training."""
+    """Rate from one GPU to the `ranks` of its group in the node, in one direction, in the collectives of training."""
     return (peer_bytes_per_s(node, ranks, spread) or PCIE_GB_PER_S * 1e9) * NVLINK_EFFICIENCY
 
 
 def network_bytes_per_s(node: NodeTopology) -> float:
-    """One GPU's part of its node's network, one direction, in the collectives of training."""
+    """Share of one GPU in the network of its node, in one direction, in the collectives of training."""
     return node.nic_gbit_per_s / 8 * 1e9 / node.gpus * NETWORK_EFFICIENCY

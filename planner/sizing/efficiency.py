@@ -14,7 +14,7 @@ from provider_catalog.hardware import Gpu
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 
 MEMORY_BANDWIDTH_EFFICIENCY = 0.80
-"""Of the memory bandwidth, by streaming kernels. Estimate, 0.75 to 0.9."""
+"""Share of the memory bandwidth that streaming kernels reach. Estimate, 0.75 to 0.9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class MatrixRate:
     """Rate of matrix products: peak · share / (1 + half_depth / inner), after a start of `start_s`."""
 
     share: float
-    """Of the peak, for an endless inner dimension."""
+    """Share of the peak that is reached with an endless inner dimension."""
     half_depth: float
-    """Inner dimension at which half of that is reached: filling and draining the pipeline of a tile."""
+    """Inner dimension at which half of that share is reached, because the pipeline of a tile fills and drains."""
     start_s: float = 4e-6
 
 
@@ -61,11 +61,11 @@ GROUPED_RATES: Final[dict[str, dict[str, tuple[float, float]]]] = {
     "Blackwell": {"16-bit": (1.0, 23e-6), "8-bit": (0.77, 28e-6), "4-bit": (1.0, 15e-6)},
 }
 UNKNOWN_GROUPED: Final = (0.8, 30e-6)
-"""Of a generation or format without a measurement. Estimate, 0.6 to 1."""
+"""Grouped rates of a generation or format without a measurement. Estimate, 0.6 to 1."""
 LIKE: Final = {"Blackwell Ultra": "Blackwell"}
-"""Generations timed as another one."""
+"""Generations that use the rates of another one."""
 UNKNOWN_RATE: Final = MatrixRate(0.5, 100)
-"""Of a generation or format without a measurement. Estimate, 0.4 to 0.8."""
+"""Rate of a generation or format without a measurement. Estimate, 0.4 to 0.8."""
 
 ATTENTION_RATES: Final[dict[str, dict[int, AttentionRate]]] = {
     # By version of FlashAttention, forward and backward together, causal, heads of 128. Shares: FlashAttention-2 (arXiv
@@ -85,7 +85,7 @@ ATTENTION_RATES: Final[dict[str, dict[int, AttentionRate]]] = {
 }
 SCAN_RATES: Final = {"Blackwell": AttentionRate(0.32, 1500)}
 """FlashAttention-2's rate, by which scans of state-space blocks are counted, on a generation that its kernels were not
-written for: that of the generation before. Estimate, 0.2 to 0.4."""
+written for. It is the rate of the generation before. Estimate, 0.2 to 0.4."""
 UNKNOWN_ATTENTION: Final = AttentionRate(0.3, 1000)
 NARROW_HEAD_SHARE: Final = 0.83
 """Of heads of 64 over those of 128, where softmax weighs twice as much: the same tables (437 of 524 TFLOP/s, H100)."""
@@ -97,15 +97,15 @@ SUSTAINED: Final = {
     # The kernels were measured on B200, limited to 1,000 W: this part's limit is 1,400, B300's 1,100.
     "GB300": {"16-bit": 0.95, "8-bit": 1.2},
 }
-"""Rate in a training run over that of the isolated kernel: clocks under the power limit, and what no term names.
+"""Rate in a training run over that of the isolated kernel: clocks under the power limit, and all unmodelled losses.
 
-The one number of each generation and width, of a part where its power limit is another, that is calibrated on training
-runs, all 94 of docs/training.md together; the leave-one-out error beside each run is that with its family left out.
-Range 0.8 to 1.25; 1 where no run is known.
+These are the only numbers that are calibrated on training runs: one per generation and width, and one for a part with
+another power limit. All 94 runs of docs/training.md are fitted together; the leave-one-out error beside each run is the
+error of a fit without its family. Range 0.8 to 1.25; 1 where no run is known.
 """
 
 REFERENCE_HEADROOM: Final = 0.30
-"""Compute headroom at which the rates hold as measured; a plan that keeps more of the peak free is slower by that."""
+"""Compute headroom at which the rates hold as measured. A plan with more headroom is slower in proportion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +113,22 @@ class KernelRates:
     """Seconds of the kernels of a training step on one GPU."""
 
     flops_per_s: float
-    """Of the 16-bit or 8-bit format that the layers' products run in, for an endless inner dimension."""
+    """Rate of the format that the products of the layers run in, for an endless inner dimension."""
     half_depth: float
     start_s: float
     head_flops_per_s: float
-    """Of the format that the output projection runs in, never fewer than 16 bits."""
+    """Rate of the format that the output projection runs in, which has at least 16 bits."""
     attention_flops_per_s: float
     half_tokens: float
     scan_flops_per_s: float
-    """Of the scan of a state-space block, counted as attention over a window."""
+    """Rate of the scan of a state-space block, counted as attention over a window."""
     scan_half_tokens: float
     bytes_per_s: float
     grouped_share: float
     """Rate of grouped products over that of single ones."""
     grouped_start_s: float
     value_bytes: float
-    """Of one operand of a product; wider formats than 16 bits are counted as 16."""
+    """Bytes of one operand value of a product; formats wider than 16 bits are counted as 16."""
 
     @classmethod
     def of(
@@ -137,10 +137,11 @@ class KernelRates:
         """Rates of a GPU.
 
         Args:
-            gpu: the part.
+            gpu: The GPU.
             precision: format of the products inside the layers; attention and output projection take 16 bits.
             headroom: share of the peak that the plan keeps free.
-            attention_version: of FlashAttention; None, or newer than there is for the GPU, is the newest there is.
+            attention_version: Version of FlashAttention. None, or a version that the GPU does not have, means the
+                newest that it has.
         """
         generation = LIKE.get(gpu.generation, gpu.generation)
         rates = MATRIX_RATES.get(generation, {})
@@ -178,14 +179,14 @@ class KernelRates:
     def product_s(
         self, rows: float, inner: float, columns: float, written_bytes: float = 2, experts: float = 0
     ) -> float:
-        """A product [rows x inner] x [inner x columns]: the slower of arithmetic and memory, plus its start.
+        """Seconds of a product [rows x inner] x [inner x columns]: the slower of arithmetic and memory, plus its start.
 
         Args:
-            rows: of the result.
-            inner: dimension summed over.
-            columns: of the result.
-            written_bytes: of the result, a value: 2, or 8 where fp32 gradients are read and written back.
-            experts: products of this shape in one grouped kernel; 0 is a single product.
+            rows: Rows of the result.
+            inner: Dimension that is summed over.
+            columns: Columns of the result.
+            written_bytes: Bytes per value of the result: 2, or 8 where fp32 gradients are read and written back.
+            experts: Products of this shape in one grouped kernel; 0 is a single product.
         """
         arithmetic_s = 2 * rows * columns * (inner + self.half_depth) / self.flops_per_s
         moved = self.value_bytes * inner * (rows + columns) + written_bytes * rows * columns
@@ -194,20 +195,20 @@ class KernelRates:
         return experts * max(arithmetic_s / self.grouped_share, moved / self.bytes_per_s) + self.grouped_start_s
 
     def head_s(self, flops: float) -> float:
-        """The output projection, whose sides are all long."""
+        """Seconds of the output projection, whose sides are all long."""
         return flops / self.head_flops_per_s
 
     def attention_s(self, flops: float, tokens: float, head_dim: int) -> float:
-        """Fused attention of `flops` where each token attends to up to `tokens`."""
+        """Seconds of fused attention of `flops` in which each token attends to up to `tokens`."""
         narrow = NARROW_HEAD_SHARE if head_dim < 96 else 1.0
         return flops * (1 + self.half_tokens / tokens) / (self.attention_flops_per_s * narrow)
 
     def scan_s(self, flops: float, tokens: float) -> float:
-        """The scan of a state-space block that costs as much as FlashAttention-2 with `flops` over `tokens`."""
+        """Seconds of a state-space scan that costs as much as FlashAttention-2 with `flops` over `tokens`."""
         return flops * (1 + self.scan_half_tokens / tokens) / self.scan_flops_per_s
 
     def streaming_s(self, moved_bytes: float) -> float:
-        """Kernels that move data and hardly compute."""
+        """Seconds of kernels that move data and hardly compute."""
         return moved_bytes / self.bytes_per_s
 
 
@@ -225,6 +226,6 @@ def memory_bytes_per_s(gpu: Gpu) -> float:
 
 
 def best_flops_per_s(gpu: Gpu, precision: Precision, headroom: float) -> float:
-    """What no mix of kernels exceeds: a bound for the search."""
+    """Rate that no mix of kernels exceeds: a bound for the search."""
     rates = KernelRates.of(gpu, precision, headroom)
     return max(rates.flops_per_s, rates.head_flops_per_s, rates.attention_flops_per_s)

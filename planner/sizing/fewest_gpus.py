@@ -25,17 +25,17 @@ from provider_catalog.precision import Precision
 MAX_SERVING_GPUS: Final = 128
 MAX_TRAINING_GPUS: Final = 4096
 FINEST_STEP: Final = 64
-"""Counts grow by a 64th at most finely, rounded to whole nodes: nodes one by one below 512 GPUs."""
+"""From one count to the next, nodes grow by a 64th, rounded down, or by one node."""
 WEIGHT_BYTES, GRADIENT_BYTES, ADAMW_STATE_BYTES = 2, 4, 12
-"""A parameter in bf16 mixed precision with fp32 gradients and AdamW: 18 bytes (Narayanan et al. 2021, arXiv
-2104.04473; ZeRO, arXiv 1910.02054, section 3.1). Only what cannot fit is left out by them; training_memory decides."""
+"""Bytes per parameter in bf16 mixed precision with fp32 gradients and AdamW, 18 together (Narayanan et al. 2021, arXiv
+2104.04473; ZeRO, arXiv 1910.02054, section 3.1). They only skip layouts that cannot fit; training_memory decides."""
 MICRO_BATCHES_PER_STAGE: Final = 4
-"""Enough that the pipeline is full, so that the first stage holds all that it ever will."""
+"""Enough micro-batches to fill the pipeline, so that the first stage holds as many as it ever does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What is held in memory when serving."""
+    """Formats and load that decide the memory of serving."""
 
     weights: Precision
     kv_cache: Precision
@@ -54,15 +54,21 @@ class Fit:
     expert: int
     attention_data: int
     bytes_per_gpu: int
-    """On the fullest one."""
+    """Bytes on the fullest GPU."""
+
+    @property
+    def short_name(self) -> str:
+        """Degrees above 1, such as TP8 EP8."""
+        layout = Layout(tensor=self.tensor, pipeline=self.pipeline, data=self.data, expert=self.expert)
+        return layout.degree_names("tensor", "pipeline", "data", "expert")
 
 
 def smallest_serving(architecture: ModelArchitecture, serving: Serving, gpu: GpuMemory) -> Fit | None:
-    """The fewest GPUs that hold weights, KV cache and runtime; None where `MAX_SERVING_GPUS` do not.
+    """The fewest GPUs that hold weights, KV cache and runtime; None if `MAX_SERVING_GPUS` are too few.
 
-    Counts are 1, 2, 4, 8 and multiples of 8. Within a node tensor parallelism, by a degree that divides the heads;
-    beyond it pipeline stages. Experts are divided whole where the degree divides them. A latent cache, which tensor
-    parallelism repeats, may be kept by data-parallel attention instead, whichever takes less.
+    Counts are 1, 2, 4, 8 and multiples of 8. GPUs of one node form a tensor-parallel group whose degree divides the
+    heads; nodes form pipeline stages. Experts are divided whole where the degree divides them. Tensor parallelism
+    repeats a latent cache on every rank; data-parallel attention is used instead where it takes less memory.
     """
     for gpus in _counts(1, MAX_SERVING_GPUS):
         tensor = _tensor_degree(architecture, gpus, gpu.gpus_per_node)
@@ -81,11 +87,11 @@ def smallest_serving(architecture: ModelArchitecture, serving: Serving, gpu: Gpu
 def smallest_training(profile: ModelProfile, sequence_tokens: int, gpus: Iterable[GpuMemory]) -> dict[str, Fit | None]:
     """The fewest GPUs of each kind that train all weights, with the fewest pipeline stages among the layouts that fit.
 
-    AdamW in bf16 mixed precision, ZeRO 1, full recompute, micro-batch 1. Tensor parallelism as wide as node and heads
-    allow up to 8, with sequence parallelism; the rest pipeline stages, data and expert parallelism. None where
-    `MAX_TRAINING_GPUS` do not hold it.
+    Training uses AdamW in bf16 mixed precision, ZeRO 1, full recompute and a micro-batch of 1. Tensor parallelism, with
+    sequence parallelism, is as wide as the node and the heads allow, up to 8. The other GPUs form pipeline stages, data
+    and expert parallelism. The value is None if `MAX_TRAINING_GPUS` are too few.
     """
-    # Kinds of GPU meet the same layouts again and again
+    # Different GPUs are asked about the same layouts.
     known: dict[Layout, Fit] = {}
 
     def fit_of(layout: Layout) -> Fit:
@@ -114,10 +120,10 @@ def _smallest_training(
 
 
 class _StateFloor:
-    """Less than which no layout holds, by weights, gradients and AdamW alone.
+    """Lower bound on the memory of the fullest GPU, by weights, gradients and AdamW alone.
 
-    The fullest GPU has at least an even share of everything, and at least as many of the smallest layers as the stage
-    with the most layers has.
+    The fullest GPU has at least an even share of everything. It also has at least as many layers as an even split gives
+    its stage, and these are no smaller than the smallest layers of the model.
     """
 
     def __init__(self, architecture: ModelArchitecture) -> None:
@@ -132,7 +138,7 @@ class _StateFloor:
         self._dense_of_layers = tuple(accumulate(sorted(every - routed for routed, every in layers), initial=0))
 
     def bytes_per_gpu(self, layout: Layout) -> float:
-        """Bytes of state and of the runtime on the fullest GPU, or less."""
+        """Lower bound in bytes on state and runtime of the fullest GPU."""
         most = -(-(len(self._dense_of_layers) - 1) // layout.pipeline)
         dense = max(self._dense / layout.pipeline, self._dense_of_layers[most])
         routed = max(self._routed / layout.pipeline, self._routed_of_layers[most])
@@ -156,9 +162,8 @@ def _tensor_degree(architecture: ModelArchitecture, gpus: int, gpus_per_node: in
 
 
 def _groups(architecture: ModelArchitecture, tensor: int) -> tuple[int, ...]:
-    """Groups of data-parallel attention to try: it pays where tensor parallelism repeats the cache."""
-    latent = any(group.attention.kind == "mla" for group in architecture.layers)
-    return (1, tensor) if latent and tensor > 1 else (1,)
+    """Group counts of data-parallel attention to try. It pays only where tensor parallelism repeats the cache."""
+    return (1, tensor) if architecture.has_latent_cache and tensor > 1 else (1,)
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""Selective quantization by choice: which blocks go to which format, and which stay in 16 bits."""
+"""Selective quantization: the format of every kind of block, and the blocks that stay in 16 bits."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Final
 
 from planner.errors import SpecError
 from provider_catalog.architecture import ModelArchitecture
-from provider_catalog.measured import MeasuredArchitecture
+from provider_catalog.measured_architecture import MeasuredArchitecture
 from provider_catalog.precision import BITS_PER_VALUE, KEEP_PATTERN, Precision
 from provider_catalog.quantization import StoredAs, WeightFormats
 
@@ -19,13 +19,14 @@ ALLOWED: Final = "attention, mlp, experts, or layers counted from 0 such as 0-2"
 def with_formats(
     architecture: ModelArchitecture, weights: Precision, experts: Precision | None = None, keep: Sequence[str] = ()
 ) -> ModelArchitecture:
-    """The architecture as it is stored when matrices go to `weights`, routed experts to `experts`, `keep` to neither.
+    """The architecture as stored with matrices in `weights`, routed experts in `experts`, and `keep` in 16 bits.
 
-    Where `weights` is the published format, what the publisher chose for each kind of block holds unless `experts`
-    or `keep` says otherwise. Embedding, head, norms, biases and routers stay in 16 bits in any case.
+    If `weights` is the published format, the publisher's format of each kind of block holds unless `experts` or `keep`
+    changes it. Embedding, head, norms, biases and routers always stay in 16 bits.
 
     Raises:
-        SpecError: there are no experts, `keep` names no block and no layer, or beyond the last layer.
+        SpecError: `experts` is given for a model without experts, or an entry of `keep` names neither a kind of block
+            nor existing layers.
     """
     if experts is None and not keep:
         return architecture
@@ -50,7 +51,7 @@ def _keeping(stored: StoredAs, share: float) -> StoredAs:
 
 
 def _kept_shares(architecture: ModelArchitecture, keep: Sequence[str]) -> dict[str, float]:
-    """Part of the parameters of every kind of block that `keep` names."""
+    """Share of the parameters of every kind of block that `keep` names."""
     layers: set[int] = set()
     for entry in keep:
         if not re.fullmatch(KEEP_PATTERN, entry):

@@ -1,7 +1,7 @@
-"""Rules of thumb from the hardware guide for DeepSeek-class models, next to what this package computes.
+"""Rules of thumb from the hardware guide for DeepSeek-class models, next to the values that this package computes.
 
-The guide names neither units nor what its symbols count. Each rule is read in the way that makes it most nearly right,
-and the reading is part of its row: P parameters, L tokens of context, B sequences.
+The guide states neither units nor the meaning of its symbols. Each rule is read in the way that comes closest to being
+right, and its row states the reading: P parameters, L tokens of context, B sequences.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,20 +23,20 @@ A100_80GB_BYTES: Final = 80 * GIB
 CARD_24GB_BYTES: Final = 24 * GIB
 GUIDE_7B: Final = "meta-llama/Llama-2-7b-hf"
 GUIDE_13B: Final = "meta-llama/Llama-2-13b-hf"
-"""Published shapes that stand for the guide's nominal sizes."""
+"""Published models that stand for the nominal sizes of the guide."""
 CHECKPOINTING: Final[tuple[Literal["none"], Literal["full"]]] = ("none", "full")
 CHECKPOINTED_SHARE: Final = 0.6
-"""What gradient checkpointing leaves by the guide."""
+"""Share of memory that remains with gradient checkpointing, by the guide."""
 RUNTIME_BYTES: Final = CUDA_CONTEXT_BYTES + SERVING_WORKSPACE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class GuideRow:
-    """One rule of the guide against ours."""
+    """One rule of the guide and the value of this package."""
 
     rule: str
     reading: str
-    """What its symbols are taken to mean."""
+    """Meaning that its symbols are taken to have."""
     unit: str
     guide: float
     ours: float
@@ -44,7 +44,7 @@ class GuideRow:
 
     @property
     def off_by(self) -> float:
-        """The guide's value in multiples of ours: 1 is right, 2 twice too much."""
+        """The guide's value in multiples of ours: 1 is right, 2 is twice too much."""
         return self.guide / self.ours
 
 
@@ -73,13 +73,13 @@ def guide_flops(parameters: float, tokens: int, sequences: int) -> float:
 def guide_memory_gib(parameters: float, activations: float) -> float:
     """(parameters × 2 + activations × 4) / 1024, both in millions: 16-bit weights and fp32 activations.
 
-    The result is read as GiB. Megabytes of 10^6 over 1024 are neither GB nor GiB: 4.9 % more than the GiB they hold.
+    The result is read as GiB. Megabytes of 10^6 bytes over 1024 are neither GB nor GiB; the number is 4.9 % too high.
     """
     return (parameters / 1e6 * 2 + activations / 1e6 * 4) / 1024
 
 
 def forward_flops(architecture: ModelArchitecture, tokens: int, sequences: int) -> float:
-    """FLOPs of one forward pass: active matrices, head, and causal attention; the embedding is looked up."""
+    """FLOPs of one forward pass: active matrices, head and causal attention. The embedding is a look-up."""
     profile = ModelProfile.of(architecture)
     per_token = profile.matmul_flops_per_token + profile.causal_attention_flops_per_token(tokens)
     return per_token * tokens * sequences
@@ -92,7 +92,7 @@ def serving_bytes(architecture: ModelArchitecture, tokens: int, sequences: int) 
 
 
 def longest_context_tokens(architecture: ModelArchitecture, sequences: int, memory_bytes: int) -> int:
-    """Tokens each of `sequences` sequences may have in 0.9 of the memory, beside 16-bit weights; windows unfilled."""
+    """Tokens per sequence that fit into 0.9 of the memory beside 16-bit weights, while no window is full."""
     free = int(memory_bytes * MEMORY_FRACTION) - weights_bytes(architecture, "fp16") - RUNTIME_BYTES
     return max(0, int(free / (kv_cache_bytes_per_token(architecture, "bf16") * sequences)))
 

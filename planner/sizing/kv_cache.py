@@ -1,4 +1,4 @@
-"""What a sequence keeps in memory between tokens: keys and values, latents, indexer keys, recurrent states.
+"""Bytes that a sequence keeps in memory between tokens: keys and values, latents, indexer keys, recurrent states.
 
 Sources: grouped-query attention 2·n_kv·d values a layer, Ainslie et al. 2023, arXiv 2305.13245; latent attention
 r_kv + d_rope values a layer, DeepSeek-V2, arXiv 2405.04434, section 2.1.4 and Table 1; compressed caches,
@@ -9,17 +9,18 @@ from math import ceil
 from typing import Final
 
 from planner.sizing.stages import pipeline_stages
-from provider_catalog.architecture import Attention, ModelArchitecture
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.attention.base import Attention
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 
 BLOCK_TOKENS: Final = 16
-"""Tokens of a page of the cache: vLLM's default block size (Kwon et al. 2023, arXiv 2309.06180, section 7.2)."""
+"""Tokens per block of a paged cache: vLLM's default (Kwon et al. 2023, arXiv 2309.06180, section 7.2)."""
 
 
 def kv_cache_bytes_per_token(arch: ModelArchitecture, precision: Precision) -> float:
-    """Bytes one more token adds while no sliding window is full, all layers, one copy.
+    """Bytes that one more token adds to one copy of the cache of all layers, while no sliding window is full.
 
-    A fraction where layers compress several tokens into one entry. Fixed states are not part of it.
+    The number is a fraction where layers compress several tokens into one entry. Recurrent states are not part of it.
     """
     values = sum(
         group.count
@@ -35,12 +36,12 @@ def kv_cache_bytes(
 ) -> int:
     """Bytes of one copy of the whole cache for `sequences` sequences of `tokens` tokens each.
 
-    Sliding-window layers hold at most their window; recurrent states are added once a sequence. A paged cache hands
-    out whole blocks: with `block_tokens` tokens and windows count as the blocks they begin (PagedAttention, Kwon et
+    Sliding-window layers hold at most their window. Each sequence adds its recurrent states once. A paged cache hands
+    out whole blocks of `block_tokens`, so that tokens and windows are rounded up to blocks (PagedAttention, Kwon et
     al. 2023, arXiv 2309.06180, section 4.1).
 
     Raises:
-        ValueError: a negative count, or a block of less than one token.
+        ValueError: A count is negative, or a block has less than one token.
     """
     _check(tokens, sequences, block_tokens)
     bits = sum(group.count * _layer_bits(group.attention, tokens, precision, 1, block_tokens) for group in arch.layers)
@@ -58,17 +59,18 @@ def kv_cache_bytes_per_gpu(
     attention_data: int = 1,
     block_tokens: int = 1,
 ) -> int:
-    """Bytes on the GPU that holds most, under tensor and pipeline parallelism.
+    """Bytes on the fullest GPU under tensor and pipeline parallelism.
 
-    Tensor parallelism divides key/value heads among ranks; past one head a rank they are repeated. A latent cache
-    (one entry that all heads read) and indexer keys are whole on every rank. Recurrent states divide by heads.
+    Tensor parallelism divides key/value heads among ranks; with more ranks than heads, ranks hold copies. A latent
+    cache, one entry that all heads read, and indexer keys are whole on every rank. Recurrent states divide by heads.
 
-    Data-parallel attention cuts the `tensor` ranks into `attention_data` groups that hold the cache of their own
-    sequences only, each divided by the tensor / attention_data ranks of its group (SGLang `--enable-dp-attention`,
-    `--dp-size`): the way to keep a latent cache from being repeated.
+    Data-parallel attention cuts the `tensor` ranks into `attention_data` groups. Each group holds the cache of its own
+    sequences only, divided among its tensor / attention_data ranks (SGLang `--enable-dp-attention`, `--dp-size`). It
+    avoids the copies of a latent cache.
 
     Raises:
-        ValueError: a negative count, a degree below 1, attention_data not dividing tensor, or more stages than layers.
+        ValueError: A count is negative, a degree is below 1, attention_data does not divide tensor, or there are more
+            stages than layers.
     """
     _check(tokens, sequences, block_tokens)
     if tensor < 1:
@@ -82,19 +84,17 @@ def kv_cache_bytes_per_gpu(
 
 
 def _layer_bits(attention: Attention, tokens: int, precision: Precision, tensor: int, block_tokens: int) -> int:
-    """Bits one layer holds on one tensor-parallel rank for one sequence."""
+    """Bits that one layer holds for one sequence on one tensor-parallel rank."""
     held = _whole_blocks(tokens, block_tokens)
     seen = held if attention.window is None else min(held, _whole_blocks(attention.window, block_tokens))
     entries = -(-seen // attention.cache_compression)
     per_entry = attention.cache_values_per_token
-    state = attention.state_values
     if tensor > 1 and attention.kv_heads > 1:
         per_entry = per_entry * -(-attention.kv_heads // tensor) // attention.kv_heads
-    if tensor > 1 and attention.kind in ("linear", "ssm") and attention.heads:
-        state = -(-state * -(-attention.heads // tensor) // attention.heads)
+    state = attention.state_values_on_rank(tensor) * BITS_PER_VALUE[attention.state_precision]
     values = entries * (per_entry + attention.indexer_values_per_token)
     values += min(held, _whole_blocks(attention.local_window, block_tokens)) * per_entry
-    return values * BITS_PER_VALUE[precision] + state * BITS_PER_VALUE[attention.state_precision]
+    return values * BITS_PER_VALUE[precision] + state
 
 
 def _whole_blocks(tokens: int, block_tokens: int) -> int:

@@ -1,4 +1,4 @@
-"""Parallel layouts: which splits of a model are legal, and what a pin that is not should be instead."""
+"""Legal parallel layouts of a model, and the nearest legal value for a pin that is not legal."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
 
 MAX_PIPELINE: Final = 64
-"""Deepest pipeline that a search tries; a pin may be deeper."""
+"""Most pipeline stages that a search tries; a pin may have more."""
 MAX_MICRO_BATCH: Final = 16
-"""Largest micro-batch that a search tries where the batch divides into many; a pin may be larger."""
+"""Largest micro-batch that a search tries where the number of replicas is free; a pin may be larger."""
 MAX_CONTEXT: Final = 64
 MIN_CONTEXT_TOKENS: Final = 2048
-"""Tokens of a sequence that context parallelism leaves on a rank at least; a pin may leave fewer."""
+"""Fewest tokens of a sequence that context parallelism leaves on a rank; a pin may leave fewer."""
 SPARE_LAYERS: Final = 3
-"""Layers by which an even division may fall short: embedding, head and a multi-token-prediction layer take the place
-of one each. Llama 3 405B lays 126 layers on 16 stages of 8 (arXiv 2407.21783, section 3.3.2), BLOOM 70 on 12 of 6
-(arXiv 2211.05100, section 3.4), DeepSeek-V3 61 on 16 of 4."""
+"""Layers by which a model may fall short of equal stages: embedding, head and a multi-token-prediction layer take the
+place of one layer each. Llama 3 405B lays 126 layers on 16 stages of 8 (arXiv 2407.21783, section 3.3.2), BLOOM 70 on
+12 of 6 (arXiv 2211.05100, section 3.4), DeepSeek-V3 61 on 16 of 4."""
 ROUNDED_BATCH: Final = 0.05
-"""Papers round the tokens of a batch: what is no whole number of sequences is read as the power of two this near."""
+"""Papers round the tokens of a batch. A batch that is no whole number of sequences is read as a power of two if one is
+this near, as a share."""
 
 
 def batch_sequences(workload: TrainingWorkload) -> int:
@@ -40,13 +41,13 @@ def batch_sequences(workload: TrainingWorkload) -> int:
 
 
 def divisors(number: int) -> list[int]:
-    """All divisors, smallest first."""
+    """All divisors of a number, smallest first."""
     small = [d for d in range(1, isqrt(number) + 1) if number % d == 0]
     return small + [number // d for d in reversed(small) if d * d != number]
 
 
 def head_count(architecture: ModelArchitecture) -> int:
-    """What the tensor-parallel degree must divide: the attention heads of every layer that has any."""
+    """Greatest common divisor of the attention heads of all layers, which the tensor-parallel degree must divide."""
     heads = 0
     for group in architecture.layers:
         heads = gcd(heads, group.attention.heads)
@@ -54,38 +55,41 @@ def head_count(architecture: ModelArchitecture) -> int:
 
 
 def expert_count(architecture: ModelArchitecture) -> int:
-    """Routed experts of a layer; 0 in a dense model."""
+    """Most routed experts of a layer; 0 in a dense model."""
     return max(group.feed_forward.experts for group in architecture.layers)
 
 
 def legal_tensor_degrees(architecture: ModelArchitecture, node: NodeTopology) -> list[int]:
-    """Degrees within one node that divide the attention heads: beyond the node the all-reduces cross the fabric."""
+    """Tensor-parallel degrees within one node that divide the attention heads.
+
+    Beyond one node, the all-reduces would cross the fabric.
+    """
     heads = head_count(architecture)
     return [t for t in divisors(node.gpus) if heads % t == 0]
 
 
 def divides_layers(layers: int, chunks: int) -> bool:
-    """Whether chunks of equal size hold the layers, but for what embedding and head take the place of."""
+    """Whether chunks of equal size hold the layers, with up to `SPARE_LAYERS` places for embedding and head."""
     return -(-layers // chunks) * chunks - layers <= SPARE_LAYERS and chunks <= layers + SPARE_LAYERS
 
 
 def pipeline_degrees(layers: int) -> list[int]:
-    """Numbers of stages to try: what divides the layers, alone or with embedding and head, and powers of two."""
+    """Numbers of stages to try: divisors of the layers, with or without embedding and head, and powers of two."""
     even = {*divisors(layers), *divisors(layers + 1), *divisors(layers + 2), *(2**i for i in range(7))}
     return sorted(p for p in even if p <= min(layers, MAX_PIPELINE) and divides_layers(layers, p))
 
 
 def virtual_degrees(layers: int, pipeline: int) -> list[int]:
-    """Numbers of chunks a stage, above one, that divide the layers."""
+    """Numbers of chunks per stage, above one, that divide the layers."""
     most = (layers + SPARE_LAYERS) // pipeline
     return [v for v in range(2, most + 1) if divides_layers(layers, pipeline * v)]
 
 
 def schedules(layers: int, pipeline: int, pin: Pin) -> list[tuple[Schedule, int]]:
-    """(schedule, chunks a stage) to try on a pipeline; the most chunks first.
+    """Pairs (schedule, chunks per stage) to try on a pipeline; the most chunks first.
 
-    Zero-bubble and DualPipe are taken where a pin asks for them: the frameworks at hand run 1F1B and interleaved
-    stages, and a deadline must not rest on a schedule that nobody runs.
+    Zero-bubble and DualPipe are tried only where a pin asks for them. Common frameworks run 1F1B and interleaved
+    stages, and a deadline must not rest on a schedule that they do not run.
     """
     fixed = pin.layout
     if pipeline == 1:
@@ -102,7 +106,10 @@ def schedules(layers: int, pipeline: int, pin: Pin) -> list[tuple[Schedule, int]
 
 
 def context_degrees(sequence_length: int, pin: Pin) -> list[int]:
-    """Powers of two that leave each rank two blocks of a sequence, so that causal work is even, long enough to pay."""
+    """Context-parallel degrees to try: powers of two that leave each rank two blocks of a sequence.
+
+    Two blocks make the causal work even. Shorter shares than `MIN_CONTEXT_TOKENS` do not pay.
+    """
     if pin.layout.context:
         return [pin.layout.context]
     degrees = (2, 4, 8, 16, 32, MAX_CONTEXT)
@@ -110,7 +117,7 @@ def context_degrees(sequence_length: int, pin: Pin) -> list[int]:
 
 
 def expert_degrees(architecture: ModelArchitecture, node: NodeTopology, tensor: int, pin: Pin) -> list[int]:
-    """Divisors of the routed experts with which tensor x expert ranks lie in a node or fill 2, 4 or 8 of them."""
+    """Divisors of the routed experts such that tensor x expert ranks lie in one node or fill 2, 4 or 8 nodes."""
     if pin.layout.expert:
         return [pin.layout.expert]
     experts = expert_count(architecture) or 1
@@ -120,7 +127,7 @@ def expert_degrees(architecture: ModelArchitecture, node: NodeTopology, tensor: 
 
 
 def micro_batch_sizes(batch_sequences: int, pin: Pin) -> list[int]:
-    """Powers of two; those that divide the batch where the number of replicas is for us to choose."""
+    """Micro-batches to try: powers of two, which divide the batch where the number of replicas is free."""
     if pin.layout.micro_batch:
         return [pin.layout.micro_batch]
     free = pin.nodes is None and pin.layout.data is None
@@ -129,22 +136,22 @@ def micro_batch_sizes(batch_sequences: int, pin: Pin) -> list[int]:
 
 
 def zero_stages(pin: Pin) -> list[ZeroStage]:
-    """Stage 1 is never worse than 0: less traffic, less memory."""
+    """ZeRO stages to try. Stage 0 is left out: stage 1 has less traffic and takes less memory."""
     return [1, 2, 3] if pin.layout.zero_stage is None else [pin.layout.zero_stage]
 
 
 def recompute_choices(workload: TrainingWorkload, pin: Pin) -> list[Recompute]:
-    """Fastest first."""
+    """Kinds of recompute to try, the fastest first."""
     if pin.layout.recompute:
         return [pin.layout.recompute]
     return ["none", "selective", "full"] if workload.recompute == "auto" else [workload.recompute]
 
 
 def check_pins(architecture: ModelArchitecture, workload: TrainingWorkload, pin: Pin, batch_sequences: int) -> None:
-    """Refuse pinned degrees that do not divide what they split.
+    """Refuses pinned degrees that do not divide what they split.
 
     Raises:
-        SpecError: the field, what it must divide and the nearest legal value.
+        SpecError: A pin is not legal. The message names the field, what it must divide and the nearest legal value.
     """
     fixed, name, layers = pin.layout, architecture.name, architecture.layer_count
     heads, experts = head_count(architecture), expert_count(architecture)
@@ -190,7 +197,7 @@ def check_pins(architecture: ModelArchitecture, workload: TrainingWorkload, pin:
 
 
 def _check_micro_batch(pin: Pin, batch_sequences: int) -> None:
-    """A micro-batch divides what each replica has of the batch."""
+    """Checks that the micro-batch divides the sequences that each replica has of the batch."""
     size, data = pin.layout.micro_batch, pin.layout.data or 1
     if size is None or size * data > batch_sequences:
         return

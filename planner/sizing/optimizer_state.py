@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 WEIGHT_BYTES: Final = 2
 """bf16 weights."""
 GRADIENT_BYTES: Final = {"fp32": 4, "bf16": 2}
-"""fp32 main gradients, as Megatron-LM accumulates bf16 training (Korthikanti et al. 2022, arXiv 2205.05198: 18 bytes
-a parameter in all); ZeRO's own 16-bit gradients (arXiv 1910.02054, section 3.1) give 16."""
+"""Bytes per gradient. fp32 is how Megatron-LM accumulates bf16 training, which takes 18 bytes per parameter in all
+(Korthikanti et al. 2022, arXiv 2205.05198); with the 16-bit gradients of ZeRO (arXiv 1910.02054, section 3.1) it takes
+16."""
 NF4_BYTES: Final = (4 + 0.127) / 8
 """4-bit NormalFloat and its doubly quantized scales, 0.127 bits a parameter (QLoRA, arXiv 2305.14314, section 3)."""
 ADAM_8BIT_BLOCK: Final = 256
@@ -27,15 +28,15 @@ class OptimizerBytes:
     """Bytes of state by kind of parameter, fp32 master weight included."""
 
     matrix: float
-    """Per parameter of a matrix inside a layer."""
+    """Bytes per parameter of a matrix inside a layer."""
     embedding: float
-    """Per parameter of the embedding and the head."""
+    """Bytes per parameter of the embedding and the head."""
     vector: float
-    """Per norm weight, bias and other one-dimensional parameter."""
+    """Bytes per norm weight, bias and other one-dimensional parameter."""
     edge: float = 0.0
-    """Per row and per column of a matrix."""
+    """Bytes per row and per column of a matrix."""
     paged: float = 0.0
-    """Per parameter in pageable memory, which the GPU needs in the optimizer step alone."""
+    """Bytes per parameter in pageable memory, which the GPU needs only during the optimizer step."""
 
 
 def _uniform(bytes_per_parameter: float) -> OptimizerBytes:
@@ -65,21 +66,21 @@ OPTIMIZERS: Final[dict[Optimizer, OptimizerBytes]] = {
 
 @dataclass(frozen=True, slots=True)
 class StateRules:
-    """How a run keeps its training state."""
+    """Settings that decide the training state of a run."""
 
     optimizer: Optimizer = "adamw"
     gradient_bytes: int = GRADIENT_BYTES["fp32"]
     method: TrainingMethod = "full"
     lora_rank: int = 16
     adapters: AdapterShares = EVERYWHERE
-    """What carries an adapter."""
+    """Shares of the matrices that carry an adapter."""
 
     @classmethod
     def of(cls, workload: TrainingWorkload, architecture: ModelArchitecture) -> StateRules:
-        """The rules that a workload asks for.
+        """Rules of a workload on a model.
 
         Raises:
-            SpecError: its adapters do not go with the model.
+            SpecError: The adapters of the workload do not fit the model.
         """
         return cls(
             optimizer=workload.optimizer,
@@ -95,18 +96,18 @@ class RankParameters:
     """Parameters on one rank after tensor, pipeline and expert parallelism, before ZeRO."""
 
     dense: float
-    """All but routed experts, embedding and head included."""
+    """All parameters without routed experts, with embedding and head."""
     expert: float
     embedding: float
     vectors: float
     unquantized: float
-    """Of the dense ones: embedding, head, vectors and routers, which QLoRA leaves in 16 bits."""
+    """Dense parameters that QLoRA leaves in 16 bits: embedding, head, vectors and routers."""
     dense_edges: float
     expert_edges: float
     attention_edges: float
-    """Of dense_edges, those of attention matrices."""
+    """Part of dense_edges that belongs to attention matrices."""
     feed_forward_edges: float
-    """Of dense_edges, those of dense and shared feed-forward matrices."""
+    """Part of dense_edges that belongs to dense and shared feed-forward matrices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,9 @@ class StateBytes:
 
 
 def adapter_parameters(held: RankParameters, rules: StateRules) -> tuple[float, float]:
-    """LoRA parameters on one rank, r·(inputs + outputs) for each targeted matrix: (dense, routed experts).
+    """LoRA parameters on one rank: (dense, routed experts).
 
-    LoRA, arXiv 2106.09685, section 4.1.
+    Each targeted matrix has r·(inputs + outputs) of them (LoRA, arXiv 2106.09685, section 4.1).
     """
     shares = rules.adapters
     dense = shares.attention * held.attention_edges + shares.feed_forward * held.feed_forward_edges
@@ -131,8 +132,8 @@ def adapter_parameters(held: RankParameters, rules: StateRules) -> tuple[float, 
 def state_bytes(held: RankParameters, rules: StateRules) -> StateBytes:
     """Weights, gradients and optimizer state of one rank without ZeRO.
 
-    With LoRA and QLoRA gradients and optimizer state exist for the adapters only, in the same mixed precision as in
-    full training; adapters are divided as their matrix is.
+    With LoRA and QLoRA, only adapters have gradients and optimizer state, in the same mixed precision as in full
+    training. Adapters are divided in the same way as their matrix.
     """
     per = OPTIMIZERS[rules.optimizer]
     if rules.method == "full":

@@ -1,4 +1,4 @@
-"""Memory that every GPU loses to the runtime, whatever the model. Estimates, each with its range."""
+"""Memory that the runtime takes on every GPU, whatever the model. All values are estimates with a range."""
 
 GIB = 2**30
 MIB = 2**20
@@ -14,9 +14,9 @@ NCCL_COMMUNICATOR_BYTES = 192 * MIB
 variables), one to send and one to receive on each of about 24 channels. Estimate, 64 to 512 MiB."""
 
 FRAGMENTATION_FRACTION = 0.05
-"""Memory that PyTorch's caching allocator holds but cannot use, as a share of what comes and goes in a step:
-activations and temporary buffers, while weights, states and the buffers of ZeRO are allocated once. Estimate with
-expandable segments, 0.02 to 0.10; without them GMLake (arXiv 2401.08156, section 2) saw up to a third of all memory."""
+"""Memory that PyTorch's caching allocator holds but cannot use, as a share of activations and temporary buffers, which
+come and go in a step. Weights, states and the buffers of ZeRO are allocated once. Estimate with expandable segments,
+0.02 to 0.10; without them GMLake (arXiv 2401.08156, section 2) saw up to a third of all memory."""
 
 SERVING_WORKSPACE_BYTES = 1 * GIB
 """Captured CUDA graphs, sampling and attention workspaces of a serving engine. Estimate, 0.5 to 2 GiB."""

@@ -1,4 +1,4 @@
-"""ModelProfile: an architecture as the running sums that a layout search reads thousands of times."""
+"""ModelProfile: running sums over the layers of a model, which a layout search reads thousands of times."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -33,7 +33,7 @@ _summed = attrgetter(*SUMMED)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One pipeline stage as sums over its layers; the fields mean what they mean in LayerProfile."""
+    """One pipeline stage as sums over its layers. The fields have the meaning of those in LayerProfile."""
 
     index: int
     layers: int
@@ -55,14 +55,14 @@ class Stage:
     cheap_replicated_activation_bytes: float
     cheap_sharded_activation_bytes: float
     largest_layer: LayerProfile
-    """The greatest of each number over the layers of the stage."""
+    """Greatest value of each number over the layers of the stage."""
     magnitudes: tuple[float, ...]
-    """All sums, then the same of the largest layer."""
+    """All sums, then the same numbers of the largest layer."""
 
 
 @dataclass(frozen=True, eq=False)
 class ModelProfile:
-    """Per-layer numbers of a model and their sums for any pipeline split. Hashed by identity, for caches."""
+    """Per-layer numbers of a model and their sums for any pipeline split. It is hashed by identity, for caches."""
 
     architecture: ModelArchitecture
     layers: tuple[LayerProfile, ...]
@@ -72,25 +72,25 @@ class ModelProfile:
         """Profile of an architecture, layer by layer.
 
         Args:
-            architecture: the model.
-            operand_bytes: of a value kept as the input of a matrix product (`layer_profile`).
+            architecture: The model.
+            operand_bytes: Bytes of a value kept as the input of a matrix product (`layer_profile`).
         """
         groups = [layer_profile(group, architecture.hidden_size, operand_bytes) for group in architecture.layers]
         return cls(architecture, tuple(groups[index] for index in architecture.layer_sequence))
 
     @cached_property
     def head_flops_per_token(self) -> float:
-        """Forward FLOPs of the output projection, tied or not."""
+        """Forward FLOPs of the output projection per token, tied or not."""
         return 2.0 * self.architecture.vocab_size * self.architecture.hidden_size
 
     @cached_property
     def matmul_flops_per_token(self) -> float:
-        """Forward FLOPs per token of all weights a token passes through; the embedding is a look-up and costs none."""
+        """Forward FLOPs per token of all active weights. The embedding is a look-up and costs none."""
         return sum(layer.forward_matmul_flops for layer in self.layers) + self.head_flops_per_token
 
     @cached_property
     def expert_flops_per_token(self) -> float:
-        """Forward FLOPs per token of the routed experts it is sent to; part of matmul_flops_per_token."""
+        """Forward FLOPs per token of the routed experts that it uses; part of matmul_flops_per_token."""
         return sum(
             2.0 * group.count * block.routed_expert_parameters * block.experts_per_token / block.experts
             for group in self.architecture.layers
@@ -99,17 +99,17 @@ class ModelProfile:
 
     @cached_property
     def embedding_stage_parameters(self) -> int:
-        """What the first stage holds beside its layers."""
+        """Parameters that the first stage holds beside its layers."""
         return self.architecture.embedding_parameters
 
     @cached_property
     def head_stage_parameters(self) -> int:
-        """What the last stage holds beside its layers; a tied head is a copy there when the pipeline splits."""
+        """Parameters that the last stage holds beside its layers. With several stages a tied head is a copy."""
         architecture = self.architecture
         return (architecture.head_parameters or architecture.embedding_parameters) + architecture.other_parameters
 
     def causal_attention_flops_per_token(self, sequence_length: int) -> float:
-        """Mean forward attention FLOPs per token of a causal sequence: half of it is visible on average."""
+        """Mean forward attention FLOPs per token of a causal sequence, of which a token sees half on average."""
         total = 0.0
         for window, flops in self._attention_by_window:
             visible = sequence_length / 2
@@ -120,7 +120,7 @@ class ModelProfile:
 
     @cached_property
     def _attention_by_window(self) -> tuple[tuple[int | None, float], ...]:
-        """Attention FLOPs per token and context token, summed over the layers that see equally far."""
+        """Attention FLOPs per token and context token, summed over the layers with the same window."""
         sums: dict[int | None, float] = {}
         for layer in self.layers:
             sums[layer.window] = sums.get(layer.window, 0.0) + layer.attention_flops_per_context_token
@@ -151,7 +151,7 @@ class ModelProfile:
         return self._stages[pipeline]
 
     def extreme_stages(self, pipeline: int) -> tuple[Stage, ...]:
-        """The stages that can be the fullest: those that no earlier one outdoes in everything, whatever the layout.
+        """Stages that can be the fullest under some layout: no earlier stage exceeds them in every number.
 
         Raises:
             ValueError: fewer layers than stages, or no stage.

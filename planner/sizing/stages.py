@@ -1,18 +1,18 @@
-"""Which layers a pipeline stage holds."""
+"""Layers of every pipeline stage."""
 
 from functools import lru_cache
 
 from provider_catalog.architecture import ModelArchitecture
 
 StageLayers = tuple[tuple[int, int], ...]
-"""(index of a layer group, layers of it) for every group a stage holds any of."""
+"""Pairs (index of a layer group, number of its layers) for every group that a stage holds."""
 
 
 def stage_sizes(layer_count: int, pipeline: int) -> tuple[int, ...]:
-    """Layers per stage: as even as possible; a remainder goes to the stages before the last, from the back.
+    """Layers per stage, as even as possible. A remainder goes to the stages before the last, from the back.
 
     The first stage holds the embedding and the last one the head, so they are the last to get an additional layer.
-    This is how vLLM divides layers (`get_pp_indices`); Megatron takes even divisions only, where both agree.
+    vLLM divides layers in this way (`get_pp_indices`). Megatron takes even divisions only, for which both agree.
 
     Raises:
         ValueError: fewer layers than stages, or no stage.
@@ -22,7 +22,7 @@ def stage_sizes(layer_count: int, pipeline: int) -> tuple[int, ...]:
     base, remainder = divmod(layer_count, pipeline)
     sizes = [base] * pipeline
     for step in range(remainder):
-        # From the last but one towards the first, which comes last but for the last stage itself.
+        # Additional layers go to the last stage but one, then towards the first, and at last to the last stage.
         sizes[(pipeline - 2 - step) % pipeline] += 1
     return tuple(sizes)
 

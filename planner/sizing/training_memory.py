@@ -20,20 +20,20 @@ LOGIT_BYTES = 6
 """Per vocabulary entry and token: bf16 logits, or their gradient, and the fp32 softmax, which Megatron-LM's
 vocab-parallel cross entropy overwrites with its gradient."""
 EAGER_LOGIT_BYTES = 10
-"""The same in eager PyTorch, which writes nothing in place, as the libraries of adapters do (PEFT on transformers): the
-logits in 16 bits and in fp32, and fp32 probabilities."""
+"""Bytes of the same in eager PyTorch, which writes nothing in place: logits in 16 bits and in fp32, and fp32
+probabilities. Adapter libraries run in this way (PEFT on transformers)."""
 PREFETCHED_LAYERS = 2
-"""Layers that ZeRO-3 holds whole: the one at work and the next (FSDP, arXiv 2304.11277, section 3.3.2)."""
+"""Layers that ZeRO-3 holds whole: the current one and the next (FSDP, arXiv 2304.11277, section 3.3.2)."""
 
 ADAMW = StateRules()
 
 Rank = tuple[Stage, ...]
-"""The stages on one rank: one, but two under DualPipe."""
+"""Stages on one rank: two under DualPipe, else one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one rank holds between steps, before ZeRO."""
+    """State that one rank holds between steps, before ZeRO."""
 
     rank: Rank
     state: StateBytes
@@ -102,12 +102,12 @@ def training_memory(
 
 
 def fragmented(passing_bytes: float) -> float:
-    """Memory that what comes and goes in a step takes with what the allocator cannot use."""
+    """Memory of activations and temporary buffers, with the share that the allocator cannot use."""
     return (1 + FRAGMENTATION_FRACTION) * passing_bytes
 
 
 def constant_bytes(profile: ModelProfile, rules: StateRules, tensor: int, groups: int) -> float:
-    """Memory of every rank whatever its stage: CUDA context, buffers of `groups` communicators, QLoRA's one matrix."""
+    """Memory of every rank: CUDA context, buffers of `groups` communicators, and the matrix that QLoRA expands."""
     matrix = _dequantized_bytes(profile, tensor) if rules.method == "qlora" else 0.0
     return CUDA_CONTEXT_BYTES + NCCL_COMMUNICATOR_BYTES * groups + matrix
 
@@ -118,7 +118,7 @@ def _dequantized_bytes(profile: ModelProfile, tensor: int) -> float:
 
 
 def trainable_parameters(profile: ModelProfile, rules: StateRules) -> tuple[float, float]:
-    """Parameters with a gradient: (all but routed experts, routed experts)."""
+    """Parameters with a gradient: (without routed experts, routed experts)."""
     architecture = profile.architecture
     if rules.method == "full":
         experts = architecture.routed_expert_parameters
@@ -127,17 +127,17 @@ def trainable_parameters(profile: ModelProfile, rules: StateRules) -> tuple[floa
 
 
 def expert_ranks(layout: Layout) -> int:
-    """Ranks that share the experts beside tensor parallelism: no more than data and context parallelism provide."""
+    """Ranks that share the experts beside tensor parallelism; at most those of data and context parallelism."""
     return min(layout.expert, layout.data * layout.context)
 
 
 def _two_way(layout: Layout) -> bool:
-    """Whether every stage lies on two ranks, which share what ZeRO divides."""
+    """Whether every stage lies on two ranks, which share the state that ZeRO divides."""
     return layout.schedule == "dualpipe" and layout.pipeline > 1
 
 
 def _ranks(profile: ModelProfile, pipeline: int, two_way: bool) -> tuple[Rank, ...]:
-    """The ranks that can be the fullest."""
+    """Ranks that can be the fullest."""
     if two_way:
         stages = profile.stages(pipeline)
         return tuple((stages[i], stages[pipeline - 1 - i]) for i in range((pipeline + 1) // 2))
@@ -148,10 +148,10 @@ def zero_state(held: Held, replicas: int, experts: int, stage: int) -> tuple[flo
     """Weights, gradients and optimizer state that a ZeRO stage leaves on a rank, in bytes.
 
     Args:
-        held: of the rank before ZeRO.
-        replicas: data times context parallelism.
-        experts: ranks that share the experts.
-        stage: 0 to 3.
+        held: State of the rank before ZeRO.
+        replicas: Data-parallel degree times context-parallel degree.
+        experts: Ranks that share the experts.
+        stage: ZeRO stage, 0 to 3.
     """
     replicas *= len(held.rank)
     expert_replicas = max(replicas / experts, 1)
@@ -164,7 +164,10 @@ def zero_state(held: Held, replicas: int, experts: int, stage: int) -> tuple[flo
 
 
 def zero_buffers(held: Held, stage: int, state: tuple[float, float, float]) -> dict[str, float]:
-    """Layers gathered by ZeRO-3 and gradients not yet scattered by ZeRO-2 and 3, never more than all of the rank."""
+    """Bytes of layers that ZeRO-3 gathers, and of gradients that ZeRO-2 and 3 have not yet scattered.
+
+    Neither exceeds the weights or gradients of the rank.
+    """
     weights, gradients, _ = state
     buffers = {"gradient_bucket": min(held.gradient_bucket_bytes, sum(held.state.gradients) - gradients)}
     if stage == 3:
@@ -176,7 +179,7 @@ def zero_buffers(held: Held, stage: int, state: tuple[float, float, float]) -> d
 def held_state(
     profile: ModelProfile, tensor: int, pipeline: int, experts: int, two_way: bool, rules: StateRules
 ) -> tuple[Held, ...]:
-    """State of every rank that can be the fullest; a search asks for the same split again and again."""
+    """State of every rank that can be the fullest. Results are cached, because searches repeat the same splits."""
     held = []
     for rank in _ranks(profile, pipeline, two_way):
         parameters = rank_parameters(profile, rank, tensor, experts)
@@ -197,8 +200,8 @@ def held_state(
 def rank_parameters(profile: ModelProfile, rank: Rank, tensor: int, experts: int) -> RankParameters:
     """Parameters on one rank after tensor, pipeline and expert parallelism.
 
-    Tensor parallelism divides matrices, key and value projections at most among kv_heads ranks; norms, routers and
-    latent down-projections are whole on every rank. Experts lie on tensor x `experts` ranks, in whole experts where
+    Tensor parallelism divides matrices, but key and value projections among at most kv_heads ranks. Norms, routers and
+    latent down-projections are whole on every rank. Experts lie on tensor x `experts` ranks, as whole experts where
     there are enough (Megatron's parallel folding, arXiv 2504.14960).
     """
     dense = expert = vectors = routers = attention = feed_forward = expert_edges = 0.0
@@ -266,10 +269,10 @@ def _passing(
 
 
 def outside_bytes_per_token(profile: ModelProfile, stage: Stage, layout: Layout) -> tuple[float, float]:
-    """Bytes a token outside the layers of a stage: (of each micro-batch in flight, logits of the one at work).
+    """Bytes per token outside the layers: (of each micro-batch in flight, logits of the current micro-batch).
 
-    Korthikanti et al. 2022 (arXiv 2205.05198), section 4.3: 2·s·b·h each for the inputs of final norm and head,
-    s·b·h·p for the dropout mask of the embedding.
+    Korthikanti et al. 2022 (arXiv 2205.05198), section 4.3, count 2·s·b·h each for the inputs of final norm and head,
+    and s·b·h·p for the dropout mask of the embedding.
     """
     architecture = profile.architecture
     hidden, outside, logits = architecture.hidden_size, 0.0, 0.0
@@ -282,7 +285,7 @@ def outside_bytes_per_token(profile: ModelProfile, stage: Stage, layout: Layout)
 
 
 def communicators(layout: Layout) -> int:
-    """Process groups of more than one rank that a rank is a member of."""
+    """Number of process groups with more than one rank to which a rank belongs."""
     return (layout.tensor > 1) + (layout.pipeline > 1) + (layout.data > 1) + (layout.context > 1) + (layout.expert > 1)
 
 

@@ -1,24 +1,26 @@
-"""Bytes of the weights by format, whole and on the GPU that holds most.
+"""Bytes of the weights by format, in all and on the fullest GPU.
 
-Below 16 bits the quantization is selective, as published checkpoints are: embeddings, head, norms, biases and routers
-stay in bf16; the projections and experts go to the format, each with the scales of its blocks.
+Below 16 bits, quantization is selective, as in published checkpoints: embeddings, head, norms, biases and routers stay
+in bf16. Projections and experts are stored in the format, each with the scales of its blocks.
 """
 
 from functools import lru_cache
 from typing import Final, Literal
 
 from planner.sizing.stages import pipeline_stages
-from provider_catalog.architecture import Attention, FeedForward, ModelArchitecture
-from provider_catalog.measured import MeasuredArchitecture
+from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.attention.base import Attention
+from provider_catalog.feed_forward import FeedForward
+from provider_catalog.measured_architecture import MeasuredArchitecture
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 from provider_catalog.quantization import StoredAs
 
 Fp8Scales = Literal["block", "tensor"]
 """One scale per 128 x 128 block (DeepSeek-V3), or one per matrix (FP8 Formats for Deep Learning, arXiv 2209.05433,
-section 3.2), which adds 4 bytes a matrix: nothing that shows."""
+section 3.2). The latter adds 4 bytes per matrix, which is neglected."""
 
 _UNITS_PER_BIT: Final = 1 << 20
-"""Sums are kept as integers, so that shares of one whole add up. A scale rarely has as little as 2^-12 bit a value."""
+"""Sizes are summed as integers in units of 2^-20 bit, so that shares of one whole add up exactly."""
 
 SCALE_UNITS_PER_VALUE: Final[dict[Precision, int]] = {
     "fp32": 0,
@@ -34,7 +36,7 @@ SCALE_UNITS_PER_VALUE: Final[dict[Precision, int]] = {
     # One e8m0 scale per 32 values: OCP Microscaling Formats v1.0, Table 1
     "mxfp4": 8 * _UNITS_PER_BIT // 32,
 }
-"""What the scales of a quantized matrix add to each of its values, where nothing else is stated, in 2^-20 bit."""
+"""Size of the scales per value of a quantized matrix, unless the checkpoint states another, in 2^-20 bit."""
 
 _UNITS_PER_VALUE: Final[dict[Precision, int]] = {
     precision: bits * _UNITS_PER_BIT + SCALE_UNITS_PER_VALUE[precision] for precision, bits in BITS_PER_VALUE.items()
@@ -63,8 +65,8 @@ def stored_bytes_per_value(
 def weights_bytes(arch: ModelArchitecture, precision: Precision, *, fp8_scales: Fp8Scales = "block") -> int:
     """Bytes of all decoder weights, without multi-token-prediction layers and vision or audio towers.
 
-    At the format the weights were published in, attention and experts take the formats the publisher chose for them;
-    where the checkpoint states its own size, that is returned, with all that the checkpoint holds.
+    In the published format, each kind of block has the format that the publisher chose for it. If the checkpoint states
+    its own size, that size is returned; it covers everything in the checkpoint.
     """
     if isinstance(arch, MeasuredArchitecture) and arch.checkpoint_bytes and precision == arch.published_precision:
         return arch.checkpoint_bytes
@@ -80,18 +82,18 @@ def weights_bytes_per_gpu(
     *,
     attention_data: int = 1,
 ) -> int:
-    """Bytes of the decoder weights on the GPU that holds most.
+    """Bytes of the decoder weights on the fullest GPU.
 
     Tensor parallelism divides heads (key and value projections at most among kv_heads ranks), feed-forward widths,
     and the vocabulary; latent down-projections, head norms, indexers, routers and layer norms are whole on every
-    rank. Experts are divided by `expert` ranks in whole experts; where tensor exceeds expert, each expert is cut
-    further so that the divisor is max(tensor, expert), the placement of vLLM and SGLang. The first stage holds the
-    embedding, the last the head; a tied head is a second copy once they are on different stages. Data-parallel
-    attention in `attention_data` groups divides attention weights by tensor / attention_data only.
+    rank. Experts are divided by `expert` ranks in whole experts. If tensor exceeds expert, each expert is cut further,
+    so that the divisor is max(tensor, expert), as in vLLM and SGLang. The first stage holds the embedding and the last
+    stage the head; a tied head is a second copy if these stages differ. Data-parallel attention in `attention_data`
+    groups divides attention weights by tensor / attention_data only.
 
     Raises:
-        ValueError: a degree below 1, attention_data not dividing tensor, more stages than layers, or more expert
-            ranks than experts.
+        ValueError: A degree is below 1, attention_data does not divide tensor, or there are more stages than layers or
+            more expert ranks than experts.
     """
     for name, degree in (("tensor", tensor), ("expert", expert)):
         if degree < 1:
@@ -105,11 +107,10 @@ def weights_bytes_per_gpu(
 
 
 def checkpoint_warning(arch: ModelArchitecture) -> str | None:
-    """What a quantized checkpoint's own size says against the count, beyond 1 %; None where they agree.
+    """A warning if the stated size of a quantized checkpoint differs from the count by more than 1 %, else None.
 
-    16- and 32-bit checkpoints are compared in values when the model is loaded. Here the parts beside the decoder
-    that may lie in the checkpoint, multi-token prediction and towers, are taken at two bytes a value or at the
-    decoder's own average.
+    16- and 32-bit checkpoints are compared in values when the model is loaded. A quantized checkpoint may also hold
+    multi-token prediction and towers; their values count two bytes, or the average of the decoder.
     """
     if not isinstance(arch, MeasuredArchitecture) or not arch.checkpoint_bytes or arch.measured_parameters is not None:
         return None
@@ -126,13 +127,13 @@ def checkpoint_warning(arch: ModelArchitecture) -> str | None:
     if abs(nearest - arch.checkpoint_bytes) <= 0.01 * arch.checkpoint_bytes:
         return None
     return (
-        f"model.safetensors.index.json states {arch.checkpoint_bytes} bytes, which are taken; config.json in "
+        f"model.safetensors.index.json states {arch.checkpoint_bytes} bytes, which are used; config.json in "
         f"{arch.published_precision} counts {nearest:.0f} ({nearest / arch.checkpoint_bytes - 1:+.1%})"
     )
 
 
 def _measured(arch: ModelArchitecture, counted_bytes: int) -> int:
-    """Counted bytes in proportion to the parameters that a better source than the count gives, where there is one."""
+    """Counted bytes, scaled to the parameters that the checkpoint or an instantiation gives, if they are known."""
     if not isinstance(arch, MeasuredArchitecture) or arch.measured_parameters in (None, arch.counted_parameters):
         return counted_bytes
     return -(-counted_bytes * arch.total_parameters // arch.counted_parameters)

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from planner.spec.base import SpecModel
 from planner.spec.lustre import Lustre
+from provider_catalog.units import HOURS_PER_YEAR
 
 
 class Placement(SpecModel):
@@ -75,7 +76,7 @@ class CapacityBlock(SpecModel):
 
 DemandFile = Annotated[str, Field(pattern=r"\.[cC][sS][vV]$")]
 """Whoever reads the spec file replaces it by the hours in that file."""
-DEMAND_HOURS = (24, 168, 8760)
+DEMAND_HOURS = (24, 168, HOURS_PER_YEAR)
 """A day, a week, a year of 365 days."""
 
 

@@ -1,6 +1,5 @@
 """From parsed YAML to a ClusterSpec, and from pydantic's errors to messages a user can act on."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
@@ -9,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from planner.errors import SpecError
 from planner.spec import ClusterSpec
+from provider_catalog.suggestions import did_you_mean
 
 SHOWN_ERRORS = 8
 SHOWN_CHARACTERS = 60
@@ -43,8 +43,7 @@ def _message(detail: ErrorDetails) -> str:
     field = ".".join(str(part) for part in path)
     if detail["type"] == "extra_forbidden":
         siblings = sorted(_fields_at(path[:-1]))
-        near = difflib.get_close_matches(str(path[-1]), siblings, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(str(path[-1]), siblings)
         return f"{field}: no such key; {hint}allowed here: {', '.join(siblings)}"
     if detail["type"] == "missing":
         return f"{field}: missing; it has no default"

@@ -51,11 +51,20 @@ class Speculation(SpecModel):
         return (1 - self.acceptance ** (self.draft_tokens + 1)) / (1 - self.acceptance)
 
 
+DEFAULT_REQUEST_RATE_PER_S = 1.0
+"""Load that is planned for when a spec gives neither request_rate_per_s nor concurrency. Our own choice."""
+
+
 class InferenceWorkload(SpecModel):
     """Serve requests of a typical shape at a load."""
 
     kind: Literal["inference"]
-    request_rate_per_s: float | None = Field(default=None, ge=1e-9, le=1e6, description="Requests a second at peak")
+    request_rate_per_s: float | None = Field(
+        default=None,
+        ge=1e-9,
+        le=1e6,
+        description="Requests a second at peak; 1 where neither this nor concurrency is given",
+    )
     concurrency: int | None = Field(default=None, gt=0, le=10_000_000, description="Requests in flight at peak")
     prompt_tokens: int = Field(default=1024, gt=0, le=10_000_000)
     output_tokens: int = Field(default=256, gt=0, le=10_000_000)
@@ -79,6 +88,14 @@ class InferenceWorkload(SpecModel):
     serving_engine: Literal["auto", "vllm", "sglang", "tensorrt-llm"] = Field(
         default="auto", description="Engine that serves; what it cannot run is refused. auto: any, vLLM's commands"
     )
+
+    @property
+    def offered_requests_per_s(self) -> float:
+        """Requests a second at peak that the fleet has to carry: the spec's rate, or the default.
+
+        Where the spec gives `concurrency`, the rate follows from it and this value is not used.
+        """
+        return DEFAULT_REQUEST_RATE_PER_S if self.request_rate_per_s is None else self.request_rate_per_s
 
     @property
     def cached_prompt_tokens(self) -> float:

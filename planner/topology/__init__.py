@@ -1,1 +1,1 @@
-"""Where the ranks of a layout live: which group stays inside NVLink, which one crosses the network, and over what."""
+"""Topology of a plan: the process groups of a layout, and the links over which each group communicates."""

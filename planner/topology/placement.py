@@ -1,12 +1,12 @@
-"""Where process groups lie on the nodes, and the topology part of a plan."""
+"""Placement of process groups on nodes, and the topology part of a plan."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from planner.plan.layout import Layout
 from planner.plan.topology import GroupKind, GroupPlacement, Level, Topology
-from planner.topology.ranks import SERVING_ORDER, TRAINING_ORDER, Grouping, serving_groups, training_groups
-from provider_catalog.collectives import Variable
+from planner.topology.ranks import SERVING_ORDER, TRAINING_ORDER, ProcessGroups, serving_groups, training_groups
+from provider_catalog.collective_environment import Variable
 from provider_catalog.hardware import NodeTopology
 
 TRAINING_PARTS: Final[Mapping[GroupKind, str]] = {
@@ -17,17 +17,20 @@ TRAINING_PARTS: Final[Mapping[GroupKind, str]] = {
     "expert-data": "data_parallel",
     "pipeline": "pipeline_transfers",
 }
-"""Keys of a training plan's `breakdown_s`."""
+"""Key of each kind of group in a training plan's `breakdown_s`."""
 SLOWNESS: Final[tuple[Level, ...]] = ("alone", "nvlink", "pcie", "rail", "network")
+"""Communication levels from the fastest to the slowest."""
 
 
-def placement(grouping: Grouping, node: NodeTopology, ranks_per_node: int) -> GroupPlacement:
-    """Where the groups of one kind lie, in closed form: groups of one kind differ by where in a node they start.
+def placement(grouping: ProcessGroups, node: NodeTopology, ranks_per_node: int) -> GroupPlacement:
+    """Return the placement of all groups of one kind.
+
+    It is computed in closed form: groups of one kind differ only in the position in a node where they start.
 
     Args:
-        grouping: size and stride of the groups.
-        node: the nodes.
-        ranks_per_node: of the job, which may leave GPUs of a node idle.
+        grouping: Size and stride of the groups.
+        node: Kind of node.
+        ranks_per_node: Ranks of the job on each node; fewer than the GPUs where some stay idle.
     """
     size, stride = grouping.size, grouping.stride
     starts = _starts(grouping, ranks_per_node)
@@ -56,15 +59,15 @@ def training_topology(
     step_bytes: Mapping[GroupKind, float],
     breakdown_s: Mapping[str, float],
 ) -> Topology:
-    """The topology of a training plan.
+    """Return the topology of a training plan.
 
     Args:
-        layout: of the whole job.
-        node: the nodes.
-        network: what lies between them, in words.
-        environment: of collective communication on them.
-        step_bytes: what a GPU sends in one step, by kind of group.
-        breakdown_s: the parts of a step.
+        layout: Layout of the whole job.
+        node: Kind of node.
+        network: Description of the network between nodes.
+        environment: Environment variables for collective communication.
+        step_bytes: Bytes that a GPU sends in one step, by kind of group.
+        breakdown_s: Seconds of a step by part.
     """
     placed = (placement(grouping, node, node.gpus) for grouping in training_groups(layout))
     groups = tuple(
@@ -77,8 +80,8 @@ def training_topology(
 
 
 def serving_topology(layout: Layout, node: NodeTopology, network: str, environment: tuple[Variable, ...]) -> Topology:
-    """The topology of a serving plan: the groups of one replica, which starts at the first GPU of a node."""
-    nodes = -(-layout.gpus_per_replica // node.gpus)
+    """Return the topology of a serving plan: the groups of one replica that starts at the first GPU of a node."""
+    nodes = layout.nodes_per_replica(node.gpus)
     per_node = -(-layout.gpus_per_replica // nodes)
     groups = tuple(placement(grouping, node, per_node) for grouping in serving_groups(layout))
     return _topology(SERVING_ORDER, node, network, environment, groups)
@@ -109,7 +112,7 @@ def _topology(
 
 
 def _exposed_s(groups: tuple[GroupPlacement, ...], breakdown_s: Mapping[str, float]) -> dict[Level, float]:
-    """Each part of the step goes to the slowest level that one of its groups crosses."""
+    """Return the seconds of the step by level; each part counts at the slowest level that its groups cross."""
     levels: dict[str, Level] = {}
     for group in groups:
         if group.breakdown is not None:
@@ -120,8 +123,8 @@ def _exposed_s(groups: tuple[GroupPlacement, ...], breakdown_s: Mapping[str, flo
     return exposed
 
 
-def _starts(grouping: Grouping, ranks_per_node: int) -> set[int]:
-    """First members of the groups, as positions in their node: the patterns repeat from node to node."""
+def _starts(grouping: ProcessGroups, ranks_per_node: int) -> set[int]:
+    """Return the positions in a node at which groups start; the pattern repeats from node to node."""
     span = grouping.size * grouping.stride
     first_spans = range(0, min(grouping.ranks, span * ranks_per_node), span)
     return {
@@ -132,13 +135,13 @@ def _starts(grouping: Grouping, ranks_per_node: int) -> set[int]:
 
 
 def _nodes(start: int, size: int, stride: int, per_node: int) -> int:
-    # A stride up to a node's ranks leaves no node out, a longer one never meets the same node twice.
+    # A stride up to the ranks of a node skips no node; a longer one never returns to a node.
     return (start + (size - 1) * stride) // per_node + 1 if stride <= per_node else size
 
 
 def _most_in_a_node(start: int, size: int, stride: int, per_node: int) -> int:
     counts: dict[int, int] = {}
-    # A node holds no more than its ranks, and what lies beyond the second node repeats what came before.
+    # Members beyond the second node repeat the pattern of the first two.
     for member in range(min(size, 2 * per_node)):
         node = (start + member * stride) // per_node
         counts[node] = counts.get(node, 0) + 1
@@ -146,7 +149,7 @@ def _most_in_a_node(start: int, size: int, stride: int, per_node: int) -> int:
 
 
 def _aligned(start: int, size: int, stride: int, per_node: int) -> bool:
-    """Whether every node that the group touches holds it at the same positions."""
+    """Return whether the group has the same positions on every node that it uses."""
     if start + (size - 1) * stride < per_node:
         return True
     if stride >= per_node:

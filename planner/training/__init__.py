@@ -1,4 +1,4 @@
-"""The training engine: step time, memory and layouts of a training run.
+"""The training engine: it predicts step time and memory of a training run and searches its layout.
 
 May import cost, purchase, engine, market, reliability, topology, sizing, plan and spec.
 """

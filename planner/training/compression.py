@@ -1,4 +1,4 @@
-"""Gradient compression: what it leaves of the traffic between replicas, what it costs, and where it runs."""
+"""Gradient compression: traffic between replicas, cost in time and memory, and the layouts and software it needs."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,37 +15,43 @@ from provider_catalog.hardware import NodeTopology
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """One method. Bits are those of one value as it crosses a link."""
+    """One compression method."""
 
     name: GradientCompression
     gradient_bits: float
-    """PowerSGD: filled in for a model by `compression_of`."""
+    """Bits of one gradient on the network. For PowerSGD `compression_of` fills it in per model."""
     weight_bits: float = 16
+    """Bits of one gathered weight on the network."""
     rounds: float = 1.0
-    """Share of the steps that exchange anything."""
+    """Share of the steps that communicate at all."""
     warm_up: float = 0.0
-    """Share of the steps that run uncompressed at first."""
+    """Share of the steps that run uncompressed at the start."""
     overlaps: bool = True
-    """Whether the backward pass hides the exchange."""
+    """Whether the backward pass hides the communication."""
     gathers_backward_inside: bool = False
     """Whether each node keeps all weights, so that the backward pass gathers them over NVLink only."""
     passes_bytes: float = 0.0
-    """Memory traffic of packing and unpacking, for each value exchanged. Estimate, half to twice."""
+    """Memory traffic of packing and unpacking, in bytes per exchanged value. Estimate, half to twice."""
     kept_bytes: float = 0.0
-    """Beside the usual state, for each value of a rank: what was lost in packing is added to the next step."""
+    """Memory for error feedback, in bytes per value of a rank: packing errors are added to the next step."""
     zero_stages: tuple[ZeroStage, ...] = (0,)
+    """ZeRO stages that the method runs with, the preferred one first."""
     replicas_only: bool = False
-    """Whether it knows no other parallelism than data."""
+    """Whether the method supports data parallelism only."""
     pipelines: bool = True
+    """Whether the method supports pipeline parallelism."""
     optimizers: tuple[str, ...] = ()
-    """Empty: any."""
+    """Optimizers that the method runs with; empty: any."""
     software: str = ""
+    """Framework and option that implement the method."""
     caveat: str = ""
+    """Risk to convergence, with its source."""
 
 
 METHODS: Final[dict[GradientCompression, Compression]] = {
-    # Signs of the momentum and a scale, both ways; Adam for the first steps, 15 to 20 % of BERT's. DeepSpeed exchanges
-    # in the optimizer's step, after the backward pass. Errors of worker and server are kept in fp32.
+    # Both directions send the signs of the momentum and a scale. The first steps, 15 to 20 % in BERT's training, run
+    # plain Adam. DeepSpeed communicates in the optimizer step, after the backward pass. Worker and server errors are
+    # kept in fp32.
     "one_bit_adam": Compression(
         "one_bit_adam",
         gradient_bits=1,
@@ -60,7 +66,7 @@ METHODS: Final[dict[GradientCompression, Compression]] = {
             " only, and frequent loading of checkpoints hurts it (arXiv 2102.02888; DeepSpeed's tutorial)"
         ),
     ),
-    # The same without a fixed warm-up, skipping 54 % of the rounds (arXiv 2202.06009, abstract).
+    # 0/1 Adam has no fixed warm-up and skips 54 % of the communication rounds (arXiv 2202.06009, abstract).
     "zero_one_adam": Compression(
         "zero_one_adam",
         gradient_bits=1,
@@ -75,8 +81,9 @@ METHODS: Final[dict[GradientCompression, Compression]] = {
             " and frequent loading of checkpoints hurts it (arXiv 2202.06009; DeepSpeed's tutorial)"
         ),
     ),
-    # Weights in int8, gathered inside the node going back, gradients in int8 or int4: arXiv 2306.10209, section 3
-    # and Table 1: M / 2 + 0 + M / 4 instead of 3 M. Each node keeps a whole copy of the 16-bit weights.
+    # ZeRO++ gathers weights in int8 in the forward pass and inside the node in the backward pass, and reduces gradients
+    # in int8 or int4. Traffic is M / 2 + 0 + M / 4 instead of 3 M (arXiv 2306.10209, section 3 and Table 1). Each node
+    # keeps all 16-bit weights.
     "zero_pp_int8": Compression(
         "zero_pp_int8",
         gradient_bits=8.25,
@@ -102,7 +109,8 @@ METHODS: Final[dict[GradientCompression, Compression]] = {
             " 350M and 13B parameters (arXiv 2306.10209, section 5.3)"
         ),
     ),
-    # Two thin factors of every matrix (arXiv 1905.13727, algorithm 1); the first 1,000 steps run uncompressed.
+    # PowerSGD sends two low-rank factors of every matrix (arXiv 1905.13727, algorithm 1). The first 1,000 steps run
+    # uncompressed.
     "powersgd": Compression(
         "powersgd",
         gradient_bits=32,
@@ -121,7 +129,7 @@ METHODS: Final[dict[GradientCompression, Compression]] = {
 
 
 def compression_of(workload: TrainingWorkload, profile: ModelProfile, rules: StateRules) -> Compression | None:
-    """The method that a workload asks for, in the shapes of its model; None where it asks for none."""
+    """Return the workload's compression method, with the traffic of its model; None where it has none."""
     method = METHODS.get(workload.gradient_compression)
     if method is None or method.name != "powersgd":
         return method
@@ -129,27 +137,27 @@ def compression_of(workload: TrainingWorkload, profile: ModelProfile, rules: Sta
 
 
 def power_sgd_bytes(profile: ModelProfile, rules: StateRules, rank: int) -> float:
-    """Bytes that PowerSGD exchanges for each parameter, in fp32; no more than the gradients themselves."""
+    """Return the fp32 bytes that PowerSGD sends for each parameter, at most those of the gradients themselves."""
     held = rank_parameters(profile, profile.stages(1), 1, 1)
     values = power_sgd_values(rank, held.dense_edges + held.expert_edges, held.vectors)
     return min(4 * values / (held.dense + held.expert), rules.gradient_bytes)
 
 
 def power_sgd_values(rank: int, edges: float, vectors: float) -> float:
-    """Values that PowerSGD exchanges: r·(n + m) of a matrix of n x m, vectors as they are.
+    """Return the number of values that PowerSGD sends: r·(n + m) for an n x m matrix; vectors are not compressed.
 
     Vogels et al. 2019 (arXiv 1905.13727), section 3.
 
     Args:
-        rank: r.
-        edges: n + m, summed over the matrices.
-        vectors: biases and norms.
+        rank: Rank r of the factors.
+        edges: Sum of n + m over the matrices.
+        vectors: Values of biases and norms.
     """
     return rank * edges + vectors
 
 
 def kept_bytes(method: Compression, memory: MemoryPerGpu, layout: Layout, node: NodeTopology) -> int:
-    """What a method keeps on the fullest GPU beside the usual state: errors, or the node's own copy of the weights."""
+    """Return the extra bytes on the fullest GPU, for error feedback or for the node's copy of the weights."""
     whole_weights = memory.weights_bytes * (layout.data * layout.context if layout.zero_stage == 3 else 1)
     kept = method.kept_bytes * whole_weights / WEIGHT_BYTES
     if method.gathers_backward_inside:
@@ -159,10 +167,10 @@ def kept_bytes(method: Compression, memory: MemoryPerGpu, layout: Layout, node: 
 
 
 def constrained_pin(pin: Pin, workload: TrainingWorkload) -> Pin:
-    """A pin that also holds what the compression of a workload runs with.
+    """Return the pin, extended by the degrees and the ZeRO stage that the workload's compression method needs.
 
     Raises:
-        SpecError: the optimizer, the method or the pinned layout does not go together with it.
+        SpecError: The optimizer, the training method or the pinned layout does not work with the compression method.
     """
     method = METHODS.get(workload.gradient_compression)
     if method is None:
@@ -170,13 +178,13 @@ def constrained_pin(pin: Pin, workload: TrainingWorkload) -> Pin:
     field = f"workload.gradient_compression: {method.name} ({method.software})"
     if method.optimizers and workload.optimizer not in method.optimizers:
         raise SpecError(
-            f"{field} is an optimizer of its own, and workload.optimizer is {workload.optimizer}; allowed is"
+            f"{field} replaces the optimizer, and workload.optimizer is {workload.optimizer}; allowed:"
             f" {', '.join(method.optimizers)}, or set gradient_compression: none"
         )
     if workload.method != "full":
         raise SpecError(
             f"{field} compresses the gradients of all weights, and workload.method is {workload.method}; adapters"
-            " exchange next to nothing: set gradient_compression: none"
+            " have little gradient traffic: set gradient_compression: none"
         )
     needed: dict[str, tuple[int, ...]] = {"zero_stage": method.zero_stages}
     if not method.pipelines:

@@ -1,4 +1,4 @@
-"""Which kinds of gradient compression are worth proposing for a plan."""
+"""Proposals of gradient compression that would shorten the step of a plan."""
 
 from dataclasses import replace
 from math import ceil
@@ -9,14 +9,14 @@ from planner.errors import SpecError
 from planner.plan.layout import Layout
 from planner.plan.plan import CompressionProposal, TrainingPerformance
 from planner.training.compression import METHODS, Compression, compression_of, constrained_pin
+from planner.training.data_parallel_exchange import GATHERED_BYTES
 from planner.training.engine import TrainingEngine
-from planner.training.exchange import GATHERED_BYTES
 from provider_catalog.hardware import NodeTopology
 
 EXPOSED_SHARE: Final = 0.05
-"""Of a step that the exchange between replicas takes at least, before anything is proposed. Our own choice."""
+"""Share of a step in exposed data-parallel communication from which proposals are made. Our own choice."""
 WORTH_SHARE: Final = 0.01
-"""Of a step that a proposal saves at least. Our own choice."""
+"""Smallest share of a step that a proposal must save. Our own choice."""
 BF16_GRADIENTS: Final = "workload.gradient_precision: bf16"
 BF16_CAVEAT: Final = (
     "sums over many replicas and micro-batches lose low bits; Megatron-LM and DeepSpeed sum in fp32 by default"
@@ -27,13 +27,15 @@ BF16_CAVEAT: Final = (
 def compression_proposals(
     engine: TrainingEngine, candidate: Candidate, node: NodeTopology, usd_per_hour: float | None
 ) -> tuple[CompressionProposal, ...]:
-    """What would shorten the exchange between replicas, the most first; empty where little of it is exposed.
+    """Return proposals that shorten data-parallel communication, the largest saving first.
+
+    There are none where little of that communication is exposed.
 
     Args:
-        engine: That found the candidate.
-        candidate: The plan's.
-        node: Its kind of node.
-        usd_per_hour: Of the whole cluster.
+        engine: Engine that found the candidate.
+        candidate: Candidate of the plan.
+        node: Kind of node of the candidate.
+        usd_per_hour: Price of the whole cluster; None if unknown.
     """
     performance, layout = candidate.performance, candidate.layout
     if not isinstance(performance, TrainingPerformance) or engine.workload.gradient_compression != "none":
@@ -70,7 +72,7 @@ def compression_proposals(
 
 
 def _changes(engine: TrainingEngine, layout: Layout) -> list[tuple[str, TrainingEngine, Compression | None]]:
-    """Settings that go together with a layout, each as the engine that has it."""
+    """Return the settings that a layout supports, each with the engine that uses it."""
     changes: list[tuple[str, TrainingEngine, Compression | None]] = []
     if engine.workload.gradient_precision == "fp32":
         changes.append((BF16_GRADIENTS, _with(engine, gradient_precision="bf16"), None))
@@ -86,7 +88,7 @@ def _changes(engine: TrainingEngine, layout: Layout) -> list[tuple[str, Training
 
 
 def _runs_on(method: Compression, layout: Layout) -> bool:
-    """Whether a method runs on the degrees of a layout, sharding of optimizer state given up where it has to be."""
+    """Return whether a method supports a layout; giving up the sharding of optimizer state (ZeRO 1) is allowed."""
     sharded_alike = layout.zero_stage in method.zero_stages or (layout.zero_stage == 1 and 0 in method.zero_stages)
     alone = layout.tensor == layout.context == layout.expert == 1
     return sharded_alike and (method.pipelines or layout.pipeline == 1) and (alone or not method.replicas_only)
@@ -99,7 +101,7 @@ def _with(engine: TrainingEngine, **changed: Any) -> TrainingEngine:
 def _traffic_share(
     engine: TrainingEngine, layout: Layout, changed: TrainingEngine, method: Compression | None
 ) -> float:
-    """Bytes between nodes for each parameter and exchange, after over before."""
+    """Return the network bytes per parameter with the change, as a share of those without it."""
     gathers = {0: 0, 1: 1, 2: 1, 3: 2}[layout.zero_stage]
     scatters = 2 if layout.zero_stage == 0 else 1
     before = scatters * engine.rules.gradient_bytes + gathers * GATHERED_BYTES

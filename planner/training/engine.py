@@ -1,4 +1,4 @@
-"""Training engine: what a workload takes on one kind of node, and what it misses."""
+"""The training engine: it finds layouts for a workload on one kind of node, or says what is missing."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -17,13 +17,13 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.sizing.training_memory import training_memory
 from planner.spec import Headroom, Pin, TrainingWorkload
+from planner.training.closest_layouts import memory_reason
 from planner.training.compression import Compression, compression_of, kept_bytes
-from planner.training.degrees import whole_node_replicas
-from planner.training.fullest_gpu import FullestGpu
-from planner.training.near_misses import memory_reason, split_name
-from planner.training.pinned import check_product, no_layout
-from planner.training.search import COST_WINDOW, Found, LayoutSearch
-from planner.training.shape import Shape
+from planner.training.data_parallel_degrees import whole_node_replicas
+from planner.training.layout_search import COST_WINDOW, FastestLayout, LayoutSearch
+from planner.training.peak_gpu_memory import PeakGpuMemory
+from planner.training.pin_errors import check_product, no_layout
+from planner.training.replica_layout import ReplicaLayout
 from planner.training.step_cache import StepCache
 from planner.training.step_time import StepModel
 from planner.vocabulary import ZeroStage
@@ -31,17 +31,15 @@ from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
 
 PINNED_OVERFILL = (1.0, 1.25, inf)
-"""Memory over what may be used that a pinned cluster is searched up to, one after the other: the model of memory may
-be off by a quarter, and an overfull answer that says so is better than none."""
-
-
-LOSS_TOLD = 0.1
-"""Share of the time lost to failures that a reason for a miss names."""
+"""Limits on memory over usable memory that the search of a pinned cluster tries in turn. The memory model may be off by
+a quarter, and an overfull layout that the plan reports as such is better than none."""
+NOTED_LOSS = 0.1
+"""Share of the time lost to failures and checkpoints from which the reason of a miss names it. Our own choice."""
 
 
 @dataclass(frozen=True)
 class TrainingEngine:
-    """Analytic engine for one training workload."""
+    """Finds the fastest layouts of one training workload analytically."""
 
     profile: ModelProfile
     workload: TrainingWorkload
@@ -51,19 +49,19 @@ class TrainingEngine:
     name: str = "analytic-training-2"
     step_cache: StepCache = field(default_factory=StepCache)
     wants_nearest: bool = True
-    """Whether a miss has to name the layout that comes nearest; without, what holds is found sooner."""
+    """Whether a miss names the closest layout. The search is faster without."""
 
     @cached_property
     def rules(self) -> StateRules:
-        """How the workload keeps its training state."""
+        """Formats and optimizer of the training state."""
         return StateRules.of(self.workload, self.profile.architecture)
 
     @cached_property
     def passes(self) -> int:
-        """Forward passes that forward and backward cost together.
+        """FLOPs of forward and backward pass together, in forward passes.
 
-        The backward pass takes twice the forward (Kaplan et al. 2020, arXiv 2001.08361, section 2.1), once where
-        frozen weights need no gradient of their own; the adapters' own work is left out.
+        The backward pass takes twice the FLOPs of the forward pass (Kaplan et al. 2020, arXiv 2001.08361, section 2.1),
+        and as many as the forward pass where weights are frozen. The FLOPs of adapters are not counted.
         """
         return 3 if self.rules.method == "full" else 2
 
@@ -80,10 +78,10 @@ class TrainingEngine:
         node_environment: NodeEnvironment | None = None,
         incumbents: Incumbents = NO_INCUMBENTS,
     ) -> Iterator[Candidate | NearMiss]:
-        """For each number of nodes that is faster than fewer the fastest layout, or why none serves.
+        """Yield the fastest layout for each number of nodes that is faster than all smaller numbers, or a miss.
 
         Raises:
-            SpecError: a pinned layout contradicts the model or the node.
+            SpecError: A pinned layout contradicts the model or the node.
         """
         if self.precision not in node.gpu.peak_tflops:
             yield NearMiss(f"{node.gpu.name} has no {self.precision} arithmetic", inf)
@@ -132,12 +130,12 @@ class TrainingEngine:
             yield self._nearest_miss(node, failures, search, max_nodes)
 
     @cached_property
-    def _found(self) -> list[Found]:
-        """Layouts that won on machines searched before."""
+    def _found(self) -> list[FastestLayout]:
+        """Fastest layouts of machines that were searched before."""
         return []
 
     def _pinned(self, node: NodeTopology, failures: FailureModel) -> Iterator[Candidate | NearMiss]:
-        """The cluster is given: its fastest layout, whether it meets the deadline and, at the last, fits or not."""
+        """Yield the fastest layout of a pinned cluster, even if it misses the deadline or does not fit into memory."""
         gpus = self.pin.nodes * node.gpus if self.pin.nodes else None
         check_product(self.pin, node)
 
@@ -177,7 +175,7 @@ class TrainingEngine:
             workload=self.workload,
             pin=self.pin,
             model=self.step_model(node),
-            judge=_Judge(self, node, failures, self.usable_bytes(node)),
+            evaluator=_LayoutEvaluator(self, node, failures, self.usable_bytes(node)),
             batch_sequences=self.batch_sequences,
             least_gpus=least_gpus,
             max_gpus=max_gpus,
@@ -188,7 +186,7 @@ class TrainingEngine:
         )
 
     def step_model(self, node: NodeTopology) -> StepModel:
-        """Step times of the workload on one kind of node."""
+        """Return the step times of the workload on one kind of node."""
         return self.step_cache.step_model(
             self.profile,
             self.workload,
@@ -201,7 +199,7 @@ class TrainingEngine:
 
     @cached_property
     def compression(self) -> Compression | None:
-        """What the workload exchanges instead of gradients."""
+        """Gradient compression of the workload; None without compression."""
         return compression_of(self.workload, self.profile, self.rules)
 
     def _nearest_miss(
@@ -213,9 +211,9 @@ class TrainingEngine:
             late = nearest.days - self.workload.deadline_days
             nodes = layout.gpus // node.gpus
             lost = 1 - failures.goodput(layout.gpus)
-            of_which = f" ({lost:.0%} of them lost to failures and checkpoints)" if lost >= LOSS_TOLD else ""
+            of_which = f" ({lost:.0%} of them lost to failures and checkpoints)" if lost >= NOTED_LOSS else ""
             return NearMiss(
-                f"{split_name(layout)} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days"
+                f"{layout.training_name} on {nodes} node{'' if nodes == 1 else 's'} takes {nearest.days:.3g} days"
                 f"{of_which}, {late:.3g} more than the deadline",
                 nearest.days / self.workload.deadline_days,
                 fits_memory=True,
@@ -232,19 +230,19 @@ class TrainingEngine:
     def fastest_days(
         self, node: NodeTopology, max_nodes: int, node_environment: NodeEnvironment, known_days: float = inf
     ) -> float:
-        """Days of the fastest run on up to so many nodes, whatever it costs; `known_days` where none is faster."""
+        """Return the days of the fastest run on at most `max_nodes`, at any cost; `known_days` where none is faster."""
         if self.precision not in node.gpu.peak_tflops:
             return known_days
         failures, max_gpus = self.failure_model(node, node_environment), max_nodes * node.gpus
         replicas = whole_node_replicas(self.batch_sequences, node.gpus, max_gpus)
         search = self._search(node, failures, node.gpus, max_gpus, replicas, deadline_days=0.0)
-        # All are late for such a deadline, and each bounds what comes after it.
+        # With a deadline of 0 every layout is late, and the fastest so far bounds the search.
         search.nearest.days = known_days
         search.run()
         return search.nearest.days
 
     def least_node_hours(self, node: NodeTopology) -> float:
-        """Every GPU busy all the time with the layers as the best split divides them, nothing exposed."""
+        """Return a lower bound on node-hours: no GPU is ever idle and no communication between replicas is exposed."""
         if self.precision not in node.gpu.peak_tflops:
             return 0.0
         failures = self.failure_model(node, NodeEnvironment())
@@ -257,7 +255,7 @@ class TrainingEngine:
         return max(1, ceil(needed / (rate * node.gpus)))
 
     def _model_flops_per_token(self) -> float:
-        """Forward and backward; of causal attention the half that the mask lets through."""
+        """Return the FLOPs of forward and backward pass; of causal attention, the half that the mask keeps."""
         return self.passes * (self.profile.matmul_flops_per_token + self._attention_flops_per_token)
 
     @cached_property
@@ -265,7 +263,7 @@ class TrainingEngine:
         return self.profile.causal_attention_flops_per_token(self.workload.sequence_length)
 
     def _hardware_flops_per_token(self, layout: Layout) -> float:
-        """Those of the model and what is computed again."""
+        """Return the FLOPs of the model and of recomputation."""
         again = 0.0
         if layout.recompute == "full":
             again = self._model_flops_per_token() / self.passes
@@ -274,7 +272,7 @@ class TrainingEngine:
         return self._model_flops_per_token() + again
 
     def memory(self, node: NodeTopology, layout: Layout, micro_batches: int) -> MemoryPerGpu:
-        """Memory of the fullest GPU."""
+        """Return the memory of the fullest GPU."""
         memory = training_memory(
             self.profile,
             layout,
@@ -295,12 +293,12 @@ class TrainingEngine:
         )
 
     @cached_property
-    def fullest_gpu(self) -> FullestGpu:
-        """Memory as the search asks for it."""
-        return self.step_cache.fullest_gpu(self.profile, self.workload, self.rules, self.precision)
+    def peak_gpu_memory(self) -> PeakGpuMemory:
+        """Memory of the fullest GPU, memoised for the search."""
+        return self.step_cache.peak_gpu_memory(self.profile, self.workload, self.rules, self.precision)
 
     def usable_bytes(self, node: NodeTopology) -> int:
-        """What may be used of a GPU's memory."""
+        """Return the usable memory of one GPU."""
         return int(node.gpu_memory_bytes * self.headroom.memory_fraction)
 
     @cached_property
@@ -314,19 +312,19 @@ class TrainingEngine:
         return max(1, ceil(self.workload.computed_tokens / self.step_tokens))
 
     def failure_model(self, node: NodeTopology, node_environment: NodeEnvironment) -> FailureModel:
-        """Failures of the workload on one kind of node in its place."""
+        """Return the failure model of the workload on one kind of node."""
         return FailureModel(node_environment, self.workload.fault_tolerance, self.checkpoint_bytes, node.gpus)
 
     @cached_property
     def checkpoint_bytes(self) -> int:
-        """Size of a checkpoint, whatever the layout."""
+        """Size of a checkpoint, which does not depend on the layout."""
         return checkpoint_bytes(self.profile, self.rules)
 
     def days(self, failures: FailureModel, gpus: int, step_s: float) -> float:
-        """Length of the run, lost time included."""
+        """Return the length of the run in days, lost time included."""
         return self.steps * step_s / 86400 / failures.goodput(gpus)
 
-    def _candidate(self, node: NodeTopology, failures: FailureModel, found: Found) -> Candidate:
+    def _candidate(self, node: NodeTopology, failures: FailureModel, found: FastestLayout) -> Candidate:
         layout, micro_batches = found.layout, found.micro_batches
         memory = self.memory(node, layout, micro_batches)
         performance = self._performance(node, failures, layout, micro_batches)
@@ -361,20 +359,20 @@ class TrainingEngine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
-    """What the search asks of an engine about one kind of node."""
+class _LayoutEvaluator:
+    """Evaluates complete layouts on one kind of node for the search."""
 
     engine: TrainingEngine
     node: NodeTopology
     failures: FailureModel
     usable_bytes: int
 
-    def memory_ratio(self, shape: Shape, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
+    def memory_ratio(self, replica: ReplicaLayout, data: int, zero_stage: ZeroStage, micro_batches: int) -> float:
         engine = self.engine
         if engine.compression is None:
-            total = engine.fullest_gpu.bytes(shape, data, zero_stage, micro_batches)
+            total = engine.peak_gpu_memory.bytes(replica, data, zero_stage, micro_batches)
         else:
-            total = engine.memory(self.node, shape.layout(data, zero_stage), micro_batches).total_bytes
+            total = engine.memory(self.node, replica.layout(data, zero_stage), micro_batches).total_bytes
         return total / self.usable_bytes
 
     def days_per_step_s(self, gpus: int) -> float:

@@ -1,4 +1,4 @@
-"""Seconds that one micro-batch keeps a GPU busy in one layer: matrix products, attention, and what moves data."""
+"""Compute time of one micro-batch in one layer: matrix products, attention and memory-bound operations."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -6,62 +6,75 @@ from typing import Final, NamedTuple
 
 from planner.sizing.adapters import Part
 from planner.sizing.efficiency import KernelRates
-from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, attention_flops_per_context_token, layer_profile
-from planner.training.adapter_time import AdapterTime, AdapterTimer, Side
+from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, layer_profile
+from planner.training.adapter_time import AdapterTime, AdapterTimer, FrozenProduct
 from planner.vocabulary import Recompute
-from provider_catalog.architecture import Attention, FeedForward, LayerGroup
+from provider_catalog.architecture import LayerGroup
+from provider_catalog.attention.base import Attention
+from provider_catalog.feed_forward import FeedForward
+from provider_catalog.matrices import RankShare
 
 RESIDUAL_PASSES: Final = (2.5, 2.5)
-"""Times that what norms and residual sums keep crosses the memory bus, (forward, backward), matrix products aside: a
-norm reads and writes (4 bytes of the 4 kept), the sum reads two and writes one; backward the same with gradients.
-Estimate, 2 to 3.5 by what is fused; with the passes below they give the 7.2 and 11.8 ms of a 22B layer in Korthikanti
-et al. 2022 (arXiv 2205.05198), Table 4, within 5 %."""
+"""Memory passes over the activations that norms and residual sums keep, (forward, backward), without matrix products.
+
+A norm reads and writes 4 bytes for the 4 kept; a residual sum reads two values and writes one. The backward pass does
+the same with gradients. Estimate, 2 to 3.5, depending on fusion. Together with the passes below they reproduce the 7.2
+and 11.8 ms of a 22B layer in Korthikanti et al. 2022 (arXiv 2205.05198), Table 4, within 5 %."""
 INNER_PASSES: Final = (1.0, 2.2)
-"""The same of what attention and feed-forward blocks keep: an activation function or a rotary embedding reads what
-is kept and writes the rest of it; backward SwiGLU reads 6 and writes 4 bytes for the 6 kept, and sums of gradients
-read and write more. Estimate, 1 to 3."""
+"""Memory passes over the activations that attention and feed-forward blocks keep, (forward, backward).
+
+An activation function or a rotary embedding reads some of the kept values and writes the others. In the backward pass
+SwiGLU reads 6 and writes 4 bytes for the 6 kept, and sums of gradients read and write more. Estimate, 1 to 3."""
 COPY_PASSES: Final = (3.5, 3.5)
-"""The same of the copies of tokens sent to experts and of what comes back: sorted before and after the all-to-all,
-on both ways, and summed (Megatron-Core's token permutation). Estimate, 2 to 5."""
+"""Memory passes over the token copies sent to experts and received back, (forward, backward).
+
+Copies are sorted before and after the all-to-all in both directions, and summed (Megatron-Core's token permutation).
+Estimate, 2 to 5."""
 BIASED_EXPERT_BYTES: Final = ((28, 16), (40, 20))
-"""Traffic of experts with biases beyond that of others, (forward, backward): of a value of a copy's output, and of a
-value that leaves the activation function. No kernel fuses them: the bias times the routing weight in 32 bits, the sum,
-the concatenation over local experts and the cast back (Megatron-Core 0.15, TEGroupedMLP._apply_bias); both halves
-clamped and concatenated before the fused gate (weighted_bias_quick_geglu_impl); backward the same in reverse, with sums
-over tokens and over values for the gradients of bias and routing weight. Counted from that code, each operation of
-PyTorch a kernel."""
+"""Extra memory traffic of experts with biases in bytes, (forward, backward): per value of a token copy's output and per
+value that leaves the activation function.
+
+No kernel fuses these operations: the bias times the routing weight in 32 bits, the sum, the concatenation over local
+experts and the cast back (Megatron-Core 0.15, TEGroupedMLP._apply_bias). Both halves are clamped and concatenated
+before the fused gate (weighted_bias_quick_geglu_impl). The backward pass reverses this and sums over tokens and over
+values for the gradients of bias and routing weight. The bytes are counted from that code, with one kernel per PyTorch
+operation."""
 EAGER_PASSES: Final = 1.5
-"""Times as much of both where adapters train in eager PyTorch, whose norms, rotary embeddings and activation functions
-are several kernels each. Estimate, 1 to 2."""
+"""Factor on residual and inner passes where adapters train in eager PyTorch, which runs norms, rotary embeddings and
+activation functions as several kernels each. Estimate, 1 to 2."""
 ROUTING_S: Final = (0.4e-3, 0.6e-3)
-"""Waits around the routing of one micro-batch to experts, (forward, backward), which the GPU sits out: small kernels
-one after the other, and the count of each expert's tokens on its way to the host. Estimate, 0.2 to 1 ms each: beyond
-arithmetic and traffic, Megatron Bridge's published layers of Qwen3 and DeepSeek-V3 take 0.8 ms on GB200, both ways
-together. What launches cost beyond that is in `host.py`."""
+"""Idle GPU seconds around the routing of one micro-batch to experts, (forward, backward).
+
+Small kernels run in sequence, and the host waits for the token count of each expert. Estimate, 0.2 to 1 ms each:
+Megatron Bridge's published layers of Qwen3 and DeepSeek-V3 take 0.8 ms beyond arithmetic and traffic on GB200, both
+directions together. `kernel_launches.py` times launch waits beyond that."""
 CAST_PASSES: Final = {2.0: 0.0, 1.0: 0.5, 0.5: 1.0}
-"""More passes over all of it in either direction by bytes of an operand: products read casts of 16-bit values, 4-bit
-ones after a Hadamard transform (NVFP4 pretraining, arXiv 2509.25149, section 4)."""
+"""Additional passes over all activations in each direction, by bytes of an operand: products read casts of 16-bit
+values, and 4-bit products read them after a Hadamard transform (NVFP4 pretraining, arXiv 2509.25149, section 4)."""
 PADDING_PASSES: Final = {2.0: 0.0, 1.0: 2.0, 0.5: 2.0}
-"""More passes over copies of tokens in either direction by bytes of an operand: quantized products want each expert's
-rows in multiples of 16 or 32, so that what enters is copied with room and what leaves without (Megatron-Core 0.15,
-quantization_padding and quantization_unpadding of TEGroupedMLP)."""
+"""Additional passes over token copies in each direction, by bytes of an operand.
+
+Quantized products need each expert's rows in multiples of 16 or 32. Inputs are therefore copied with padding and
+outputs without it (Megatron-Core 0.15, quantization_padding and quantization_unpadding of TEGroupedMLP)."""
 SCORE_BYTES: Final = (13, 18)
-"""Traffic of one attention score without FlashAttention, (forward, backward): products write and read it in 16 bits,
-softmax reads and writes it, dropout reads and writes it with a 1-byte mask (kernels of Megatron-LM, arXiv 2104.04473,
-section 4.2)."""
+"""Memory traffic of one attention score without FlashAttention in bytes, (forward, backward).
+
+Products write and read it in 16 bits, softmax reads and writes it, and dropout reads and writes it with a 1-byte mask
+(kernels of Megatron-LM, arXiv 2104.04473, section 4.2)."""
 FLASH_BACKWARD: Final = 2.5
-"""FLOPs of FlashAttention's backward pass over its forward pass: 5 products of 2 (arXiv 2307.08691, section 4.1)."""
+"""FLOPs of FlashAttention's backward pass over those of its forward pass: 5 products against 2 (arXiv 2307.08691,
+section 4.1)."""
 RECOMPUTED_PRODUCTS: Final = {"modules": 0.0, "operations": 0.5}
-"""Share of products that selective recompute runs again: PyTorch's selective checkpointing as torchtitan and NeMo
-AutoModel set it up keeps the results of attention, of collectives and of every other product."""
+"""Share of products that selective recompute runs again, by granularity. In torchtitan and NeMo AutoModel, PyTorch's
+selective checkpointing keeps the results of attention, of collectives and of every other product."""
 SCAN_WINDOW: Final = 2500
-"""Sequence over which FlashAttention-2 takes as long as the scan of a state-space or linear-attention block of the same
-width, whose time does not depend on it: Mamba-2's is as fast at 2,000 tokens and 6 times as fast at 16,000 (Dao and Gu
-2024, arXiv 2405.21060, Figure 10). Estimate, 2,000 to 2,700."""
+"""Sequence length at which FlashAttention-2 takes as long as the scan of a state-space or linear-attention block of
+equal width, whose time per token does not depend on the length. Mamba-2's scan is as fast at 2,000 tokens and 6 times
+as fast at 16,000 (Dao and Gu 2024, arXiv 2405.21060, Figure 10). Estimate, 2,000 to 2,700."""
 
 
 class Split(NamedTuple):
-    """What the time of a layer depends on."""
+    """Degrees and choices that determine the time of a layer."""
 
     tensor: int
     context: int
@@ -72,7 +85,7 @@ class Split(NamedTuple):
 
 
 class Product(NamedTuple):
-    """Products of one shape: tokens x inner by inner x outer."""
+    """One or several products of equal size: tokens x inner by inner x outer."""
 
     tokens: float
     inner: float
@@ -80,11 +93,11 @@ class Product(NamedTuple):
     experts: float = 0
     """Local experts whose products run as one grouped kernel; 0 is a single product."""
     recomputed: bool = False
-    """Whether selective recompute runs it again: MLA's expansion of its latents."""
+    """Whether selective recompute runs it again, as it does MLA's up-projections."""
 
-    def side(self, part: Part) -> Side:
-        """What an adapter beside its matrix sees."""
-        return Side(self.tokens, self.inner, self.outer, self.experts or 1, part)
+    def frozen(self, part: Part) -> FrozenProduct:
+        """Return the product as one with a frozen matrix that has an adapter."""
+        return FrozenProduct(self.tokens, self.inner, self.outer, self.experts or 1, part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +106,9 @@ class LayerTime:
 
     matmul_forward: float = 0.0
     matmul_input: float = 0.0
-    """Backward, gradients of inputs."""
+    """Products of the backward pass for the gradients of inputs."""
     matmul_weight: float = 0.0
-    """Backward, gradients of weights; 0 where weights are frozen."""
+    """Products of the backward pass for the gradients of weights; 0 where weights are frozen."""
     attention_forward: float = 0.0
     attention_backward: float = 0.0
     elementwise_forward: float = 0.0
@@ -120,7 +133,7 @@ class ProductsTime(NamedTuple):
     inputs: float
     weights: float
     recomputed: float
-    """Of those that selective recompute runs again."""
+    """Seconds of the products that selective recompute runs again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +145,16 @@ class LayerTimer:
     sequence_length: int
     flash_attention: bool
     recomputed_products: float = 0.0
-    """Share of all products that selective recompute runs again, beside what is cheap."""
+    """Share of all products that selective recompute runs again, in addition to cheap operations."""
     gradient_bytes: float = 4
-    """Of a weight's gradient, which is read and written back for every micro-batch."""
+    """Bytes of a weight's gradient, which is read and written for every micro-batch."""
     adapters: AdapterTimer | None = None
-    """Of weights that are frozen; None: they are trained."""
+    """Times the adapters of frozen weights; None where the weights are trained."""
     profiles: dict[int, LayerProfile] = field(default_factory=dict)
     products: dict[tuple[int, int, int, int, int], ProductsTime] = field(default_factory=dict)
 
     def time(self, group: LayerGroup, split: Split) -> LayerTime:
-        """One layer of a group; the products of a backward pass are those of the forward pass, turned."""
+        """Return the time of one layer; backward products are forward products with transposed operands."""
         tokens = split.micro_batch * self.sequence_length / split.context
         rates = self.rates
         beside = AdapterTime() if self.adapters is None else self.adapters.time(self._sides(group, split, tokens))
@@ -172,7 +185,7 @@ class LayerTimer:
         )
 
     def head(self, vocabulary: int, split: Split) -> LayerTime:
-        """Output projection and loss: logits in 16 bits, softmax and gradient in fp32."""
+        """Return the time of output projection and loss, with logits in 16 bits, softmax and gradient in fp32."""
         tokens = split.micro_batch * self.sequence_length / split.context
         once = self.rates.head_s(2.0 * tokens * self.hidden * vocabulary / split.tensor)
         logits = self.rates.streaming_s(tokens * vocabulary / split.tensor * 8)
@@ -185,7 +198,7 @@ class LayerTimer:
         )
 
     def _products_s(self, group: LayerGroup, split: Split, tokens: float) -> ProductsTime:
-        """Kept without recompute and sequence parallelism, which change none of it."""
+        """Return the time of all products, memoised: recompute and sequence parallelism do not change it."""
         key = (id(group), split.tensor, split.context, split.expert, split.micro_batch)
         known = self.products.get(key)
         if known is not None:
@@ -205,27 +218,27 @@ class LayerTimer:
         return self.products[key]
 
     def _products(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[Product]:
-        yield from _attention_products(group.attention, self.hidden, split.tensor, tokens)
+        yield from _attention_products(group.attention, split.tensor, tokens)
         yield from _feed_forward_products(group.feed_forward, self.hidden, split, tokens)
 
-    def _sides(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[Side]:
-        for product in _attention_products(group.attention, self.hidden, split.tensor, tokens):
-            yield product.side("attention")
+    def _sides(self, group: LayerGroup, split: Split, tokens: float) -> Iterator[FrozenProduct]:
+        for product in _attention_products(group.attention, split.tensor, tokens):
+            yield product.frozen("attention")
         block = group.feed_forward
         dense = replace(block, experts=0, experts_per_token=0)
         for product in _feed_forward_products(dense, self.hidden, split, tokens):
-            yield product.side("feed_forward")
-        # The router comes first, and carries none.
+            yield product.frozen("feed_forward")
+        # The router comes first and has no adapter.
         routed = replace(block, intermediate_size=0)
         for product in list(_feed_forward_products(routed, self.hidden, split, tokens))[1:]:
-            yield product.side("experts")
+            yield product.frozen("experts")
 
     def _attention(self, attention: Attention, split: Split, tokens: float) -> tuple[float, float]:
         """(forward, backward): context parallelism shares the work evenly (zigzag order of blocks)."""
-        per_context = attention_flops_per_context_token(attention) / split.tensor
+        per_context = attention.score_flops_per_context_token / split.tensor
         length, rates = self.sequence_length, self.rates
-        if attention.kind in ("linear", "ssm"):
-            width = attention.heads / split.tensor * (attention.value_head_dim or attention.head_dim)
+        if attention.recurrent:
+            width = attention.heads / split.tensor * attention.value_dim
             once = rates.scan_s(tokens * 4 * width * SCAN_WINDOW / 2, SCAN_WINDOW)
             return once, FLASH_BACKWARD * once
         if not per_context:
@@ -235,10 +248,10 @@ class LayerTimer:
             visible = window * (1 - window / (2 * length))
             once = rates.attention_s(tokens * per_context * visible, window, attention.head_dim)
             return once, FLASH_BACKWARD * once
-        # Without FlashAttention every token meets the whole sequence, and the mask hides half of it.
+        # Without FlashAttention every token is multiplied with the whole sequence, although the mask drops half of it.
         flops = tokens * per_context * length
         products = flops * (1 + rates.half_depth / attention.head_dim) / rates.head_flops_per_s
-        scores = attention.heads / split.tensor * tokens * length
+        scores = attention.score_heads / split.tensor * tokens * length
         forward, backward = (products * passes for passes in (1, 2))
         return (
             forward + rates.streaming_s(scores * SCORE_BYTES[0]),
@@ -246,13 +259,13 @@ class LayerTimer:
         )
 
     def _profile(self, group: LayerGroup) -> LayerProfile:
-        """16-bit profile of a group; the timer's groups outlive it, so that their identity tells them apart."""
+        """Return the 16-bit profile of a group, by its identity: the groups outlive the timer."""
         if id(group) not in self.profiles:
             self.profiles[id(group)] = layer_profile(group, self.hidden)
         return self.profiles[id(group)]
 
     def _moved_bytes(self, group: LayerGroup, split: Split) -> tuple[float, float, float]:
-        """Memory traffic of a token outside of products: forward, backward, and to compute the cheap part again."""
+        """Return the memory traffic of a token without products in bytes: forward, backward, and cheap recompute."""
         layer = self._profile(group)
         residual = layer.replicated_activation_bytes / (split.tensor if split.sequence_parallel else 1)
         copies = 2 * BF16_BYTES * layer.expert_tokens * self.hidden / split.tensor
@@ -274,40 +287,26 @@ class LayerTimer:
             again = copies_out * BIASED_EXPERT_BYTES[0][1] * width
         cheap_residual = layer.cheap_replicated_activation_bytes / (split.tensor if split.sequence_parallel else 1)
         cheap_inner = layer.cheap_sharded_activation_bytes / split.tensor
-        # Computed again: two passes over the output of a norm, which it reads and writes; three over that of an
+        # Recompute passes twice over the output of a norm, which reads and writes it, and three times over that of an
         # activation function, which reads two values.
         return forward, backward, 2 * cheap_residual + 3 * cheap_inner + again
 
 
-def _attention_products(attention: Attention, hidden: int, tensor: int, tokens: float) -> Iterator[Product]:
-    """Projections of the block; latent down-projections are whole on every tensor-parallel rank."""
-    if attention.kind == "none":
-        return
-    value_dim = attention.value_head_dim or attention.head_dim
-    heads = attention.heads / tensor
-    if attention.kind == "gqa":
-        kv_heads = max(attention.kv_heads / tensor, 1)
-        yield Product(tokens, hidden, heads * attention.head_dim + kv_heads * (attention.head_dim + value_dim))
-    elif attention.kind == "mla":
-        query = attention.q_lora_rank or hidden
-        yield Product(
-            tokens, hidden, (attention.q_lora_rank or 0) + attention.kv_lora_rank + attention.qk_rope_head_dim
-        )
-        yield Product(tokens, query, heads * attention.head_dim, recomputed=attention.q_lora_rank is not None)
-        expanded = heads * (attention.head_dim - attention.qk_rope_head_dim + value_dim)
-        yield Product(tokens, attention.kv_lora_rank, expanded, recomputed=True)
-    else:
-        matrices = attention.parameters - attention.high_precision_parameters
-        yield Product(tokens, hidden, max(matrices / hidden - attention.heads * value_dim, 1) / tensor)
-    yield Product(tokens, heads * value_dim, hidden)
+def _attention_products(attention: Attention, tensor: int, tokens: float) -> Iterator[Product]:
+    """Projections of the block. A rank works on the mean of heads and on at least one key/value head."""
+    share = RankShare(attention.heads / tensor, max(attention.kv_heads / tensor, 1), tensor, whole_columns=False)
+    for inputs, outputs, recomputed in attention.products(share, fuses_whole=False):
+        yield Product(tokens, inputs, outputs, recomputed=recomputed)
 
 
 def _feed_forward_products(feed_forward: FeedForward, hidden: int, split: Split, tokens: float) -> Iterator[Product]:
-    """Dense or shared block, divided by tensor parallelism; routed experts on tensor x expert ranks, whole if enough.
+    """Yield the products of a dense or shared block and of the routed experts.
 
-    Routing is taken as balanced: every rank gets as many copies as it sends.
+    Tensor parallelism divides dense and shared blocks. Experts lie on tensor x expert ranks, undivided where there are
+    at least as many experts as ranks. Routing is assumed to be balanced: every rank receives as many copies as it
+    sends.
     """
-    up = 2 if feed_forward.gated else 1
+    up = feed_forward.up_matrices
     if feed_forward.intermediate_size:
         width = feed_forward.intermediate_size / split.tensor
         yield Product(tokens, hidden, up * width)

@@ -1,4 +1,4 @@
-"""How fast a split of a layer can be at most, whatever the rest of the layout: the order in which a search takes up."""
+"""Lower bounds on step time for the splits of a layer, used to order the search."""
 
 import heapq
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from planner.sizing.legal_layouts import (
 )
 from planner.spec import Pin, TrainingWorkload
 from planner.training.layer_time import Split
-from planner.training.schedule import chunk_share
+from planner.training.pipeline_schedule import chunk_share
 from planner.training.step_time import StepModel
 from planner.vocabulary import Schedule
 from provider_catalog.architecture import ModelArchitecture
@@ -23,7 +23,7 @@ from provider_catalog.architecture import ModelArchitecture
 
 @dataclass(frozen=True, slots=True)
 class SplitBounds:
-    """Bounds on splits and pipelines of one model on one kind of node."""
+    """Lower bounds for splits and pipelines of one model on one kind of node."""
 
     architecture: ModelArchitecture
     workload: TrainingWorkload
@@ -31,11 +31,14 @@ class SplitBounds:
     model: StepModel
     batch_sequences: int
     _bounds: dict[Split, float] = field(default_factory=dict)
-    _idles: dict[int, float] = field(default_factory=dict)
+    _least_bubbles: dict[int, float] = field(default_factory=dict)
     _schedules: dict[int, list[tuple[Schedule, int]]] = field(default_factory=dict)
 
     def in_order(self) -> Iterator[tuple[float, Split]]:
-        """Splits in the order of their bound. More context parallelism never lowers it and is taken up when due."""
+        """Yield (bound, split) in the order of the bound.
+
+        More context parallelism never lowers the bound, so wider splits enter the heap after narrower ones.
+        """
         contexts = context_degrees(self.workload.sequence_length, self.pin)
         recompute = recompute_choices(self.workload, self.pin)[0]
         fixed = self.pin.layout
@@ -56,7 +59,7 @@ class SplitBounds:
                 heapq.heappush(heap, (max(bound, self.bound(wider)), place + 1, wider))
 
     def bound(self, split: Split) -> float:
-        """GPU seconds of a token at least."""
+        """Return a lower bound on the GPU seconds of a token."""
         if split not in self._bounds:
             self._bounds[split] = self._bound_of(split)
         return self._bounds[split]
@@ -65,33 +68,33 @@ class SplitBounds:
         bound = self.model.busy_gpu_s_per_token(split)
         fixed = self.pin.layout
         if split.expert > 1 and fixed.schedule == "dualpipe" and fixed.pipeline != 1:
-            bound = min(bound, self.model.busy_gpu_s_per_token(split, two_way=True))
+            bound = min(bound, self.model.busy_gpu_s_per_token(split, bidirectional=True))
         return bound
 
-    def even_s(self, split: Split, pipeline: int) -> float:
-        """Seconds of a micro-batch on a stage if all stages were equal and nothing had to be waited for."""
+    def even_stage_s(self, split: Split, pipeline: int) -> float:
+        """Return the seconds of a micro-batch on a stage if all stages were equal and never waited."""
         tokens = split.micro_batch * self.workload.sequence_length
         return self.bound(split) * tokens / (split.tensor * split.context * pipeline)
 
-    def idle(self, pipeline: int) -> float:
-        """Micro-batches that the bubble of a pipeline is as long as, at least."""
-        if pipeline not in self._idles:
+    def least_bubble_micro_batches(self, pipeline: int) -> float:
+        """Return a lower bound on the bubble of a pipeline, in micro-batch times."""
+        if pipeline not in self._least_bubbles:
             layers = self.architecture.layer_count
             shares = [
                 chunk_share(layers, pipeline, chunks) if schedule in ("1f1b", "interleaved") else 0.0
                 for schedule, chunks in self.schedules_of(pipeline)
             ]
-            self._idles[pipeline] = (pipeline - 1) * min(shares)
-        return self._idles[pipeline]
+            self._least_bubbles[pipeline] = (pipeline - 1) * min(shares)
+        return self._least_bubbles[pipeline]
 
     def pipelines(self, split: Split, max_gpus: int) -> list[int]:
-        """Numbers of stages to try on up to so many GPUs."""
+        """Return the pipeline degrees to try on at most `max_gpus`."""
         fixed = self.pin.layout.pipeline
         degrees = [fixed] if fixed else pipeline_degrees(self.architecture.layer_count)
         return [p for p in degrees if p * split.tensor * split.context <= max_gpus]
 
     def schedules_of(self, pipeline: int) -> list[tuple[Schedule, int]]:
-        """(schedule, chunks a stage) to try on so many stages."""
+        """Return (schedule, chunks of each stage) to try on a pipeline of this degree."""
         if pipeline not in self._schedules:
             self._schedules[pipeline] = schedules(self.architecture.layer_count, pipeline, self.pin)
         return self._schedules[pipeline]

@@ -1,4 +1,4 @@
-"""What searches of one model share: step times and memory, which neither tokens, deadline nor budget change."""
+"""Step times and memory that the searches of one model share: tokens, deadline and budget do not change them."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile
 from planner.spec import TrainingWorkload
 from planner.training.compression import Compression
-from planner.training.fullest_gpu import FullestGpu
+from planner.training.peak_gpu_memory import PeakGpuMemory
 from planner.training.step_time import StepModel
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision
@@ -15,10 +15,10 @@ from provider_catalog.precision import Precision
 
 @dataclass(frozen=True, slots=True)
 class StepCache:
-    """Step models and memory of one model, by all that they depend on. Whoever plans again passes it on."""
+    """Step and memory models of one model by everything they depend on; callers that plan again pass the cache on."""
 
     _step_models: dict[tuple[object, ...], StepModel] = field(default_factory=dict)
-    _fullest: dict[tuple[object, ...], FullestGpu] = field(default_factory=dict)
+    _peak_gpu_memory: dict[tuple[object, ...], PeakGpuMemory] = field(default_factory=dict)
 
     def step_model(
         self,
@@ -30,16 +30,16 @@ class StepCache:
         compute_headroom: float,
         node: NodeTopology,
     ) -> StepModel:
-        """Step times of a workload on one kind of node.
+        """Return the step times of a workload on one kind of node.
 
         Args:
-            profile: of the model, as `precision` has it.
-            workload: what is trained.
-            rules: how it keeps its training state.
-            compression: what it exchanges instead of gradients.
-            precision: of the products.
-            compute_headroom: share of the peak that is kept free.
-            node: kind of node.
+            profile: Profile of the model in `precision`.
+            workload: Training workload.
+            rules: Formats and optimizer of the training state.
+            compression: Gradient compression; None without.
+            precision: Format of the products.
+            compute_headroom: Share of the peak that is kept free.
+            node: Kind of node.
         """
         length, flash = workload.sequence_length, workload.flash_attention
         rates = KernelRates.of(node.gpu, precision, compute_headroom, workload.flash_attention_version)
@@ -51,19 +51,19 @@ class StepCache:
             )
         return self._step_models[key]
 
-    def fullest_gpu(
+    def peak_gpu_memory(
         self, profile: ModelProfile, workload: TrainingWorkload, rules: StateRules, precision: Precision
-    ) -> FullestGpu:
-        """Memory of a workload as a search asks for it.
+    ) -> PeakGpuMemory:
+        """Return the memory of the fullest GPU for a workload, memoised.
 
         Args:
-            profile: of the model, as `precision` has it.
-            workload: what is trained.
-            rules: how it keeps its training state.
-            precision: of the products.
+            profile: Profile of the model in `precision`.
+            workload: Training workload.
+            rules: Formats and optimizer of the training state.
+            precision: Format of the products.
         """
         length, flash = workload.sequence_length, workload.flash_attention
         key = (precision, rules, length, flash)
-        if key not in self._fullest:
-            self._fullest[key] = FullestGpu(profile, rules, length, flash)
-        return self._fullest[key]
+        if key not in self._peak_gpu_memory:
+            self._peak_gpu_memory[key] = PeakGpuMemory(profile, rules, length, flash)
+        return self._peak_gpu_memory[key]

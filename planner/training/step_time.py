@@ -1,4 +1,4 @@
-"""Step time of a layout: what each part of one optimizer step takes."""
+"""Time of one optimizer step of a layout, by part."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,29 +14,31 @@ from planner.sizing.stages import pipeline_stages
 from planner.spec.training_software import DEFAULT_SOFTWARE, TrainingSoftware
 from planner.training.adapter_time import AdapterTimer
 from planner.training.compression import Compression
-from planner.training.exchange import ReplicaExchange
-from planner.training.host import idle_s
+from planner.training.data_parallel_exchange import ReplicaExchange
+from planner.training.kernel_launches import launch_wait_s
 from planner.training.layer_time import RECOMPUTED_PRODUCTS, LayerTime, LayerTimer, Split
-from planner.training.schedule import StageTime, bubble_s, transfers_overlap
-from planner.training.shape import COMPUTING_PARTS, Pace, Shape, StageParts
+from planner.training.pipeline_schedule import StageTime, bubble_s, transfers_overlap
+from planner.training.replica_layout import ReplicaLayout
+from planner.training.stage_times import COMPUTING_PARTS, ReplicaTime, StageParts
 from planner.training.traffic import LayerTraffic, ReplicaTraffic
 from provider_catalog.hardware import NodeTopology
 
 DUALPIPE_COMMUNICATION_SHARE: Final = 20 / 132
-"""Multiprocessors that DualPipe sets aside for the all-to-all (DeepSeek-V3, arXiv 2412.19437, section 3.2.2)."""
+"""Share of multiprocessors that DualPipe reserves for the all-to-all (DeepSeek-V3, arXiv 2412.19437, section 3.2.2)."""
 SPREAD: Final = 0.035
-"""Standard deviation of the speed of equal GPUs; the slowest of n, sqrt(2·ln n) of them off, sets the pace. Estimate,
-0.02 to 0.04: Sinha et al. 2022 (arXiv 2208.11035) saw 8 % between GPUs of one kind on five clusters, 22 % at most."""
+"""Relative standard deviation of the speed of GPUs of one kind. The slowest of n GPUs is about sqrt(2·ln n) standard
+deviations slower and sets the step time. Estimate, 0.02 to 0.04: Sinha et al. 2022 (arXiv 2208.11035) measured 8 %
+between GPUs of one kind on five clusters, 22 % at most."""
 TOKEN_BYTES: Final = 4
-"""Of one token id as the loader reads it, 32 bits."""
+"""Bytes of one token id as the data loader reads it (32 bits)."""
 LOADER_BYTES_PER_S: Final = 100e6
-"""Of tokens that one node reads ahead from a shared file system. Estimate, 50e6 to 1e9; hidden unless a step is
-shorter than its tokens take."""
+"""Rate at which one node reads tokens ahead from a shared file system. Estimate, 50e6 to 1e9. Loading is hidden unless
+it takes longer than the step."""
 
 
 @dataclass(frozen=True)
 class StepModel:
-    """Step times of one model on one kind of node. Holds what layouts of a search have in common."""
+    """Times steps of one model on one kind of node; it memoises results that layouts share."""
 
     profile: ModelProfile
     node: NodeTopology
@@ -68,7 +70,7 @@ class StepModel:
 
     @cached_property
     def traffic(self) -> ReplicaTraffic:
-        """Communication inside a replica."""
+        """Times communication inside a replica."""
         return ReplicaTraffic(
             self.node,
             self.profile.architecture.hidden_size,
@@ -79,7 +81,7 @@ class StepModel:
 
     @cached_property
     def exchange(self) -> ReplicaExchange:
-        """Communication between replicas."""
+        """Times communication between replicas."""
         return ReplicaExchange(self.profile, self.node, self.rules, self.rates, self.compression)
 
     @cached_property
@@ -91,7 +93,7 @@ class StepModel:
         return {}
 
     @cached_property
-    def _paces(self) -> dict[tuple[Shape, bool], Pace]:
+    def _replica_times(self) -> dict[tuple[ReplicaLayout, bool], ReplicaTime]:
         return {}
 
     @cached_property
@@ -110,53 +112,59 @@ class StepModel:
     def _kinds(self) -> dict[int, tuple[tuple[tuple[tuple[int, int], ...], bool], ...]]:
         return {}
 
-    def busy_gpu_s_per_token(self, split: Split, two_way: bool = False) -> float:
-        """GPU seconds a token takes at least: even stages, no bubble, nothing exposed between replicas.
+    def busy_gpu_s_per_token(self, split: Split, bidirectional: bool = False) -> float:
+        """Return a lower bound on the GPU seconds of a token.
+
+        The bound assumes equal stages, no bubble and no exposed communication between replicas.
 
         Args:
-            split: how a layer is divided.
-            two_way: in DualPipe, which hides the all-to-all.
+            split: How a layer is divided.
+            bidirectional: Whether the schedule is DualPipe, which hides the all-to-all.
         """
-        if two_way:
-            seconds = sum(self._two_way(split, 1))
+        if bidirectional:
+            seconds = sum(self._bidirectional_stage(split, 1))
         else:
             seconds, layers_s = self._sums_s(split)
             for group, layer_s in zip(self.profile.architecture.layers, layers_s, strict=True):
                 seconds += group.count * layer_s
         return seconds * split.tensor * split.context / (split.micro_batch * self.sequence_length)
 
-    def least_once_s(self, shape: Shape, data: int) -> float:
-        """Seconds that replicas and optimizer cost a step at least, whatever the schedule and the micro-batches.
+    def least_exchange_and_optimizer_s(self, replica: ReplicaLayout, data: int) -> float:
+        """Return a lower bound on `exchange_and_optimizer_s` over all schedules and micro-batches.
 
         Args:
-            shape: of a replica.
-            data: replicas.
+            replica: Layout of one replica.
+            data: Number of replicas.
         """
-        return self.exchange.least_exposed_s(shape, data) + self.exchange.optimizer_s(shape, data, 1)
+        return self.exchange.least_exposed_s(replica, data) + self.exchange.optimizer_s(replica, data, 1)
 
-    def replicas_s(self, shape: Shape, data: int, zero_stage: int, micro_batches: int) -> tuple[float, float]:
-        """Seconds of a step that (the exchange between replicas, the optimizer) add, the same for 1F1B and interleaved.
+    def exchange_and_optimizer_s(
+        self, replica: ReplicaLayout, data: int, zero_stage: int, micro_batches: int
+    ) -> tuple[float, float]:
+        """Return the seconds of a step in (exposed data-parallel communication, optimizer).
+
+        They are equal for the schedules 1F1B and interleaved.
 
         Args:
-            shape: of a replica.
-            data: replicas.
-            zero_stage: what is divided among them.
-            micro_batches: of each replica.
+            replica: Layout of one replica.
+            data: Number of replicas.
+            zero_stage: ZeRO stage.
+            micro_batches: Micro-batches of each replica.
         """
-        key = (shape.split, shape.pipeline, shape.two_way, data, zero_stage, micro_batches)
+        key = (replica.split, replica.pipeline, replica.bidirectional, data, zero_stage, micro_batches)
         known = self._replicas.get(key)
         if known is None:
-            time = self._slowest_stage(shape).time
-            exposed = self.exchange.exposed_s(shape, data, zero_stage, time, micro_batches)
-            known = self._replicas[key] = (exposed, self.exchange.optimizer_s(shape, data, zero_stage))
+            time = self._slowest_stage(replica).time
+            exposed = self.exchange.exposed_s(replica, data, zero_stage, time, micro_batches)
+            known = self._replicas[key] = (exposed, self.exchange.optimizer_s(replica, data, zero_stage))
         return known
 
-    def least_pace_s(self, split: Split, pipeline: int) -> tuple[float, float]:
-        """Least seconds that (a stage is busy with a micro-batch, activations travel at the ends of a step).
+    def least_replica_time_s(self, split: Split, pipeline: int) -> tuple[float, float]:
+        """Return lower bounds on the seconds of (a micro-batch on the slowest stage, transfers at both ends of a step).
 
         Args:
-            split: how a layer is divided.
-            pipeline: stages, each on ranks of its own.
+            split: How a layer is divided.
+            pipeline: Number of stages, each on its own ranks.
         """
         busy_s = max(self._stages_s(split, pipeline))
         if pipeline == 1:
@@ -164,46 +172,49 @@ class StepModel:
         alone = split.tensor * split.context * pipeline <= self.node.gpus
         return busy_s, 2 * (pipeline - 1) * self.traffic.transfer_s(split, alone)
 
-    def pace(self, shape: Shape, data: int = 1) -> Pace:
-        """What every micro-batch and every step of a shape take; one replica is the least that any number of them take.
+    def replica_time(self, replica: ReplicaLayout, data: int = 1) -> ReplicaTime:
+        """Return the time of a replica's micro-batches and of its bubble; that of one replica alone is a lower bound.
 
-        Stages are the slowest of the ranks (Megatron-Core's order, tp-cp-ep-dp-pp): between one and the next lie all
-        replicas, so that they share a node only where the whole job does.
+        The pipeline index varies slowest over the ranks (Megatron-Core's order, tp-cp-ep-dp-pp). Two stages of a
+        replica share a node only where the whole job runs on one node.
         """
-        key = (shape, shape.gpus * data <= self.node.gpus)
-        if key not in self._paces:
-            parts = self._slowest_stage(shape)
+        key = (replica, replica.gpus * data <= self.node.gpus)
+        if key not in self._replica_times:
+            parts = self._slowest_stage(replica)
             time = parts.time
-            transfer_s, starting_s = self._transfers_s(shape, time, key[1])
-            bubble = bubble_s(shape.schedule, shape.pipeline, shape.chunks, time, len(self.profile.layers)) + starting_s
-            self._paces[key] = Pace(parts, time, time.total + transfer_s, bubble, transfer_s, bubble)
-        return self._paces[key]
+            transfer_s, starting_s = self._transfers_s(replica, time, key[1])
+            bubble = (
+                bubble_s(replica.schedule, replica.pipeline, replica.chunks, time, len(self.profile.layers))
+                + starting_s
+            )
+            self._replica_times[key] = ReplicaTime(parts, time, time.total + transfer_s, transfer_s, bubble)
+        return self._replica_times[key]
 
-    def step_s(self, shape: Shape, data: int, zero_stage: int, micro_batches: int) -> float:
-        """Seconds of one optimizer step.
+    def step_s(self, replica: ReplicaLayout, data: int, zero_stage: int, micro_batches: int) -> float:
+        """Return the seconds of one optimizer step.
 
         Args:
-            shape: of a replica.
-            data: replicas.
-            zero_stage: what is divided among them.
-            micro_batches: of each replica.
+            replica: Layout of one replica.
+            data: Number of replicas.
+            zero_stage: ZeRO stage.
+            micro_batches: Micro-batches of each replica.
         """
-        pace = self.pace(shape, data)
-        computing = micro_batches * pace.micro_batch_s + pace.once_s
-        exposed, optimizer_s = self.replicas_s(shape, data, zero_stage, micro_batches)
-        step_s = (computing + exposed + optimizer_s) * pacing(shape.gpus * data)
-        return max(step_s, self._loading_s(shape, data, micro_batches))
+        times = self.replica_time(replica, data)
+        computing = micro_batches * times.micro_batch_s + times.bubble_s
+        exposed, optimizer_s = self.exchange_and_optimizer_s(replica, data, zero_stage, micro_batches)
+        step_s = (computing + exposed + optimizer_s) * straggler_factor(replica.gpus * data)
+        return max(step_s, self._loading_s(replica, data, micro_batches))
 
     def breakdown_s(self, layout: Layout, micro_batches: int) -> dict[str, float]:
-        """Seconds of one optimizer step by part; they sum to the step time.
+        """Return the seconds of one optimizer step by part; they sum to the step time.
 
         Args:
-            layout: complete, its data-parallel degree included.
-            micro_batches: of each replica.
+            layout: Complete layout.
+            micro_batches: Micro-batches of each replica.
         """
-        shape, data, zero_stage, m = Shape.of(layout), layout.data, layout.zero_stage, micro_batches
-        pace = self.pace(shape, data)
-        parts = pace.parts
+        replica, data, zero_stage, m = ReplicaLayout.of(layout), layout.data, layout.zero_stage, micro_batches
+        times = self.replica_time(replica, data)
+        parts = times.parts
         breakdown = {
             "matmul": m * (parts.matmul_forward + parts.matmul_input + parts.matmul_weight),
             "attention": m * (parts.attention_forward + parts.attention_backward),
@@ -213,14 +224,14 @@ class StepModel:
             "tensor_parallel": m * (parts.tensor_forward + parts.tensor_backward),
             "context_parallel": m * (parts.context_forward + parts.context_backward),
             "expert_parallel": m * (parts.expert_forward + parts.expert_backward),
-            **({"launches": m * idle} if (idle := parts.host_forward + parts.host_backward) else {}),
-            "pipeline_transfers": m * pace.transfer_s,
-            "pipeline_bubble": pace.bubble_s,
-            "data_parallel": self.exchange.exposed_s(shape, data, zero_stage, pace.time, m),
-            "optimizer": self.exchange.optimizer_s(shape, data, zero_stage),
+            **({"launches": m * idle} if (idle := parts.launch_forward + parts.launch_backward) else {}),
+            "pipeline_transfers": m * times.transfer_s,
+            "pipeline_bubble": times.bubble_s,
+            "data_parallel": self.exchange.exposed_s(replica, data, zero_stage, times.time, m),
+            "optimizer": self.exchange.optimizer_s(replica, data, zero_stage),
         }
-        breakdown["stragglers"] = (pacing(layout.gpus) - 1) * sum(breakdown.values())
-        breakdown["data_loading"] = max(0.0, self._loading_s(shape, data, m) - sum(breakdown.values()))
+        breakdown["stragglers"] = (straggler_factor(layout.gpus) - 1) * sum(breakdown.values())
+        breakdown["data_loading"] = max(0.0, self._loading_s(replica, data, m) - sum(breakdown.values()))
         return breakdown
 
     def _frozen_parts(self, parts: StageParts, micro_batches: int) -> dict[str, float]:
@@ -242,7 +253,7 @@ class StepModel:
             traffic = self.traffic.layer(group, split, time)
             idle = (0.0, 0.0)
             if group.feed_forward.experts:
-                idle = idle_s(time, traffic, split.recompute, self.software.cuda_graphs)
+                idle = launch_wait_s(time, traffic, split.recompute, self.software.cuda_graphs)
             known = self._layer_parts[key] = _parts(time, traffic, idle)
         return known
 
@@ -253,7 +264,7 @@ class StepModel:
         return self._head_parts[split]
 
     def _sums_s(self, split: Split) -> tuple[float, tuple[float, ...]]:
-        """Seconds of (the head, a layer of each group), all parts together."""
+        """Return the seconds of (the head, one layer of each group), all parts together."""
         known = self._sums.get(split)
         if known is None:
             layers = range(len(self.profile.architecture.layers))
@@ -262,7 +273,7 @@ class StepModel:
         return known
 
     def _stages_s(self, split: Split, pipeline: int) -> list[float]:
-        """Seconds of each of the different stages of a pipeline."""
+        """Return the seconds of each distinct stage of a pipeline."""
         head_s, layers_s = self._sums_s(split)
         stages = []
         for layers, holds_head in self._stage_kinds(pipeline):
@@ -272,15 +283,15 @@ class StepModel:
             stages.append(seconds)
         return stages
 
-    def _slowest_stage(self, shape: Shape) -> StageParts:
-        key = (shape.split, shape.pipeline, shape.two_way)
+    def _slowest_stage(self, replica: ReplicaLayout) -> StageParts:
+        key = (replica.split, replica.pipeline, replica.bidirectional)
         known = self._slowest.get(key)
         if known is None:
-            of_kind = self._two_way if shape.two_way else self._one_way
-            known = self._slowest[key] = of_kind(shape.split, shape.pipeline)
+            of_kind = self._bidirectional_stage if replica.bidirectional else self._slowest_of_stages
+            known = self._slowest[key] = of_kind(replica.split, replica.pipeline)
         return known
 
-    def _one_way(self, split: Split, pipeline: int) -> StageParts:
+    def _slowest_of_stages(self, split: Split, pipeline: int) -> StageParts:
         stages_s, head = self._stages_s(split, pipeline), self._head(split)
         layers, holds_head = self._stage_kinds(pipeline)[stages_s.index(max(stages_s))]
         sums = list(head) if holds_head else [0.0] * len(head)
@@ -289,8 +300,11 @@ class StepModel:
                 sums[part] += count * seconds
         return StageParts._make(sums)
 
-    def _two_way(self, split: Split, pipeline: int) -> StageParts:
-        """DualPipe: a rank works on stages i and p-1-i in turn, and computation hides the all-to-all."""
+    def _bidirectional_stage(self, split: Split, pipeline: int) -> StageParts:
+        """Return the stage parts under DualPipe.
+
+        A rank works on the stages i and p-1-i in turn, and computation hides the all-to-all.
+        """
         head = self._head(split)
         whole = [0.0] * len(head)
         for index, group in enumerate(self.profile.architecture.layers):
@@ -310,38 +324,38 @@ class StepModel:
         return parts
 
     def _stage_kinds(self, pipeline: int) -> tuple[tuple[tuple[tuple[int, int], ...], bool], ...]:
-        """The different stages of a pipeline: (layers by group, whether it holds the head)."""
+        """Return the distinct stages of a pipeline, each as (layers by group, whether the stage holds the head)."""
         if pipeline not in self._kinds:
             stages = pipeline_stages(self.profile.architecture, pipeline)
             kinds = Counter((stage, index == pipeline - 1) for index, stage in enumerate(stages))
             self._kinds[pipeline] = tuple(kinds)
         return self._kinds[pipeline]
 
-    def _transfers_s(self, shape: Shape, time: StageTime, alone: bool) -> tuple[float, float]:
-        """Activations between stages: (exposed for every micro-batch, at the start and the end of a step).
+    def _transfers_s(self, replica: ReplicaLayout, time: StageTime, alone: bool) -> tuple[float, float]:
+        """Return the seconds of transfers between stages: (exposed per micro-batch, at both ends of a step).
 
         Args:
-            shape: of a replica.
-            time: of a stage.
-            alone: whether the whole job lies in one node.
+            replica: Layout of one replica.
+            time: Time of the slowest stage.
+            alone: Whether the whole job runs on one node.
         """
-        if shape.pipeline == 1:
+        if replica.pipeline == 1:
             return 0.0, 0.0
-        once = self.traffic.transfer_s(shape.split, alone)
-        both = 2 * once * shape.chunks
-        if transfers_overlap(shape.schedule):
+        once = self.traffic.transfer_s(replica.split, alone)
+        both = 2 * once * replica.chunks
+        if transfers_overlap(replica.schedule):
             both = max(0.0, both - time.total)
-        return both, 2 * (shape.pipeline - 1) * once
+        return both, 2 * (replica.pipeline - 1) * once
 
-    def _loading_s(self, shape: Shape, data: int, micro_batches: int) -> float:
-        tokens = data * shape.split.micro_batch * micro_batches * self.sequence_length
-        nodes = max(1, shape.gpus * data // self.node.gpus)
+    def _loading_s(self, replica: ReplicaLayout, data: int, micro_batches: int) -> float:
+        tokens = data * replica.split.micro_batch * micro_batches * self.sequence_length
+        nodes = max(1, replica.gpus * data // self.node.gpus)
         return tokens * TOKEN_BYTES / (nodes * LOADER_BYTES_PER_S)
 
 
 @lru_cache(maxsize=4096)
-def pacing(gpus: int) -> float:
-    """Time of the slowest of some GPUs over that of a mean one."""
+def straggler_factor(gpus: int) -> float:
+    """Return the time of the slowest of some GPUs over that of a mean one."""
     return 1 + SPREAD * sqrt(2 * log(gpus)) if gpus > 1 else 1.0
 
 

@@ -1,4 +1,4 @@
-"""Communication inside a replica: tensor, context and expert parallelism, and activations between stages."""
+"""Communication inside a replica: tensor, context and expert parallelism, and transfers between pipeline stages."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,29 +11,30 @@ from provider_catalog.hardware import NodeTopology
 
 TENSOR_EXPOSED: Final = {"Ampere": 1.0, "Ada Lovelace": 1.0}
 OVERLAPPED_EXPOSED: Final = 0.5
-"""Share of tensor-parallel communication that products do not hide. Training software of Hopper and later splits both
-and overlaps the pieces (Transformer Engine's userbuffers, Megatron-Core's tp-comm-overlap; asynchronous tensor
-parallelism of PyTorch). Estimate, 0.3 to 0.7; runs on Ampere published in 2021 and 2022 did not overlap."""
+"""Share of tensor-parallel communication that products do not hide on Hopper and later. Training software splits
+products and communication and overlaps the pieces (Transformer Engine's userbuffers, Megatron-Core's tp-comm-overlap,
+PyTorch's asynchronous tensor parallelism). Estimate, 0.3 to 0.7. Runs on Ampere published in 2021 and 2022 did not
+overlap them, as `TENSOR_EXPOSED` says."""
 EXPERT_EXPOSED: Final = 0.63
-"""Share of the all-to-all of experts that computation does not hide on Hopper and later. Megatron-Core 0.14 and later
-overlap it with another micro-batch; 36.6 % of the communication was hidden so in Qwen3 30B-A3B on 16 H100 (Megatron
-Bridge, performance notes of MoE hardware configurations, 2026). Estimate, 0.3 to 1."""
+"""Share of the experts' all-to-all that computation does not hide on Hopper and later. Megatron-Core 0.14 and later
+overlap it with another micro-batch, which hid 36.6 % of the communication in Qwen3 30B-A3B on 16 H100 (Megatron Bridge,
+performance notes of MoE hardware configurations, 2026). Estimate, 0.3 to 1."""
 VALUE_BYTES: Final = 2
-"""Activations and their gradients travel in 16 bits."""
+"""Bytes of an activation or of its gradient on a link: they are sent in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerTraffic:
-    """Seconds of communication of one micro-batch in one layer, (forward, backward)."""
+    """Exposed seconds of communication of one micro-batch in one layer, each (forward, backward)."""
 
     tensor: tuple[float, float] = (0.0, 0.0)
     context: tuple[float, float] = (0.0, 0.0)
-    """What attention does not hide."""
+    """Ring communication that attention does not hide."""
     expert: tuple[float, float] = (0.0, 0.0)
 
     @property
     def seconds(self) -> float:
-        """Seconds of all of it that the layer waits for."""
+        """Seconds that the layer waits for communication."""
         return sum((*self.tensor, *self.context, *self.expert))
 
 
@@ -41,18 +42,18 @@ class LayerTraffic:
 class ReplicaTraffic:
     """Times the communication of one model's layers on one kind of node.
 
-    Ranks are mapped tensor first, then context and expert, so that what talks most shares NVLink.
+    Ranks are mapped tensor first, then context and expert, so that the groups with most communication share NVLink.
     """
 
     node: NodeTopology
     hidden: int
     sequence_length: int
     dispatch_bytes: float
-    """Of one value sent to an expert: 1 in 8-bit training (DeepSeek-V3, arXiv 2412.19437, section 3.3.3)."""
+    """Bytes of one value sent to an expert: 1 in 8-bit training (DeepSeek-V3, arXiv 2412.19437, section 3.3.3)."""
     software: TrainingSoftware = DEFAULT_SOFTWARE
 
     def layer(self, group: LayerGroup, split: Split, time: LayerTime) -> LayerTraffic:
-        """One layer of a group."""
+        """Return the communication of one layer."""
         return LayerTraffic(
             tensor=self._tensor(group, split),
             context=self._context(group, split, time),
@@ -63,12 +64,12 @@ class ReplicaTraffic:
         return split.micro_batch * self.sequence_length / split.context
 
     def tensor_bytes(self, group: LayerGroup, split: Split) -> tuple[float, float]:
-        """What the all-reduces of one micro-batch in one layer sum up, (forward, backward).
+        """Return the all-reduce payload of one micro-batch in one layer in bytes, (forward, backward).
 
-        Two all-reduces of s·b·h values a layer going forward and two going back: Narayanan et al. 2021 (arXiv
-        2104.04473), section 3.2; full recompute repeats those going forward. Sequence parallelism moves the same bytes
-        as all-gather and reduce-scatter (Korthikanti et al. 2022, arXiv 2205.05198, section 4.2.2). Routed experts are
-        reached by all-to-all instead.
+        Each layer has two all-reduces of s·b·h values in the forward and two in the backward pass (Narayanan et al.
+        2021, arXiv 2104.04473, section 3.2); full recompute repeats the forward ones. Sequence parallelism moves the
+        same bytes by all-gather and reduce-scatter (Korthikanti et al. 2022, arXiv 2205.05198, section 4.2.2). Routed
+        experts use all-to-all instead.
         """
         once = _summed_blocks(group, split) * VALUE_BYTES * self._tokens(split) * self.hidden
         return once, once * (2 if split.recompute == "full" else 1)
@@ -83,20 +84,17 @@ class ReplicaTraffic:
         return once, once * (2 if split.recompute == "full" else 1)
 
     def context_bytes(self, group: LayerGroup, split: Split) -> float:
-        """Keys and values that a rank hands on in each step around the ring (arXiv 2310.01889, section 3)."""
+        """Return the bytes of keys and values that a rank sends per step of the ring (arXiv 2310.01889, section 3)."""
         attention = group.attention
-        if split.context == 1 or attention.kind not in ("gqa", "mla"):
+        if split.context == 1 or not attention.training_kv_heads:
             return 0.0
-        kv_heads = attention.heads if attention.kind == "mla" else attention.kv_heads
-        width = max(kv_heads / split.tensor, 1) * (
-            attention.head_dim + (attention.value_head_dim or attention.head_dim)
-        )
+        width = max(attention.training_kv_heads / split.tensor, 1) * (attention.head_dim + attention.value_dim)
         return VALUE_BYTES * width * self._tokens(split)
 
     def _context(self, group: LayerGroup, split: Split, time: LayerTime) -> tuple[float, float]:
-        """The ring, which attention on the previous block hides.
+        """Return the seconds of the ring that attention on the previous block does not hide, (forward, backward).
 
-        The backward pass sends keys and values again, and their gradients.
+        The backward pass sends keys and values again, and their gradients as well.
         """
         block_bytes = self.context_bytes(group, split)
         if not block_bytes:
@@ -106,7 +104,7 @@ class ReplicaTraffic:
         else:
             bytes_per_s, hop_s = network_bytes_per_s(self.node), HOP_LATENCY_S["network"]
         sent_s = (split.context - 1) * (block_bytes / bytes_per_s + hop_s)
-        # The first block is at hand; what is left of attention hides the others.
+        # The first block is local; attention on the other blocks hides their transfer.
         forward = max(0.0, sent_s - time.attention_forward * (1 - 1 / split.context))
         backward = max(0.0, 2 * sent_s - time.attention_backward * (1 - 1 / split.context))
         if split.recompute == "full":
@@ -114,11 +112,11 @@ class ReplicaTraffic:
         return forward, backward
 
     def expert_values(self, group: LayerGroup, split: Split) -> tuple[float, float]:
-        """Values that a rank sends to experts of one layer for a micro-batch, (inside its node, between nodes).
+        """Return the values that a rank sends to experts per layer and micro-batch, (inside its node, between nodes).
 
-        Deduplicated, a copy crosses the network once for every node that holds experts of the token and is handed on
-        over NVLink (DeepSeek-V3, arXiv 2412.19437, section 3.2.2); node-limited routing bounds those nodes. NCCL's
-        all-to-all sends a copy to every expert (Megatron-Core's alltoall dispatcher).
+        With deduplication a copy crosses the network once for every node that holds experts of the token, and NVLink
+        distributes it there (DeepSeek-V3, arXiv 2412.19437, section 3.2.2). Node-limited routing bounds the number of
+        those nodes. Without it, NCCL's all-to-all sends a copy to every expert (Megatron-Core's alltoall dispatcher).
         """
         block, ranks = group.feed_forward, split.tensor * split.expert
         if ranks == 1 or not block.experts:
@@ -136,12 +134,12 @@ class ReplicaTraffic:
         return values * block.experts_per_token * (1 - 1 / per_node), values * remote
 
     def expert_bytes(self, split: Split) -> tuple[float, float]:
-        """Bytes of a value on its way to the experts and back, (forward, backward)."""
+        """Return the bytes of a value to the experts and back, (forward, backward)."""
         once = self.dispatch_bytes + VALUE_BYTES
         return once, 2 * VALUE_BYTES + (once if split.recompute == "full" else 0.0)
 
     def _expert(self, group: LayerGroup, split: Split) -> tuple[float, float]:
-        """Dispatch and combine of every token's top-k copies; the slower of both networks counts."""
+        """Return the seconds of dispatch and combine of top-k copies, (forward, backward), on the slower network."""
         inside, between = self.expert_values(group, split)
         ranks = split.tensor * split.expert
         if not inside and not between:
@@ -160,18 +158,18 @@ class ReplicaTraffic:
         return once, backward + (once if split.recompute == "full" else 0.0)
 
     def transfer_bytes(self, split: Split) -> float:
-        """Activations of one micro-batch to the next stage, each tensor-parallel rank sending its part.
+        """Return the bytes of activations that a tensor-parallel rank sends to the next stage for a micro-batch.
 
-        Narayanan et al. 2021 (arXiv 2104.04473), section 4.1.
+        Each rank sends its part: Narayanan et al. 2021 (arXiv 2104.04473), section 4.1.
         """
         return VALUE_BYTES * self._tokens(split) * self.hidden / split.tensor
 
     def transfer_s(self, split: Split, inside: bool) -> float:
-        """Time of `transfer_bytes`.
+        """Return the seconds to send `transfer_bytes`.
 
         Args:
-            split: how a layer is divided.
-            inside: whether all stages lie in one node.
+            split: How a layer is divided.
+            inside: Whether all stages lie in one node.
         """
         payload = self.transfer_bytes(split)
         if inside:
@@ -180,7 +178,7 @@ class ReplicaTraffic:
 
 
 def _summed_blocks(group: LayerGroup, split: Split) -> int:
-    """Blocks of a layer whose outputs the tensor-parallel ranks sum up."""
+    """Return the blocks of a layer whose outputs an all-reduce over tensor-parallel ranks sums."""
     if split.tensor == 1:
         return 0
-    return (group.attention.kind != "none") + (group.feed_forward.intermediate_size > 0)
+    return group.attention.mixes_tokens + (group.feed_forward.intermediate_size > 0)

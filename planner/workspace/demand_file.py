@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from planner.errors import SpecError
+from provider_catalog.units import HOURS_PER_YEAR
 
-HOURS: Final = 8760
 LARGEST_BYTES: Final = 2_000_000
 COLUMNS: Final = ["hour", "demand"]
 DIGITS: Final = 6
@@ -26,9 +26,10 @@ def read_demand(path: Path) -> tuple[float, ...]:
     """
     where = f"capacity.demand: {path}"
     rows = _rows(path, where)
-    if len(rows) != HOURS:
+    if len(rows) != HOURS_PER_YEAR:
         raise SpecError(
-            f"{where}: {len(rows):,} hours; a year has {HOURS:,}: give each hour of 365 days once (without 29 February)"
+            f"{where}: {len(rows):,} hours; a year has {HOURS_PER_YEAR:,}: give each hour of 365 days once "
+            "(without 29 February)"
         )
     previous: float | datetime | None = None
     demand = []

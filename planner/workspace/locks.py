@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from planner.errors import SpecError
 from planner.plan.plan import Plan
-from provider_catalog.files import write_atomically
+from provider_catalog.files import read_text, write_atomically
 
 LOCK_SUFFIX: Final = ".plan.json"
 
@@ -27,7 +27,7 @@ def write_lock(plan: Plan, spec_path: Path) -> Path:
     """Locks `plan` for the spec at `spec_path`; from now on it is synthesized as it stands.
 
     Raises:
-        OSError: the lock cannot be written; an older one is untouched.
+        NothingWrittenError: the lock cannot be written; an older one is untouched.
     """
     path = lock_path(spec_path)
     write_atomically(path, plan_json(plan))
@@ -43,11 +43,11 @@ def read_lock(spec_path: Path, spec_sha256: str) -> Plan | None:
 
     Raises:
         SpecError: the lock is broken, or the spec has changed since it was locked.
-        OSError: the lock is there and cannot be read.
+        UnreadableError: the lock is there and cannot be read.
     """
     path = lock_path(spec_path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
@@ -83,7 +83,7 @@ def read_plan(path: Path) -> Plan:
         SpecError: the file cannot be read, or holds no plan.
     """
     try:
-        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+        return Plan.model_validate_json(read_text(path))
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file; name a spec, a locked plan or an output folder of synth") from None
     except UnicodeDecodeError:

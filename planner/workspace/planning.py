@@ -12,7 +12,7 @@ from planner.workspace.locks import read_lock
 from planner.workspace.specs import LoadedSpec, load_spec, priced_catalog
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
-from provider_catalog.facts import CatalogError
+from provider_catalog.errors import CatalogError
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from planner.spec.reader import read_spec
 from planner.workspace.demand_file import read_demand
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
-from provider_catalog.facts import CatalogError
-from provider_catalog.layers import read_overlay
+from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model
+from provider_catalog.price_overlay import read_overlay
 from provider_catalog.scenarios import PREFIX, load_scenario
 
 LARGEST_SPEC_BYTES = 1_000_000
@@ -62,19 +62,27 @@ def _with_demand(document: object, folder: Path) -> object:
     return {**document, "capacity": {**capacity, "demand": read_demand(folder / demand)}}
 
 
-def priced_catalog(catalog: Catalog, loaded: LoadedSpec, overlay: Path | None = None) -> Catalog:
-    """`catalog` under the negotiated prices that the spec names, and under those of `overlay`.
+def priced_catalog(catalog: Catalog, loaded: LoadedSpec | None, overlay: Path | None = None) -> Catalog:
+    """Returns the catalog under the negotiated prices that apply, those of `overlay` above those of the spec.
+
+    Args:
+        catalog: Facts and prices.
+        loaded: The spec, whose field `prices` may name a price file; None for a bill of Terraform resources.
+        overlay: Price file of the command line (`--prices`).
 
     Raises:
-        SpecError: an overlay cannot be read, or prices what the catalog does not know.
+        SpecError: a price file cannot be read, or prices something that the catalog does not know.
     """
-    named = loaded.spec.prices
+    if loaded is not None and loaded.spec.prices is not None:
+        catalog = _under(catalog, loaded.path.parent / loaded.spec.prices, "prices")
+    return catalog if overlay is None else _under(catalog, overlay, "--prices")
+
+
+def _under(catalog: Catalog, price_file: Path, named_by: str) -> Catalog:
     try:
-        if named is not None:
-            catalog = catalog.under(read_overlay(loaded.path.parent / named, catalog))
-        return catalog if overlay is None else catalog.under(read_overlay(overlay, catalog))
+        return catalog.under(read_overlay(price_file, catalog))
     except CatalogError as error:
-        raise SpecError(f"prices: {error}") from error
+        raise SpecError(f"{named_by}: {error}") from error
 
 
 def _parse(path: Path) -> object:

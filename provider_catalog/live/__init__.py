@@ -1,1 +1,4 @@
-"""Refresh of prices from the clouds' own interfaces. Nothing else in the product talks to them."""
+"""Refresh of prices from the clouds' own interfaces.
+
+Only this package calls them. It may import the rest of `provider_catalog`, which does not import it.
+"""

@@ -1,4 +1,7 @@
-"""From the config.json of any decoder to a ModelArchitecture: one module a family, one table of families."""
+"""Readers of config.json: one module for each group of model families, and one table that names the reader of each.
+
+This package imports only `architecture` and the modules below it.
+"""
 
 from provider_catalog.model_config.reader import read_config
 

@@ -1,25 +1,26 @@
-"""Parameter counts of the blocks that decoder families share.
+"""Feed-forward blocks, hyper-connections and layer groups that decoder families share.
 
-Sources: grouped-query attention, Ainslie et al. 2023, arXiv 2305.13245; multi-head latent attention, DeepSeek-V2,
-arXiv 2405.04434, section 2.1; gated feed-forward, Shazeer 2020, arXiv 2002.05202. Which biases and norms a family
-has follows its reference implementation in Hugging Face transformers.
+Sources: gated feed-forward, Shazeer 2020, arXiv 2002.05202; hyper-connections, DeepSeek-V4 technical report, section
+2.2. Which biases and norms a family has follows its reference implementation in Hugging Face transformers.
 """
 
 from collections.abc import Sequence
 
-from provider_catalog.architecture import Attention, FeedForward, LayerGroup
+from provider_catalog.architecture import LayerGroup
+from provider_catalog.attention.base import Attention, NoAttention
 from provider_catalog.errors import CatalogError
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config.fields import ConfigFields
 
-NO_ATTENTION = Attention(kind="none")
+NO_ATTENTION = NoAttention()
 NO_FEED_FORWARD = FeedForward(kind="none")
 
 
 def head_counts(config: ConfigFields) -> tuple[int, int]:
-    """Attention heads, and key/value heads (as many where none are given).
+    """The number of attention heads, and of key/value heads (the same number unless the configuration states it).
 
     Raises:
-        CatalogError: a count is missing or wrong, or the key/value heads do not divide the heads.
+        CatalogError: a count is missing or wrong, or the heads are not a multiple of the key/value heads.
     """
     heads = config.count("num_attention_heads")
     kv_heads = config.count("num_key_value_heads", default=heads)
@@ -27,121 +28,13 @@ def head_counts(config: ConfigFields) -> tuple[int, int]:
     return heads, kv_heads
 
 
-def grouped_query_attention(
-    hidden: int,
-    heads: int,
-    kv_heads: int,
-    head_dim: int,
-    *,
-    value_head_dim: int | None = None,
-    query_bias: bool = False,
-    output_bias: bool = False,
-    norm: int = 0,
-    sinks: bool = False,
-    output_gate: bool = False,
-    head_gate: bool = False,
-    keys_are_values: bool = False,
-    owns_cache: bool = True,
-    window: int | None = None,
-) -> Attention:
-    """Multi-head, grouped-query or multi-query attention.
-
-    Args:
-        hidden: width of the residual stream.
-        heads: query heads.
-        kv_heads: key/value heads.
-        head_dim: width of a query or key head.
-        value_head_dim: width of a value head, `head_dim` unless given.
-        query_bias: biases on query, key and value projections.
-        output_bias: a bias on the output projection.
-        norm: parameters of query and key norms together.
-        sinks: one learned sink logit a head.
-        output_gate: the query projection also makes a gate of its own width.
-        head_gate: a projection h·heads makes one gate a head.
-        keys_are_values: one projection makes both keys and values; both are still cached.
-        owns_cache: False where a layer reads the keys and values of an earlier one and has no projections for them.
-        window: tokens the layer sees; None for all.
-    """
-    value_dim = head_dim if value_head_dim is None else value_head_dim
-    query = heads * head_dim * (2 if output_gate else 1)
-    key_value = kv_heads * (head_dim if keys_are_values else head_dim + value_dim) if owns_cache else 0
-    biases = (query + key_value if query_bias else 0) + (hidden if output_bias else 0)
-    small = biases + norm + (heads if sinks else 0)
-    return Attention(
-        kind="gqa",
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        value_head_dim=value_dim,
-        window=window,
-        cache_values_per_token=kv_heads * (head_dim + value_dim) if owns_cache else 0,
-        parameters=hidden * (query + key_value + heads * value_dim + (heads if head_gate else 0)) + small,
-        key_value_parameters=key_value * (hidden + (1 if query_bias else 0)),
-        replicated_parameters=norm + (hidden if output_bias else 0),
-        high_precision_parameters=small,
-    )
-
-
-def latent_attention(
-    hidden: int,
-    heads: int,
-    *,
-    q_lora_rank: int | None,
-    kv_lora_rank: int,
-    nope_dim: int,
-    rope_dim: int,
-    value_dim: int,
-    bias: bool = False,
-    indexer_heads: int = 0,
-    indexer_dim: int = 0,
-) -> Attention:
-    """Multi-head latent attention (arXiv 2405.04434, eq. 9-19), with the lightning indexer of V3.2 when it has one.
-
-    The cache holds the latent and the shared rotary key, kv_lora_rank + rope_dim values a token. The down-projections
-    and their norms make what every head reads, so tensor parallelism leaves them whole.
-    """
-    query_width = heads * (nope_dim + rope_dim)
-    down = hidden * (kv_lora_rank + rope_dim)
-    up = kv_lora_rank * heads * (nope_dim + value_dim)
-    norms = kv_lora_rank
-    biases = (kv_lora_rank + rope_dim + hidden) if bias else 0
-    if q_lora_rank is None:
-        query = hidden * query_width
-    else:
-        down += hidden * q_lora_rank
-        query = q_lora_rank * query_width
-        norms += q_lora_rank
-        biases += q_lora_rank if bias else 0
-    indexer = 0
-    indexer_norm = 0
-    if indexer_heads:
-        # DeepSeek-V3.2: queries from the query latent, one key head with a LayerNorm, one weight a head
-        indexer = (q_lora_rank or hidden) * indexer_heads * indexer_dim + hidden * (indexer_dim + indexer_heads)
-        indexer_norm = 2 * indexer_dim
-    small = norms + biases + indexer_norm
-    return Attention(
-        kind="mla",
-        heads=heads,
-        kv_heads=1,
-        head_dim=nope_dim + rope_dim,
-        value_head_dim=value_dim,
-        q_lora_rank=q_lora_rank,
-        kv_lora_rank=kv_lora_rank,
-        qk_rope_head_dim=rope_dim,
-        cache_values_per_token=kv_lora_rank + rope_dim,
-        indexer_values_per_token=indexer_dim if indexer_heads else 0,
-        parameters=down + query + up + heads * value_dim * hidden + indexer + small,
-        replicated_parameters=down + indexer + small,
-        high_precision_parameters=small,
-    )
-
-
 def dense_feed_forward(hidden: int, width: int, *, gated: bool = True, bias: bool = False) -> FeedForward:
-    """3·h·f with a gate, 2·h·f without; `bias` adds one to every projection."""
+    """A dense feed-forward block: 3·h·f parameters with a gate, 2·h·f without; `bias` adds biases to projections."""
     up = 2 if gated else 1
     biases = up * width + hidden if bias else 0
     return FeedForward(
         kind="dense",
+        hidden=hidden,
         intermediate_size=width,
         gated=gated,
         parameters=(up + 1) * hidden * width + biases,
@@ -163,7 +56,7 @@ def mixture_of_experts(
     router_extra: int = 0,
     groups: tuple[int, int] = (0, 0),
 ) -> FeedForward:
-    """A router h·E, E routed experts, and the shared experts as one dense block of `shared_width`.
+    """A block of experts: a router h·E, E routed experts, and the shared experts as one dense block.
 
     Args:
         hidden: width of the residual stream.
@@ -176,7 +69,7 @@ def mixture_of_experts(
         expert_bias: biases in every routed expert.
         shared_gate: a gate h·1 on the shared experts (Qwen).
         router_extra: further router parameters, scales and norms.
-        groups: groups of experts, and how many of them a token's experts may lie in.
+        groups: number of groups of experts, and number of groups that one token may use.
     """
     up = 2 if gated else 1
     routed = experts * ((up + 1) * hidden * expert_width + (up * expert_width + hidden if expert_bias else 0))
@@ -184,6 +77,7 @@ def mixture_of_experts(
     gate = hidden if shared_gate else 0
     return FeedForward(
         kind="moe",
+        hidden=hidden,
         intermediate_size=shared_width,
         gated=gated,
         experts=experts,
@@ -200,7 +94,11 @@ def mixture_of_experts(
 
 
 def experts_per_token(config: ConfigFields, experts: int, *keys: str) -> int:
-    """The top-k of a router, which cannot exceed its experts."""
+    """The number of experts that a token uses, which cannot exceed the number of experts.
+
+    Raises:
+        CatalogError: the number is missing or too large.
+    """
     chosen = config.count(*keys)
     if chosen > experts:
         raise CatalogError(
@@ -210,7 +108,7 @@ def experts_per_token(config: ConfigFields, experts: int, *keys: str) -> int:
 
 
 def hyper_connections(hidden: int, streams: int) -> int:
-    """Parameters of the two manifold-constrained hyper-connections of a layer; 0 without streams.
+    """The parameters of the two manifold-constrained hyper-connections of a layer; 0 without streams.
 
     Each maps n·h streams to n pre, n post and n² mixing weights, with a base and three scales (DeepSeek-V4 report,
     section 2.2).
@@ -220,21 +118,25 @@ def hyper_connections(hidden: int, streams: int) -> int:
 
 
 def hyper_connection_head(hidden: int, streams: int) -> int:
-    """Parameters of the map that joins the streams before the final norm; 0 without streams."""
+    """The parameters of the map that joins the streams before the final norm; 0 without streams."""
     return streams * streams * hidden + streams + 1 if streams else 0
 
 
 Layer = tuple[Attention, FeedForward, int]
-"""Attention, feed-forward and the parameters of the layer's own norms."""
+"""A layer: its attention, its feed-forward block, and the parameters of its norms."""
 
 
 def group_layers(layers: Sequence[Layer]) -> tuple[tuple[LayerGroup, ...], tuple[int, ...]]:
-    """Equal layers together in the order of first appearance, and the group of every layer in order."""
+    """Group equal layers.
+
+    Returns:
+        The groups in the order of first appearance, and the index of the group of every layer.
+    """
     indices: dict[int, int] = {}
     shapes: list[Layer] = []
     order: list[int] = []
     for layer in layers:
-        # Readers reuse one tuple for equal layers, so identity spares comparing models field by field.
+        # Readers reuse one tuple for equal layers, so comparing identities saves comparing fields.
         index = indices.get(id(layer))
         if index is None:
             index = next((i for i, shape in enumerate(shapes) if shape == layer), len(shapes))

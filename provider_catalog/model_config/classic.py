@@ -1,12 +1,13 @@
 """Decoders before Llama: GPT-2 and 3, GPT-Neo, GPT-J, GPT-NeoX, OPT, BLOOM, Falcon, MPT, Phi, StarCoder.
 
-LayerNorms have a weight and a bias each, feed-forward blocks have no gate. Source of biases and norms: each family's
+LayerNorms have a weight and a bias, and feed-forward blocks have no gate. The biases and norms follow each family's
 modeling file in Hugging Face transformers 5.23; GPT-3: Brown et al. 2020, arXiv 2005.14165, Table 2.1.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
@@ -20,7 +21,7 @@ POSITIONS: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_
 
 @dataclass(frozen=True)
 class Classic:
-    """Biases, norms and position embeddings of a family."""
+    """The biases, norms and position embeddings of a family."""
 
     query_bias: bool = True
     output_bias: bool = True
@@ -28,10 +29,10 @@ class Classic:
     layer_norms: int = 2
     norm_biases: bool = True
     extra_norms: int = 0
-    """Norms outside the layers beside the final one (BLOOM normalises its embeddings)."""
+    """Number of norms outside the layers, without the final norm (BLOOM normalises its embeddings)."""
     learned_positions: bool = False
     position_offset: int = 0
-    """Rows of the position table before the first position (OPT)."""
+    """Number of rows in the position table before the first position (OPT)."""
     head_bias: bool = False
     tied: bool = True
 
@@ -51,7 +52,7 @@ FAMILIES: Final[dict[str, Classic]] = {
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a family of `FAMILIES`."""
+    """Count a model of a family of `FAMILIES`."""
     family = FAMILIES[model_type]
     hidden = config.integer(*HIDDEN)
     heads = config.count(*HEADS)
@@ -65,7 +66,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     attention_bias = model_type != "gpt_neox" or config.flag("attention_bias", default=True)
     if model_type == "opt":
         attention_bias = config.flag("enable_bias", default=True)
-    attention = blocks.grouped_query_attention(
+    attention = GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,
@@ -90,7 +91,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         other -= norm
     if family.learned_positions:
         other += ((longest or 1024) + family.position_offset) * hidden
-    # OPT-350M embeds in a narrower width and projects in and out
+    # OPT-350M has narrower embeddings, with a projection behind and one before the head.
     width = config.integer("word_embed_proj_dim", default=hidden) if model_type == "opt" else hidden
     if width != hidden:
         other += 2 * width * hidden
@@ -108,7 +109,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_falcon(config: ConfigFields, model_type: str) -> Parts:
-    """Count a Falcon model: multi-query (7B) or grouped (40B, 180B), one or two norms before parallel blocks."""
+    """Count a Falcon model: multi-query (7B) or grouped-query attention (40B, 180B), one or two norms in a layer."""
     hidden = config.integer(*HIDDEN)
     heads = config.count(*HEADS)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
@@ -123,7 +124,7 @@ def read_falcon(config: ConfigFields, model_type: str) -> Parts:
     parallel = config.flag("parallel_attn", default=True)
     norms = config.count("num_ln_in_parallel_attn", default=2 if new or not parallel else 1)
     layer = (
-        blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias),
+        GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias),
         blocks.dense_feed_forward(hidden, config.integer(*INNER, default=4 * hidden), gated=False, bias=bias),
         norms * 2 * hidden,
     )

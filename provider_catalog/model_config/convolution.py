@@ -1,9 +1,12 @@
-"""LFM2: short gated convolutions in most layers, attention in some, dense or with experts.
+"""LFM2: most layers are short gated convolutions, some are attention; feed-forward blocks are dense or experts.
 
-Shapes as in Hugging Face transformers 5.23, `lfm2` and `lfm2_moe`.
+The shapes follow Hugging Face transformers 5.23, `lfm2` and `lfm2_moe`.
 """
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.attention.state_space import ShortConvolution
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.llama_like import TOP_K
@@ -11,14 +14,14 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count an LFM2 model."""
+    """Counts an LFM2 model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or config.divided(
         "hidden_size", hidden, heads, "num_attention_heads"
     )
-    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, norm=2 * head_dim)
+    attention = GroupedQueryAttention(hidden, heads, kv_heads, head_dim, norm=2 * head_dim)
     convolution = _convolution(config, hidden)
     types = config.words("layer_types", layer_count)
     numbers = config.integers("full_attn_idxs")
@@ -43,7 +46,11 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _dense_width(config: ConfigFields, model_type: str) -> int:
-    """Two thirds of the stated width, times a factor, rounded up to a multiple, unless that is switched off."""
+    """The width of a dense block.
+
+    Unless the adjustment is switched off, this is two thirds of the stated width times a factor, rounded up to a
+    multiple.
+    """
     width = config.integer("intermediate_size", "block_ff_dim")
     if model_type != "lfm2" or not config.flag("block_auto_adjust_ff_dim", default=True):
         return width
@@ -63,17 +70,6 @@ def _experts(config: ConfigFields, hidden: int) -> FeedForward:
 
 
 def _convolution(config: ConfigFields, hidden: int) -> Attention:
-    """A projection to two gates and a value, a convolution a channel, and a projection back."""
     kernel = config.count("conv_L_cache", default=3)
     bias = config.flag("conv_bias", default=False)
-    small = hidden * kernel + (5 * hidden if bias else 0)
-    return Attention(
-        kind="ssm",
-        heads=hidden,
-        kv_heads=hidden,
-        head_dim=1,
-        value_head_dim=1,
-        state_values=hidden * kernel,
-        parameters=4 * hidden * hidden + small,
-        high_precision_parameters=small,
-    )
+    return ShortConvolution(hidden, hidden, hidden, 1, kernel=kernel, bias=bias)

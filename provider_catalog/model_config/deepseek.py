@@ -1,4 +1,4 @@
-"""DeepSeek MoE, V2, V3, V3.2 and the families that took their latent attention: Kimi K2, GLM-5, LongCat-Flash.
+"""DeepSeek MoE, V2, V3, V3.2, and families with the same latent attention: Kimi K2, GLM-5, LongCat-Flash.
 
 Sources: DeepSeekMoE, arXiv 2401.06066; DeepSeek-V2, arXiv 2405.04434; DeepSeek-V3, arXiv 2412.19437; DeepSeek-V3.2
 (the lightning indexer), arXiv 2512.02556.
@@ -6,14 +6,17 @@ Sources: DeepSeekMoE, arXiv 2401.06066; DeepSeek-V2, arXiv 2405.04434; DeepSeek-
 
 from typing import Literal
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.attention.latent import LatentAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks, llama_like
 from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a model with multi-head latent attention, or the plain attention of the first DeepSeekMoE."""
+    """Counts a model with multi-head latent attention, or with the plain attention of the first DeepSeekMoE."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     attention = _latent(config, hidden) if "kv_lora_rank" in config else _plain(config, hidden)
@@ -55,10 +58,10 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_longcat(config: ConfigFields, model_type: str) -> Parts:
-    """Count LongCat-Flash: a block is two layers, both with a dense part, the first with experts beside it.
+    """Count LongCat-Flash: a block has two layers with a dense part each, and the first also has experts.
 
-    Router outputs include experts that do nothing (arXiv 2509.01322, section 2.1); on average a token uses fewer than
-    the top-k counted here.
+    The router may choose experts that do nothing (arXiv 2509.01322, section 2.1), so that an average token uses fewer
+    experts than the top-k counted here.
     """
     hidden = config.integer("hidden_size")
     attention = _latent(config, hidden)
@@ -82,12 +85,12 @@ def read_longcat(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[first, second] * config.count("num_layers"),
         other=hidden,
-        warnings=("active parameters are an upper bound: idle experts take part of the top-k",) if idle else (),
+        warnings=("the active parameters are an upper bound, because the top-k includes idle experts",) if idle else (),
     )
 
 
 def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
-    """Layers from first_k_dense_replace on whose index is a multiple of moe_layer_freq; none without experts."""
+    """Whether each layer has experts: from first_k_dense_replace on, every layer at a multiple of moe_layer_freq."""
     types = config.words("mlp_layer_types", layer_count)
     if types is not None:
         return [kind == "sparse" for kind in types]
@@ -99,18 +102,19 @@ def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
 
 
 def _outside_active(model_type: str, attention: Attention) -> tuple[Literal["embedding", "head"], ...]:
-    """What publishers of these families leave out of their activated counts.
+    """Parts that the publishers leave out of the activated parameters that they state.
 
-    DeepSeek from V2 on the input embedding: V2-Lite 2.4B (arXiv 2405.04434, appendix B), V3 37B (arXiv 2412.19437,
-    section 4.2) would be 2.66B and 37.6B with it. GLM the head as well: GLM-5.1 is stated with 40B, not 41.8B.
+    DeepSeek leaves out the input embedding from V2 on: V2-Lite's 2.4B (arXiv 2405.04434, appendix B) and V3's 37B
+    (arXiv 2412.19437, section 4.2) would be 2.66B and 37.6B with it. GLM also leaves out the head: GLM-5.1's 40B would
+    be 41.8B.
     """
-    if attention.kind != "mla":
+    if not attention.has_latent_cache:
         return ()
     return ("embedding", "head") if model_type.startswith("glm") else ("embedding",)
 
 
 def _indexed_layers(config: ConfigFields, layer_count: int) -> list[bool]:
-    """Which layers have an indexer of their own; the others reuse the selection of the one before (GLM-5)."""
+    """Whether each layer has an indexer of its own; the others reuse the selection of the previous layer (GLM-5)."""
     types = config.words("indexer_types", layer_count)
     if types is not None:
         return [kind != "shared" for kind in types]
@@ -123,14 +127,15 @@ def _indexed_layers(config: ConfigFields, layer_count: int) -> list[bool]:
 
 
 def _latent(config: ConfigFields, hidden: int, *, indexer: bool = True) -> Attention:
-    return blocks.latent_attention(
+    rope = config.integer("qk_rope_head_dim")
+    return LatentAttention(
         hidden,
         config.count("num_attention_heads"),
+        config.integer("qk_nope_head_dim") + rope,
         q_lora_rank=config.optional_integer("q_lora_rank"),
         kv_lora_rank=config.integer("kv_lora_rank"),
-        nope_dim=config.integer("qk_nope_head_dim"),
-        rope_dim=config.integer("qk_rope_head_dim"),
-        value_dim=config.integer("v_head_dim"),
+        qk_rope_head_dim=rope,
+        value_head_dim=config.integer("v_head_dim"),
         bias=config.flag("attention_bias", default=False),
         indexer_heads=config.count("index_n_heads", default=0, minimum=0) if indexer else 0,
         indexer_dim=config.integer("index_head_dim", default=0, minimum=0),
@@ -141,4 +146,4 @@ def _plain(config: ConfigFields, hidden: int) -> Attention:
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
     bias = config.flag("attention_bias", default=False)
-    return blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
+    return GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)

@@ -1,23 +1,24 @@
-"""DeepSeek-V4: shared key-value attention over compressed caches, hyper-connections between layers.
+"""DeepSeek-V4: attention over compressed caches whose keys are values, and hyper-connections between layers.
 
 Source: DeepSeek-V4 technical report, 2026: section 2.1 (hash-routed first layers), 2.2 (manifold-constrained
-hyper-connections), 2.3 (compressed sparse and heavily compressed attention, grouped output projection); names and
-shapes as in Hugging Face transformers 5.23, `deepseek_v4`.
+hyper-connections), 2.3 (compressed sparse and heavily compressed attention, grouped output projection). The names and
+shapes follow Hugging Face transformers 5.23, `deepseek_v4`.
 """
 
 from typing import Final
 
-from provider_catalog.architecture import Attention
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.latent import SPARSE_RATE, CompressedAttention
 from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
-RATES: Final = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+RATES: Final = {"sliding_attention": 0, "compressed_sparse_attention": SPARSE_RATE, "heavily_compressed_attention": 128}
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a DeepSeek-V4 model."""
+    """Counts a DeepSeek-V4 model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     streams = config.count("hc_mult", default=4)
@@ -43,7 +44,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[by_rate[rate] for rate in rates],
         other=hidden + join,
-        # As from V2 on: 13B and 49B activated are counted without the input embedding
+        # As since V2, the stated 13B and 49B activated parameters leave out the input embedding.
         active_leaves_out=("embedding",),
         mtp_parameters=draft
         * (draft_attention.parameters + moe.parameters + norms + 2 * hidden * hidden + 3 * hidden + join),
@@ -51,13 +52,13 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _rates(config: ConfigFields, layer_count: int) -> list[int]:
-    """Tokens per compressed entry of every layer; 0 is a sliding window alone."""
+    """The number of tokens per compressed cache entry in every layer; 0 means only a sliding window."""
     ratios = config.integers("compress_ratios", layer_count)
     if ratios is not None:
         return list(ratios)
     types = config.words("layer_types", layer_count)
     if types is None:
-        # As V4-Pro: two heavily compressed layers, then in turn
+        # This is the order of V4-Pro: two heavily compressed layers, then both kinds in turn.
         return [128 if index < 2 or index % 2 else 4 for index in range(layer_count)]
     for kind in types:
         if kind not in RATES:
@@ -76,35 +77,18 @@ def _attention(config: ConfigFields, hidden: int, rate: int) -> Attention:
     groups = config.count("o_groups")
     window = config.integer("sliding_window", default=128, maximum=MAX_POSITIONS)
     config.divided("num_attention_heads", heads, groups, "o_groups")
-    down = hidden * (q_rank + head_dim)
-    divided = q_rank * heads * head_dim + heads * head_dim * o_rank + groups * o_rank * hidden
-    small = q_rank + head_dim + heads
-    compressor = indexer_values = 0
-    # A compressor projects keys and gates, and learns a position bias and a norm. With overlap (rate 4) both are twice
-    # as wide. Only the sparse layers select entries, by an indexer with a compressor of its own.
-    if rate == RATES["compressed_sparse_attention"]:
-        index_heads = config.count("index_n_heads")
-        index_dim = config.integer("index_head_dim")
-        compressor = 4 * hidden * (head_dim + index_dim) + q_rank * index_heads * index_dim + hidden * index_heads
-        small += rate * 2 * (head_dim + index_dim) + head_dim + index_dim
-        indexer_values = index_dim
-    elif rate:
-        compressor = 2 * hidden * head_dim
-        small += rate * head_dim + head_dim
-    return Attention(
-        kind="gqa",
-        heads=heads,
-        kv_heads=1,
-        head_dim=head_dim,
-        value_head_dim=head_dim,
-        window=None if rate else window,
+    sparse = rate == RATES["compressed_sparse_attention"]
+    return CompressedAttention(
+        hidden,
+        heads,
+        head_dim,
         q_lora_rank=q_rank,
+        o_lora_rank=o_rank,
+        output_groups=groups,
         qk_rope_head_dim=config.integer("qk_rope_head_dim", default=64),
-        cache_values_per_token=head_dim,
-        cache_compression=rate or 1,
-        local_window=window if rate else 0,
-        indexer_values_per_token=indexer_values,
-        parameters=down + divided + compressor + small,
-        replicated_parameters=down + compressor + small,
-        high_precision_parameters=small,
+        rate=rate,
+        window=None if rate else window,
+        latest_tokens=window,
+        indexer_heads=config.count("index_n_heads") if sparse else 0,
+        indexer_dim=config.integer("index_head_dim") if sparse else 0,
     )

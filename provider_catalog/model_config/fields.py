@@ -1,4 +1,4 @@
-"""Checked access to the keys of a config.json, which may hold anything."""
+"""Checked access to the keys of a config.json, whose content is untrusted."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ from typing import Final, TypeVar
 from provider_catalog.errors import CatalogError
 
 MAX_WIDTH: Final = 1 << 22
-"""Bound on any width (hidden, intermediate, head). The widest published decoder has 53248 (Llama 3.1 405B)."""
+"""Largest accepted width (hidden, intermediate, head). The widest published decoder has 53248 (Llama 3.1 405B)."""
 MAX_COUNT: Final = 1 << 16
-"""Bound on heads, experts and layers."""
+"""Largest accepted number of heads, experts or layers."""
 MAX_VOCABULARY: Final = 1 << 26
 MAX_POSITIONS: Final = 1 << 40
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class ConfigFields:
-    """One JSON object of a configuration, with the name of the model and the path of the object for messages."""
+    """One JSON object of a configuration; error messages name the model and the path of the object."""
 
     def __init__(self, values: Mapping[str, object], model: str, path: str = "") -> None:
         self.values = values
@@ -28,7 +28,7 @@ class ConfigFields:
         return self.values.get(key) is not None
 
     def error(self, key: str, allowed: str) -> CatalogError:
-        """The error for a value that is not what `allowed` says."""
+        """Make the error for a value of `key` that is not allowed."""
         given = self.values.get(key)
         shown = repr(given)
         if len(shown) > 60:
@@ -37,10 +37,10 @@ class ConfigFields:
         return CatalogError(f"{self.model}: config key '{self.path}{key}' {verb}; allowed: {allowed}")
 
     def integer(self, *keys: str, default: int | None = None, minimum: int = 1, maximum: int = MAX_WIDTH) -> int:
-        """The first of `keys` that is set, an integer within bounds; `default` when none is.
+        """The integer under the first of `keys` that is set; `default` when none is set.
 
         Raises:
-            CatalogError: the value is no integer, is out of bounds, or is missing without a default.
+            CatalogError: the value is not an integer within the bounds, or is missing and has no default.
         """
         value = self.optional_integer(*keys, minimum=minimum, maximum=maximum)
         if value is not None:
@@ -53,7 +53,11 @@ class ConfigFields:
         )
 
     def optional_integer(self, *keys: str, minimum: int = 1, maximum: int = MAX_WIDTH) -> int | None:
-        """As `integer`, None when no key is set."""
+        """The integer under the first of `keys` that is set; None when none is set.
+
+        Raises:
+            CatalogError: the value is not an integer within the bounds.
+        """
         for key in keys:
             value = self.values.get(key)
             if value is None:
@@ -68,11 +72,11 @@ class ConfigFields:
         return None
 
     def count(self, *keys: str, default: int | None = None, minimum: int = 1) -> int:
-        """Heads, layers, experts: an integer up to MAX_COUNT."""
+        """The number of heads, layers or experts under the first of `keys` that is set: an integer up to MAX_COUNT."""
         return self.integer(*keys, default=default, minimum=minimum, maximum=MAX_COUNT)
 
     def number(self, key: str, default: float, minimum: float, maximum: float) -> float:
-        """A finite number within bounds."""
+        """The number under `key`, which must be within the bounds; `default` when the key is not set."""
         value = self.values.get(key)
         if value is None:
             return default
@@ -81,7 +85,7 @@ class ConfigFields:
         return float(value)
 
     def flag(self, *keys: str, default: bool) -> bool:
-        """The first of `keys` that is set, which must be true or false."""
+        """The boolean under the first of `keys` that is set; `default` when none is set."""
         for key in keys:
             value = self.values.get(key)
             if value is None:
@@ -92,7 +96,7 @@ class ConfigFields:
         return default
 
     def text(self, *keys: str, default: str) -> str:
-        """A string."""
+        """The string under the first of `keys` that is set; `default` when none is set."""
         for key in keys:
             value = self.values.get(key)
             if value is None:
@@ -103,11 +107,11 @@ class ConfigFields:
         return default
 
     def words(self, key: str, length: int) -> tuple[str, ...] | None:
-        """A list of at least `length` strings, one a layer; what goes beyond (draft layers) is cut off."""
+        """The strings under `key`, one for each of `length` layers; further entries (draft layers) are cut off."""
         return self._items(key, length, str, "strings")
 
     def integers(self, key: str, length: int | None = None, minimum: int = 0) -> tuple[int, ...] | None:
-        """A list of integers, of at least `length` when given and cut there."""
+        """The integers under `key`; `length` requires that many and cuts off further ones."""
         items = self._items(key, length, int, "integers")
         if items is not None and any(isinstance(i, bool) or not minimum <= i <= MAX_POSITIONS for i in items):
             raise self.error(key, f"a list of integers from {minimum} up")
@@ -126,7 +130,7 @@ class ConfigFields:
         return tuple(items if length is None else items[:length])
 
     def child(self, key: str) -> "ConfigFields | None":
-        """The object under `key`, None when there is none."""
+        """The object under `key`; None when the key is not set."""
         value = self.values.get(key)
         if value is None:
             return None
@@ -135,7 +139,11 @@ class ConfigFields:
         return ConfigFields(value, self.model, f"{self.path}{key}.")
 
     def divided(self, key: str, value: int, divisor: int, divisor_name: str) -> int:
-        """`value` / `divisor`, which must leave no remainder."""
+        """Divide `value` by `divisor` and refuse a remainder.
+
+        Raises:
+            CatalogError: the division leaves a remainder.
+        """
         if value % divisor:
             raise CatalogError(
                 f"{self.model}: config key '{self.path}{key}' is {value}; allowed: a multiple of "

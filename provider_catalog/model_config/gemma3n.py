@@ -1,17 +1,19 @@
 """Gemma 3n: alternating updates, a learned augmented residual, per-layer embeddings, and caches that layers share.
 
-Shapes as in Hugging Face transformers 5.23, `gemma3n`; AltUp, Baykal et al. 2023, arXiv 2301.13310; LAuReL, Menghani
-et al. 2024, arXiv 2411.07501.
+The shapes follow Hugging Face transformers 5.23, `gemma3n`; AltUp, Baykal et al. 2023, arXiv 2301.13310; LAuReL,
+Menghani et al. 2024, arXiv 2411.07501.
 """
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, MAX_VOCABULARY, ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a Gemma 3n text model."""
+    """Counts a Gemma 3n text model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     types = config.words("layer_types", layer_count) or tuple(
@@ -21,7 +23,8 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     streams = config.count("altup_num_inputs", default=4)
     per_layer = config.integer("hidden_size_per_layer_input", default=256, minimum=0)
     rank = config.integer("laurel_rank", default=64, minimum=0)
-    # Four norms around both blocks, one each after LAuReL, the per-layer input and AltUp's router, and its output scale
+    # The small parameters are four norms around both blocks, one norm each after LAuReL, the per-layer input and the
+    # router of AltUp, and the output scale of AltUp.
     small = 8 * hidden + streams * streams * (streams + 1) + streams * hidden
     small += 2 * rank * hidden + 2 * per_layer * hidden
     widths = _widths(config, layer_count)
@@ -47,10 +50,10 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _widths(config: ConfigFields, layer_count: int) -> tuple[int, ...]:
-    """Feed-forward width of every layer, given once or for each."""
+    """The feed-forward width of every layer; the configuration states one width, or one for each layer."""
     if isinstance(config.values.get("intermediate_size"), (list, tuple)):
         listed = config.integers("intermediate_size", layer_count, minimum=1) or ()
-        # Each within the bounds of a width
+        # This checks each width against the bounds.
         return tuple(
             ConfigFields({"intermediate_size": one}, config.model, config.path).integer("intermediate_size")
             for one in listed
@@ -59,10 +62,10 @@ def _widths(config: ConfigFields, layer_count: int) -> tuple[int, ...]:
 
 
 def _attention(config: ConfigFields, hidden: int, *, sliding: bool, reuses_cache: bool) -> Attention:
-    """Layers that read the cache of an earlier one have no key and value projections."""
+    """The attention of a layer; a layer that reads the cache of an earlier layer has no key and value projections."""
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.integer("head_dim", default=256)
-    return blocks.grouped_query_attention(
+    return GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,

@@ -1,16 +1,18 @@
-"""Gemma 4: wider heads in the layers that see all, keys that are also values, experts beside a dense block.
+"""Gemma 4: wider heads in layers of full attention, keys that are also values, experts beside a dense block.
 
-Shapes as in Hugging Face transformers 5.23, `gemma4`.
+The shapes follow Hugging Face transformers 5.23, `gemma4`.
 """
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, MAX_VOCABULARY, ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a Gemma 4 text model."""
+    """Counts a Gemma 4 text model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     types = config.words("layer_types", layer_count) or tuple(
@@ -19,7 +21,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     shared_from = layer_count - config.count("num_kv_shared_layers", default=0, minimum=0)
     per_layer = config.integer("hidden_size_per_layer_input", default=0, minimum=0)
     moe = config.flag("enable_moe_block", default=False)
-    # Attention and feed-forward before and after; with experts three more around the second branch
+    # There are norms before and after attention and feed-forward, and three more around the experts.
     norms = hidden * (4 + (3 if moe else 0)) + (hidden if per_layer else 0)
     shapes: dict[tuple[bool, bool], blocks.Layer] = {}
     layers = []
@@ -29,7 +31,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
             attention = _attention(config, hidden, sliding=key[0], reuses_cache=key[1])
             wide = key[1] and config.flag("use_double_wide_mlp", default=False)
             feed_forward = _feed_forward(config, hidden, moe, wide)
-            # The gate and projection of the per-layer input belong to the layer's own small matrices.
+            # The gate and projection of the per-layer input are counted with the norms of the layer.
             shapes[key] = (attention, feed_forward, norms + 2 * hidden * per_layer)
         layers.append(shapes[key])
     other = hidden
@@ -58,7 +60,7 @@ def _attention(config: ConfigFields, hidden: int, *, sliding: bool, reuses_cache
         if one_projection:
             kv_heads = config.count("num_global_key_value_heads", default=kv_heads)
     config.divided("num_attention_heads", heads, kv_heads, "the number of key-value heads")
-    return blocks.grouped_query_attention(
+    return GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,

@@ -1,4 +1,4 @@
-"""A family nobody knows: read as the Llama-like decoder its keys describe, and say what was assumed."""
+"""Unknown families: read as the Llama-like decoder that their keys describe, with a warning about assumptions."""
 
 from dataclasses import replace
 from typing import Final
@@ -11,15 +11,15 @@ from provider_catalog.model_config.parts import Parts
 
 RECURRENT_PREFIXES: Final = ("mamba_", "ssm_", "conv_", "linear_")
 UNGATED: Final = ("relu2", "relu_squared", "gelu_new", "relu")
-"""Activations that decoders rarely use with a gate."""
+"""Activations that decoders rarely combine with a gate."""
 EXPERT_KEYS: Final = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count by the keys alone.
+    """Count a model of an unknown family by its keys.
 
     Raises:
-        CatalogError: the keys describe no decoder.
+        CatalogError: the keys do not describe a decoder.
     """
     if not any(key in config for key in classic.HIDDEN):
         raise CatalogError(
@@ -59,7 +59,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_renamed(config: ConfigFields, model_type: str) -> Parts:
-    """Count a Llama-like family whose keys have older names: ChatGLM, the first Qwen."""
+    """Count a Llama-like family whose keys have older names, such as ChatGLM and the first Qwen."""
     values = renamed_keys(config)
     width = values.get("intermediate_size")
     if model_type == "qwen" and isinstance(width, int):
@@ -68,7 +68,7 @@ def read_renamed(config: ConfigFields, model_type: str) -> Parts:
 
 
 def renamed_keys(config: ConfigFields) -> dict[str, object]:
-    """The keys of older families under their later names."""
+    """The values of the configuration with old key names replaced by the current ones."""
     values = dict(config.values)
     for nested in ("attn_config", "ffn_config"):
         inner = config.child(nested)

@@ -1,21 +1,23 @@
 """Decoders that mix attention with linear attention: Qwen3-Next, Qwen3.5, Kimi Linear, GLM-5 Next, MiniMax-01.
 
 Sources: gated delta networks, Yang et al. 2024, arXiv 2412.06464; Kimi Delta Attention, arXiv 2510.26692; lightning
-attention, MiniMax-01, arXiv 2501.08313; shapes as in Hugging Face transformers 5.23.
+attention, MiniMax-01, arXiv 2501.08313. The shapes follow Hugging Face transformers 5.23.
 """
 
-from dataclasses import replace
-
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.attention.latent import LatentAttention
+from provider_catalog.attention.linear import GatedDelta, KimiDelta, LightningAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import DTYPES
 from provider_catalog.model_config.llama_like import TOP_K, sparse_layers
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
+from provider_catalog.model_config.published_formats import DTYPES
 
 
 def read_qwen(config: ConfigFields, model_type: str) -> Parts:
-    """Count Qwen3-Next, Qwen3.5 and OLMo hybrid: three gated delta layers to one of attention (gated in Qwen)."""
+    """Count Qwen3-Next, Qwen3.5 and OLMo hybrid: a layer of attention (gated in Qwen) after three of gated delta."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     types = config.words("layer_types", layer_count)
@@ -30,7 +32,7 @@ def read_qwen(config: ConfigFields, model_type: str) -> Parts:
         config.divided("hidden_size", hidden, heads, "num_attention_heads") if is_olmo else 256
     )
     bias = config.flag("attention_bias", default=False)
-    full = blocks.grouped_query_attention(
+    full = GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,
@@ -53,7 +55,7 @@ def read_qwen(config: ConfigFields, model_type: str) -> Parts:
         layers.append(shapes.setdefault((kind, is_sparse), (attention, feed_forward, 2 * hidden)))
     last = layers[-1][1]
     drafts = config.count("mtp_num_hidden_layers", default=0, minimum=0)
-    # One projection 2·h -> h and three norms for all draft layers, each of full attention
+    # All draft layers share one projection 2·h -> h and three norms, and each has full attention.
     draft = drafts * (full.parameters + last.parameters + 2 * hidden) + (2 * hidden**2 + 3 * hidden if drafts else 0)
     return Parts(
         hidden=hidden,
@@ -83,31 +85,25 @@ def _qwen_feed_forward(config: ConfigFields, hidden: int) -> tuple[FeedForward |
 
 
 def _gated_delta(config: ConfigFields, hidden: int) -> Attention:
-    """Gated delta rule: a matrix state d_k x d_v a value head, and a short convolution over q, k and v."""
+    """The gated delta rule: each value head has a state d_k x d_v, and q, k and v pass a short convolution."""
     key_heads = config.count("linear_num_key_heads", default=16)
     value_heads = config.count("linear_num_value_heads", default=32)
     key_dim = config.integer("linear_key_head_dim", default=128)
     value_dim = config.integer("linear_value_head_dim", default=128)
     kernel = config.count("linear_conv_kernel_dim", default=4)
-    keys, values = key_heads * key_dim, value_heads * value_dim
-    mixed = 2 * keys + values
-    small = mixed * kernel + 2 * value_heads + value_dim
-    return Attention(
-        kind="linear",
-        heads=value_heads,
-        kv_heads=key_heads,
-        head_dim=key_dim,
+    return GatedDelta(
+        hidden,
+        value_heads,
+        key_heads,
+        key_dim,
         value_head_dim=value_dim,
-        state_values=value_heads * key_dim * value_dim + mixed * (kernel - 1),
+        kernel=kernel,
         state_precision=DTYPES.get(config.text("mamba_ssm_dtype", default="bfloat16"), "bf16"),
-        parameters=hidden * (mixed + values + 2 * value_heads) + values * hidden + small,
-        replicated_parameters=value_dim,
-        high_precision_parameters=small,
     )
 
 
 def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
-    """Count Kimi Linear and GLM-5 Next: three layers of Kimi Delta Attention to one of latent attention.
+    """Count Kimi Linear and GLM-5 Next: a layer of latent attention after three of Kimi Delta Attention.
 
     GLM-5 Next adds an indexer over pooled keys to the latent layers and hyper-connections to all.
     """
@@ -117,26 +113,19 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
     streams = config.count("hc_mult", default=0, minimum=0)
     pool = config.count("index_kpool", default=1)
     index_dim = config.integer("index_head_dim", default=0, minimum=0)
-    full = blocks.latent_attention(
+    rope = config.integer("qk_rope_head_dim", minimum=0)
+    full = LatentAttention(
         hidden,
         heads,
+        config.integer("qk_nope_head_dim") + rope,
         q_lora_rank=config.optional_integer("q_lora_rank"),
         kv_lora_rank=config.integer("kv_lora_rank"),
-        nope_dim=config.integer("qk_nope_head_dim"),
-        rope_dim=config.integer("qk_rope_head_dim", minimum=0),
-        value_dim=config.integer("v_head_dim"),
+        qk_rope_head_dim=rope,
+        value_head_dim=config.integer("v_head_dim"),
         indexer_heads=config.count("index_n_heads", default=0, minimum=0),
         indexer_dim=index_dim,
+        indexer_pool=pool,
     )
-    if pool > 1:
-        # Keys of the indexer are pooled by a learned gate and position bias, and cached once a pool.
-        pooling = index_dim * hidden + pool * index_dim
-        full = replace(
-            full,
-            parameters=full.parameters + pooling,
-            replicated_parameters=full.replicated_parameters + pooling,
-            indexer_values_per_token=-(-index_dim // pool),
-        )
     linear = _kimi_delta(config, hidden, heads)
     experts = config.count("num_experts", "n_routed_experts")
     width = config.integer("moe_intermediate_size")
@@ -150,7 +139,7 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
     dense = blocks.dense_feed_forward(hidden, config.integer("intermediate_size"))
     types = config.words("layer_types", layer_count)
     published = config.child("linear_attn_config")
-    # Published configurations list the full layers, counted from 1.
+    # Published configurations list the layers of full attention, counted from 1.
     numbers = (published.integers("full_attn_layers") if published is not None else None) or ()
     norms = 2 * hidden + blocks.hyper_connections(hidden, streams)
     shapes: dict[tuple[bool, bool], blocks.Layer] = {}
@@ -171,59 +160,35 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _kimi_delta(config: ConfigFields, hidden: int, heads: int) -> Attention:
-    """Delta rule with a decay a channel: low-rank forget and output gates, short convolutions over q, k and v."""
+    """The delta rule with a decay per channel, forget and output gates, and short convolutions over q, k and v."""
     published = config.child("linear_attn_config")
     linear_heads = (published or config).count("num_heads" if published else "linear_num_heads", default=heads)
     dim = (published or config).integer("head_dim" if published else "linear_head_dim", default=128)
     kernel = (published or config).count("short_conv_kernel_size" if published else "linear_conv_kernel_dim", default=4)
-    inner = linear_heads * dim
-    small = 3 * inner * kernel + inner + linear_heads + dim
-    low_rank = 2 * (hidden * dim + dim * inner)
-    return Attention(
-        kind="linear",
-        heads=linear_heads,
-        kv_heads=linear_heads,
-        head_dim=dim,
-        value_head_dim=dim,
-        state_values=linear_heads * dim * dim + 3 * inner * (kernel - 1),
-        state_precision="fp32",
-        parameters=4 * hidden * inner + hidden * linear_heads + low_rank + small,
-        replicated_parameters=2 * hidden * dim + dim,
-        high_precision_parameters=small,
-    )
+    return KimiDelta(hidden, linear_heads, linear_heads, dim, kernel=kernel, state_precision="fp32")
 
 
 def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:
-    """Count Ling 2.5: Kimi Delta Attention with whole gates, and latent attention with a gate a head."""
+    """Count Ling 2.5: Kimi Delta Attention with full-rank gates, and latent attention with a gate for each head."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
-    full = blocks.latent_attention(
+    rope = config.integer("qk_rope_head_dim")
+    full = LatentAttention(
         hidden,
         heads,
+        config.integer("qk_nope_head_dim") + rope,
         q_lora_rank=config.optional_integer("q_lora_rank"),
         kv_lora_rank=config.integer("kv_lora_rank"),
-        nope_dim=config.integer("qk_nope_head_dim"),
-        rope_dim=config.integer("qk_rope_head_dim"),
-        value_dim=config.integer("v_head_dim"),
+        qk_rope_head_dim=rope,
+        value_head_dim=config.integer("v_head_dim"),
+        head_gate=True,
     )
-    full = replace(full, parameters=full.parameters + hidden * heads)
     linear_heads = config.count("linear_num_heads", default=heads)
     dim = config.integer("linear_head_dim", default=128)
     kernel = config.count("linear_conv_kernel_dim", "short_conv_kernel_size", default=4)
-    inner = linear_heads * dim
-    small = 3 * inner * kernel + inner + linear_heads + dim
-    linear = Attention(
-        kind="linear",
-        heads=linear_heads,
-        kv_heads=linear_heads,
-        head_dim=dim,
-        value_head_dim=dim,
-        state_values=linear_heads * dim * dim + 3 * inner * (kernel - 1),
-        state_precision="fp32",
-        parameters=6 * hidden * inner + hidden * linear_heads + small,
-        replicated_parameters=dim,
-        high_precision_parameters=small,
+    linear = KimiDelta(
+        hidden, linear_heads, linear_heads, dim, kernel=kernel, low_rank_gates=False, state_precision="fp32"
     )
     experts = config.count("num_experts")
     width = config.integer("moe_intermediate_size")
@@ -254,25 +219,13 @@ def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_minimax(config: ConfigFields, model_type: str) -> Parts:
-    """Count MiniMax-01 and M1: seven layers of lightning attention to one of softmax attention."""
+    """Count MiniMax-01 and M1: a layer of softmax attention after seven of lightning attention."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
-    full = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim)
-    inner = heads * head_dim
-    linear = Attention(
-        kind="linear",
-        heads=heads,
-        kv_heads=heads,
-        head_dim=head_dim,
-        value_head_dim=head_dim,
-        state_values=heads * head_dim * head_dim,
-        state_precision="fp32",
-        parameters=5 * hidden * inner + inner,
-        replicated_parameters=inner,
-        high_precision_parameters=inner,
-    )
+    full = GroupedQueryAttention(hidden, heads, kv_heads, head_dim)
+    linear = LightningAttention(hidden, heads, heads, head_dim, state_precision="fp32")
     experts = config.count("num_local_experts")
     moe = blocks.mixture_of_experts(
         hidden,
@@ -297,6 +250,6 @@ def read_minimax(config: ConfigFields, model_type: str) -> Parts:
         tied=config.flag("tie_word_embeddings", default=False),
         layers=[shapes[kind] for kind in is_full],
         other=hidden,
-        # 45.9B activated of 456B (arXiv 2501.08313, section 1) is without embedding and head
+        # The 45.9B activated of 456B parameters (arXiv 2501.08313, section 1) leave out embedding and head.
         active_leaves_out=("embedding", "head"),
     )

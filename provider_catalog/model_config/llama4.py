@@ -1,15 +1,16 @@
-"""Llama 4: chunked attention in three of four layers, experts in every layer or every other.
+"""Llama 4: chunked attention in three of four layers, experts in every layer or in every other layer.
 
-Shapes as in Hugging Face transformers 5.23, `llama4`; query and key norms there have no weights.
+The shapes follow Hugging Face transformers 5.23, `llama4`, where query and key norms have no weights.
 """
 
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read(config: ConfigFields, model_type: str) -> Parts:
-    """Count a Llama 4 text model."""
+    """Counts a Llama 4 text model."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)
@@ -17,9 +18,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     bias = config.flag("attention_bias", default=False)
     chunk = config.integer("attention_chunk_size", default=8192, maximum=MAX_POSITIONS)
     chunked, full = (
-        blocks.grouped_query_attention(
-            hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias, window=window
-        )
+        GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias, window=window)
         for window in (chunk, None)
     )
     experts = config.count("num_local_experts")
@@ -34,7 +33,7 @@ def read(config: ConfigFields, model_type: str) -> Parts:
     step = config.count("interleave_moe_layer_step", default=1)
     dense = moe if step == 1 else blocks.dense_feed_forward(hidden, config.integer("intermediate_size_mlp"))
     types = config.words("layer_types", layer_count)
-    # 1 marks a layer with rotary positions, which is chunked; the fourth of every four sees all.
+    # The value 1 marks a layer with rotary positions, which is chunked; every fourth layer has full attention.
     rotary = config.integers("no_rope_layers", layer_count) if config.values.get("no_rope_layers") else None
     named = config.integers("moe_layers")
     shapes: dict[tuple[bool, bool], blocks.Layer] = {}

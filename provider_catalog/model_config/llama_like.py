@@ -1,8 +1,10 @@
-"""Families that differ from Llama by biases, norms, windows and experts only."""
+"""Families that differ from Llama only by biases, norms, windows and experts."""
 
 from typing import Final
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
 from provider_catalog.model_config.llama_traits import DEFAULT_TRUE, TRAITS, Traits
@@ -12,7 +14,7 @@ TOP_K: Final = ("num_experts_per_tok", "experts_per_token", "num_experts_per_tok
 
 
 def read(config: ConfigFields, model_type: str, traits: Traits | None = None) -> Parts:
-    """Count a family of `TRAITS`, or one with the traits given.
+    """Count a model of a family of `TRAITS`, or of a family with the given traits.
 
     Raises:
         CatalogError: a key is missing or out of bounds.
@@ -35,7 +37,7 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
         query_norm = {"none": 0, "head": 2 * head_dim, "width": (heads + kv_heads) * head_dim}[traits.query_norm]
 
     def attention(window: int | None) -> Attention:
-        return blocks.grouped_query_attention(
+        return GroupedQueryAttention(
             hidden,
             heads,
             kv_heads,
@@ -74,7 +76,7 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
 
 
 def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
-    """Count Hunyuan experts, whose published configuration repeats one number for every layer."""
+    """Count Hunyuan with experts, whose published configuration repeats one number for every layer."""
     values = dict(config.values)
     for key in ("moe_topk", "num_shared_expert", "moe_intermediate_size"):
         numbers = values.get(key)
@@ -87,20 +89,21 @@ def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_arctic(config: ConfigFields, model_type: str) -> Parts:
-    """Count Snowflake Arctic, whose layers have a dense block of the hidden width beside their experts."""
+    """Counts Snowflake Arctic, whose layers have a dense block of the hidden width beside their experts."""
     width = config.integer("hidden_size") if config.flag("use_residual", default=True) else 0
     return read(ConfigFields({**config.values, "residual_width": width}, config.model, config.path), model_type)
 
 
 def read_granite_shared(config: ConfigFields, model_type: str) -> Parts:
-    """Count Granite experts with a shared one, which differ from those without by that alone."""
+    """Count Granite with a shared expert, which differs from Granite without one in nothing else."""
     return read(config, "granitemoe")
 
 
 def draft_layers(config: ConfigFields, hidden: int, last: blocks.Layer) -> int:
-    """Multi-token-prediction modules: a layer like the last, a projection 2·h -> h, and three norms each.
+    """The parameters of the multi-token-prediction modules.
 
-    DeepSeek-V3, arXiv 2412.19437, eq. 21; embedding and head are the main model's.
+    Each has a layer like the last one, a projection 2·h -> h and three norms, and shares embedding and head with the
+    main model (DeepSeek-V3, arXiv 2412.19437, eq. 21).
     """
     modules = config.count("num_nextn_predict_layers", default=0, minimum=0)
     attention, feed_forward, norms = last
@@ -108,7 +111,7 @@ def draft_layers(config: ConfigFields, hidden: int, last: blocks.Layer) -> int:
 
 
 def layer_windows(config: ConfigFields, layer_count: int, traits: Traits) -> list[int | None]:
-    """Window of every layer, None where it sees all."""
+    """The attention window of every layer in tokens; None for full attention."""
     window = config.optional_integer("sliding_window", minimum=0, maximum=MAX_POSITIONS) or None
     if window is None and "sliding_window" not in config.values:
         window = traits.window
@@ -118,7 +121,7 @@ def layer_windows(config: ConfigFields, layer_count: int, traits: Traits) -> lis
     if types is not None:
         return [window if kind == "sliding_attention" else None for kind in types]
     if traits.window_switch is not None and window is not None:
-        # Qwen2: the first max_window_layers layers see all
+        # In Qwen2 the first max_window_layers layers have full attention.
         first = config.count("max_window_layers", default=layer_count, minimum=0)
         return [None if index < first else window for index in range(layer_count)]
     keys = ("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers")
@@ -129,12 +132,12 @@ def layer_windows(config: ConfigFields, layer_count: int, traits: Traits) -> lis
 
 
 def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
-    """Which layers hold experts: all, but for the first k, those named dense, and those off the step."""
+    """Whether each layer has experts: all but the first k, those named as dense, and those between the steps."""
     types = config.words("mlp_layer_types", layer_count)
     if types is not None:
         return [kind != "dense" for kind in types]
     if "moe_layer_start_index" in config:
-        # ERNIE 4.5: from one layer to another at an interval
+        # ERNIE 4.5 has experts from one layer to another, at an interval.
         start = config.count("moe_layer_start_index", minimum=0)
         end = config.count("moe_layer_end_index", default=layer_count - 1, minimum=0)
         step = config.count("moe_layer_interval", default=1)
@@ -150,7 +153,7 @@ def sparse_layers(config: ConfigFields, layer_count: int) -> list[bool]:
 def _feed_forwards(
     config: ConfigFields, layer_count: int, hidden: int, traits: Traits, bias: bool
 ) -> tuple[FeedForward | None, FeedForward | None, list[bool]]:
-    """The dense and the sparse block, and which layers are sparse."""
+    """The dense block, the block of experts, and whether each layer has experts; a block that no layer uses is None."""
     sparse = sparse_layers(config, layer_count) if traits.experts else [False] * layer_count
     dense = None
     if not all(sparse):

@@ -1,6 +1,6 @@
-"""What sets each Llama-like family apart from Llama: one row a family.
+"""Differences between each Llama-like family and Llama, with one row for each family.
 
-Source of every row: the family's modeling and configuration files in Hugging Face transformers 5.23.
+The source of every row is the family's modeling and configuration files in Hugging Face transformers 5.23.
 """
 
 from dataclasses import dataclass
@@ -9,44 +9,44 @@ from typing import Final, Literal
 
 @dataclass(frozen=True)
 class Traits:
-    """How a family differs from Llama."""
+    """The differences of a family from Llama."""
 
     query_bias: bool | str = False
-    """On query, key and value projections: always, never, or by this key."""
+    """Whether query, key and value projections have biases, or the key that decides it."""
     output_bias: bool | str = False
     mlp_bias: bool | str = False
     query_norm: Literal["none", "head", "width"] = "none"
-    """Norms on queries and keys: one weight a head dimension shared by heads, or one over the whole width."""
+    """Norms on queries and keys. head: weights for one head, which all heads share. width: weights for all heads."""
     query_norm_key: str | None = None
-    """Key that switches the query norm on, where it is optional."""
+    """Key that switches the query norm on; None where it is always on."""
     norms: int = 2
     norm_biases: bool = False
     norm_weights: bool = True
     gated: bool = True
     tied: bool = False
-    """Whether head and embedding are one when the configuration does not say."""
+    """Whether head and embedding share their weights unless the configuration decides it."""
     head_dim: int | None = None
-    """Default of the family where `head_dim` is missing; None: hidden size / heads."""
+    """Default of `head_dim`; None means the hidden size divided by the heads."""
     window: int | None = None
-    """Default of the family where `sliding_window` is missing."""
+    """Default of `sliding_window`."""
     window_switch: str | None = None
-    """Key without which the window is not used, and its default is false."""
+    """Key that switches the window on; it is off by default. None where the window is always on."""
     window_period: int | None = None
-    """Default of the family for the interval at which a layer sees all, the others only the window."""
+    """Default interval of layers with full attention; the layers between have the window."""
     experts: tuple[str, ...] = ()
-    """Keys of the number of routed experts; empty for a dense family."""
+    """Keys for the number of routed experts; empty for a dense family."""
     expert_width: tuple[str, ...] = ("moe_intermediate_size",)
     dense_width: tuple[str, ...] = ("intermediate_size",)
     shared_width: str | None = None
-    """Key of the width of the shared expert, 0 when missing."""
+    """Key for the width of the shared expert, which is 0 when the key is missing."""
     shared_count: str | None = None
-    """Key of the number of shared experts, each of the routed experts' width."""
+    """Key for the number of shared experts, which are as wide as the routed experts."""
     shared_gate: bool = False
     router_bias: bool = False
     expert_bias: bool = False
     sinks: bool = False
     output_gate: bool = False
-    """A projection as wide as the queries gates the output of attention."""
+    """Whether a projection as wide as the queries gates the output of attention."""
     head_bias: bool | str = False
     active_leaves_out: tuple[Literal["embedding", "head"], ...] = ()
 
@@ -75,7 +75,7 @@ TRAITS: Final[dict[str, Traits]] = {
         window=4096,
         window_period=6,
     ),
-    # gpt-oss model card, arXiv 2508.10925, Table 1: the active count leaves the input embedding out
+    # gpt-oss model card, arXiv 2508.10925, Table 1: the active count leaves out the input embedding.
     "gpt_oss": Traits(
         query_bias="attention_bias",
         output_bias="attention_bias",
@@ -100,7 +100,7 @@ TRAITS: Final[dict[str, Traits]] = {
     "phi3": Traits(),
     "mixtral": Traits(experts=("num_local_experts",), expert_width=("intermediate_size",)),
     "qwen2": Traits(query_bias=True, window_switch="use_sliding_window"),
-    # Qwen2-VL and Qwen2.5-VL keep the decoder of Qwen2
+    # Qwen2-VL and Qwen2.5-VL have the decoder of Qwen2.
     **dict.fromkeys(
         ("qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text", "qwen2_5_omni_text"),
         Traits(query_bias=True, window_switch="use_sliding_window"),
@@ -157,7 +157,7 @@ TRAITS: Final[dict[str, Traits]] = {
             query_norm_key="use_qk_norm",
             experts=("n_routed_experts",),
             shared_count="n_shared_experts",
-            # GLM-4.5, arXiv 2508.06471, Table 1: 32B and 12B activated are without embedding and head
+            # GLM-4.5, arXiv 2508.06471, Table 1: the activated 32B and 12B leave out embedding and head.
             active_leaves_out=("embedding", "head"),
         ),
     ),
@@ -198,7 +198,7 @@ TRAITS: Final[dict[str, Traits]] = {
         tied=True,
         experts=("moe_num_experts",),
         shared_count="moe_num_shared_experts",
-        # 47B activated of ERNIE-4.5-300B-A47B is without the input embedding
+        # The activated 47B of ERNIE-4.5-300B-A47B leave out the input embedding.
         active_leaves_out=("embedding",),
     ),
     "dots1": Traits(
@@ -209,7 +209,7 @@ TRAITS: Final[dict[str, Traits]] = {
         shared_count="n_shared_experts",
     ),
     "ernie4_5": Traits(query_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias", head_dim=128, tied=True),
-    # Activated counts of MiniMax (45.9B of MiniMax-01, arXiv 2501.08313) are without embedding and head
+    # The activated counts of MiniMax (45.9B of MiniMax-01, arXiv 2501.08313) leave out embedding and head.
     "minimax_m2": Traits(
         active_leaves_out=("embedding", "head"),
         query_norm="width",
@@ -233,7 +233,7 @@ TRAITS: Final[dict[str, Traits]] = {
     "nemotron": Traits(
         query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", norm_biases=True, gated=False
     ),
-    # Its activation learns two numbers a layer, which are not counted
+    # The activation learns two numbers in every layer, which are not counted.
     "apertus": Traits(query_bias="attention_bias", output_bias="attention_bias", gated=False, query_norm="head"),
     "arcee": Traits(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", gated=False),
     "seed_oss": Traits(
@@ -253,7 +253,7 @@ TRAITS: Final[dict[str, Traits]] = {
         shared_count="num_shared_experts",
         router_bias=True,
     ),
-    # Ling and Ring: arXiv 2510.22115
+    # These are Ling and Ring, arXiv 2510.22115.
     **dict.fromkeys(
         ("bailing_moe", "bailing_moe_v2"),
         Traits(
@@ -265,7 +265,7 @@ TRAITS: Final[dict[str, Traits]] = {
             shared_count="num_shared_experts",
         ),
     ),
-    # The norm inside its feed-forward block, one weight an inner value, is not counted (0.01 %)
+    # The norm inside the feed-forward block, with one weight for each inner value, is not counted (0.01 %).
     "bitnet": Traits(query_bias="attention_bias", output_bias="attention_bias", norms=3, tied=True),
     "nanochat": Traits(query_bias="attention_bias", output_bias="attention_bias", norm_weights=False, gated=False),
     "jais2": Traits(
@@ -283,13 +283,13 @@ TRAITS: Final[dict[str, Traits]] = {
     "xverse": LLAMA,
     "exaone": LLAMA,
     "dbrx": Traits(norms=2, experts=("moe_num_experts",), expert_width=("intermediate_size",)),
-    # A dense residual block of the hidden width beside the experts: snowflake-arctic, modeling_arctic.py
+    # A dense residual block of the hidden width stands beside the experts (snowflake-arctic, modeling_arctic.py).
     "arctic": Traits(
         norms=3, experts=("num_local_experts",), expert_width=("intermediate_size",), shared_width="residual_width"
     ),
     "mimo": Traits(query_bias=True),
     "chatglm": Traits(query_bias="add_qkv_bias", output_bias="add_bias_linear", mlp_bias="add_bias_linear"),
-    # Before Qwen2: a bias on queries, keys and values, intermediate_size counts gate and up together
+    # This is the first Qwen: queries, keys and values have biases, and intermediate_size counts gate and up together.
     "qwen": Traits(query_bias=True),
     "baichuan": Traits(),
     "phimoe": Traits(
@@ -303,4 +303,4 @@ TRAITS: Final[dict[str, Traits]] = {
 }
 
 DEFAULT_TRUE: Final = {"use_bias": {"starcoder2"}, "qkv_bias": {"qwen2_moe"}, "attention_bias": {"seed_oss", "gpt_oss"}}
-"""Switches that are on when the configuration does not say, by family."""
+"""Families in which a switch is on unless the configuration decides it, by switch."""

@@ -6,17 +6,20 @@ transformers 5.23.
 
 from dataclasses import replace
 
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import AttentionBesideMamba, GroupedQueryAttention
+from provider_catalog.attention.state_space import Mamba1, Mamba2
 from provider_catalog.errors import CatalogError
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import DTYPES
 from provider_catalog.model_config.llama_like import TOP_K
 from provider_catalog.model_config.parts import Parts, positions, vocabulary
+from provider_catalog.model_config.published_formats import DTYPES
 
 
 def read_nemotron_h(config: ConfigFields, model_type: str) -> Parts:
-    """Count Nemotron-H and Nemotron 3: every layer is one block, by a pattern of letters."""
+    """Count Nemotron-H and Nemotron 3: every layer is one block, whose kind a pattern of letters gives."""
     hidden = config.integer("hidden_size")
     pattern = _pattern(config)
     letters: dict[str, blocks.Layer] = {}
@@ -43,7 +46,7 @@ def read_nemotron_h(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _pattern(config: ConfigFields) -> str:
-    """M Mamba-2, * attention, - dense feed-forward, E experts; one letter a layer."""
+    """The pattern, one letter for each layer: M is Mamba-2, * attention, - dense feed-forward, E experts."""
     names = {"mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*", "mlp": "-", "moe": "E"}
     allowed = "a string of M, *, - and E, one a layer"
     if "hybrid_override_pattern" not in config:
@@ -71,7 +74,7 @@ def _nemotron_attention(config: ConfigFields, hidden: int) -> Attention:
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.integer("head_dim", "attention_head_dim", default=128)
     bias = config.flag("attention_bias", default=False)
-    return blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
+    return GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
 
 
 def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
@@ -84,12 +87,13 @@ def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
         expert_width=config.integer("moe_intermediate_size"),
         gated=False,
     )
-    # With latent experts (Nemotron 3 Super) router and shared experts still work on the full width.
+    # With latent experts (Nemotron 3 Super), the router and the shared experts still have the full width.
     latent = config.integer("moe_latent_size", default=0, minimum=0)
     router = experts * hidden
     shared_parameters = 2 * hidden * shared * config.count("n_shared_experts", default=1, minimum=0)
     return replace(
         block,
+        hidden=hidden,
         intermediate_size=shared,
         router_parameters=router,
         parameters=block.routed_expert_parameters + router + shared_parameters + 2 * hidden * latent,
@@ -97,52 +101,21 @@ def _nemotron_experts(config: ConfigFields, hidden: int) -> FeedForward:
 
 
 def _mamba2(config: ConfigFields, hidden: int) -> Attention:
-    return mamba2_block(
+    return Mamba2(
         hidden,
-        heads=config.count("mamba_num_heads"),
-        head_dim=config.integer("mamba_head_dim"),
-        groups=config.count("n_groups", default=1),
+        config.count("mamba_num_heads"),
+        config.count("n_groups", default=1),
+        config.integer("mamba_head_dim"),
         state=config.integer("ssm_state_size"),
         kernel=config.count("conv_kernel", default=4),
         bias=config.flag("use_bias", "mamba_proj_bias", default=False),
         conv_bias=config.flag("use_conv_bias", default=True),
-        state_format=config.text("mamba_ssm_cache_dtype", default="bfloat16"),
-    )
-
-
-def mamba2_block(
-    hidden: int,
-    *,
-    heads: int,
-    head_dim: int,
-    groups: int,
-    state: int,
-    kernel: int,
-    bias: bool,
-    conv_bias: bool,
-    normed: bool = True,
-    state_format: str = "bfloat16",
-) -> Attention:
-    """Mamba-2: state heads·d·n a sequence and a short convolution (arXiv 2405.21060, section 7)."""
-    inner = heads * head_dim
-    convolved = inner + 2 * groups * state
-    small = convolved * (kernel + (1 if conv_bias else 0)) + 3 * heads + (inner if normed else 0)
-    small += inner + convolved + heads + hidden if bias else 0
-    return Attention(
-        kind="ssm",
-        heads=heads,
-        kv_heads=groups,
-        head_dim=head_dim,
-        value_head_dim=head_dim,
-        state_values=heads * head_dim * state + convolved * (kernel - 1),
-        state_precision=DTYPES.get(state_format, "bf16"),
-        parameters=hidden * (inner + convolved + heads) + inner * hidden + small,
-        high_precision_parameters=small,
+        state_precision=DTYPES.get(config.text("mamba_ssm_cache_dtype", default="bfloat16"), "bf16"),
     )
 
 
 def read_mamba(config: ConfigFields, model_type: str) -> Parts:
-    """Count pure Mamba, Falcon Mamba and Mamba-2: one block and one norm a layer, no attention anywhere."""
+    """Count pure Mamba, Falcon Mamba and Mamba-2: every layer has one block and one norm, and none has attention."""
     hidden = config.integer("hidden_size", "d_model")
     expand = config.count("expand", default=2)
     inner = config.integer("intermediate_size", default=expand * hidden) if model_type != "mamba2" else expand * hidden
@@ -159,15 +132,8 @@ def read_mamba(config: ConfigFields, model_type: str) -> Parts:
                 f"head_dim ({inner} / {head_dim})"
             )
         groups = config.count("n_groups", default=8)
-        block = mamba2_block(
-            hidden,
-            heads=heads,
-            head_dim=head_dim,
-            groups=groups,
-            state=state,
-            kernel=kernel,
-            bias=bias,
-            conv_bias=conv_bias,
+        block: Attention = Mamba2(
+            hidden, heads, groups, head_dim, state=state, kernel=kernel, bias=bias, conv_bias=conv_bias
         )
     else:
         rank = -(-hidden // 16)
@@ -185,20 +151,20 @@ def read_mamba(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
-    """Count Granite 4 and Bamba: Mamba-2 or attention in every layer, each followed by a feed-forward block."""
+    """Count Granite 4 and Bamba: every layer has Mamba-2 or attention, and a feed-forward block."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
     bias = config.flag("attention_bias", default=False)
-    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
+    attention = GroupedQueryAttention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
     mamba_heads = config.count("mamba_n_heads", default=128)
     inner = hidden * config.count("mamba_expand", default=2)
-    mamba = mamba2_block(
+    mamba = Mamba2(
         hidden,
-        heads=mamba_heads,
-        head_dim=config.divided("mamba_expand", inner, mamba_heads, "mamba_n_heads"),
-        groups=config.count("mamba_n_groups", default=1),
+        mamba_heads,
+        config.count("mamba_n_groups", default=1),
+        config.divided("mamba_expand", inner, mamba_heads, "mamba_n_heads"),
         state=config.integer("mamba_d_state", default=256),
         kernel=config.count("mamba_d_conv", default=4),
         bias=config.flag("mamba_proj_bias", default=False),
@@ -223,31 +189,25 @@ def read_granite_hybrid(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
-    """Count Falcon-H1: attention and Mamba-2 side by side in every layer (arXiv 2507.22448, section 2)."""
+    """Count Falcon-H1: every layer has attention and Mamba-2 side by side (arXiv 2507.22448, section 2)."""
     hidden = config.integer("hidden_size")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.optional_integer("head_dim") or config.divided("hidden_size", hidden, heads, "the heads")
     bias = config.flag("attention_bias", default=False)
-    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias)
     mamba_heads = config.count("mamba_n_heads", default=128)
     inner = config.integer("mamba_d_ssm", default=2 * hidden)
-    mamba = mamba2_block(
+    mamba = Mamba2(
         hidden,
-        heads=mamba_heads,
-        head_dim=config.divided("mamba_d_ssm", inner, mamba_heads, "mamba_n_heads"),
-        groups=config.count("mamba_n_groups", default=1),
+        mamba_heads,
+        config.count("mamba_n_groups", default=1),
+        config.divided("mamba_d_ssm", inner, mamba_heads, "mamba_n_heads"),
         state=config.integer("mamba_d_state", default=256),
         kernel=config.count("mamba_d_conv", default=4),
         bias=config.flag("mamba_proj_bias", default=False),
         conv_bias=config.flag("mamba_conv_bias", default=True),
         normed=config.flag("mamba_rms_norm", default=False),
     )
-    both = replace(
-        attention,
-        state_values=mamba.state_values,
-        parameters=attention.parameters + mamba.parameters,
-        high_precision_parameters=attention.high_precision_parameters + mamba.high_precision_parameters,
-    )
+    both = AttentionBesideMamba(hidden, heads, kv_heads, head_dim, query_bias=bias, output_bias=bias, mamba=mamba)
     feed_forward = blocks.dense_feed_forward(
         hidden, config.integer("intermediate_size"), bias=config.flag("mlp_bias", default=False)
     )
@@ -262,11 +222,11 @@ def read_falcon_h1(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_jamba(config: ConfigFields, model_type: str) -> Parts:
-    """Count Jamba: Mamba-1 with attention and experts at their own intervals (arXiv 2403.19887, section 2)."""
+    """Count Jamba: Mamba-1, with attention and experts at separate intervals (arXiv 2403.19887, section 2)."""
     hidden = config.integer("hidden_size")
     heads, kv_heads = blocks.head_counts(config)
     head_dim = config.divided("hidden_size", hidden, heads, "num_attention_heads")
-    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim)
+    attention = GroupedQueryAttention(hidden, heads, kv_heads, head_dim)
     mamba = _mamba1(config, hidden)
     width = config.integer("intermediate_size")
     experts = config.count("num_experts", default=16)
@@ -300,7 +260,7 @@ def read_jamba(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _mamba1(config: ConfigFields, hidden: int) -> Attention:
-    """Mamba with a state of n values a channel (arXiv 2312.00752), its step and matrices normalised as in Jamba."""
+    """The Mamba block of Jamba: n state values per channel (arXiv 2312.00752), and norms on its step and matrices."""
     inner = hidden * config.count("mamba_expand", default=2)
     state = config.integer("mamba_d_state", default=16)
     kernel = config.count("mamba_d_conv", default=4)
@@ -320,23 +280,22 @@ def _mamba1(config: ConfigFields, hidden: int) -> Attention:
 def _mamba1_block(
     hidden: int, inner: int, state: int, kernel: int, rank: int, *, bias: bool, conv_bias: bool, normed: bool
 ) -> Attention:
-    """Mamba (arXiv 2312.00752, section 3.4): channels do not mix, so that each counts as a head of width one."""
-    small = inner * (kernel + (1 if conv_bias else 0)) + inner * (state + 2) + (rank + 2 * state if normed else 0)
-    small += 2 * inner + hidden if bias else 0
-    return Attention(
-        kind="ssm",
-        heads=inner,
-        kv_heads=inner,
-        head_dim=1,
-        value_head_dim=1,
-        state_values=inner * (state + kernel - 1),
-        parameters=3 * hidden * inner + inner * (2 * rank + 2 * state) + small,
-        high_precision_parameters=small,
+    return Mamba1(
+        hidden,
+        inner,
+        inner,
+        1,
+        state=state,
+        kernel=kernel,
+        rank=rank,
+        bias=bias,
+        conv_bias=conv_bias,
+        normed=normed,
     )
 
 
 def _granite_feed_forward(config: ConfigFields, hidden: int) -> FeedForward:
-    """Experts beside a shared block, the shared block alone where there are none, or a plain block (Bamba)."""
+    """The feed-forward block: experts beside a shared block, the shared block alone, or a plain block (Bamba)."""
     experts = config.count("num_local_experts", default=0, minimum=0)
     shared = config.integer("shared_intermediate_size", default=0, minimum=0)
     if not experts:

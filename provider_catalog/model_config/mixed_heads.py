@@ -1,12 +1,12 @@
-"""Families whose windowed layers have other heads than those that see all: MiMo-V2-Flash, Step 3.5.
+"""Families whose windowed layers have other heads than the layers of full attention: MiMo-V2-Flash, Step 3.5.
 
-Shapes as in Hugging Face transformers 5.23 (`mimo_v2_flash`, `step3p7`) and in the published configurations, which
-name some keys otherwise.
+The shapes follow Hugging Face transformers 5.23 (`mimo_v2_flash`, `step3p7`) and the published configurations, which
+use other names for some keys.
 """
 
-from dataclasses import replace
-
-from provider_catalog.architecture import Attention, FeedForward
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.grouped_query import GroupedQueryAttention
+from provider_catalog.feed_forward import FeedForward
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import MAX_POSITIONS, ConfigFields
 from provider_catalog.model_config.llama_like import TOP_K, sparse_layers
@@ -14,7 +14,7 @@ from provider_catalog.model_config.parts import Parts, positions, vocabulary
 
 
 def read_mimo(config: ConfigFields, model_type: str) -> Parts:
-    """Count MiMo-V2: values narrower than keys, twice the key-value heads and sinks in windowed layers."""
+    """Count MiMo-V2: values are narrower than keys, and windowed layers have sinks and twice the key-value heads."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
@@ -26,7 +26,7 @@ def read_mimo(config: ConfigFields, model_type: str) -> Parts:
     value_dim = config.integer("v_head_dim", default=128)
     bias = config.flag("attention_bias", default=False)
     window = config.integer("sliding_window_size", "sliding_window", default=128, maximum=MAX_POSITIONS)
-    full = blocks.grouped_query_attention(
+    full = GroupedQueryAttention(
         hidden,
         heads,
         kv_heads,
@@ -35,7 +35,7 @@ def read_mimo(config: ConfigFields, model_type: str) -> Parts:
         query_bias=bias,
         sinks=config.flag("add_full_attention_sink_bias", default=False),
     )
-    windowed = blocks.grouped_query_attention(
+    windowed = GroupedQueryAttention(
         hidden,
         windowed_heads,
         windowed_kv_heads,
@@ -66,7 +66,7 @@ def read_mimo(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_step(config: ConfigFields, model_type: str) -> Parts:
-    """Count Step 3.5 and 3.7: a gate a head on attention's output, more query heads in windowed layers."""
+    """Count Step 3.5 and 3.7: every head has an output gate, and windowed layers have more query heads."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
@@ -81,7 +81,7 @@ def read_step(config: ConfigFields, model_type: str) -> Parts:
         windowed_kv_heads = other.count("num_attention_groups", default=kv_heads)
     window = config.optional_integer("sliding_window", minimum=0, maximum=MAX_POSITIONS) or None
     full, windowed = (
-        blocks.grouped_query_attention(hidden, count, groups, head_dim, norm=2 * head_dim, head_gate=True, window=seen)
+        GroupedQueryAttention(hidden, count, groups, head_dim, norm=2 * head_dim, head_gate=True, window=seen)
         for count, groups, seen in ((heads, kv_heads, None), (windowed_heads, windowed_kv_heads, window))
     )
     types = config.words("layer_types", layer_count) or ("full_attention",) * layer_count
@@ -105,21 +105,14 @@ def read_step(config: ConfigFields, model_type: str) -> Parts:
 
 
 def read_step3(config: ConfigFields, model_type: str) -> Parts:
-    """Count Step-3: one key-value head, queries through a low-rank projection (arXiv 2507.19427, section 3)."""
+    """Count Step-3: one key-value head, and queries from a low-rank projection (arXiv 2507.19427, section 3)."""
     hidden = config.integer("hidden_size")
     layer_count = config.count("num_hidden_layers")
     heads = config.count("num_attention_heads")
     kv_heads = config.count("num_attention_groups", "num_key_value_heads", default=1)
     head_dim = config.integer("head_dim", default=256)
     rank = config.integer("share_q_dim")
-    attention = blocks.grouped_query_attention(hidden, heads, kv_heads, head_dim, norm=rank)
-    low_rank = hidden * rank + rank * heads * head_dim - hidden * heads * head_dim
-    attention = replace(
-        attention,
-        q_lora_rank=rank,
-        parameters=attention.parameters + low_rank,
-        replicated_parameters=attention.replicated_parameters + hidden * rank,
-    )
+    attention = GroupedQueryAttention(hidden, heads, kv_heads, head_dim, norm=rank, q_lora_rank=rank)
     experts = config.count("moe_num_experts")
     moe = blocks.mixture_of_experts(
         hidden,
@@ -134,7 +127,7 @@ def read_step3(config: ConfigFields, model_type: str) -> Parts:
 
 
 def _numbered(config: ConfigFields) -> frozenset[int] | None:
-    """Layers with experts, as a text of numbers or a list."""
+    """Numbers of the layers with experts, which the configuration gives as a text or as a list."""
     listed = config.values.get("moe_layers_enum")
     if isinstance(listed, str):
         if not all(item.strip().isdecimal() for item in listed.split(",")) or len(listed) > 100_000:

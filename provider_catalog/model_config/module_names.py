@@ -1,8 +1,8 @@
-r"""Which blocks the module names and patterns of a quantization_config mean.
+r"""The blocks that the module names and patterns of a quantization_config denote.
 
 Publishers write them as names (`model.layers.0.self_attn`), as bare words (`lm_head`), with wildcards
-(`model.layers.*.self_attn*`) or as regular expressions (`re:.*mlp\.(gate|up)_proj.*`). They are read as words, never
-run: a regular expression from a file may take forever.
+(`model.layers.*.self_attn*`) or as regular expressions (`re:.*mlp\.(gate|up)_proj.*`). They are parsed as words and
+never run, because an untrusted regular expression may take forever.
 """
 
 import re
@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from provider_catalog.architecture import Attention, FeedForward, LayerGroup
+from provider_catalog.architecture import LayerGroup
+from provider_catalog.attention.base import Attention
+from provider_catalog.feed_forward import FeedForward
 
 MAX_NAMES: Final = 200_000
 MAX_LENGTH: Final = 500
@@ -26,7 +28,7 @@ _EMBEDDING: Final = frozenset(("embed_tokens", "wte", "word_embeddings", "embed_
 _SHARED: Final = frozenset(("shared_experts", "shared_expert", "shared_mlp", "share_expert", "shared_head_mlp"))
 _ROUTER: Final = frozenset(("gate", "router", "shared_expert_gate", "e_score_correction_bias"))
 _BESIDE: Final = ("vision", "visual", "audio", "mtp", "mm_", "multi_modal", "image", "eagle", "projector", "norm")
-"""Parts that are not counted in the decoder, or never quantized."""
+"""Parts of names of modules that are not part of the decoder, or are never quantized."""
 
 _ATTENTION_PROJECTIONS: Final = {
     **dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj", "q_a_proj", "q_b_proj", "kv_b_proj"), ()),
@@ -50,18 +52,19 @@ _MLP_PROJECTIONS: Final = {
     "fc1": ("up_proj",),
 }
 WHOLE: Final = ""
+_UNDERSTOOD: Final = frozenset((WHOLE, *_ATTENTION_PROJECTIONS, *_MLP_PROJECTIONS))
 
 
 @dataclass
 class NamedBlocks:
-    """Blocks that names mean: (block, layer or None for all) to its projections, `WHOLE` for all of them."""
+    """The blocks that names denote: projections by (block, layer or None for all layers); `WHOLE` means all of them."""
 
     projections: dict[tuple[str, int | None], set[str]] = field(default_factory=dict)
     not_understood: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, names: Iterable[object]) -> "NamedBlocks":
-        """Read names and patterns."""
+        """Parse names and patterns."""
         blocks = cls()
         for name in dict.fromkeys(name for name in names if isinstance(name, str)):
             patterns = list(_plain(name)) if len(name) <= MAX_LENGTH else []
@@ -73,29 +76,38 @@ class NamedBlocks:
         return blocks
 
     def names(self, block: str) -> bool:
-        """Whether any layer of a kind of block is meant."""
-        return any(named == block for named, _ in self.projections)
+        """Whether a name means a kind of block or its projections in any layer."""
+        return any(
+            named == block and any(name in _UNDERSTOOD or name.isdecimal() for name in names)
+            for (named, _), names in self.projections.items()
+        )
 
     def share(self, block: str, layer: int, shares: dict[str, float]) -> float:
-        """Part of a block of one layer that is meant, by the share that each of its projections has of it."""
+        """Share of the parameters of a block in one layer that is meant.
+
+        Args:
+            block: Kind of block.
+            layer: Number of the layer.
+            shares: Share of each projection in the parameters of the block.
+        """
         meant = self.projections.get((block, None), set()) | self.projections.get((block, layer), set())
         if WHOLE in meant:
             return 1.0
         return min(1.0, sum(shares.get(projection, 0.0) for projection in meant))
 
-    def shares(self, layers: Iterable[LayerGroup], hidden: int) -> dict[str, float]:
-        """Part of the parameters of every kind of block, over all layers in order, that is meant."""
+    def shares(self, layers: Iterable[LayerGroup]) -> dict[str, float]:
+        """The share of the parameters that the names denote in every kind of block, over all layers in order."""
         meant = {"attention": 0.0, "mlp": 0.0, "experts": 0.0}
         total = dict.fromkeys(meant, 0)
         alone = {layer for _, layer in self.projections}
         alike: dict[int, list[tuple[str, int, float]]] = {}
         for index, layer in enumerate(layers):
-            # Layers of one shape that no name singles out are alike
+            # Layers of one shape are equal unless a name refers to one of them.
             held = alike.get(id(layer)) if index not in alone else None
             if held is None:
                 held = [
                     (block, parameters, max(self.share(named, index, shares), self.share("layer", index, {})))
-                    for block, parameters, named, shares in _blocks(layer, hidden)
+                    for block, parameters, named, shares in _blocks(layer)
                 ]
                 if index not in alone:
                     alike[id(layer)] = held
@@ -108,39 +120,21 @@ class NamedBlocks:
         return found
 
 
-def _blocks(layer: LayerGroup, hidden: int) -> Iterator[tuple[str, int, str, dict[str, float]]]:
-    """(kind, parameters, name of the block, share of each projection) of a layer."""
+def _blocks(layer: LayerGroup) -> Iterator[tuple[str, int, str, dict[str, float]]]:
+    """Yields (kind, parameters, name of the block, share of each projection) of a layer."""
     block = layer.feed_forward
-    yield "attention", layer.attention.parameters, "attention", _attention_shares(layer.attention, hidden)
+    yield "attention", layer.attention.parameters, "attention", _attention_shares(layer.attention)
     rest = block.parameters - block.routed_expert_parameters
     yield "mlp", rest, "shared" if block.experts else "mlp", _mlp_shares(block)
     yield "experts", block.routed_expert_parameters, "experts", {**_mlp_shares(block), **_each_expert(block)}
 
 
-def _attention_shares(attention: Attention, hidden: int) -> dict[str, float]:
-    value = attention.heads * (attention.value_head_dim or attention.head_dim)
-    if attention.kind in ("linear", "ssm"):
-        out = value * hidden
-        sizes = {"in_proj": attention.parameters - attention.high_precision_parameters - out, "out_proj": out}
-    else:
-        rank, keys = attention.kv_lora_rank, attention.kv_heads * attention.head_dim
-        query = attention.heads * attention.head_dim
-        sizes = {"o_proj": value * hidden, "q_proj": hidden * query}
-        if attention.q_lora_rank:
-            sizes |= {"q_a_proj": hidden * attention.q_lora_rank, "q_b_proj": attention.q_lora_rank * query}
-            del sizes["q_proj"]
-        if attention.kind == "mla":
-            rope = attention.qk_rope_head_dim
-            sizes["kv_a_proj_with_mqa"] = hidden * (rank + rope)
-            sizes["kv_b_proj"] = rank * (attention.heads * (attention.head_dim - rope) + value)
-        else:
-            sizes["k_proj"] = hidden * keys
-            sizes["v_proj"] = hidden * attention.kv_heads * (attention.value_head_dim or attention.head_dim)
-    return {name: size / max(attention.parameters, 1) for name, size in sizes.items()}
+def _attention_shares(attention: Attention) -> dict[str, float]:
+    return {matrix.name: matrix.parameters / max(attention.parameters, 1) for matrix in attention.projections}
 
 
 def _mlp_shares(block: FeedForward) -> dict[str, float]:
-    names = ("gate_proj", "up_proj", "down_proj") if block.gated else ("up_proj", "down_proj")
+    names = block.projection_names
     return dict.fromkeys(names, 1 / len(names))
 
 
@@ -149,7 +143,7 @@ def _each_expert(block: FeedForward) -> dict[str, float]:
 
 
 def _plain(name: str) -> Iterator[str]:
-    """The names and wildcard patterns that a name or a regular expression stands for; none where it is not clear."""
+    """Expand a name or regular expression into names and wildcard patterns; nothing if it cannot be expanded."""
     if not name.startswith("re:") and not re.search(r"[\\()|^$]|\.\*", name):
         yield name
         return
@@ -165,7 +159,7 @@ def _plain(name: str) -> Iterator[str]:
 
 
 def _alternatives(text: str) -> list[str]:
-    """`a(b|c)d` as abd and acd, innermost parentheses first, up to a limit; the text itself beyond it."""
+    """Expand `a(b|c)d` into abd and acd, innermost parentheses first; a text with too many alternatives is kept."""
     found = [text]
     while any(re.search(r"\(|\[[0-9]+\]", one) for one in found):
         longer: list[str] = []
@@ -183,7 +177,7 @@ def _alternatives(text: str) -> list[str]:
 
 
 def _meant(pattern: str) -> Iterator[tuple[str, int | None, str]]:
-    """(block, layer, projection) of a name or wildcard pattern; nothing where it means what is not counted here."""
+    """The (block, layer, projection) of a name or wildcard pattern; nothing if it denotes no counted block."""
     words = [word for part in pattern.split(".") if (word := part.strip("*"))]
     if any(beside in word for word in words for beside in _BESIDE):
         return
@@ -200,7 +194,7 @@ def _meant(pattern: str) -> Iterator[tuple[str, int | None, str]]:
 
 
 def _layer(words: list[str]) -> tuple[int | None, list[str]]:
-    """The number of the layer that a name lies in, and the words after it; None and all of them outside of layers."""
+    """The layer number in a name and the words behind it; outside of layers, None and all words."""
     start = next((position for position, word in enumerate(words) if word in _LAYERS), -1)
     inside = words[start + 1 :]
     if start >= 0 and inside and inside[0].isdecimal():
@@ -209,14 +203,15 @@ def _layer(words: list[str]) -> tuple[int | None, list[str]]:
 
 
 def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
-    """(block, projection) of a name inside of a layer."""
+    """The (block, projection) pairs of a name inside a layer."""
     last, every = words[-1], set(words)
     if every & _SHARED:
         yield from (("shared", name) for name in _projections(last, _SHARED, _MLP_PROJECTIONS))
     elif "experts" in every:
         yield from (("experts", name) for name in _of_experts(words[words.index("experts") + 1 :]))
     elif every & _ATTENTION or (last in _ATTENTION_PROJECTIONS and last not in ("dense", "c_proj")):
-        yield from (("attention", name) for name in _projections(last, _ATTENTION, _ATTENTION_PROJECTIONS))
+        # A matrix that the table does not know may be one that the model's kind of attention lists.
+        yield from (("attention", name) for name in _projections(last, _ATTENTION, _ATTENTION_PROJECTIONS) or (last,))
     elif last not in _ROUTER and (words[0] in _FEED_FORWARD or last in _MLP_PROJECTIONS):
         for name in _projections(last, _FEED_FORWARD, _MLP_PROJECTIONS):
             yield "mlp", name
@@ -226,7 +221,7 @@ def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _of_experts(inside: list[str]) -> tuple[str, ...]:
-    """What is meant inside of the routed experts: all of them, one by its number, or projections of all."""
+    """The part of the routed experts that a name denotes: all, one expert by its number, or projections of all."""
     if not inside:
         return (WHOLE,)
     if inside[0].isdecimal():
@@ -235,7 +230,7 @@ def _of_experts(inside: list[str]) -> tuple[str, ...]:
 
 
 def _projections(word: str, blocks: frozenset[str], known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """What the last word of a name means in its block: all of it, some projections, or nothing that counts."""
+    """The projections that the last word of a name denotes in its block: all, some or none."""
     if word in blocks:
         return (WHOLE,)
     if word not in known:

@@ -1,4 +1,4 @@
-"""What a family's reader returns, before towers, formats and names are added."""
+"""The result of a family's reader, without towers, formats and names."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,10 +9,10 @@ from provider_catalog.model_config.fields import MAX_POSITIONS, MAX_VOCABULARY, 
 
 @dataclass(frozen=True)
 class Parts:
-    """Shape of a decoder as its family counts it.
+    """The parts of a decoder as its family's reader counts them.
 
-    `other` is the final norm, position embeddings and whatever belongs to no layer. `head_parameters` None means
-    vocabulary x hidden, or nothing when tied.
+    `other` counts parameters outside the layers, such as the final norm and position embeddings. If `head_parameters`
+    is None, the head has vocabulary x hidden parameters, or none when it is tied to the embedding.
     """
 
     hidden: int
@@ -29,22 +29,22 @@ class Parts:
 
     @property
     def embedding(self) -> int:
-        """Parameters of the token embedding."""
+        """The parameters of the token embedding."""
         return self.vocabulary * self.hidden if self.embedding_parameters is None else self.embedding_parameters
 
     @property
     def head(self) -> int:
-        """Parameters of the output projection, 0 when it shares the embedding's."""
+        """The parameters of the output projection; 0 when it shares those of the embedding."""
         if self.head_parameters is not None:
             return self.head_parameters
         return 0 if self.tied else self.vocabulary * self.hidden
 
 
 def vocabulary(config: ConfigFields) -> int:
-    """Rows of the embedding."""
+    """The number of rows of the token embedding."""
     return config.integer("vocab_size", maximum=MAX_VOCABULARY)
 
 
 def positions(config: ConfigFields, *keys: str) -> int | None:
-    """Longest context the configuration states."""
+    """The longest context that the configuration states, in tokens; None if it states none."""
     return config.optional_integer(*(keys or ("max_position_embeddings",)), maximum=MAX_POSITIONS)

@@ -1,4 +1,4 @@
-"""read_config(): the one way from a config.json to a ModelArchitecture."""
+"""The entry point of the readers: from a config.json to a ModelArchitecture."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -8,15 +8,15 @@ from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.errors import CatalogError
 from provider_catalog.model_config import blocks
 from provider_catalog.model_config.fields import ConfigFields
-from provider_catalog.model_config.formats import published_formats
 from provider_catalog.model_config.parts import Parts
+from provider_catalog.model_config.published_formats import published_formats
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
 
 MAX_PARAMETERS: Final = 10**15
-"""Refused above: a thousand times the largest published decoder is a slip, not a model."""
+"""Largest accepted number of parameters: a thousand times the largest published decoder."""
 
 MAX_NESTING: Final = 4
-"""Objects around the decoder's: an omni model has two (thinker_config, text_config)."""
+"""Largest accepted depth of the decoder's object; in an omni model it is two (thinker_config, text_config)."""
 
 FamilyReader = Callable[[ConfigFields, str], Parts]
 
@@ -62,14 +62,14 @@ _FAMILIES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("llama_like", "read_arctic", ("arctic",)),
     ("llama_like", "read_granite_shared", ("granitemoeshared",)),
 )
-"""Module of this package and function in it that read a `model_type`. The families of `llama_traits.TRAITS` are read
-by `llama_like.read` and are not repeated here."""
+"""The module of this package, its function, and the values of `model_type` that it reads. `llama_like.read` also reads
+the families of `llama_traits.TRAITS`, which are not repeated here."""
 
 READERS: Final = {family: (module, name) for module, name, families in _FAMILIES for family in families}
 
 
 def family_reader(model_type: str) -> FamilyReader:
-    """The reader of a family, the generic one where nobody knows it. Only the module it lies in is loaded."""
+    """The reader of a family, or the generic reader for an unknown family; only its module is imported."""
     module, name = READERS.get(model_type, ("llama_like", "read"))
     if model_type not in READERS:
         from provider_catalog.model_config.llama_traits import TRAITS
@@ -81,14 +81,14 @@ def family_reader(model_type: str) -> FamilyReader:
 
 
 def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
-    """The architecture that a Hugging Face config.json describes.
+    """Read the architecture that a Hugging Face config.json describes.
 
     Args:
         config: the parsed JSON object.
-        name: what messages and the result call the model.
+        name: the name of the model in messages and in the result.
 
     Raises:
-        CatalogError: the configuration is no object, or a key is missing, of the wrong type or out of bounds.
+        CatalogError: the configuration is not an object, or a key is missing, has a wrong type or is out of bounds.
     """
     if not isinstance(config, Mapping):
         raise CatalogError(f"{name}: config.json holds {type(config).__name__}; allowed: a JSON object")
@@ -130,7 +130,7 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
 
 
 def _text_fields(root: ConfigFields, depth: int = 0) -> ConfigFields:
-    """The object that describes the decoder: the root, or what is nested under it in a multimodal model."""
+    """The object that describes the decoder: the root, or a nested object in a multimodal model."""
     if depth > MAX_NESTING:
         raise CatalogError(
             f"{root.model}: the decoder is nested more than {MAX_NESTING} objects deep; allowed: a text_config in the "
@@ -144,7 +144,7 @@ def _text_fields(root: ConfigFields, depth: int = 0) -> ConfigFields:
 
 
 def _with_tying(root: ConfigFields, text: ConfigFields) -> ConfigFields:
-    """A multimodal root says for the nested decoder whether head and embedding are one, where it says so."""
+    """Apply the root's `tie_word_embeddings`, if it is set, to the nested decoder of a multimodal model."""
     if "tie_word_embeddings" not in root:
         return text
     tied = root.flag("tie_word_embeddings", default=False)

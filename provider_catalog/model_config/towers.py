@@ -1,7 +1,7 @@
 """Parameters of the encoders beside a decoder: vision and audio towers with their projectors.
 
-Exact for the families named, by their modeling files in Hugging Face transformers 5.23; elsewhere a plain
-transformer encoder is counted and a warning says so.
+The counts are exact for the families in `VISION`, by their modeling files in Hugging Face transformers 5.23. Other
+towers are counted as a plain transformer encoder, with a warning.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from provider_catalog.model_config.fields import ConfigFields
 
 
 def vision_parameters(config: ConfigFields, decoder_hidden: int) -> tuple[int, tuple[str, ...]]:
-    """Parameters of the vision tower, and what had to be assumed; 0 without one."""
+    """The parameters of the vision tower, which are 0 without one, and warnings about assumptions."""
     vision = config.child("vision_config")
     if vision is None or not vision.values:
         return 0, ()
@@ -23,7 +23,7 @@ def vision_parameters(config: ConfigFields, decoder_hidden: int) -> tuple[int, t
 
 
 def audio_parameters(config: ConfigFields, decoder_hidden: int) -> tuple[int, tuple[str, ...]]:
-    """Parameters of the audio tower, and what had to be assumed; 0 without one."""
+    """The parameters of the audio tower, which are 0 without one, and warnings about assumptions."""
     audio = config.child("audio_config")
     if audio is None or not audio.values:
         return 0, ()
@@ -31,7 +31,7 @@ def audio_parameters(config: ConfigFields, decoder_hidden: int) -> tuple[int, tu
 
 
 def _qwen(vision: ConfigFields, decoder_hidden: int) -> int:
-    """Qwen3-VL and Qwen3.5: a ViT with biases, learned positions, a merger, and one more merger a deep-stack level."""
+    """Count Qwen3-VL and Qwen3.5: a ViT with biases, learned positions, a merger, and a merger per deep-stack level."""
     hidden = vision.integer("hidden_size")
     inner = vision.integer("intermediate_size")
     depth = vision.count("depth")
@@ -50,7 +50,7 @@ def _qwen(vision: ConfigFields, decoder_hidden: int) -> int:
 
 
 def _gemma4(vision: ConfigFields, decoder_hidden: int) -> int:
-    """Gemma 4: gated blocks with four norms, query and key norms, a table of positions for each axis."""
+    """Count Gemma 4: gated blocks with four norms, query and key norms, and a table of positions for each axis."""
     hidden = vision.integer("hidden_size")
     inner = vision.integer("intermediate_size")
     heads = vision.count("num_attention_heads")
@@ -63,7 +63,7 @@ def _gemma4(vision: ConfigFields, decoder_hidden: int) -> int:
 
 
 def _gemma3(vision: ConfigFields, decoder_hidden: int) -> int:
-    """Gemma 3: SigLIP (arXiv 2303.15343) with biases and learned positions, and a projection after a norm."""
+    """Count Gemma 3: SigLIP (arXiv 2303.15343) with biases and learned positions, and a projection after a norm."""
     hidden = vision.integer("hidden_size")
     inner = vision.integer("intermediate_size")
     patch = vision.integer("patch_size", default=16)
@@ -85,7 +85,7 @@ VISION: Final[dict[str, Callable[[ConfigFields, int], int]]] = {
 
 
 def _encoder(tower: ConfigFields, kind: str, decoder_hidden: int) -> tuple[int, tuple[str, ...]]:
-    """Layers of attention 4·h² and feed-forward 2·h·f with biases and norms, and a projection to the decoder."""
+    """Count a plain encoder: attention 4·h² and feed-forward 2·h·f with biases and norms, and a projection."""
     hidden = tower.optional_integer("hidden_size", "d_model", "width", "embed_dim", "encoder_hidden_size")
     depth = tower.optional_integer("num_hidden_layers", "depth", "encoder_layers", "layers")
     if hidden is None or depth is None:

@@ -1,4 +1,4 @@
-"""A plan on AWS: three stacks, so that compute can go while files, checkpoints and addresses stay."""
+"""A plan on AWS as three stacks, so that compute can be destroyed while files, checkpoints and addresses stay."""
 
 from cdktf import App, TerraformStack
 
@@ -10,7 +10,7 @@ from provider_catalog.catalog import Catalog
 from stacks.aws.compute import compute_stack
 from stacks.aws.network import network_stack
 from stacks.aws.purchase import check_purchase
-from stacks.aws.state_bucket import state_stack
+from stacks.aws.state_storage import state_stack
 from stacks.aws.storage import storage_stack
 from stacks.clouds import BuiltStack
 
@@ -29,7 +29,7 @@ class AwsCluster:
         """Adds the network, storage and compute stacks of `plan` to `app`.
 
         Raises:
-            SpecError: the network range, the zone, a tag or the purchase cannot be built as planned.
+            SpecError: AWS would refuse the network range, the zone, a tag or the purchase kind of the plan.
         """
         instance_type = catalog.instance_type("aws", plan.choice.instance_type)
         check_purchase(plan, instance_type)
@@ -43,9 +43,9 @@ class AwsCluster:
         return network, storage, compute
 
     def build_state(self, app: App, spec: ClusterSpec) -> TerraformStack:
-        """Adds the stack of the bucket in which the states of `spec` live; it is deployed before all others.
+        """Adds the stack of the bucket that holds the Terraform states of `spec`; it is deployed first.
 
         Raises:
-            SpecError: the state has no bucket in S3.
+            SpecError: the spec names no bucket in S3.
         """
         return state_stack(app, spec)

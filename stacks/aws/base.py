@@ -1,4 +1,4 @@
-"""What every AWS stack has: backend, provider, tags, outputs."""
+"""Parts that all AWS stacks share: backend, provider, tags, outputs."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from stacks.state import name_provider_source, set_backend
 
 
 def new_stack(app: App, plan: Plan, role: StackRole) -> TerraformStack:
-    """An empty stack with its state, its provider and the tags of everything in it."""
+    """Adds an empty stack with its backend and its provider, which tags every resource."""
     stack = TerraformStack(app, stack_id(plan, role))
     set_backend(stack, plan)
     aws(stack, plan.choice.region, tags(plan))
@@ -21,20 +21,20 @@ def new_stack(app: App, plan: Plan, role: StackRole) -> TerraformStack:
 
 
 def add_outputs(stack: TerraformStack, outputs: Mapping[str, tuple[object, str]]) -> None:
-    """Adds outputs to a stack: value and description by name."""
+    """Adds outputs to a stack, given as value and description by name."""
     for name, (value, description) in outputs.items():
         TerraformOutput(stack, name, value=value, description=description)
 
 
 def add_thresholds(stack: TerraformStack, plan: Plan) -> None:
-    """Adds what a burn-in has to reach as an output."""
+    """Adds the bandwidths that a burn-in has to reach as an output."""
     thresholds = plan.choice.pass_thresholds.model_dump(exclude_none=True)
-    description = "Bus bandwidths of an all-reduce that the nodes have to reach, GB/s"
+    description = "Bus bandwidths in GB/s that the nodes have to reach in an all-reduce"
     add_outputs(stack, {"pass_thresholds": (thresholds, description)})
 
 
 def tags(plan: Plan) -> dict[str, str]:
-    """Tags of everything: the user's, and two of ours.
+    """Tags of every resource: the user's, and two of ours.
 
     Raises:
         SpecError: see `checked_tags`.
@@ -46,12 +46,12 @@ def checked_tags(given: Mapping[str, str]) -> dict[str, str]:
     """The user's tags.
 
     Raises:
-        SpecError: a tag is not one that AWS takes (EC2 user guide, "Tag restrictions").
+        SpecError: AWS would refuse a tag (EC2 user guide, "Tag restrictions").
     """
     for key, value in given.items():
         if not 1 <= len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
             raise SpecError(
-                f"tags: {key!r}: {value!r} is not a tag that AWS takes; keys have 1 to 128 characters and do not begin "
-                "with aws:, values have at most 256"
+                f"tags: {key!r}: {value!r} is not a tag that AWS accepts; keys have 1 to 128 characters and do not "
+                "begin with aws:, values have at most 256"
             )
     return dict(given)

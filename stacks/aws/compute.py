@@ -1,4 +1,4 @@
-"""The compute stack: the groundwork, and on it the nodes as the orchestrator wants them."""
+"""The compute stack: the foundation, then the nodes in the form that the orchestrator needs."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -10,18 +10,18 @@ from planner.plan.plan import Plan
 from planner.spec import Orchestrator
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import InstanceType
-from stacks.aws.bare import bare_nodes
 from stacks.aws.base import add_outputs, new_stack
-from stacks.aws.groundwork import Groundwork, Nodes, lay
+from stacks.aws.foundation import BuiltNodes, Foundation, add_foundation
 from stacks.aws.kubernetes import kubernetes_nodes
+from stacks.aws.monitoring import add_alarms
+from stacks.aws.plain import plain_nodes
 from stacks.aws.slurm import slurm_nodes
-from stacks.aws.watch import watch
 from stacks.clouds import BuiltStack
 
-Builder = Callable[[TerraformStack, Plan, InstanceType, tuple[Interface, ...], Groundwork], Nodes]
+NodeBuilder = Callable[[TerraformStack, Plan, InstanceType, tuple[Interface, ...], Foundation], BuiltNodes]
 
-BUILDERS: Final[Mapping[Orchestrator, Builder]] = {
-    "none": bare_nodes,
+NODE_BUILDERS: Final[Mapping[Orchestrator, NodeBuilder]] = {
+    "none": plain_nodes,
     "kubernetes": kubernetes_nodes,
     "slurm": slurm_nodes,
 }
@@ -39,7 +39,9 @@ def compute_stack(
     """Adds the nodes of `plan` to `app`."""
     stack = new_stack(app, plan, "compute")
     orchestrator = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator]
-    ground = lay(stack, plan, orchestrator, catalog.collectives(instance_type), network_stack, storage_stack)
-    nodes = BUILDERS[plan.spec.orchestrator](stack, plan, instance_type, node_interfaces, ground)
-    add_outputs(stack, {"node_security_group_id": (ground.security.group.id, "Security group of the nodes")})
-    return BuiltStack("compute", stack, nodes.addresses | watch(stack, plan, ground), nodes.files)
+    foundation = add_foundation(
+        stack, plan, orchestrator, catalog.collectives(instance_type), network_stack, storage_stack
+    )
+    nodes = NODE_BUILDERS[plan.spec.orchestrator](stack, plan, instance_type, node_interfaces, foundation)
+    add_outputs(stack, {"node_security_group_id": (foundation.security.group.id, "Security group of the nodes")})
+    return BuiltStack("compute", stack, nodes.addresses | add_alarms(stack, plan, foundation), nodes.files)

@@ -1,4 +1,4 @@
-"""A Grafana dashboard of a cluster, to be imported beside its Prometheus workspace."""
+"""The Grafana dashboard of a cluster, which reads its Prometheus workspace."""
 
 import json
 from typing import Any, Final
@@ -43,16 +43,17 @@ PANELS: Final = (
     ),
     ("Memory available", "bytes", "node_memory_MemAvailable_bytes", "{{node}}"),
 )
-"""Title, unit of Grafana, metric of the DCGM or node exporter (EFA: EC2 user guide, "Monitor an Elastic Fabric Adapter"
-for names of counters), legend. SELECT stands for the cluster."""
+"""Title, unit in Grafana, query and legend of each panel. The DCGM exporter and the node exporter provide the metrics;
+EFA counters are named as in the EC2 user guide, "Monitor an Elastic Fabric Adapter". SELECT is replaced by the selector
+of the cluster."""
 
 WIDTH, HEIGHT, COLUMNS = 12, 8, 2
 SCHEMA_VERSION: Final = 39
-"""Of dashboards that Grafana 10.4 and newer write; newer ones convert it."""
+"""Schema of the dashboards that Grafana 10.4 writes; newer releases convert it."""
 
 
 def grafana_dashboard(cluster: str) -> str:
-    """The dashboard as JSON, with a variable for the data source that the reader has."""
+    """The dashboard as JSON. The data source is a variable that the reader chooses."""
     document = {
         "uid": f"llmcluster-{cluster}"[:40],
         "title": f"llmcluster: {cluster}",

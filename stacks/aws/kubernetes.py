@@ -1,4 +1,4 @@
-"""Nodes for Kubernetes: EKS with managed node groups."""
+"""Nodes under Kubernetes: EKS with managed node groups."""
 
 from dataclasses import replace
 
@@ -7,34 +7,35 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import DataAwsIamPoli
 from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 
+from cdk.aws.auto_scaling import encoded_user_data
+from cdk.aws.eks.addons import AddonsConfig, NetworkAddons, ServiceAddons
+from cdk.aws.eks.burn_in import KubernetesBurnIn, burn_in_manifests
+from cdk.aws.eks.control_plane import ControlPlane, ControlPlaneConfig
+from cdk.aws.eks.exporters import exporters, scrape_configuration
+from cdk.aws.eks.manifests import SERVICE_ACCOUNT, manifests, shared_volume
+from cdk.aws.eks.node_groups import GpuNodes, NodeGroupsConfig, SystemNodes, node_user_data
+from cdk.aws.eks.objects import NAMESPACE
 from cdk.aws.identity import checkpoint_access, metric_statements
 from cdk.aws.images import burn_in_image
 from cdk.aws.interfaces import Interface
-from cdk.aws.kubernetes import ControlPlane, ControlPlaneConfig
-from cdk.aws.kubernetes_addons import AddonsConfig, NetworkAddons, ServiceAddons
-from cdk.aws.kubernetes_burn_in import BurnInConfig, burn_in_manifests
-from cdk.aws.kubernetes_manifests import SERVICE_ACCOUNT, manifests, shared_volume
-from cdk.aws.kubernetes_metrics import exporters, scrape_configuration
-from cdk.aws.kubernetes_nodes import GpuNodes, NodeGroupsConfig, SystemNodes, node_user_data
-from cdk.aws.kubernetes_objects import NAMESPACE
 from cdk.aws.launch_template import TemplateConfig
-from cdk.aws.metrics import metrics_collector
-from cdk.aws.naming import address, named
-from cdk.aws.nodes import encoded_user_data
 from cdk.aws.phases import phase
+from cdk.aws.prometheus import metrics_collector
 from cdk.aws.roles import pod_role, service_role
 from cdk.bootstrap import NodeServices, mirrored, services_cloud_init
+from cdk.naming import address, named
 from planner.errors import SpecError
 from planner.plan.plan import Plan
-from provider_catalog.collectives import values
+from provider_catalog.collective_environment import values
 from provider_catalog.hardware import InstanceType
+from provider_catalog.purchase_kinds import compute_role
 from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.dashboard import grafana_dashboard
-from stacks.aws.groundwork import Groundwork, Nodes, block_switch
-from stacks.aws.watch import health, metrics
+from stacks.aws.foundation import BuiltNodes, Foundation, block_switch
+from stacks.aws.monitoring import health, metrics
 
 MANIFESTS = "kubernetes"
-"""Folder beside the document of the stack."""
+"""Folder of the Kubernetes objects, beside the document of the stack."""
 
 
 def kubernetes_nodes(
@@ -42,12 +43,12 @@ def kubernetes_nodes(
     plan: Plan,
     instance_type: InstanceType,
     node_interfaces: tuple[Interface, ...],
-    ground: Groundwork,
-) -> Nodes:
+    foundation: Foundation,
+) -> BuiltNodes:
     """Adds control plane, add-ons and node groups of `plan` to its compute stack."""
-    choice, spec, storage = plan.choice, plan.spec.kubernetes, ground.storage
+    choice, spec, storage = plan.choice, plan.spec.kubernetes, foundation.storage
     kms_key_arn = storage.get_string("kms_key_arn")
-    compute_subnet_id = ground.network.get_string("compute_subnet_id")
+    compute_subnet_id = foundation.network.get_string("compute_subnet_id")
     control_plane = ControlPlane(
         stack,
         "control_plane",
@@ -55,7 +56,7 @@ def kubernetes_nodes(
             name=plan.name,
             region=choice.region,
             version=spec.version,
-            subnet_ids=[compute_subnet_id, ground.network.get_string("control_plane_subnet_id")],
+            subnet_ids=[compute_subnet_id, foundation.network.get_string("control_plane_subnet_id")],
             public_cidrs=spec.public_api_cidrs,
             administrators=spec.administrators,
             kms_key_arn=kms_key_arn,
@@ -84,19 +85,19 @@ def kubernetes_nodes(
             "session_manager": "AmazonSSMManagedInstanceCore",
         },
     )
-    services = NodeServices(plan.name, health(plan), metrics(plan, ground))
+    services = NodeServices(plan.name, health(plan), metrics(plan, foundation))
     user_data = node_user_data(
         raid=choice.scratch == "raid0", services=services_cloud_init(services) if services.any else None
     )
-    rights = [*node_role.attachments, *_publish(stack, plan, node_role.role.id, ground, services)]
+    rights = [*node_role.attachments, *_publishing_policy(stack, plan, node_role.role.id, foundation, services)]
     release_version = TerraformVariable(
         stack,
         "release_version",
         type="string",
         default="",
         description=(
-            "Release of the GPU image, such as 1.35.0-20260120. Empty takes the newest when a node group is made; "
-            "another one replaces nodes one by one, each drained first."
+            "Release of the GPU image, such as 1.35.0-20260120. Empty: the newest at the time when a node group is "
+            "created. A change replaces nodes one by one and drains each of them first."
         ),
     )
     config = NodeGroupsConfig(
@@ -109,17 +110,17 @@ def kubernetes_nodes(
             description=f"Nodes of cluster {plan.name}",
             instance_type=instance_type.name,
             interfaces=node_interfaces,
-            security_group_id=ground.security.group.id,
-            client_security_group_ids=(control_plane.security_group_id, *ground.client_security_group_ids),
+            security_group_id=foundation.security.group.id,
+            client_security_group_ids=(control_plane.security_group_id, *foundation.client_security_group_ids),
             kms_key_arn=kms_key_arn,
             root_disk_gib=choice.root_disk_gib,
             tags=tags(plan),
             user_data=encoded_user_data(stack, user_data) if user_data else None,
         ),
         release_version=release_version,
-        depends_on=[*rights, *ground.security.rules, *network_addons.addons],
+        depends_on=[*rights, *foundation.security.rules, *network_addons.addons],
     )
-    service = ground.orchestrator
+    service = foundation.orchestrator
     if service.service_instance_type is None:
         raise SpecError("orchestrator: the catalog names no instance type for the system nodes of kubernetes")
     system = SystemNodes(
@@ -131,39 +132,39 @@ def kubernetes_nodes(
         root_disk_gib=service.service_root_disk_gib,
     )
     ServiceAddons(stack, "service_addons", addons, system.group)
-    switch = block_switch(stack) if "capacity_block" in ground.nodes else None
+    switch = block_switch(stack) if "capacity_block" in foundation.nodes else None
     if plan.spec.rollout.validation_nodes is not None:
         phase(stack, plan.spec.rollout.validation_nodes, "wait for the burn-in below kubernetes/burn-in")
         add_thresholds(stack, plan)
-    validating = ground.validating(plan)
+    validating = foundation.validating(plan)
     groups = {
         kind: GpuNodes(
             stack,
             f"{kind}_nodes",
-            replace(config, depends_on=[*config.depends_on, *ground.held_before(kind)]),
+            replace(config, depends_on=[*config.depends_on, *foundation.reservations_before(kind)]),
             kind=kind,
             nodes=nodes,
-            placement_group=ground.placement_of(kind),
-            held=ground.held.get(kind),
-            block=ground.block if kind == "capacity_block" else None,
+            placement_group=foundation.placement_of(kind),
+            capacity=foundation.reserved_capacity.get(kind),
+            block=foundation.block if kind == "capacity_block" else None,
             block_active=switch if kind == "capacity_block" else None,
             validating=validating[kind],
         )
-        for kind, nodes in ground.nodes.items()
+        for kind, nodes in foundation.nodes.items()
     }
-    _job_identity(stack, plan, ground, cluster.name, partition)
-    watched: dict[str, str] = {}
+    _job_identity(stack, plan, foundation, cluster.name, partition)
+    collector_addresses: dict[str, str] = {}
     if plan.spec.observability.metrics:
         collector = metrics_collector(
             stack,
             plan.name,
             cluster_arn=cluster.arn,
-            subnet_ids=[compute_subnet_id, ground.network.get_string("control_plane_subnet_id")],
+            subnet_ids=[compute_subnet_id, foundation.network.get_string("control_plane_subnet_id")],
             security_group_id=control_plane.security_group_id,
             workspace_arn=storage.get_string("prometheus_workspace_arn"),
             configuration=TerraformLocal(stack, "scrape_configuration", scrape_configuration(plan.name)).as_string,
         )
-        watched = {"metrics_collector": address(collector), "metrics_collected": address(collector)}
+        collector_addresses = {"metrics_collector": address(collector), "metrics_collected": address(collector)}
     add_outputs(
         stack,
         {
@@ -181,24 +182,27 @@ def kubernetes_nodes(
             choice.shared_storage.size_gib,
         )
         text = TerraformLocal(stack, "volume_manifest", volume)
-        add_outputs(stack, {"shared_volume": (text.as_string, "Volume and claim, for kubectl apply -f -")})
-    return Nodes(
+        add_outputs(
+            stack,
+            {"shared_volume": (text.as_string, "Shared volume and claim, for kubectl apply -f -")},
+        )
+    return BuiltNodes(
         {
-            **{f"compute_{kind}": ground.billed(kind) or address(group.group) for kind, group in groups.items()},
+            **{compute_role(kind): foundation.billed(kind) or address(group.group) for kind, group in groups.items()},
             **({"root_disk": address(next(iter(groups.values())).launch_template)} if groups else {}),
             "control_plane": address(cluster),
             "log_data": address(control_plane.logs),
             "service_nodes": address(system.group),
             "service_root_disk": address(system.launch_template),
-            **watched,
+            **collector_addresses,
         },
-        _files(plan, instance_type, ground),
+        _files(plan, instance_type, foundation),
     )
 
 
-def _files(plan: Plan, instance_type: InstanceType, ground: Groundwork) -> dict[str, str]:
-    """What goes beside the document: Kubernetes objects, and the dashboard of the metrics."""
-    choice, watched = plan.choice, plan.spec.observability.metrics
+def _files(plan: Plan, instance_type: InstanceType, foundation: Foundation) -> dict[str, str]:
+    """Files beside the document of the stack: Kubernetes objects and, with metrics, the dashboard."""
+    choice, collects_metrics = plan.choice, plan.spec.observability.metrics
 
     def image(public: str) -> str:
         return mirrored(public, plan.spec.network.image_registry)
@@ -207,41 +211,41 @@ def _files(plan: Plan, instance_type: InstanceType, ground: Groundwork) -> dict[
         choice.region,
         image,
         efa=instance_type.rdma_cards > 0,
-        environment=ground.environment,
-        exporters=exporters(image) if watched else None,
+        environment=foundation.environment,
+        exporters=exporters(image) if collects_metrics else None,
     )
     if plan.spec.rollout.validation_nodes is not None:
         thresholds = choice.pass_thresholds
         nodes = min(plan.spec.rollout.validation_nodes, choice.nodes)
-        burn_in = BurnInConfig(
+        burn_in = KubernetesBurnIn(
             nodes=nodes,
             gpus=instance_type.gpus,
             efa_cards=instance_type.rdma_cards,
             inside_gb_per_s=thresholds.inside_gb_per_s if instance_type.gpus > 1 else None,
             between_gb_per_s=thresholds.between_gb_per_s if nodes > 1 else None,
             image=burn_in_image(choice.region),
-            environment=values(ground.environment),
+            environment=values(foundation.environment),
         )
         written |= {f"burn-in/{name}": text for name, text in burn_in_manifests(burn_in, image).items()}
-    dashboard = {"grafana-dashboard.json": grafana_dashboard(plan.name)} if watched else {}
+    dashboard = {"grafana-dashboard.json": grafana_dashboard(plan.name)} if collects_metrics else {}
     return {f"{MANIFESTS}/{name}": text for name, text in written.items()} | dashboard
 
 
-def _publish(
-    stack: TerraformStack, plan: Plan, node_role_id: str, ground: Groundwork, services: NodeServices
+def _publishing_policy(
+    stack: TerraformStack, plan: Plan, node_role_id: str, foundation: Foundation, services: NodeServices
 ) -> list[ITerraformDependable]:
-    """The right of GPU nodes to publish what they count by themselves."""
+    """Adds the policy that lets GPU nodes publish their error counts, where alarms need them."""
     if not services.health:
         return []
-    config = ground.identity(plan, health=True)
+    config = foundation.identity(plan, health=True)
     policy = named(DataAwsIamPolicyDocument(stack, "metrics", statement=metric_statements(config)), "metrics")
     return [
         named(IamRolePolicy(stack, "metrics_policy", name="metrics", role=node_role_id, policy=policy.json), "metrics")
     ]
 
 
-def _job_identity(stack: TerraformStack, plan: Plan, ground: Groundwork, cluster_name: str, partition: str) -> None:
-    """Pods of the jobs reach the checkpoints, and nothing else in the account."""
+def _job_identity(stack: TerraformStack, plan: Plan, foundation: Foundation, cluster_name: str, partition: str) -> None:
+    """Adds the role through which pods of jobs reach the checkpoints, and nothing else in the account."""
     region = plan.choice.region
     job = pod_role(
         stack,
@@ -250,7 +254,7 @@ def _job_identity(stack: TerraformStack, plan: Plan, ground: Groundwork, cluster
         description=f"Jobs of cluster {plan.name}",
         partition=partition,
     )
-    access = checkpoint_access(stack, ground.identity(plan))
+    access = checkpoint_access(stack, foundation.identity(plan))
     checkpoints = named(
         IamRolePolicy(stack, "job_checkpoints", name="checkpoints", role=job.role.id, policy=access.json), "checkpoints"
     )

@@ -6,27 +6,20 @@ from typing import Final
 from cdktf import App, TerraformOutput, TerraformRemoteState
 
 from cdk.aws.addresses import Subnets, control_plane_range, cut
-from cdk.aws.control_plane_subnet import ControlPlaneSubnet
+from cdk.aws.eks.control_plane_subnet import ControlPlaneSubnet
 from cdk.aws.fabric import ClosedNetwork
 from cdk.aws.interfaces import Interface
-from cdk.aws.naming import address
 from cdk.aws.network import ClusterNetwork, NetworkConfig
+from cdk.naming import address
 from planner.cost.network_lines import endpoint_services
 from planner.errors import SpecError
 from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
+from stacks.aws.address_counts import file_server_addresses, node_addresses
 from stacks.aws.base import add_outputs, new_stack
-from stacks.aws.own_network import CONTROL_PLANE_SUBNET, file_server_addresses, own_network
+from stacks.aws.existing_network import CONTROL_PLANE_SUBNET, existing_network
 from stacks.clouds import BuiltStack
-from stacks.state import tell_after
-
-ADDRESSES_OF_PODS: Final = 32
-"""Of a Kubernetes node: a prefix of 16 in use and one held ready (VPC CNI, WARM_PREFIX_TARGET=1). GPU nodes run few
-pods."""
-
-CONTROL_PLANE_ADDRESSES: Final = 4
-"""EKS places two to four interfaces in the subnets of a cluster (EKS user guide, "View Amazon EKS networking
-requirements for VPC and subnets")."""
+from stacks.state import depend_on
 
 ZONE_ID: Final = re.compile(r"[a-z]+\d+(-[a-z]+\d+)?-az\d+")
 """`use1-az6`, and with a Local Zone in the middle (AWS Regions and Availability Zones guide, "AZ IDs")."""
@@ -40,12 +33,12 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
     """
     stack = new_stack(app, plan, "network")
     if plan.spec.network.vpc_id is not None:
-        return own_network(
-            stack, plan, _zone_id(plan, catalog), node_interfaces, _node_addresses(plan, catalog, node_interfaces)
+        return existing_network(
+            stack, plan, _zone_id(plan, catalog), node_interfaces, node_addresses(plan, catalog, node_interfaces)
         )
     spec = plan.spec.network
     endpoints = endpoint_services(plan.spec, catalog.provider_defaults("aws"))
-    needed = _node_addresses(plan, catalog, node_interfaces) + file_server_addresses(plan) + len(endpoints)
+    needed = node_addresses(plan, catalog, node_interfaces) + file_server_addresses(plan) + len(endpoints)
     subnets = _subnets(plan, needed)
     network = ClusterNetwork(
         stack,
@@ -65,7 +58,7 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
         "vpc_id": (network.vpc.id, "VPC of the cluster"),
         "availability_zone": (
             network.compute_subnet.availability_zone,
-            "Zone of the cluster, by the name it has in this account",
+            "Name of the cluster's zone in this account",
         ),
     }
     if plan.spec.orchestrator == "kubernetes":
@@ -78,14 +71,14 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
             compute_zone_id=_zone_id(plan, catalog),
         )
         outputs["control_plane_subnet_id"] = (other.subnet.id, CONTROL_PLANE_SUBNET)
-    # No node is started where there is no way out yet.
+    # No node starts before NAT or the endpoints exist.
     subnet = TerraformOutput(
         stack,
         "compute_subnet_id",
         value=network.compute_subnet.id,
         description="Private subnet of nodes and file servers",
     )
-    tell_after(subnet, [address(way) for way in network.ways_out])
+    depend_on(subnet, [address(way) for way in network.egress_resources])
     addresses: dict[str, str] = {}
     if network.nat:
         nat = address(network.nat.gateway)
@@ -95,12 +88,18 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
         first = address(network.endpoints[0])
         addresses |= {"interface_endpoints": first, "interface_endpoint_data": first}
         outputs |= {
-            "vpc_cidr": (network.vpc.cidr_block, "Range of the network, in which the private endpoints are"),
-            "s3_prefix_list_id": (network.s3_endpoint.prefix_list_id, "Addresses of S3, behind its gateway endpoint"),
+            "vpc_cidr": (network.vpc.cidr_block, "Address range of the network, which holds the private endpoints"),
+            "s3_prefix_list_id": (
+                network.s3_endpoint.prefix_list_id,
+                "Prefix list of S3, for its gateway endpoint",
+            ),
         }
         if network.dynamodb_endpoint:
             prefixes = network.dynamodb_endpoint.prefix_list_id
-            outputs["dynamodb_prefix_list_id"] = (prefixes, "Addresses of DynamoDB, behind its gateway endpoint")
+            outputs["dynamodb_prefix_list_id"] = (
+                prefixes,
+                "Prefix list of DynamoDB, for its gateway endpoint",
+            )
     if network.flow_log:
         addresses |= {"flow_logs": address(network.flow_log.flow_log), "log_key": address(network.flow_log.key)}
     add_outputs(stack, outputs)
@@ -108,7 +107,7 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
 
 
 def closed_network(plan: Plan, network: TerraformRemoteState) -> ClosedNetwork | None:
-    """Where nodes may go in a network without a way to the Internet; None where there is one."""
+    """Destinations that nodes may reach in a network without access to the Internet; None where there is access."""
     if plan.spec.network.egress != "endpoints-only":
         return None
     return ClosedNetwork(
@@ -119,7 +118,7 @@ def closed_network(plan: Plan, network: TerraformRemoteState) -> ClosedNetwork |
 
 
 def _uses_dynamodb(plan: Plan) -> bool:
-    """Whether nodes need a private way there: ParallelCluster keeps in it what its nodes are."""
+    """Whether nodes need a private way to DynamoDB, where ParallelCluster keeps the state of its nodes."""
     return plan.spec.network.egress == "endpoints-only" and plan.spec.orchestrator == "slurm"
 
 
@@ -134,15 +133,15 @@ def _zone_id(plan: Plan, catalog: Catalog) -> str:
     if not ZONE_ID.fullmatch(zone):
         raise SpecError(
             f"placement.zone: {zone!r} is not an AWS zone id; ids look like use1-az6. Names such as us-east-1a are not "
-            "taken, because they mean different places in different accounts"
+            "accepted, because they mean different places in different accounts"
         )
     known = catalog.provider_defaults("aws").default_zones.get(region)
     if known is not None and zone.split("-")[0] != known.split("-")[0]:
         block = plan.spec.capacity.block
         field = "capacity.block.zone" if block is not None and block.zone == zone else "placement.zone"
         raise SpecError(
-            f"{field}: {zone} is not a zone of region {region}, whose zone ids look like {known}; name one of these, "
-            "or the zone's own region in placement.regions"
+            f"{field}: {zone} is not a zone of region {region}, whose zone ids look like {known}; give one of "
+            "these, or put the region of that zone into placement.regions"
         )
     return zone
 
@@ -159,14 +158,3 @@ def _control_plane_range(subnets: Subnets) -> str:
         return control_plane_range(subnets)
     except ValueError as error:
         raise SpecError(f"network.cidr: {error}") from error
-
-
-def _node_addresses(plan: Plan, catalog: Catalog, node_interfaces: tuple[Interface, ...]) -> int:
-    """Addresses of the nodes, those without GPUs included, and under Kubernetes of their pods."""
-    of_node = sum(interface.has_address for interface in node_interfaces)
-    service_nodes = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator].service_nodes
-    if plan.spec.orchestrator != "kubernetes":
-        return plan.choice.nodes * of_node + service_nodes
-    # One system node more while another is replaced.
-    system = (service_nodes + 1) * (1 + ADDRESSES_OF_PODS)
-    return plan.choice.nodes * (of_node + ADDRESSES_OF_PODS) + system + CONTROL_PLANE_ADDRESSES

@@ -1,40 +1,32 @@
-"""Which kinds of purchase a plan has, and whether AWS sells them."""
+"""Checks of a plan's purchase against what AWS sells."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from cdk.aws.capacity import PurchaseKind
 from planner.errors import SpecError
 from planner.plan.plan import Plan
 from provider_catalog.hardware import InstanceType
+from provider_catalog.purchase_kinds import MARKETS, PurchaseKind
 
-PURCHASES: Final[tuple[tuple[PurchaseKind, str], ...]] = (
-    ("reserved", "reserved_nodes"),
-    ("on_demand", "on_demand_nodes"),
-    ("spot", "spot_nodes"),
-    ("capacity_block", "capacity_block_nodes"),
-)
-
-
-def purchases(plan: Plan) -> dict[PurchaseKind, int]:
-    """Nodes by kind of purchase, for the kinds that the plan has."""
-    return {kind: nodes for kind, field in PURCHASES if (nodes := getattr(plan.choice.purchase, field))}
+PRODUCTS: Final[Mapping[PurchaseKind, str]] = {
+    "reserved": "On-Demand Capacity Reservations",
+    "on_demand": "on-demand nodes",
+    "spot": "Spot nodes",
+    "capacity_block": "a Capacity Block",
+}
+"""AWS's names of the purchase kinds, as messages use them."""
 
 
 def check_purchase(plan: Plan, instance_type: InstanceType) -> None:
-    """Refuses a purchase that the instance type is not sold by.
+    """Refuses a purchase kind that AWS does not sell for the instance type.
 
     Raises:
-        SpecError: names the kind and what is sold instead.
+        SpecError: names the kind and the markets in which the type is sold.
     """
-    purchase, options = plan.choice.purchase, instance_type.purchase_options
-    for nodes, option, kind in (
-        (purchase.reserved_nodes, "on-demand", "On-Demand Capacity Reservations"),
-        (purchase.on_demand_nodes, "on-demand", "on-demand nodes"),
-        (purchase.spot_nodes, "spot", "Spot nodes"),
-        (purchase.capacity_block_nodes, "capacity-block", "a Capacity Block"),
-    ):
-        if nodes and option not in options:
+    options = instance_type.purchase_options
+    for kind in plan.choice.purchase.nodes_by_kind():
+        if MARKETS[kind] not in options:
             raise SpecError(
-                f"{instance_type.name} cannot be bought as {kind}: it is sold as {', '.join(options)}. "
+                f"{instance_type.name} cannot be bought as {PRODUCTS[kind]}: it is sold as {', '.join(options)}. "
                 "Choose another instance type in placement.instance_types"
             )

@@ -1,4 +1,4 @@
-"""Nodes for Slurm: what AWS ParallelCluster builds on, and the configuration that makes it do so."""
+"""Nodes under Slurm: the resources that AWS ParallelCluster needs, and the configuration that it takes."""
 
 from dataclasses import replace
 from typing import Final
@@ -10,30 +10,30 @@ from cdktf_cdktf_provider_aws.s3_object import S3Object
 
 from cdk.aws.account import account_id, partition
 from cdk.aws.buckets import BucketConfig, PrivateBucket
-from cdk.aws.capacity import PurchaseKind
 from cdk.aws.identity import IdentityConfig, checkpoint_access, metric_statements
 from cdk.aws.images import burn_in_image, docker_login
 from cdk.aws.interfaces import Interface
-from cdk.aws.naming import named
-from cdk.aws.parallelcluster import NodeScript, Queue, SlurmConfig, configuration
+from cdk.aws.parallelcluster import NodeScript, SlurmConfig, SlurmQueue, configuration
 from cdk.aws.phases import VALIDATE, phase
 from cdk.aws.root_volumes import require_default_key, volume_access
 from cdk.bootstrap import BatchBurnIn, NodeServices, burn_in_job, services_script
 from cdk.findings import accept
+from cdk.naming import named
 from planner.errors import SpecError
 from planner.plan.plan import Plan
-from provider_catalog.collectives import values
+from provider_catalog.collective_environment import values
 from provider_catalog.hardware import InstanceType
+from provider_catalog.purchase_kinds import PurchaseKind, compute_role, slug
 from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.dashboard import grafana_dashboard
-from stacks.aws.groundwork import Groundwork, Nodes
-from stacks.aws.watch import health, metrics
+from stacks.aws.foundation import BuiltNodes, Foundation
+from stacks.aws.monitoring import health, metrics
 
 CONFIGURATION: Final = "parallelcluster.yaml"
-"""Beside the document of the stack, with references where the output has values."""
+"""File beside the document of the stack. It holds references where the output of Terraform has values."""
 NODE_SCRIPT: Final = "on-node-configured.sh"
 SCRIPT_DAYS: Final = 30
-"""How long an earlier script can be brought back."""
+"""Days for which an earlier version of the script can be restored."""
 
 
 def slurm_nodes(
@@ -41,25 +41,29 @@ def slurm_nodes(
     plan: Plan,
     instance_type: InstanceType,
     node_interfaces: tuple[Interface, ...],
-    ground: Groundwork,
-) -> Nodes:
-    """Adds what the nodes of `plan` need to its compute stack, and the configuration of ParallelCluster as an output.
+    foundation: Foundation,
+) -> BuiltNodes:
+    """Adds the resources that the nodes of `plan` need, and the configuration of ParallelCluster as an output.
 
-    ParallelCluster lays out the interfaces of a node by itself, by the same rules as `node_interfaces`.
+    `node_interfaces` is not used: ParallelCluster chooses the interfaces of a node itself, by the same rules.
     """
-    accept(ground.security.group, CKV2_AWS_5="ParallelCluster starts the nodes that are in it")
+    accept(foundation.security.group, CKV2_AWS_5="ParallelCluster starts the nodes that are in it")
     del node_interfaces
-    choice, storage, service = plan.choice, ground.storage, ground.orchestrator
+    choice, storage, service = plan.choice, foundation.storage, foundation.orchestrator
     if service.service_instance_type is None:
         raise SpecError("orchestrator: the catalog names no instance type for the head node of slurm")
     services = NodeServices(
-        plan.name, health(plan), metrics(plan, ground), containers=True, burn_in=_burn_in(plan, instance_type, ground)
+        plan.name,
+        health(plan),
+        metrics(plan, foundation),
+        containers=True,
+        burn_in=_burn_in(plan, instance_type, foundation),
     )
-    rights = ground.identity(plan, health=services.health is not None, metrics=services.metrics)
+    rights = foundation.identity(plan, health=services.health is not None, metrics=services.metrics)
     identity = replace(rights, pulls_images=services.burn_in is not None or rights.pulls_images)
     policy = _policy(stack, plan, "checkpoints", "Checkpoints", checkpoint_access(stack, identity))
-    if not ground.nodes:
-        return Nodes({})
+    if not foundation.nodes:
+        return BuiltNodes({})
     managed = f"arn:{partition(stack)}:iam::aws:policy"
     text = configuration(
         SlurmConfig(
@@ -70,20 +74,20 @@ def slurm_nodes(
             efa=instance_type.rdma_cards > 0,
             root_disk_gib=choice.root_disk_gib,
             scratch=choice.scratch == "raid0",
-            subnet_id=ground.network.get_string("compute_subnet_id"),
-            node_security_group_ids=[ground.security.group.id, *ground.client_security_group_ids],
-            head_node_security_group_ids=[ground.security.group.id, *ground.client_security_group_ids],
+            subnet_id=foundation.network.get_string("compute_subnet_id"),
+            node_security_group_ids=[foundation.security.group.id, *foundation.client_security_group_ids],
+            head_node_security_group_ids=[foundation.security.group.id, *foundation.client_security_group_ids],
             policy_arns=[f"{managed}/AmazonSSMManagedInstanceCore", policy.arn],
             file_system_id=storage.get_string("shared_file_system_id") if choice.shared_storage else None,
             queues=[
-                Queue(
+                SlurmQueue(
                     kind=kind,
-                    nodes=nodes,
-                    held_nodes=held_nodes,
-                    placement_group=group.name if (group := ground.placement_of(kind)) else None,
-                    reservation_id=ground.held[kind].reservation_id if kind in ground.held else None,
+                    max_nodes=max_nodes,
+                    min_nodes=min_nodes,
+                    placement_group=group.name if (group := foundation.placement_of(kind)) else None,
+                    reservation_id=foundation.reservation_id(kind),
                 )
-                for kind, (nodes, held_nodes) in _counts(stack, plan, ground).items()
+                for kind, (max_nodes, min_nodes) in _counts(stack, plan, foundation).items()
             ],
             tags=tags(plan),
             head_node_policy_arns=_volume_policy(stack, plan, identity.kms_key_arn),
@@ -105,26 +109,28 @@ def slurm_nodes(
             )
         },
     )
-    billed = {f"compute_{kind}": found for kind in ground.nodes if (found := ground.billed(kind))}
-    return Nodes(billed, {CONFIGURATION: _resolved(stack, text), **_files(plan, ground)})
+    billed = {compute_role(kind): found for kind in foundation.nodes if (found := foundation.billed(kind))}
+    return BuiltNodes(billed, {CONFIGURATION: _resolved(stack, text), **_files(plan, foundation)})
 
 
-def _counts(stack: TerraformStack, plan: Plan, ground: Groundwork) -> dict[PurchaseKind, tuple[int | str, int | str]]:
-    """Nodes by kind of purchase, at most and always: numbers, or references to what the phase makes of them."""
-    # A gang that is paid for runs; nodes of the market come with the job and go with it.
-    held = {kind: nodes if kind in ("reserved", "capacity_block") else 0 for kind, nodes in ground.nodes.items()}
+def _counts(
+    stack: TerraformStack, plan: Plan, foundation: Foundation
+) -> dict[PurchaseKind, tuple[int | str, int | str]]:
+    """Largest and smallest number of nodes by purchase kind: numbers, or references where they depend on the phase."""
+    # Nodes that are paid for always run; other nodes start and end with their job.
+    always = {kind: nodes if kind in ("reserved", "capacity_block") else 0 for kind, nodes in foundation.nodes.items()}
     if plan.spec.rollout.validation_nodes is None:
-        return {kind: (nodes, held[kind]) for kind, nodes in ground.nodes.items()}
-    phase(stack, plan.spec.rollout.validation_nodes, "take the job burn-in.sbatch")
+        return {kind: (nodes, always[kind]) for kind, nodes in foundation.nodes.items()}
+    phase(stack, plan.spec.rollout.validation_nodes, "run the job burn-in.sbatch")
     add_thresholds(stack, plan)
     counts: dict[PurchaseKind, tuple[int | str, int | str]] = {}
-    for kind, validating in ground.validating(plan).items():
-        # A partition of ParallelCluster has room for one node at least.
-        most = _by_phase(stack, f"{kind}_nodes", max(validating, 1), ground.nodes[kind])
-        if not held[kind] or validating:
-            counts[kind] = (most, most if held[kind] else 0)
+    for kind, validating in foundation.validating(plan).items():
+        # ParallelCluster wants a maximum of at least one node in a partition.
+        most = _by_phase(stack, f"{kind}_nodes", max(validating, 1), foundation.nodes[kind])
+        if not always[kind] or validating:
+            counts[kind] = (most, most if always[kind] else 0)
         else:
-            counts[kind] = (most, _by_phase(stack, f"{kind}_held_nodes", validating, held[kind]))
+            counts[kind] = (most, _by_phase(stack, f"{kind}_held_nodes", validating, always[kind]))
     return counts
 
 
@@ -158,7 +164,10 @@ def _metric_policy(stack: TerraformStack, plan: Plan, identity: IdentityConfig) 
 
 
 def _volume_policy(stack: TerraformStack, plan: Plan, kms_key_arn: str) -> list[str]:
-    """Rights of the head node, which starts the others; with the demand that their volumes have the cluster's key."""
+    """Policies of the head node, which starts the other nodes, for volumes under the key of the cluster.
+
+    Adds the check that this key is the default of EBS in the account. Empty unless security.ebs_default_key is set.
+    """
     if not plan.spec.security.ebs_default_key:
         return []
     region = plan.choice.region
@@ -168,13 +177,13 @@ def _volume_policy(stack: TerraformStack, plan: Plan, kms_key_arn: str) -> list[
 
 
 def _node_script(stack: TerraformStack, plan: Plan, services: NodeServices, kms_key_arn: str) -> NodeScript:
-    """The script that nodes run, in a bucket that no node may write to: it is run as root."""
+    """Adds the script that nodes run as root, in a bucket to which no node may write."""
     scripts = PrivateBucket(
         stack,
         "scripts",
         BucketConfig(
             role="scripts",
-            # 29 + 6 + 12 + 1 + 14 characters at most: names of buckets end at 63.
+            # At most 29 + 6 + 12 + 1 + 14 characters; the name of a bucket has at most 63.
             bucket=f"{plan.name}-boot-{account_id(stack)}-{plan.choice.region}",
             kms_key_arn=kms_key_arn,
             protect=False,
@@ -198,7 +207,7 @@ def _node_script(stack: TerraformStack, plan: Plan, services: NodeServices, kms_
     return NodeScript(scripts.bucket.bucket, script.key)
 
 
-def _burn_in(plan: Plan, instance_type: InstanceType, ground: Groundwork) -> BatchBurnIn | None:
+def _burn_in(plan: Plan, instance_type: InstanceType, foundation: Foundation) -> BatchBurnIn | None:
     if plan.spec.rollout.validation_nodes is None:
         return None
     thresholds, region = plan.choice.pass_thresholds, plan.choice.region
@@ -209,20 +218,20 @@ def _burn_in(plan: Plan, instance_type: InstanceType, ground: Groundwork) -> Bat
         between_gb_per_s=thresholds.between_gb_per_s,
         image=burn_in_image(region),
         login_command=docker_login(region),
-        environment=values(ground.environment),
+        environment=values(foundation.environment),
     )
 
 
-def _files(plan: Plan, ground: Groundwork) -> dict[str, str]:
+def _files(plan: Plan, foundation: Foundation) -> dict[str, str]:
     files = {"grafana-dashboard.json": grafana_dashboard(plan.name)} if plan.spec.observability.metrics else {}
     if plan.spec.rollout.validation_nodes is not None:
-        kind, nodes = next(iter(ground.validating(plan).items()))
+        kind, nodes = next(iter(foundation.validating(plan).items()))
         between = plan.choice.pass_thresholds.between_gb_per_s is not None and nodes > 1
-        files["burn-in.sbatch"] = burn_in_job(kind.replace("_", "-"), nodes, between=between)
+        files["burn-in.sbatch"] = burn_in_job(slug(kind), nodes, between=between)
     return files
 
 
 def _resolved(stack: TerraformStack, text: str) -> str:
-    """`text` with references as Terraform writes them, in place of cdktf's tokens."""
+    """`text` with the references of Terraform in place of cdktf's tokens."""
     resolver = DefaultTokenResolver(StringConcat())
     return str(Tokenization.resolve(text, preparing=False, resolver=resolver, scope=stack))

@@ -6,22 +6,22 @@ from cdktf import App, TerraformStack
 
 from cdk.aws.account import account_id
 from cdk.aws.buckets import BucketConfig, PrivateBucket
+from cdk.aws.eks.control_plane import control_plane_logs
 from cdk.aws.encryption import EncryptionKey
-from cdk.aws.kubernetes import control_plane_logs
-from cdk.aws.metrics import prometheus_workspace
-from cdk.aws.naming import address
+from cdk.aws.prometheus import prometheus_workspace
 from cdk.aws.shared_storage import LustreConfig, RepositoryConfig, SharedFileSystem
+from cdk.naming import address
 from planner.plan.plan import Plan
 from stacks.aws.base import add_outputs, new_stack
 from stacks.clouds import BuiltStack
 from stacks.state import remote_state
 
 CHECKPOINT_DAYS: Final = 30
-"""How long an overwritten or deleted checkpoint can be brought back."""
+"""Days for which an overwritten or deleted checkpoint can be restored."""
 
 
 def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protect_data: bool) -> BuiltStack:
-    """Adds the storage of `plan` to `app`; protected data cannot be destroyed by Terraform."""
+    """Adds the storage of `plan` to `app`; Terraform cannot destroy protected data."""
     stack = new_stack(app, plan, "storage")
     network = remote_state(stack, network_stack, plan)
     protect_data = protect_data and plan.spec.storage.keep_on_destroy
@@ -32,11 +32,11 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
         name=plan.name,
         region=plan.choice.region,
         protect=protect_data,
-        # ParallelCluster starts nodes by itself, without Auto Scaling.
+        # ParallelCluster starts nodes itself, without Auto Scaling.
         auto_scaling=plan.spec.orchestrator != "slurm",
         log_groups=logs,
     )
-    outputs = {"kms_key_arn": (encryption.key.arn, "Key of disks, checkpoints and shared files")}
+    outputs = {"kms_key_arn": (encryption.key.arn, "KMS key of disks, checkpoints and shared files")}
     addresses = {"encryption_key": address(encryption.key)}
 
     if plan.choice.shared_storage:
@@ -66,9 +66,9 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
         file_system = address(shared.file_system)
         addresses |= {"shared_storage": file_system, "shared_metadata": file_system, "shared_backups": file_system}
         outputs |= {
-            "shared_file_system_id": (shared.file_system.id, "Shared file system"),
+            "shared_file_system_id": (shared.file_system.id, "Id of the shared file system"),
             "shared_dns_name": (shared.file_system.dns_name, "DNS name of the shared file system"),
-            "shared_mount_name": (shared.file_system.mount_name, "Lustre name of the shared file system"),
+            "shared_mount_name": (shared.file_system.mount_name, "Mount name of the shared file system"),
             "shared_clients_security_group_id": (
                 shared.clients.id,
                 "Security group whose members may mount the shared file system",
@@ -80,7 +80,7 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
         "checkpoints",
         BucketConfig(
             role="checkpoints",
-            # 29 + 6 + 12 + 1 + 14 characters at most: names of buckets end at 63.
+            # At most 29 + 6 + 12 + 1 + 14 characters; the name of a bucket has at most 63.
             bucket=plan.spec.imports.get("storage.aws_s3_bucket.checkpoints")
             or f"{plan.name}-ckpt-{account_id(stack)}-{plan.choice.region}",
             kms_key_arn=encryption.key.arn,
@@ -92,7 +92,10 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
         workspace = prometheus_workspace(stack, plan.name, encryption.key.arn)
         addresses["prometheus"] = address(workspace)
         outputs |= {
-            "prometheus_endpoint": (workspace.prometheus_endpoint, "Prometheus workspace, for queries and writes"),
+            "prometheus_endpoint": (
+                workspace.prometheus_endpoint,
+                "URL of the Prometheus workspace",
+            ),
             "prometheus_workspace_arn": (workspace.arn, "ARN of the Prometheus workspace"),
         }
     addresses["checkpoint_storage"] = address(checkpoints.bucket)
@@ -100,8 +103,8 @@ def storage_stack(app: App, plan: Plan, network_stack: TerraformStack, *, protec
         stack,
         outputs
         | {
-            "checkpoint_bucket": (checkpoints.bucket.bucket, "Bucket of the checkpoints"),
-            "checkpoint_bucket_arn": (checkpoints.bucket.arn, "ARN of the bucket of the checkpoints"),
+            "checkpoint_bucket": (checkpoints.bucket.bucket, "Name of the checkpoint bucket"),
+            "checkpoint_bucket_arn": (checkpoints.bucket.arn, "ARN of the checkpoint bucket"),
         },
     )
     return BuiltStack("storage", stack, addresses)

@@ -1,5 +1,5 @@
-"""The bill read back from Terraform resources, without the plan that they came from: how drift between the two shows.
+"""The bill of Terraform resources, estimated without the plan. Its difference from the plan's bill shows drift.
 
-`documents` reads what Terraform would read or shows; a module a cloud says what each resource is billed for; `bill`
-prices that; `infracost` writes it as other tools read it.
+`documents` reads synthesized documents and the output of `terraform show -json`. A module for each cloud (`aws`,
+`azurerm`) tells what a resource is billed for, `bill` prices that, and `infracost` writes the result for other tools.
 """

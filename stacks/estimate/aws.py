@@ -1,4 +1,4 @@
-"""What resources of the AWS provider are billed for."""
+"""Meters of the resources of the AWS provider: a reader for each kind of resource."""
 
 from math import ceil
 from typing import Final
@@ -65,13 +65,13 @@ FREE: Final = frozenset(
         "aws_vpc_security_group_ingress_rule",
     }
 )
-"""Kinds that AWS bills nothing for by themselves: a launch template is billed through what is launched from it, a
-repository of files through the requests to its bucket. Rules for events of AWS itself and budgets without actions are
-free, mails by the thousand nearly so (prices of EventBridge, Budgets and SNS)."""
+"""Kinds of resources that AWS does not bill by themselves. A launch template is billed through its instances, a data
+repository through the requests to its bucket. Rules for AWS events and budgets without actions are free, and a thousand
+emails cost next to nothing (prices of EventBridge, Budgets and SNS)."""
 
 
 def _key(resource: Resource, context: Context) -> Reading:
-    # A key of its own for logs or alarms is another line of the plan's bill.
+    # The plan's bill has items of their own for the keys of logs and alarms.
     own = {"aws_cloudwatch_log_group": "log_key", "aws_sns_topic": "alarm_key"}
     users = {each.kind for each in context.resources.all if context.resources.linked(each, "aws_kms_key") is resource}
     role = next((role for kind, role in own.items() if kind in users), "encryption_key")
@@ -81,7 +81,7 @@ def _key(resource: Resource, context: Context) -> Reading:
 def _log_group(resource: Resource, context: Context) -> Reading:
     writers = [each for each in context.resources.all if each.kind == "aws_flow_log"]
     if any(context.resources.linked(writer, resource.kind) is resource for writer in writers):
-        return []  # billed where the flow log is
+        return []  # billed with the flow log
     return by_use(context, "log_data", "log data", "flow_log_gb", "GB-month")
 
 
@@ -92,7 +92,7 @@ def _flow_log(_: Resource, context: Context) -> Reading:
 def _bucket(resource: Resource, context: Context) -> Reading:
     objects = (each for each in context.resources.all if each.kind == "aws_s3_object")
     if any(context.resources.linked(each, resource.kind) is resource for each in objects):
-        return []  # it holds what Terraform writes, which is text
+        return []  # it holds small texts, which Terraform writes
     sku = "object_storage_gb_month"
     return by_use(context, "checkpoint_storage", "objects in the bucket", sku, "GiB-month")
 
@@ -125,7 +125,7 @@ def _endpoint(resource: Resource, context: Context) -> Reading:
 
 
 def _is_gateway(endpoint: Resource) -> bool:
-    # Those of S3 and DynamoDB; they cost nothing (VPC user guide, "Gateway endpoints").
+    # Gateway endpoints of S3 and DynamoDB are free (VPC user guide, "Gateway endpoints").
     return endpoint.text("vpc_endpoint_type", "Gateway") == "Gateway"
 
 
@@ -145,7 +145,7 @@ def _block(resource: Resource, context: Context) -> Reading:
 
 
 def _group(resource: Resource, context: Context) -> Reading:
-    # A group that a variable holds back until its block begins is billed at its full size.
+    # The nodes of a Capacity Block are billed even while the variable of the block keeps their group empty.
     most = resource.number("max_size")
     nodes = most if _of_block(resource, context) else resource.number("desired_capacity", most)
     return _launched(resource, context, nodes, _on_demand(resource, nodes or 0))
@@ -158,13 +158,13 @@ def _node_group(resource: Resource, context: Context) -> Reading:
 
 
 def _of_block(resource: Resource, context: Context) -> bool:
-    """Whether the nodes run in a Capacity Block, which is paid for whether they run or not."""
+    """Whether the nodes run in a Capacity Block, which is billed whether they run or not."""
     template = context.resources.linked(resource, "aws_launch_template")
     return template is not None and template.block("instance_market_options").get("market_type") == "capacity-block"
 
 
 def _launched(resource: Resource, context: Context, nodes: float | None, on_demand: float) -> Reading:
-    """Nodes that a launch template starts, and their disks; those in a reservation are billed with that."""
+    """Meters of the nodes that a launch template starts, and of their disks. A reservation has its own meter."""
     template = context.resources.linked(resource, "aws_launch_template")
     if template is None or nodes is None:
         return [NotPriced("its launch template or its number of nodes is not in the documents")]
@@ -172,13 +172,13 @@ def _launched(resource: Resource, context: Context, nodes: float | None, on_dema
     if not instance_type:
         return [NotPriced(f"{template.address} names no instance type")]
     target = template.block("capacity_reservation_specification", "capacity_reservation_target")
-    held = any(context.resources.linked(template, kind) is not None for kind in RESERVATIONS)
+    reserved = any(context.resources.linked(template, kind) is not None for kind in RESERVATIONS)
     bought: Reading = []
-    if not held and _of_block(resource, context):
+    if not reserved and _of_block(resource, context):
         bought = node_meters(context, "capacity_block", instance_type, nodes * resource.count)
-    elif not held and target.get("capacity_reservation_id"):
+    elif not reserved and target.get("capacity_reservation_id"):
         bought = [ELSEWHERE]
-    elif not held:
+    elif not reserved:
         bought = [
             *node_meters(context, "on_demand", instance_type, on_demand * resource.count),
             *node_meters(context, "spot", instance_type, (nodes - on_demand) * resource.count),
@@ -209,19 +209,19 @@ def _root_disks(template: Resource, context: Context, instance_type: str, nodes:
 
 def _control_plane(resource: Resource, _: Context) -> Reading:
     if resource.block("upgrade_policy").get("support_type") != "STANDARD":
-        return [NotPriced("extended support costs more in its time, and has no price in the catalog")]
+        return [NotPriced("extended support costs more and has no price in the catalog")]
     return [Meter("control_plane", "EKS control plane", "kubernetes_control_plane_hour", resource.count, "hour")]
 
 
 def _alarm(resource: Resource, _: Context) -> Reading:
-    """An alarm on one metric; metrics beside those of AWS itself are billed where they are watched."""
+    """Meters of an alarm on one metric; a metric that is not one of AWS has a meter too."""
     if (resource.number("period") or 60) < 60:
         return [NotPriced("alarms of less than a minute have no price in the catalog")]
-    watched = [Meter("alarms", "alarm on a metric", "alarm_month", resource.count, "alarm-month")]
+    meters = [Meter("alarms", "alarm on a metric", "alarm_month", resource.count, "alarm-month")]
     if not resource.text("namespace", "AWS/").startswith("AWS/"):
         name = resource.text("metric_name", "custom metric")
-        watched.append(Meter("custom_metrics", f"metric {name}", "custom_metric_month", resource.count, "metric-month"))
-    return [*watched]
+        meters.append(Meter("custom_metrics", f"metric {name}", "custom_metric_month", resource.count, "metric-month"))
+    return [*meters]
 
 
 def _prometheus(_: Resource, context: Context) -> Reading:
@@ -236,12 +236,14 @@ def _collector(resource: Resource, context: Context) -> Reading:
 
 
 def _parameter(resource: Resource, _: Context) -> Reading:
-    # Standard parameters cost nothing (AWS Systems Manager pricing, "Parameter Store").
-    return [] if resource.text("tier", "Standard") == "Standard" else [NotPriced("of a tier without a price here")]
+    # Standard parameters are free (AWS Systems Manager pricing, "Parameter Store").
+    return (
+        [] if resource.text("tier", "Standard") == "Standard" else [NotPriced("this tier has no price in the catalog")]
+    )
 
 
 OFFERS: Final = {"aws_ec2_capacity_block_offering": "aws_ec2_capacity_block_reservation"}
-"""Kind of data that can be bought, and kind of the resource that buys it."""
+"""Kinds of data sources for something that can be bought, and the kinds of resources that buy it."""
 READERS: Final[dict[str, Reader]] = {
     "aws_autoscaling_group": _group,
     "aws_cloudwatch_log_group": _log_group,

@@ -1,4 +1,4 @@
-"""What resources of the AzureRM provider are billed for."""
+"""Meters of the resources of the AzureRM provider: a reader for each kind of resource."""
 
 from typing import Final
 
@@ -37,7 +37,7 @@ FREE: Final = frozenset(
         "azurerm_virtual_network",
     }
 )
-"""Kinds that Azure bills nothing for by themselves; a vault is billed through its keys and their operations."""
+"""Kinds of resources that Azure does not bill by themselves; a vault is billed through its keys and operations."""
 
 
 def _key(resource: Resource, _: Context) -> Reading:
@@ -57,7 +57,7 @@ def _lustre(resource: Resource, _: Context) -> Reading:
     size_tib, sku = resource.number("storage_capacity_in_tb"), resource.text("sku_name")
     if size_tib is None or not sku:
         return [NotPriced("storage_capacity_in_tb or sku_name is not known before apply")]
-    # "tb" in the argument, TiB in the service (Create an Azure Managed Lustre file system, Microsoft Learn).
+    # The argument says "tb", but the service means TiB (Create an Azure Managed Lustre file system, Microsoft Learn).
     return [Meter("shared_storage", f"Lustre {sku}", sku, size_tib * GIB_PER_TIB * resource.count, "GiB-month")]
 
 
@@ -84,27 +84,27 @@ def _scale_set(resource: Resource, context: Context) -> Reading:
         return [NotPriced("instances or sku is not known before apply")]
     nodes *= resource.count
     if context.resources.linked(resource, "azurerm_capacity_reservation_group") is not None:
-        bought: Reading = []  # the reservation is billed, with or without nodes in it
+        meters: Reading = []  # the reservation is billed, with or without nodes in it
     elif resource.text("priority", "Regular") == "Spot":
-        bought = node_meters(context, "spot", instance_type, nodes)
+        meters = node_meters(context, "spot", instance_type, nodes)
     else:
-        bought = node_meters(context, "on_demand", instance_type, nodes)
-    return [*bought, *_root_disks(resource, context, instance_type, nodes)]
+        meters = node_meters(context, "on_demand", instance_type, nodes)
+    return [*meters, *_root_disks(resource, context, instance_type, nodes)]
 
 
 def _root_disks(resource: Resource, context: Context, instance_type: str, nodes: float) -> Reading:
     disk = resource.block("os_disk")
     if disk.get("diff_disk_settings"):
-        return []  # on the host's own disk
+        return []  # the disk is on the host's own disk, which is free
     if disk.get("storage_account_type") != "Premium_LRS" or not disk.get("disk_size_gb"):
         return [NotPriced("only Premium_LRS disks of a stated size have a price in the catalog")]
     return disk_meters(context, instance_type, nodes * float(disk["disk_size_gb"]))
 
 
 OFFERS: Final[dict[str, str]] = {}
-"""Kind of data that can be bought, and kind of the resource that buys it."""
+"""Kinds of data sources for something that can be bought, and the kinds of resources that buy it."""
 OUTPUTS: Final[dict[str, Reader]] = {}
-"""Outputs from which another tool builds what is billed."""
+"""Readers of the outputs from which another tool builds billed resources."""
 READERS: Final[dict[str, Reader]] = {
     "azurerm_capacity_reservation": _reservation,
     "azurerm_key_vault_key": _key,

@@ -1,4 +1,4 @@
-"""Resources to a bill: what each is billed for, at the catalog's prices."""
+"""The bill of resources: what each is billed for, at the prices of the catalog."""
 
 import json
 from collections import defaultdict
@@ -9,45 +9,45 @@ from importlib.util import find_spec
 from math import fsum
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
 
-from planner.cost.bill import HOURS_PER_MONTH
 from planner.errors import SpecError
 from planner.plan.plan import Usage
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import PriceBook
+from provider_catalog.units import HOURS_PER_MONTH
 from stacks.estimate.documents import Resource, Resources, clusters, read_resources
 from stacks.estimate.meters import Context, Meter, NotPriced, Reader, Reading
 
-LARGEST_QUANTITY = 1e12
-"""More of anything is a slip in the document."""
-ON_OFFER = "on offer; nothing in the documents buys it, so that its nodes are neither built nor billed"
+LARGEST_QUANTITY: Final = 1e12
+"""Quantities above this are errors in a document."""
+NOT_PURCHASED: Final = "the capacity block is not purchased by Terraform, so it is neither built nor billed"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the bill of a resource."""
+    """A priced line of the bill of a resource."""
 
     resource: Resource
     meter: Meter
     unit_price_usd: float | None
-    """None: no source knows it."""
+    """Unit price in USD; None: it is unknown."""
     provenance: Provenance | None
 
     @property
     def usd_per_hour(self) -> float | None:
-        """Quantity times unit price; a month has 730 hours."""
+        """Quantity times unit price in USD per hour, with 730 hours in a month; None: the price is unknown."""
         if self.unit_price_usd is None:
             return None
         return self.meter.quantity * self.unit_price_usd / (HOURS_PER_MONTH if self.monthly else 1)
 
     @property
     def monthly(self) -> bool:
-        """Whether the unit is a month of something."""
+        """Whether the price is one for a month."""
         return self.meter.unit.endswith("-month")
 
 
@@ -61,13 +61,13 @@ class Estimate:
     lines: tuple[Line, ...]
     free: tuple[Resource, ...]
     not_priced: tuple[tuple[Resource, str], ...]
-    """Resources that may be billed and have no line, with the reason."""
+    """Resources that may be billed but have no line, with the reason."""
     usage: Usage | None
     usage_source: str
 
     @property
     def usd_per_hour(self) -> float | None:
-        """Sum of the lines with a known price; None where no line has one, or nobody knows the price of the nodes."""
+        """Sum of the lines with a known price; None if no line has one, or if the price of the nodes is unknown."""
         if any(line.unit_price_usd is None and line.meter.option is not None for line in self.lines):
             return None
         known = [line.usd_per_hour for line in self.lines if line.usd_per_hour is not None]
@@ -75,11 +75,11 @@ class Estimate:
 
     @property
     def unknown(self) -> tuple[Line, ...]:
-        """Lines whose price nobody has sourced; the sum leaves them out."""
+        """Lines with an unknown price, which the sum leaves out."""
         return tuple(line for line in self.lines if line.unit_price_usd is None)
 
     def usd_per_hour_by_role(self) -> dict[str, float]:
-        """Known amounts by the role that the plan's bill gives them."""
+        """Known amounts in USD per hour, by their role on the bill of the plan."""
         by_role: dict[str, float] = defaultdict(float)
         for line in self.lines:
             by_role[line.meter.role] += line.usd_per_hour or 0.0
@@ -89,16 +89,16 @@ class Estimate:
 def estimate(
     paths: Sequence[Path], catalog: Catalog, usage: Path | None = None, region: str | None = None
 ) -> tuple[Estimate, ...]:
-    """The bill of each cluster whose resources lie at `paths`, by name.
+    """The bill of each cluster whose resources are at `paths`, by name.
 
     Args:
         paths: Output folders of synth, or output of `terraform show -json`.
-        catalog: Where prices come from.
+        catalog: Catalog with the prices.
         usage: A cost.json, or a YAML or JSON file with the fields of `Usage`; None: the cost.json beside the documents.
-        region: Where prices are looked up when the documents do not say.
+        region: Region of the prices, if the documents do not name one.
 
     Raises:
-        SpecError: nothing can be read there, or the usage is wrong.
+        SpecError: the paths hold no documents, or the usage is wrong.
     """
     given = None if usage is None else (read_usage(usage), str(usage))
     found = []
@@ -109,7 +109,7 @@ def estimate(
 
 
 def read_usage(path: Path) -> Usage:
-    """The usage in a cost.json, or in a file that holds nothing else.
+    """The usage in a cost.json, or in a file that holds only the usage.
 
     Raises:
         SpecError: the file cannot be read, or a field is wrong.
@@ -127,7 +127,9 @@ def read_usage(path: Path) -> Usage:
             f"--usage {path}: {where}: {first['msg']}; allowed are {', '.join(Usage.model_fields)}"
         ) from None
     except (AttributeError, ValueError, yaml.YAMLError):
-        raise SpecError(f"--usage {path}: no mapping; give a cost.json, or {', '.join(Usage.model_fields)}") from None
+        raise SpecError(
+            f"--usage {path}: not a mapping; give a cost.json, or {', '.join(Usage.model_fields)}"
+        ) from None
 
 
 def _usage_beside(files: Sequence[Path]) -> tuple[Usage | None, str]:
@@ -150,7 +152,7 @@ def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | 
             if cloud is not None and resource.kind in cloud.FREE:
                 free.append(resource)
             else:
-                not_priced.append((resource, "no price of its kind is known to the estimate"))
+                not_priced.append((resource, "the estimate knows no prices for this kind of resource"))
             continue
         reading = _read(reader, resource, context)
         meters = [meter for meter in reading if isinstance(meter, Meter)]
@@ -162,7 +164,7 @@ def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | 
         else:
             place = (cloud.PROVIDER, resources.region or "", resources.zone)
             lines += [_line(resource, meter, catalog.prices, place) for meter in meters]
-    not_priced += [(data, ON_OFFER) for data in resources.data if _is_on_offer(data, resources)]
+    not_priced += [(data, NOT_PURCHASED) for data in resources.data if _is_unpurchased(data, resources)]
     return Estimate(
         name=name,
         region=resources.region,
@@ -179,13 +181,15 @@ def _read(reader: Reader, resource: Resource, context: Context) -> Reading:
     try:
         reading = reader(resource, context)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        return [NotPriced(f"an argument is not of the type that the provider takes ({error})")]
+        return [NotPriced(f"an argument has not the type that the provider accepts ({error})")]
     wrong = [each for each in reading if isinstance(each, Meter) and not 0 <= each.quantity < LARGEST_QUANTITY]
-    return [NotPriced(f"{meter.name}: {meter.quantity:g} {meter.unit} cannot be") for meter in wrong] or reading
+    return [
+        NotPriced(f"{meter.name}: {meter.quantity:g} {meter.unit} is not a possible quantity") for meter in wrong
+    ] or reading
 
 
-def _is_on_offer(data: Resource, resources: Resources) -> bool:
-    """Whether it can be bought, and nothing in the documents does."""
+def _is_unpurchased(data: Resource, resources: Resources) -> bool:
+    """Whether `data` can be bought, but no resource in the documents buys it."""
     cloud = _cloud(data.kind)
     buyers = [] if cloud is None else [each for each in resources.all if each.kind == cloud.OFFERS.get(data.kind)]
     return (
@@ -196,7 +200,7 @@ def _is_on_offer(data: Resource, resources: Resources) -> bool:
 
 
 def _billable(resources: Resources) -> Iterator[tuple[Resource, ModuleType | None]]:
-    """Every resource, and the outputs from which another tool builds; with the cloud that bills them."""
+    """Every resource, and every output from which another tool builds resources, with the module of its cloud."""
     clouds = {resource.kind: _cloud(resource.kind) for resource in resources.all}
     for resource in resources.all:
         yield resource, clouds[resource.kind]
@@ -220,7 +224,7 @@ def _line(resource: Resource, meter: Meter, prices: PriceBook, place: tuple[str,
 
 
 def _cloud(kind: str) -> ModuleType | None:
-    """The module that reads resources of a Terraform provider, named after the provider's prefix."""
+    """The module that reads resources of a Terraform provider; None if there is none for it."""
     name = f"stacks.estimate.{kind.split('_', 1)[0]}"
     module = import_module(name) if find_spec(name) else None
     return module if module is not None and hasattr(module, "READERS") else None

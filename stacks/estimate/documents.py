@@ -21,7 +21,7 @@ _REFERENCE: Final = re.compile(r"\b([a-z][a-z0-9]*_[a-z0-9_]+\.[A-Za-z_][\w-]*)"
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource that Terraform manages."""
+    """A resource that Terraform manages, a data source, or an output."""
 
     address: str
     kind: str
@@ -30,24 +30,24 @@ class Resource:
     """Name of the document's folder or file."""
     arguments: Mapping[str, Any]
     references: frozenset[str]
-    """Addresses, without index, of the resources that its arguments refer to."""
+    """Addresses, without index, of the resources to which its arguments refer."""
     count: int = 1
 
     def text(self, name: str, default: str = "") -> str:
-        """A string argument; `default` where it is missing or unknown before apply."""
+        """A string argument; `default` if it is missing or unknown before apply."""
         value = self.arguments.get(name)
         return default if value is None else str(value)
 
     def number(self, name: str, default: float | None = None) -> float | None:
-        """A numeric argument; `default` where it is missing or unknown before apply."""
+        """A numeric argument; `default` if it is missing or unknown before apply."""
         return _number(self.arguments.get(name), default)
 
     def block_number(self, name: str, *blocks: str) -> float | None:
-        """A numeric argument of a nested block; None where it is missing or unknown before apply."""
+        """A numeric argument of a nested block; None if it is missing or unknown before apply."""
         return _number(self.block(*blocks).get(name), None)
 
     def block(self, *names: str) -> Mapping[str, Any]:
-        """A nested block, the first of its kind; empty where there is none."""
+        """The first nested block of these names; empty if there is none."""
         found: Any = self.arguments
         for name in names:
             found = found.get(name) or {}
@@ -58,32 +58,32 @@ class Resource:
         return result
 
     def blocks(self, name: str) -> list[Mapping[str, Any]]:
-        """All nested blocks of that name."""
+        """All nested blocks of a name."""
         found = self.arguments.get(name) or []
         return [found] if isinstance(found, Mapping) else list(found)
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a set of documents holds; links are followed within a document, places across all of them."""
+    """Contents of a set of documents. References are followed within a document; all documents share a region."""
 
     all: tuple[Resource, ...]
     data: tuple[Resource, ...]
-    """What is read and not managed: never billed, but resources refer to it."""
+    """Data sources: they are never billed, but resources refer to them."""
     region: str | None
-    """Of the AWS provider, or the first location named; None where no document says."""
+    """Region of the AWS provider, or location of the resources; None if no document names one."""
     zone: str | None
-    """The one zone that the documents name by id or number."""
+    """Zone id or number; None if the documents name none or several."""
     outputs: tuple[Resource, ...] = ()
-    """Of the root modules, by name in `kind`, with the argument `value` where it is known: what another tool builds
-    from them is on the bill too."""
+    """Outputs of the root modules. `kind` is the name, and the argument `value` the value if it is known. What another
+    tool builds from an output is billed too."""
 
     @cached_property
     def _by_address(self) -> dict[tuple[str, str], Resource]:
-        return {(resource.stack, _bare(resource.address)): resource for resource in (*self.data, *self.all)}
+        return {(resource.stack, _without_index(resource.address)): resource for resource in (*self.data, *self.all)}
 
     def linked(self, resource: Resource, kind: str) -> Resource | None:
-        """The resource of `kind` that `resource` refers to."""
+        """The resource of `kind` to which `resource` refers; None if there is none."""
         for reference in sorted(resource.references):
             found = self._by_address.get((resource.stack, reference))
             if found is not None and found.kind == kind:
@@ -92,12 +92,12 @@ class Resources:
 
 
 def clusters(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Documents at `paths` by cluster: folders (every `cdk.tf.json` below) and output of `terraform show -json`.
+    """Documents by cluster. `paths` are folders with `cdk.tf.json` files, or outputs of `terraform show -json`.
 
-    The cost.json beside a document names its cluster; documents without one make one cluster named after the first.
+    The cost.json beside a document names its cluster. Documents without one form one cluster, named after the first.
 
     Raises:
-        SpecError: nothing is there.
+        SpecError: a path does not exist, or holds no documents.
     """
     found: dict[str, list[Path]] = {}
     nameless: list[Path] = []
@@ -114,10 +114,10 @@ def read_resources(files: Sequence[Path], region: str | None = None) -> Resource
 
     Args:
         files: `cdk.tf.json` documents and output of `terraform show -json`.
-        region: Where prices are looked up when the documents do not say.
+        region: Region of the prices, if the documents do not name one.
 
     Raises:
-        SpecError: a file is no Terraform JSON, or the files name several regions.
+        SpecError: a file is not Terraform JSON, or the files name several regions.
     """
     resources: list[Resource] = []
     data: list[Resource] = []
@@ -132,7 +132,9 @@ def read_resources(files: Sequence[Path], region: str | None = None) -> Resource
         regions += named
     distinct = [region] if region else sorted({*regions, *_locations(resources)})
     if len(distinct) > 1:
-        raise SpecError(f"the documents name several regions ({', '.join(distinct)}); give --region, or each apart")
+        raise SpecError(
+            f"the documents name several regions ({', '.join(distinct)}); give --region, or estimate each apart"
+        )
     place = distinct[0] if distinct else None
     return Resources(tuple(resources), tuple(data), place, _zone(resources), tuple(outputs))
 
@@ -150,7 +152,7 @@ def _cluster(file: Path) -> str | None:
 
 
 def _files(path: Path) -> list[Path]:
-    wanted = f"name an output folder of synth, a {DOCUMENT} or the output of `terraform show -json`"
+    wanted = f"give an output folder of synth, a {DOCUMENT} or the output of `terraform show -json`"
     if not path.exists():
         raise SpecError(f"{path}: no such file or folder; {wanted}")
     if not path.is_dir():
@@ -164,26 +166,26 @@ def _files(path: Path) -> list[Path]:
 def _read(path: Path) -> Mapping[str, Any]:
     document = _json(path)
     if not {"resource", "planned_values", "values", "terraform"} & set(document):
-        raise SpecError(f"{path}: no Terraform document; give a {DOCUMENT} or the output of `terraform show -json`")
+        raise SpecError(f"{path}: not a Terraform document; give a {DOCUMENT} or the output of `terraform show -json`")
     return document
 
 
 def _json(path: Path) -> Mapping[str, Any]:
     if path.stat().st_size > LARGEST_DOCUMENT_BYTES:
-        raise SpecError(f"{path}: larger than the {LARGEST_DOCUMENT_BYTES:,} bytes that are read")
+        raise SpecError(f"{path}: larger than {LARGEST_DOCUMENT_BYTES:,} bytes, the limit for a document")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise SpecError(f"{path}: no JSON object; give a {DOCUMENT} or the output of `terraform show -json`")
+        raise SpecError(f"{path}: not a JSON object; give a {DOCUMENT} or the output of `terraform show -json`")
     return document
 
 
 def _of_document(
     document: Mapping[str, Any], stack: str, path: Path
 ) -> tuple[list[Resource], list[Resource], list[Resource], list[str]]:
-    """Resources, data, outputs and the regions of its providers."""
+    """Resources, data sources, outputs, and the regions of the providers of a document."""
     shown = "planned_values" in document or "values" in document
     read, managed, data = (_shown, "managed", "data") if shown else (_synthesized, "resource", "data")
     try:
@@ -194,7 +196,7 @@ def _of_document(
             list(_provider_regions(document)),
         )
     except (AttributeError, TypeError, KeyError, RecursionError) as error:
-        raise SpecError(f"{path}: not a Terraform document of a known shape ({error!r})") from error
+        raise SpecError(f"{path}: not a Terraform document of a known structure ({error!r})") from error
 
 
 def _synthesized(document: Mapping[str, Any], stack: str, section: str) -> Iterator[Resource]:
@@ -232,27 +234,27 @@ def _outputs(document: Mapping[str, Any], stack: str) -> Iterator[Resource]:
 
 def _shown(document: Mapping[str, Any], stack: str, mode: str) -> Iterator[Resource]:
     values = document.get("planned_values") or document.get("values") or {}
-    # What was read while planning stands in the state before it.
+    # Data sources that were read during the plan are in the prior state.
     before = document.get("prior_state", {}).get("values", {}) if mode == "data" else {}
     references = dict(_configured(document.get("configuration", {}).get("root_module", {}), ""))
     modules = (values.get("root_module", {}), before.get("root_module", {}))
     shown = [each for module in modules for each in _modules(module) if each.get("mode", "managed") == mode]
-    # A state has no configuration: whatever holds another resource's id refers to it.
+    # A state holds no expressions: a resource that holds the id of another one refers to it.
     identified = {
-        (each.get("values") or {}).get(key): _bare(each["address"]) for each in shown for key in ("id", "arn")
+        (each.get("values") or {}).get(key): _without_index(each["address"]) for each in shown for key in ("id", "arn")
     }
     identified.pop(None, None)
     for each in shown:
         arguments = each.get("values") or {}
-        bare = _bare(each["address"])
-        by_id = {identified[text] for text in _strings(arguments) if text in identified} - {bare}
+        address = _without_index(each["address"])
+        by_id = {identified[text] for text in _strings(arguments) if text in identified} - {address}
         yield Resource(
-            # References to data are found by the same pattern as those to resources.
+            # Without the prefix, references to data sources match the same pattern as those to resources.
             address=each["address"].replace("data.", "", 1) if mode == "data" else each["address"],
             kind=each["type"],
             stack=stack,
             arguments=arguments,
-            references=frozenset(references.get(bare, frozenset()) | by_id),
+            references=frozenset(references.get(address, frozenset()) | by_id),
         )
 
 
@@ -284,7 +286,7 @@ def _provider_regions(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _locations(resources: Iterable[Resource]) -> Iterator[str]:
     for resource in resources:
-        # Azure places every resource; the newest AWS provider says the region in every resource too.
+        # Every Azure resource has a location; with the newest AWS provider, every resource has a region.
         for name in ("location", "region"):
             value = resource.arguments.get(name)
             if isinstance(value, str) and value and "${" not in value and value != "global":
@@ -311,7 +313,7 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(each)
 
 
-def _bare(address: str) -> str:
+def _without_index(address: str) -> str:
     return re.sub(r"\[[^\]]*\]", "", address)
 
 

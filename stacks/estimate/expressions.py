@@ -1,7 +1,7 @@
-"""The few Terraform expressions that decide how much is built.
+"""Evaluates those Terraform expressions that decide how much is built.
 
-Variables at their defaults, locals, attributes of other resources, and a choice by a variable; everything else is left
-as it stands.
+These are variables (at their defaults), locals, attributes of other resources, and conditionals on a variable. All
+other expressions are left as they are.
 """
 
 import re
@@ -20,16 +20,16 @@ _UNKNOWN: Final = object()
 
 @dataclass(frozen=True)
 class Scope:
-    """What names in a document stand for."""
+    """Values of the names in a document."""
 
     variables: Mapping[str, Any]
-    """Defaults."""
+    """Default values of variables."""
     locals: Mapping[str, Any]
     arguments: Mapping[str, Mapping[str, Any]]
-    """Of resources, by address."""
+    """Arguments of resources, by address."""
 
     def resolved(self, value: Any) -> Any:
-        """`value` with every expression in it that this scope can work out in its place."""
+        """`value`, with every expression replaced that this scope can evaluate."""
         if isinstance(value, Mapping):
             return {name: self.resolved(each) for name, each in value.items()}
         if isinstance(value, list):
@@ -41,7 +41,7 @@ class Scope:
         return value if found is _UNKNOWN else found
 
     def filled(self, text: str) -> str:
-        """`text` with its locals that are numbers or words in their places."""
+        """`text`, with references to locals replaced that are numbers or strings."""
 
         def fill(match: re.Match[str]) -> str:
             found = self._of(match.group(1))
@@ -67,12 +67,12 @@ class Scope:
             return _UNKNOWN
         value = self.variables[variable]
         holds = bool(value) if operator is None else (value == literal) == (operator == "==")
-        then, colon, otherwise = _parted(branches)
+        then, colon, otherwise = _branches(branches)
         return self._of(then if holds else otherwise) if colon else _UNKNOWN
 
 
 def _unwrapped(text: str) -> str:
-    """Without the brackets around all of it."""
+    """`text` without the parentheses around all of it."""
     text = text.strip()
     while text.startswith("(") and _closing(text) == len(text) - 1:
         text = text[1:-1].strip()
@@ -88,8 +88,8 @@ def _closing(text: str) -> int:
     return -1
 
 
-def _parted(text: str) -> tuple[str, str, str]:
-    """The two branches of a choice, parted at the colon that belongs to it."""
+def _branches(text: str) -> tuple[str, str, str]:
+    """The two branches of a conditional, and the colon between them."""
     depth = nested = 0
     for index, sign in enumerate(text):
         depth += (sign == "(") - (sign == ")")

@@ -1,8 +1,8 @@
 """An estimate in Infracost's breakdown format, version 0.2, for tools that read it (CI comments, policies, guardrails).
 
-Fields as in infracost/infracost, schema/infracost.schema.json: every amount is a string, null is "no price", and a
-resource without a price stands in the counts, never as zero. We are not Infracost: `metadata.infracostCommand` says
-only which of its commands writes this format.
+Fields are those of infracost/infracost, schema/infracost.schema.json: every amount is a string, and null means "no
+price". A resource without a price is counted, but never has the amount zero. Infracost does not make this estimate:
+`metadata.infracostCommand` only names its command that writes the same format.
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from planner.cost.bill import HOURS_PER_MONTH
+from provider_catalog.units import HOURS_PER_MONTH
 from stacks.estimate.bill import Estimate, Line, lines_by_resource
 from stacks.estimate.documents import Resource
 from stacks.estimate.meters import Unit
@@ -30,13 +30,13 @@ _UNITS: Final[dict[Unit, str]] = {
     "metric-month": "metrics",
     "million-samples-month": "1M samples",
 }
-"""A quantity a month of something is that something: its price is a month's."""
+"""Unit names of Infracost. Units without a time have a monthly price."""
 
 
 def breakdown_json(estimates: Sequence[Estimate]) -> dict[str, Any]:
-    """The breakdown of the estimates, one project a stack, which is one root module of Terraform.
+    """The breakdown of the estimates, with a project for every stack, which is a root module of Terraform.
 
-    `timeGenerated` is the day of the catalog's newest price, so that the same resources give the same bytes.
+    `timeGenerated` is the date of the newest price in the catalog, so that the same resources give the same bytes.
     """
     projects = [_project(stack) for estimate in estimates for stack in _stacks(estimate)]
     totals = _totals([line for estimate in estimates for line in estimate.lines])
@@ -63,7 +63,7 @@ def breakdown_json(estimates: Sequence[Estimate]) -> dict[str, Any]:
 
 
 def _stacks(estimate: Estimate) -> list[Estimate]:
-    """The estimate in parts, a stack each, in the order of their names."""
+    """The estimate divided by stack, in the order of their names."""
     of_stack = {
         *(line.resource.stack for line in estimate.lines),
         *(resource.stack for resource in estimate.free),
@@ -136,7 +136,7 @@ def _component(line: Line) -> dict[str, Any]:
 
 
 def _totals(lines: Iterable[Line]) -> dict[str, str | None]:
-    """Hour and month over the lines with a price, and what of the month is billed by use."""
+    """Hourly and monthly sums of the lines with a price, and the monthly sum of what is billed by use."""
     known = [line for line in lines if line.usd_per_hour is not None]
     hourly = sum(line.usd_per_hour or 0.0 for line in known)
     by_use = sum(line.usd_per_hour or 0.0 for line in known if line.meter.by_use)
@@ -163,7 +163,7 @@ def _summary(estimates: Sequence[Estimate]) -> dict[str, Any]:
         "totalSupportedResources": len(billed),
         "totalUnsupportedResources": unsupported.total(),
         "totalUsageBasedResources": sum(any(line.meter.by_use for line in lines) for lines in billed),
-        # Infracost counts what is free here.
+        # Infracost counts free resources as resources without a price.
         "totalNoPriceResources": free + no_price.total(),
         "unsupportedResourceCounts": dict(sorted(unsupported.items())),
         "noPriceResourceCounts": dict(
@@ -173,7 +173,7 @@ def _summary(estimates: Sequence[Estimate]) -> dict[str, Any]:
 
 
 def _decimal(amount: float | None) -> str | None:
-    """Infracost's amounts are decimals in strings; more digits than a cent's millionth are rounding noise."""
+    """An amount as a decimal in a string, as Infracost writes it; digits after the tenth are rounding noise."""
     if amount is None:
         return None
     text = format(Decimal(repr(round(amount, 10))), "f")
@@ -181,7 +181,7 @@ def _decimal(amount: float | None) -> str | None:
 
 
 def _timestamp(estimates: Sequence[Estimate]) -> str:
-    """Midnight of the newest price's day; a price with a month or year alone counts from its first day."""
+    """Midnight of the date of the newest price; a month or a year counts as its first day."""
     newest = max((estimate.prices_as_of for estimate in estimates), default="")
     parts = [*re.findall(r"\d+", newest), "01", "01"][:3]
     return f"{parts[0]}-{parts[1]}-{parts[2]}T00:00:00Z" if newest else "1970-01-01T00:00:00Z"

@@ -1,4 +1,4 @@
-"""What a configuration of AWS ParallelCluster is billed for: the nodes that it starts are no resources of Terraform.
+"""Meters of an AWS ParallelCluster configuration, whose nodes are not Terraform resources.
 
 Fields are those of ParallelCluster 3.16, "Cluster configuration file".
 """
@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import yaml
 
+from provider_catalog.purchase_kinds import PurchaseKind
 from stacks.estimate.documents import Resource
 from stacks.estimate.meters import (
     NOT_KNOWN_YET,
-    Bought,
     Context,
     Meter,
     NotPriced,
@@ -22,9 +22,9 @@ from stacks.estimate.meters import (
 )
 
 RESERVATIONS: Final = ("aws_ec2_capacity_reservation", "aws_ec2_capacity_block_reservation")
-"""Kinds that are billed with or without nodes in them."""
-ELSEWHERE: Final = NotPriced("its nodes run in capacity that was bought elsewhere")
-_BOUGHT: Final[dict[str, Bought]] = {"ONDEMAND": "on_demand", "SPOT": "spot", "CAPACITY_BLOCK": "capacity_block"}
+"""Kinds of resources that are billed with or without nodes in them."""
+ELSEWHERE: Final = NotPriced("its nodes run in capacity that was bought outside of these documents")
+_KINDS: Final[dict[str, PurchaseKind]] = {"ONDEMAND": "on_demand", "SPOT": "spot", "CAPACITY_BLOCK": "capacity_block"}
 
 
 def _configuration(output: Resource, context: Context) -> Reading:
@@ -45,20 +45,20 @@ def _head_node(head: Mapping[str, Any], context: Context) -> Iterator[Meter | No
 
 
 def _queue(queue: Mapping[str, Any], context: Context) -> Iterator[Meter | NotPriced]:
-    bought = _BOUGHT[queue.get("CapacityType", "ONDEMAND")]
-    held = (queue.get("CapacityReservationTarget") or {}).get("CapacityReservationId")
+    purchase_kind = _KINDS[queue.get("CapacityType", "ONDEMAND")]
+    reservation = (queue.get("CapacityReservationTarget") or {}).get("CapacityReservationId")
     for machines in queue["ComputeResources"]:
-        kind, nodes = str(machines["InstanceType"]), float(machines["MaxCount"])
-        if held and bought != "capacity_block":
-            if not _stands_here(str(held), context):
+        instance_type, nodes = str(machines["InstanceType"]), float(machines["MaxCount"])
+        if reservation and purchase_kind != "capacity_block":
+            if not _holds_reservation(str(reservation), context):
                 yield ELSEWHERE
         else:
-            yield from node_meters(context, bought, kind, nodes)
-        yield from _root_disks(queue["ComputeSettings"]["LocalStorage"]["RootVolume"], kind, nodes, context)
+            yield from node_meters(context, purchase_kind, instance_type, nodes)
+        yield from _root_disks(queue["ComputeSettings"]["LocalStorage"]["RootVolume"], instance_type, nodes, context)
 
 
-def _stands_here(reservation: str, context: Context) -> bool:
-    """Whether the documents hold the reservation, which is then billed by itself."""
+def _holds_reservation(reservation: str, context: Context) -> bool:
+    """Whether the documents hold the reservation, which then has its own meter."""
     found = (each for each in context.resources.all if each.kind in RESERVATIONS)
     return any(reservation in (each.text("id"), f"${{{each.address}.id}}") for each in found)
 
@@ -70,4 +70,4 @@ def _root_disks(volume: Mapping[str, Any], instance_type: str, nodes: float, con
 
 
 OUTPUTS: Final[dict[str, Reader]] = {"cluster_configuration": _configuration}
-"""By the name of the output that holds the file."""
+"""Readers by the name of the output that holds the configuration."""

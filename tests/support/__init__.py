@@ -1,1 +1,1 @@
-"""Shared machinery of the tests: Terraform, a local AWS, and the rule that nothing is skipped in CI."""
+"""Builders and tools that test modules share: plans, documents, Terraform, a local AWS, pytest plugins."""

@@ -1,8 +1,8 @@
-"""Specs of every family, orchestrator, purchase, network, storage and watch, and one Terraform run over all stacks.
+"""Specs that cover every instance family, orchestrator, purchase, network, storage and observability option.
 
-Each stack becomes a module of one root, so that the provider starts once. What differs from a stack deployed by itself:
-the provider block and the backend stand in the root, and the outputs of other stacks are read from states written by
-hand.
+One Terraform run judges the stacks of all specs: each stack becomes a module of one root, so that the provider starts
+once. Two things differ from a stack that is deployed alone. The provider block and the backend are in the root, and
+the outputs of other stacks are read from states that the tests write.
 """
 
 import itertools
@@ -40,7 +40,7 @@ FAMILIES: Final[tuple[tuple[str, str, int, dict[str, Any]], ...]] = (
     ("g6e.4xlarge", "us-east-1", 1, _SMALL),
     ("g6e.24xlarge", "us-east-1", 4, _SMALL),
 )
-"""Instance type, region, nodes and workload."""
+"""Instance type, region, number of nodes and workload."""
 CAPACITIES: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"reservation": "none"},
@@ -70,7 +70,7 @@ OBSERVABILITIES: Final[tuple[dict[str, Any], ...]] = (
 
 
 def documents() -> Iterator[dict[str, Any]]:
-    """Specs as a user writes them: every family under every orchestrator, the other axes taking turns."""
+    """Yield specs as a user writes them: every family under every orchestrator, with the other options in rotation."""
     catalog = Catalog.load()
     numbers = itertools.count()
     for (instance_type, region, nodes, workload), orchestrator in itertools.product(FAMILIES, ORCHESTRATORS):
@@ -102,7 +102,7 @@ def documents() -> Iterator[dict[str, Any]]:
 
 
 def own_network(vpc_id: str, subnet_id: str) -> dict[str, Any]:
-    """One spec more: nodes in a network that is there already."""
+    """Return one more spec, with nodes in an existing network."""
     return {
         **next(documents()),
         "name": "own-network",
@@ -112,12 +112,12 @@ def own_network(vpc_id: str, subnet_id: str) -> dict[str, Any]:
 
 
 def planned(document: dict[str, Any], catalog: Catalog) -> Plan:
-    """The plan of one spec."""
+    """Return the plan of one spec."""
     return make_plan(read_spec(document, document["name"]), load_model(document["model"], None), catalog)
 
 
 def plans() -> dict[str, Plan]:
-    """The plan of every spec, by name."""
+    """Return the plan of every spec, by name."""
     catalog = Catalog.load()
     return {document["name"]: planned(document, catalog) for document in documents()}
 
@@ -163,7 +163,7 @@ def write_root(folder: Path, plans_by_name: dict[str, Plan]) -> Path:
 
 
 def stack_plans(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The plan of the root as one plan for each of its modules, each as if that stack had been planned by itself."""
+    """Split the plan of the root into one plan for each module, as if each stack had been planned alone."""
     configuration = plan["configuration"]
     changes: dict[str, list[dict[str, Any]]] = {}
     for change in plan["resource_changes"]:
@@ -185,7 +185,7 @@ def stack_plans(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _at_the_root(resource: dict[str, Any]) -> dict[str, Any]:
-    """A resource, or the change of one, with its address inside its module."""
+    """Return a resource, or a change of one, with its address inside its module."""
     address = resource["address"].split(".", 2)[2]
     return {key: value for key, value in resource.items() if key != "module_address"} | {"address": address}
 
@@ -196,7 +196,7 @@ def _as_module(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def state(outputs: dict[str, Any], **values: str) -> dict[str, Any]:
-    """A state that holds outputs and nothing else: `values` by name, and stand-ins for the others."""
+    """Return a state that holds only outputs: those of `values`, and stand-ins for the others."""
     return {
         "version": 4,
         "terraform_version": "1.11.4",
@@ -219,7 +219,7 @@ _STAND_INS: Final = {
     "workspace_arn": "arn:aws:aps:us-east-1:123456789012:workspace/ws-01234567-89ab-cdef-0123-456789abcdef",
     "cidr": "10.42.0.0/16",
 }
-"""What the provider takes for an output, by the end of its name."""
+"""Values that the provider accepts for an output, by the end of its name."""
 
 
 def _stand_in(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Where moto answers otherwise than EC2 and IAM do on the resources of the AWS stacks.
+"""Corrections of moto where it answers differently from EC2, IAM and S3 on the resources of the AWS stacks.
 
 - A security-group rule whose peer is a group keeps its description (EC2 API reference, SecurityGroupRule).
 - Tags of a launch template are not part of its data (EC2 API reference, ResponseLaunchTemplateData).

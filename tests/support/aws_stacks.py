@@ -117,7 +117,7 @@ ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
         "spec": {"capacity": {"block": OFFERED_BLOCK}},
     },
 }
-"""Clusters with an orchestrator, or in a Capacity Block: bought, and on offer."""
+"""Clusters with an orchestrator, or in a Capacity Block that is bought or only offered."""
 
 THRESHOLDS: Final = PassThresholds(inside_gb_per_s=200.0, between_gb_per_s=40.0)
 
@@ -158,7 +158,7 @@ FEATURES: Final[dict[str, Plan]] = {
         spec={"network": {"vpc_id": "vpc-0a1b2c3d", "subnet_id": "subnet-0a1b2c3d"}},
     ),
 }
-"""Plans that between them have every kind of resource."""
+"""Plans that together contain every type of resource."""
 
 Documents = dict[str, dict[str, Any]]
 
@@ -198,10 +198,33 @@ def synthesize(
 
 
 def stack_folder(folder: Path, plan: Plan, role: str) -> Path:
-    """Where the document of a stack lies."""
+    """Return the folder of a stack's document."""
     return folder / "cdktf.out" / "stacks" / f"{plan.name}-{role}"
 
 
 def cluster_plan(name: str) -> Plan:
-    """The plan of one of CLUSTERS or ORCHESTRATED."""
+    """Return the plan of one of CLUSTERS or ORCHESTRATED."""
     return example_plan(**{**CLUSTERS, **ORCHESTRATED}[name])
+
+
+def resources(documents: Documents, kind: str) -> dict[str, dict[str, Any]]:
+    """Return the resources of one type in all stacks, by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for document in documents.values():
+        found |= document["resource"].get(kind, {})
+    return found
+
+
+def only(documents: Documents, kind: str) -> dict[str, Any]:
+    """Return the resource of a type that has exactly one."""
+    (resource,) = resources(documents, kind).values()
+    return resource
+
+
+def statements(documents: Documents, name: str) -> list[dict[str, Any]]:
+    """Return the statements of an IAM policy document."""
+    for document in documents.values():
+        for policy, content in document.get("data", {}).get("aws_iam_policy_document", {}).items():
+            if policy == name:
+                return list(content["statement"])
+    raise AssertionError(f"no policy document {name}")

@@ -32,10 +32,10 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Argument:
-    """What a resource or a nested block takes under a name."""
+    """One argument of a resource or of a nested block."""
 
     type: Mapping[str, Any]
-    """As jsii writes it: a primitive, a collection, or the fqn of a block."""
+    """The type as jsii writes it: a primitive, a collection, or the fully qualified name of a block."""
     required: bool
 
 
@@ -45,7 +45,7 @@ class Schema:
 
     arguments: Mapping[str, Argument]
     attributes: frozenset[str]
-    """What an expression may read of it."""
+    """Attributes that an expression may read."""
 
 
 @cache
@@ -65,7 +65,7 @@ def _assembly() -> Mapping[str, Any]:
 
 @cache
 def _classes() -> Mapping[tuple[str, str], str]:
-    """(resource | data, Terraform type) -> fqn of its class."""
+    """Return the fully qualified class name by (resource or data, Terraform type)."""
     found: dict[tuple[str, str], str] = {}
     for fqn, declared in _assembly().items():
         named = _TYPE_IN_DOCS.search(declared.get("docs", {}).get("summary", ""))
@@ -75,13 +75,13 @@ def _classes() -> Mapping[tuple[str, str], str]:
 
 
 def resource_types() -> frozenset[str]:
-    """Every resource type that the bindings know."""
+    """Return every resource type of the bindings."""
     return frozenset(name for kind, name in _classes() if kind == "resource")
 
 
 @cache
 def schema(kind: str, terraform_type: str) -> Schema | None:
-    """The schema of a resource or data source; None when the provider has none of that name."""
+    """Return the schema of a resource or data source; None when the provider has none of that name."""
     fqn = _classes().get((kind, terraform_type))
     if fqn is None:
         return None
@@ -91,7 +91,7 @@ def schema(kind: str, terraform_type: str) -> Schema | None:
 
 @cache
 def provider_schema() -> Schema:
-    """The schema of the provider block."""
+    """Return the schema of the provider block."""
     return _block("@cdktf/provider-azurerm.provider.AzurermProviderConfig")
 
 
@@ -117,7 +117,7 @@ def _snake(name: str) -> str:
 
 
 def problems(document: Document) -> list[str]:
-    """Everything in a cdk.tf.json that azurerm or Terraform would refuse, as far as the schema tells."""
+    """Return everything in a cdk.tf.json that azurerm or Terraform would refuse, as far as the schema tells."""
     return [
         *_arguments(document),
         *_dangling(document),
@@ -239,7 +239,7 @@ def _dangling(document: Document) -> Iterator[str]:
 
 
 def _expressions(node: Any, address: str = "") -> Iterator[tuple[str, str]]:
-    """(where, expression) of every template in the document; depends_on holds bare references."""
+    """Yield place and expression of every template in the document; depends_on holds bare references."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key == "depends_on":

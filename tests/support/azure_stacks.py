@@ -16,12 +16,12 @@ Documents = dict[str, dict[str, Any]]
 
 
 def documents(plan: Plan) -> Documents:
-    """cdk.tf.json of network, storage and compute, by role."""
+    """Return the cdk.tf.json of network, storage and compute, by role."""
     return json.loads(_synthesized(plan.model_dump_json()))  # type: ignore[no-any-return]
 
 
 def addresses(plan: Plan) -> dict[str, dict[str, str]]:
-    """Terraform address by cost role, by stack role."""
+    """Return Terraform addresses by cost role, for each stack role."""
     return {built.role: built.addresses for built in AzureCluster().build(App(), plan, Catalog.load())}
 
 

@@ -1,4 +1,4 @@
-"""The bill read back from Terraform documents, held against the plan's."""
+"""Comparison of the bill computed from Terraform documents with the bill of the plan."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from stacks.estimate.bill import Estimate, estimate
 
 
 def usage_file(plan: Plan, folder: Path) -> Path:
-    """What the plan assumes of everything that is billed by use, as a file for `--usage`."""
+    """Write the plan's assumptions about usage-based items as a file for `--usage`."""
     path = folder / f"{plan.name}-usage.json"
     path.write_text(plan.cost.usage.model_dump_json())
     return path
 
 
 def bill_of(plan: Plan, stacks: Sequence[Path], folder: Path) -> Estimate:
-    """The bill of the documents in the folders of the stacks of one plan."""
+    """Return the bill of the documents in the stack folders of one plan."""
     (found,) = estimate(list(stacks), Catalog.load(), usage_file(plan, folder))
     return found
 
 
 def assert_same_bill(plan: Plan, found: Estimate) -> None:
-    """Role by role, quantity and amount; nothing may be left without a price for want of knowing it."""
+    """Compare quantity and amount of each role; no resource may be unpriced because it is not recognised."""
     planned: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     read: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for item in plan.cost.items:

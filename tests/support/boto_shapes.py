@@ -1,4 +1,4 @@
-"""Requests held against botocore's service models beyond what botocore itself checks: enumerations and lengths."""
+"""Checks of requests against botocore's service models that botocore itself leaves out: enumerations and lengths."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from botocore.validate import ParamValidator
 
 
 def strict_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every request of the test fail that a service would refuse by its own model."""
+    """Make every request fail that a service would refuse by its own model."""
     lenient = ParamValidator.validate
 
     def validate(self: Any, params: Any, shape: Any) -> Any:

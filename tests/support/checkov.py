@@ -14,26 +14,26 @@ from typing import Any
 from tests.support import processes
 
 RUN_TIMEOUT_S = 600
-"""A run over half of the matrix takes some 30 s."""
+"""Time limit in seconds; a run over half of the matrix takes about 30 s."""
 
 Finding = tuple[str, str, str]
-"""Stack, resource, check."""
+"""Name of the stack, address of the resource, number of the check."""
 
 # Every rule is in the package. A proxy that nobody answers for turns an attempt to look elsewhere into an error.
 _NOWHERE = "http://127.0.0.1:9"
 _OFFLINE = {"CKV_SKIP_PACKAGE_UPDATE_CHECK": "TRUE", "HTTP_PROXY": _NOWHERE, "HTTPS_PROXY": _NOWHERE, "NO_PROXY": ""}
 _ONES_OWN = ("BC_", "CKV_", "CHECKOV_", "PRISMA_")
-"""Beginnings of variables that would bring a user's account or settings."""
+"""Prefixes of environment variables that carry a user's account or settings."""
 
 
 def command() -> str | None:
-    """The checkov of `make tools`, or else the one on PATH."""
+    """Return the checkov of `make tools`, or else the one on PATH."""
     of_tools = Path(sys.prefix, "tools", "checkov", "bin", "checkov")
     return str(of_tools) if of_tools.exists() else shutil.which("checkov")
 
 
 def accepted(documents: Mapping[str, Mapping[str, Any]]) -> dict[Finding, str]:
-    """Findings that documents by stack accept, with their reasons."""
+    """Return the findings that documents by stack accept, with their reasons."""
     return {
         (stack, f"{kind}.{name}", check): reason
         for stack, document in documents.items()

@@ -23,15 +23,15 @@ class Seen:
 
 @dataclass
 class Answer:
-    """One answer: a document, and what goes wrong with it."""
+    """One answer: a document and the fault that it is sent with."""
 
     document: Any = None
     status: int = 200
     delay_s: float = 0
     truncate_to: int | None = None
-    """Bytes of the body that are sent, although Content-Length promises all of them."""
+    """Number of bytes of the body that are sent, although Content-Length promises all of them."""
     raw: str | None = None
-    """Sent instead of the document."""
+    """Raw text that is sent instead of the document."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -84,7 +84,7 @@ def serve() -> Iterator[Server]:
         daemon_threads = True
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that gave up waiting is what the test wanted."""
+            """Ignore a client that gave up waiting, because the test wanted that."""
 
     http = Quiet(("127.0.0.1", 0), Handler)
     server = Server(f"http://127.0.0.1:{http.server_port}")

@@ -1,4 +1,4 @@
-"""An apply that is stopped when the local AWS says so: a clock says it at another moment on every machine."""
+"""An apply that is stopped at a certain request to the local AWS, because a timer would hit another one each time."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ PATIENCE_S = 300
 
 @contextmanager
 def answered(owner: type, operation: str) -> Iterator[threading.Event]:
-    """An event that is set when an operation of moto's backend `owner` has been carried out."""
+    """Yield an event that is set when an operation of moto's backend `owner` has been carried out."""
     event, original = threading.Event(), getattr(owner, operation)
 
     def then_tell(*args: Any, **kwargs: Any) -> Any:
@@ -111,11 +111,11 @@ class Apply:
             raise
 
     def interrupt(self) -> None:
-        """Ctrl-C: Terraform is told to end what it is doing, to write the state and to stop."""
+        """Send SIGINT as Ctrl-C does: Terraform finishes the current request, writes the state and stops."""
         self._running.send_signal(signal.SIGINT)
 
     def end(self) -> None:
-        """Waits for the end of an apply that was interrupted."""
+        """Wait for the end of an apply that was interrupted."""
         try:
             code = self._running.wait(PATIENCE_S)
         finally:
@@ -123,6 +123,6 @@ class Apply:
         assert code == 1, f"terraform was not interrupted:\n{self._log.read_text()}"
 
     def kill(self) -> None:
-        """As a machine that goes down: Terraform and its providers write nothing any more."""
+        """Kill Terraform and its providers, as a machine that goes down does; they write nothing more."""
         kill_group(self._running)
         self._running.wait()

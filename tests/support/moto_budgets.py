@@ -10,7 +10,7 @@ from moto.budgets.responses import BudgetsResponse
 
 _moto_create_budget = BudgetsResponse.create_budget
 _tags: dict[str, list[dict[str, str]]] = {}
-"""By ARN of a budget."""
+"""Tags by the ARN of a budget."""
 
 
 def _describe_subscribers_for_notification(self: BudgetsResponse) -> str:

@@ -46,7 +46,7 @@ def _missing(kind: str, name: str) -> ResourceNotFoundException:
 
 
 class _Extras:
-    """What a cluster holds beside its node groups."""
+    """Resources of a cluster beside its node groups."""
 
     def __init__(self) -> None:
         self.addons: dict[str, dict[str, Any]] = {}
@@ -99,7 +99,7 @@ def _create_with_updates(self: EKSResponse) -> ActionResult:
 
 
 class Extended:
-    """Requests and answers."""
+    """The request handlers."""
 
     eks_backend: EKSBackend
     current_account: str

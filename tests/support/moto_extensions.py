@@ -92,7 +92,7 @@ class PlacementGroupBackend:
 
 
 class PlacementGroups(EC2BaseResponse):
-    """Requests and answers."""
+    """The request handlers."""
 
     def create_placement_group(self) -> ActionResult:
         self.error_on_dryrun()
@@ -191,7 +191,7 @@ class CapacityReservationBackend:
 
 
 class CapacityReservations(EC2BaseResponse):
-    """Requests and answers."""
+    """The request handlers."""
 
     def create_capacity_reservation(self) -> ActionResult:
         self.error_on_dryrun()
@@ -248,7 +248,7 @@ class CapacityBlockOffering:
 
 
 class CapacityBlockBackend:
-    """Every request is answered with one offering, in the first zone."""
+    """The backend answers every request with one offering, in the first zone."""
 
     region_name: str
 
@@ -264,7 +264,7 @@ class CapacityBlockBackend:
 
 
 class CapacityBlocks(EC2BaseResponse):
-    """Requests and answers."""
+    """The request handlers."""
 
     def describe_capacity_block_offerings(self) -> ActionResult:
         start = self._get_param("StartDateRange")

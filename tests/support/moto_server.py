@@ -53,7 +53,7 @@ class MotoServer:
 
     @property
     def env(self) -> Mapping[str, str]:
-        """Endpoint, region and dummy credentials."""
+        """Return the environment of a client: endpoint, region and dummy credentials."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "testing",
@@ -65,7 +65,7 @@ class MotoServer:
         }
 
     def client(self, service: str) -> Any:
-        """A boto3 client of one service of this account."""
+        """Return a boto3 client of one service of this account."""
         return boto3.client(
             service,
             endpoint_url=self.url,

@@ -6,6 +6,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
+
+SCHEMA: Final[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "data" / "parallelcluster_3_16.json").read_text(encoding="utf-8")
+)
+"""JSON Schema of a cluster configuration, for tests without the package."""
 
 LOAD = """
 import json, sys, yaml
@@ -23,13 +29,13 @@ json.dump(problems, sys.stdout)
 
 
 def folder() -> Path | None:
-    """Where the package lies; None where it is not installed."""
+    """Return the folder of the package; None if it is not installed."""
     found = Path(os.environ.get("PARALLELCLUSTER") or Path(sys.prefix, "tools", "parallelcluster"))
     return found if (found / "pcluster").is_dir() else None
 
 
 def problems(package: Path, configurations: Mapping[str, str]) -> dict[str, str]:
-    """What the schema refuses in configurations by name, as `pcluster create-cluster` would say it."""
+    """Return the errors of configurations by name, in the words of `pcluster create-cluster`."""
     # The package looks up reservations when it can; here it has neither credentials nor a way to get some.
     env = {"PYTHONPATH": str(package), "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Plans written by hand, for tests of what comes after planning."""
+"""Plans written by hand, for tests of stacks, bills and reports."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -131,7 +131,7 @@ def example_plan(provider: str = "aws", *, spec: dict[str, Any] | None = None, *
 
 
 def example_cost(choice: Choice) -> Cost:
-    """A bill with one line for every role that the choice has use for, a dollar a unit."""
+    """Return a bill with one line for every role that the choice uses, at one dollar a unit."""
     bought = {
         "compute_reserved": choice.purchase.reserved_nodes,
         "compute_spot": choice.purchase.spot_nodes,

@@ -1,4 +1,4 @@
-"""Programs that the tests start. None may outlive its time, and none of its children may outlive it."""
+"""Programs that the tests start. Each ends within its time limit, and its children end with it."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def run(
 
 
 def kill_group(running: "subprocess.Popen[str]") -> None:
-    """End a program that was started in a session of its own, with all that it started."""
-    # Its children may be there when it is gone itself.
+    """Kill a program that was started in a session of its own, and all its children."""
+    # The children may outlive the program.
     with suppress(ProcessLookupError):
         os.killpg(running.pid, signal.SIGKILL)

@@ -9,7 +9,7 @@ URL = "https://prices.azure.com/api/retail/prices"
 
 
 def item(sku: str, price: float, **fields: Any) -> dict[str, Any]:
-    """A pay-as-you-go row; `fields` overrides."""
+    """Return a pay-as-you-go row; `fields` override its values."""
     return {
         "currencyCode": "USD",
         "tierMinimumUnits": 0.0,
@@ -36,7 +36,7 @@ def item(sku: str, price: float, **fields: Any) -> dict[str, Any]:
 
 
 def page(*items: dict[str, Any], next_page: str | None = None) -> dict[str, Any]:
-    """One page of a list."""
+    """Return one page of a list."""
     return {
         "BillingCurrency": "USD",
         "CustomerEntityId": "Default",

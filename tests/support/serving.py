@@ -1,4 +1,4 @@
-"""Plans of serving specs, for tests."""
+"""Plans of serving specs."""
 
 from functools import cache
 from typing import Any

@@ -1,4 +1,4 @@
-"""What README.md and docs/ show of our own output, kept at what is written today: `make docs`.
+"""Our own output as README.md and docs/ show it; `make docs` renews it.
 
 - README.md: what `make demo` prints for its example.
 - docs/aws-compute-stack.md: blocks of HCL. A comment that begins with `…` stands for what is left out there; a block
@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from llmcluster.cli import HCL_OUTDIR, OUTDIR
-from llmcluster.report import print_plan, print_where
+from llmcluster.commands.options import HCL_OUTDIR, OUTDIR
+from llmcluster.reports.plan_text import print_plan, print_stack_folders
 from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
 from stacks.app import HCL_DOCUMENT, write_stacks
@@ -35,23 +35,23 @@ _LEFT_OUT: Final = re.compile(r"\n*^ *# …[^\n]*\n*", re.MULTILINE)
 
 
 class ShownError(Exception):
-    """A block that leaves something out is not what is written today, and has to be mended by hand."""
+    """A block with an omission differs from today's output and must be edited by hand."""
 
 
 def readme(text: str) -> str:
-    """README.md with today's output."""
+    """Return README.md with today's output."""
     return _OUTPUT.sub(lambda _: printed(SHOWN_IN_README), text, count=1)
 
 
 def printed(cluster: str) -> str:
-    """What `llmcluster demo` prints for one cluster where the output is no terminal; no blanks at ends of lines."""
+    """Return what `llmcluster demo` prints for one cluster without a terminal; lines have no trailing blanks."""
     shown = io.StringIO()
     with contextlib.chdir(ROOT), tempfile.TemporaryDirectory() as folder:
         planned = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
         stacks = write_stacks(planned, Path(folder, OUTDIR), Path(folder, HCL_OUTDIR))
         with contextlib.redirect_stdout(shown):
             print_plan(planned[0].plan)
-            print_where(stacks)
+            print_stack_folders(stacks)
     lines = [line.rstrip() for line in shown.getvalue().replace(f"{folder}/", "").splitlines()]
     return "\n".join(lines).strip("\n") + "\n"
 
@@ -67,7 +67,7 @@ def compute_stack(text: str) -> str:
 
 
 def synthesized(cluster: str) -> str:
-    """The HCL of a cluster's compute stack."""
+    """Return the HCL of a cluster's compute stack."""
     with contextlib.chdir(ROOT), tempfile.TemporaryDirectory() as name:
         planned = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
         stacks = write_stacks(planned, Path(name, OUTDIR), Path(name, HCL_OUTDIR))
@@ -88,7 +88,7 @@ def _today(block: re.Match[str], written: Mapping[str, str]) -> str:
 
 
 def main() -> int:
-    """Writes both files anew; 1 when a block has to be mended by hand."""
+    """Write both files anew. Return 1 if a block must be edited by hand, else 0."""
     README.write_text(readme(README.read_text()))
     try:
         COMPUTE_STACK.write_text(compute_stack(COMPUTE_STACK.read_text()))

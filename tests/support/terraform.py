@@ -1,4 +1,4 @@
-"""The real Terraform binary, run on synthesized documents with a CLI configuration of the test's own."""
+"""The real Terraform binary, run on synthesized documents with a CLI configuration that the tests write."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from typing import Any
 from tests.support import processes
 
 RUN_TIMEOUT_S = 600
-"""No run of ours takes a quarter of this; one that hangs fails with what it printed instead of holding up the rest."""
+"""Time limit of one run. Ours take less than a quarter of it; a run that hangs fails and shows its output."""
 
 REGISTRY = ("registry.terraform.io", 443)
 
-# A run is over before a collection of garbage pays: a fifth of the processor time of `terraform validate`, measured.
+# Runs are too short for garbage collection to pay; it took a fifth of the processor time of `terraform validate`.
 NO_COLLECTOR = {"GOGC": "off", "GOMEMLIMIT": "2GiB"}
 
 

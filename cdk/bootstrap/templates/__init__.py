@@ -1,1 +1,1 @@
-"""Scripts, units and settings of a node, as Jinja templates; a package, so that a wheel carries them."""
+"""Jinja templates of the scripts, units and settings of a node. This is a package so that wheels include them."""

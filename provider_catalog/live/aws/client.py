@@ -1,4 +1,4 @@
-"""boto3 clients with time-outs and back-off, and boto's failures as sentences that say what to do."""
+"""boto3 clients with time-outs and back-off, and messages for boto's errors that say what to do."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,23 +13,15 @@ import botocore.session
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from provider_catalog.live.source import (
-    Advance,
-    Fetched,
-    Limits,
-    LiveError,
-    NoAnswerError,
-    Request,
-    by_region,
-    documented_shape,
-)
+from provider_catalog.errors import LiveError, NoAnswerError
+from provider_catalog.live.live_source import Fetched, Limits, ReportProgress, Request, by_region, documented_shape
 
 PRICING_REGION = "us-east-1"
-"""The Price List API answers in three regions and knows all of them (docs.aws.amazon.com, Price List Query API
-endpoints); Savings Plans has one endpoint for all."""
+"""Region whose endpoints give prices of all regions. The Price List API has endpoints in three regions
+(docs.aws.amazon.com, Price List Query API endpoints); Savings Plans has a single endpoint."""
 
 LONGEST_REASON: Final = 200
-"""Characters of what a service says."""
+"""Largest number of characters that a message quotes from a service."""
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _SKEWED = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
@@ -44,14 +36,14 @@ _THROTTLED = frozenset(
 
 
 def client(service: str, region: str, limits: Limits) -> Any:
-    """A boto3 client; `AWS_PROFILE`, `AWS_ENDPOINT_URL` and the rest of boto's configuration apply."""
+    """Make a boto3 client; boto's configuration, such as `AWS_PROFILE` and `AWS_ENDPOINT_URL`, applies."""
     config = Config(
         connect_timeout=limits.connect_timeout_s,
         read_timeout=limits.read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": limits.attempts},
         user_agent_extra="llmcluster",
     )
-    with said(f"{service} in {region}", permission=""):
+    with as_live_error(f"{service} in {region}", permission=""):
         core = botocore.session.get_session()
         core.register_component("data_loader", _models())
         return boto3.session.Session(botocore_session=core).client(service, region_name=region, config=config)
@@ -59,18 +51,21 @@ def client(service: str, region: str, limits: Limits) -> Any:
 
 @cache
 def _models() -> Any:
-    """Service models of botocore, parsed once: that of EC2 takes half a second, and a refresh has a client a region."""
+    """The loader of botocore's service models, shared so that each model is parsed once.
+
+    The model of EC2 takes half a second, and a refresh makes a client for every region.
+    """
     return botocore.loaders.create_loader()
 
 
 def pages(client: Any, operation: str, key: str, permission: str, **arguments: Any) -> Iterator[Any]:
-    """Entries under `key` of every page of an operation.
+    """The entries under `key` in every page of an operation.
 
     Raises:
-        LiveError: a page does not come, or is not what the service model says.
+        LiveError: a page cannot be fetched, or differs from the service model.
     """
     where = f"{permission} in {client.meta.region_name}"
-    with said(where, permission):
+    with as_live_error(where, permission):
         if not client.can_paginate(operation):
             yield from getattr(client, operation)(**arguments)[key]
             return
@@ -78,8 +73,8 @@ def pages(client: Any, operation: str, key: str, permission: str, **arguments: A
             yield from page[key]
 
 
-def by_enabled_region(request: Request, advance: Advance, ask: Callable[[str, Fetched], None]) -> Fetched:
-    """Ask EC2 region by region, without those that the account has not enabled: they refuse every call.
+def by_enabled_region(request: Request, advance: ReportProgress, ask: Callable[[str, Fetched], None]) -> Fetched:
+    """Ask EC2 region by region, except regions that the account has not enabled, which refuse every call.
 
     Raises:
         LiveError: no region answered.
@@ -93,7 +88,7 @@ def by_enabled_region(request: Request, advance: Advance, ask: Callable[[str, Fe
 
 
 def _enabled_regions(limits: Limits) -> frozenset[str] | None:
-    """Regions that the account may use; None when it may not ask, and each region then speaks for itself."""
+    """The regions that the account has enabled; None when it may not list them, and then every region is asked."""
     try:
         listed = pages(client("ec2", PRICING_REGION, limits), "describe_regions", "Regions", "ec2:DescribeRegions")
         return frozenset(region["RegionName"] for region in listed)
@@ -102,11 +97,11 @@ def _enabled_regions(limits: Limits) -> frozenset[str] | None:
 
 
 @contextmanager
-def said(where: str, permission: str) -> Iterator[None]:
-    """Turn what boto raises into a LiveError.
+def as_live_error(where: str, permission: str) -> Iterator[None]:
+    """Turn errors of boto into a LiveError.
 
     Raises:
-        LiveError: with what failed, where, and what to do.
+        LiveError: boto raised an error; the message says what failed, where, and what to do.
     """
     try:
         with documented_shape(where):
@@ -124,8 +119,8 @@ def said(where: str, permission: str) -> Iterator[None]:
     except (boto_errors.HTTPClientError, boto_errors.ConnectionError) as error:
         raise NoAnswerError(f"{where}: no answer ({error}); check the network, proxy and region") from error
     except ResponseParserError as error:
-        # Not among botocore's own errors. A proxy or a captive portal answers with a page.
-        raise LiveError(f"{where}: the answer is none of AWS ({_one_line(str(error))})") from error
+        # This error is no BotoCoreError. It is raised when a proxy or a captive portal answers with a page.
+        raise LiveError(f"{where}: the answer does not come from AWS ({_one_line(str(error))})") from error
     except boto_errors.BotoCoreError as error:
         raise LiveError(f"{where}: {error}") from error
 
@@ -147,6 +142,6 @@ def _client_error(error: boto_errors.ClientError, where: str, permission: str) -
 
 
 def _one_line(text: str) -> str:
-    """A page in place of a message is shown by its beginning."""
+    """The text on one line; of a long text, such as a page, only the beginning."""
     line = " ".join(text.split())
     return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"

@@ -1,26 +1,31 @@
-"""Savings Plans rates and Capacity Block offerings: what a commitment costs by the hour."""
+"""Savings Plans rates and Capacity Block offerings: hourly prices of commitments on AWS."""
 
 from typing import Any, Final
 
-from provider_catalog.live.aws.client import PRICING_REGION, by_enabled_region, client, pages, said
+from provider_catalog.errors import LiveError
+from provider_catalog.live.aws.client import PRICING_REGION, as_live_error, by_enabled_region, client, pages
 from provider_catalog.live.aws.spot import LINUX, zone_ids_by_name
-from provider_catalog.live.source import Advance, Fetched, LiveError, Request
+from provider_catalog.live.live_source import Fetched, ReportProgress, Request
 from provider_catalog.prices import PurchaseOption
+from provider_catalog.units import HOURS_PER_YEAR
 
 RATES_PERMISSION: Final = "savingsplans:DescribeSavingsPlansOfferingRates"
 BLOCKS_PERMISSION: Final = "ec2:DescribeCapacityBlockOfferings"
 
-_TERM_BY_S: Final[dict[int, PurchaseOption]] = {365 * 86400: "reserved-1y", 3 * 365 * 86400: "reserved-3y"}
+_TERM_BY_S: Final[dict[int, PurchaseOption]] = {
+    HOURS_PER_YEAR * 3600: "reserved-1y",
+    3 * HOURS_PER_YEAR * 3600: "reserved-3y",
+}
 _PLAN_TYPES: Final = ("EC2Instance", "Compute")
-"""In order of preference: a plan bound to family and region is what a fixed cluster buys, and never the dearer."""
+"""Plan types in order of preference. A plan bound to family and region suits a fixed cluster and never costs more."""
 BLOCK_HOURS: Final = 24 * 7
 
 
-def fetch_savings_plans(request: Request, advance: Advance) -> Fetched:
-    """Rates of one and three years without upfront payment: an EC2 Instance plan's, or a Compute plan's.
+def fetch_savings_plans(request: Request, advance: ReportProgress) -> Fetched:
+    """Fetch rates for one and three years without upfront payment, of EC2 Instance plans or else of Compute plans.
 
     Raises:
-        LiveError: the rates did not come.
+        LiveError: the rates cannot be fetched.
     """
     savings = client("savingsplans", PRICING_REGION, request.limits)
     provenance = request.provenance(
@@ -31,11 +36,11 @@ def fetch_savings_plans(request: Request, advance: Advance) -> Fetched:
     for done, name in enumerate(names, start=1):
         rates: dict[tuple[str, PurchaseOption, str], float] = {}
         for entry in _rates(savings, name, request.regions):
-            with said(RATES_PERMISSION, RATES_PERMISSION):
+            with as_live_error(RATES_PERMISSION, RATES_PERMISSION):
                 offering = entry["savingsPlanOffering"]
                 properties = {item["name"]: item["value"] for item in entry["properties"]}
                 term = _TERM_BY_S.get(offering["durationSeconds"])
-                # The list has a line for unused reservations beside that of running instances.
+                # The list has separate entries for running instances and for unused reservations.
                 running = entry["usageType"].rpartition("-")[2].startswith("BoxUsage")
                 if term is not None and running and entry["unit"] == "Hrs" and offering["currency"] == "USD":
                     rates[properties["region"], term, offering["planType"]] = float(entry["rate"])
@@ -45,12 +50,12 @@ def fetch_savings_plans(request: Request, advance: Advance) -> Fetched:
                 fetched.instances.append(request.instance_price((region, None), name, term, rate, provenance))
         advance(done, len(names))
     if not fetched.instances:
-        raise LiveError(f"{RATES_PERMISSION}: no rate for any instance type; nothing is taken over")
+        raise LiveError(f"{RATES_PERMISSION}: no rate for any instance type; the old prices stay")
     return fetched
 
 
-def fetch_capacity_blocks(request: Request, advance: Advance) -> Fetched:
-    """The cheapest block of a week per zone on offer, USD an hour for one instance.
+def fetch_capacity_blocks(request: Request, advance: ReportProgress) -> Fetched:
+    """Fetch the price of the cheapest block of a week in each zone, in USD per hour of one instance.
 
     Raises:
         LiveError: no region answered.
@@ -87,10 +92,10 @@ def fetch_capacity_blocks(request: Request, advance: Advance) -> Fetched:
 
 
 def _rates(savings: Any, instance_type: str, regions: tuple[str, ...]) -> Any:
-    """boto3 has no paginator for this operation."""
+    """Fetch all pages of rates; boto3 has no paginator for this operation."""
     token: str | None = None
     while True:
-        with said(RATES_PERMISSION, RATES_PERMISSION):
+        with as_live_error(RATES_PERMISSION, RATES_PERMISSION):
             page = savings.describe_savings_plans_offering_rates(
                 savingsPlanPaymentOptions=["No Upfront"],
                 savingsPlanTypes=list(_PLAN_TYPES),
@@ -108,4 +113,4 @@ def _rates(savings: Any, instance_type: str, regions: tuple[str, ...]) -> Any:
         if not token:
             return
         if token == before:
-            raise LiveError(f"{RATES_PERMISSION}: the same page comes again and again; the list does not end")
+            raise LiveError(f"{RATES_PERMISSION}: the same page came twice; the list does not end")

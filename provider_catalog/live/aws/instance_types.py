@@ -1,19 +1,22 @@
-"""The catalog's hardware facts held against EC2 DescribeInstanceTypes. Facts are reviewed, so nothing is written."""
+"""Comparison of the catalog's hardware facts with EC2 DescribeInstanceTypes.
+
+People review facts before they enter the catalog, so this source only reports differences.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
 from provider_catalog.hardware import InstanceType
 from provider_catalog.live.aws.client import by_enabled_region, client, pages
-from provider_catalog.live.source import Advance, Fetched, Request
+from provider_catalog.live.live_source import Fetched, ReportProgress, Request
 
 PERMISSION: Final = "ec2:DescribeInstanceTypes"
 _FAMILIES: Final = ("p*", "g*")
-"""Families with GPUs."""
+"""Patterns of the instance families that have GPUs."""
 
 
-def check(request: Request, advance: Advance) -> Fetched:
-    """Notes on what differs, and on GPU types that the catalog does not hold.
+def check(request: Request, advance: ReportProgress) -> Fetched:
+    """Note the facts that differ, and the GPU instance types that the catalog lacks.
 
     Raises:
         LiveError: no region answered.
@@ -28,7 +31,9 @@ def check(request: Request, advance: Advance) -> Fetched:
         for found in described:
             name = found["InstanceType"]
             known = request.catalog.instance_types.get((request.provider, name))
-            notes = [*_differences(known, found)] if known else [f"{name}: offered, not in the catalog"]
+            notes = (
+                [*_differences(known, found)] if known else [f"{name}: AWS offers this type, and the catalog lacks it"]
+            )
             fetched.notes += [note for note in notes if known or _is_current_gpu(found)]
 
     fetched = by_enabled_region(request, advance, ask)
@@ -53,4 +58,4 @@ def _differences(known: InstanceType, found: Any) -> Iterator[str]:
     )
     for field, ours, theirs in pairs:
         if ours != theirs:
-            yield f"{known.name}: {field} is {ours} in the catalog and {theirs} at EC2"
+            yield f"{known.name}: {field} is {ours} in the catalog and {theirs} in the answer of EC2"

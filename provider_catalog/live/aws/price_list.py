@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import LiveError
 from provider_catalog.facts import Fact
 from provider_catalog.live.aws.client import PRICING_REGION, client, pages
-from provider_catalog.live.source import UNANSWERED, Advance, Fetched, LiveError, Request, documented_shape
-from provider_catalog.tables import fact, read_yaml
+from provider_catalog.live.live_source import MAX_UNANSWERED, Fetched, ReportProgress, Request, documented_shape
 
 PERMISSION: Final = "pricing:GetProducts"
 SOURCE: Final = "AWS Price List API, GetProducts"
@@ -24,11 +25,11 @@ _LINUX: Final = {
     "capacitystatus": "Used",
     "marketoption": "OnDemand",
 }
-"""One product a type and region: without licences, on shared hosts, not the price of an unused reservation."""
+"""Filters that leave one product for each type and region: Linux without licences, on shared hosts, in use."""
 
 
-class Meter(Fact):
-    """Where a service price of the catalog stands in the Price List."""
+class PriceListMeter(Fact):
+    """The place of a service price in the Price List."""
 
     sku: str
     service_code: str
@@ -36,11 +37,11 @@ class Meter(Fact):
     usage_type: str
     """Regular expression for the usage type after the region's prefix (`USE2-`)."""
     units: tuple[str, ...]
-    """Units in which the price may stand; another unit is another price."""
+    """Accepted units; a product in another unit has another price."""
 
 
-def fetch_on_demand(request: Request, advance: Advance) -> Fetched:
-    """On-demand prices of every instance type of the catalog, Linux, by region.
+def fetch_on_demand(request: Request, advance: ReportProgress) -> Fetched:
+    """Fetch the Linux on-demand prices of every instance type of the catalog, by region.
 
     Raises:
         LiveError: the Price List did not answer, or knows none of the types.
@@ -56,14 +57,14 @@ def fetch_on_demand(request: Request, advance: Advance) -> Fetched:
             )
         advance(done, len(names))
     if not fetched.instances:
-        raise LiveError(f"{PERMISSION}: no on-demand price for any instance type; nothing is taken over")
+        raise LiveError(f"{PERMISSION}: no on-demand price for any instance type; the old prices stay")
     return fetched
 
 
-def fetch_services(request: Request, advance: Advance) -> Fetched:
-    """Prices of services and of machines without GPUs, for every SKU that the catalog bills.
+def fetch_services(request: Request, advance: ReportProgress) -> Fetched:
+    """Fetch the prices of services and of machines without GPUs, for every SKU that the catalog bills.
 
-    A look-up that fails is reported and leaves its price as it was; two in a row end the source with what it has.
+    A failed look-up is reported, and the old price stays. Two failed look-ups in a row end the source.
 
     Raises:
         LiveError: the Price List did not answer.
@@ -90,9 +91,9 @@ def fetch_services(request: Request, advance: Advance) -> Fetched:
             in_a_row += 1
             if not fetched.services:
                 raise
-            rest = f"; {len(look_ups) - done} look-ups were not made" if in_a_row == UNANSWERED else ""
+            rest = f"; {len(look_ups) - done} look-ups were not made" if in_a_row == MAX_UNANSWERED else ""
             fetched.failures.append(f"{error}{rest}")
-        if in_a_row == UNANSWERED:
+        if in_a_row == MAX_UNANSWERED:
             break
         advance(done, len(look_ups))
     return fetched
@@ -104,7 +105,7 @@ def _machine_prices(request: Request, pricing: Any, name: str, fetched: Fetched)
         fetched.services.append(request.service_price(region, name, usd_per_hour, provenance))
 
 
-def _meter_price(request: Request, pricing: Any, meter: Meter, region: str, fetched: Fetched) -> None:
+def _meter_price(request: Request, pricing: Any, meter: PriceListMeter, region: str, fetched: Fetched) -> None:
     with documented_shape(PERMISSION):
         found = _unit_prices(pricing, meter, region)
     if len(found) == 1:
@@ -112,18 +113,22 @@ def _meter_price(request: Request, pricing: Any, meter: Meter, region: str, fetc
         fetched.services.append(request.service_price(region, meter.sku, found.pop(), provenance))
     else:
         what = f"{len(found)} prices" if found else "no price"
-        fetched.notes.append(f"{meter.sku} in {region}: {what} under usage type {meter.usage_type}; left as it was")
+        fetched.notes.append(
+            f"{meter.sku} in {region}: {what} under usage type {meter.usage_type}; the old price stays"
+        )
 
 
 @cache
-def service_meters() -> tuple[Meter, ...]:
+def service_meters() -> tuple[PriceListMeter, ...]:
     """The meters of services.yaml."""
     path = Path(__file__).with_name("services.yaml")
-    return tuple(fact(Meter, row, f"{path}, entry {number}") for number, row in enumerate(read_yaml(path), start=1))
+    return tuple(
+        fact(PriceListMeter, row, f"{path}, entry {number}") for number, row in enumerate(read_yaml(path), start=1)
+    )
 
 
 def _on_demand(request: Request, pricing: Any, instance_type: str, fetched: Fetched) -> dict[str, float]:
-    """USD an hour of a type by region, of those asked for. What costs nothing is not sold on demand."""
+    """The hourly price in USD of a type in each requested region; an entry without costs is not an on-demand price."""
     found: dict[str, set[float]] = {}
     with documented_shape(PERMISSION):
         for region, usd in _linux_rates(pricing, instance_type):
@@ -132,7 +137,7 @@ def _on_demand(request: Request, pricing: Any, instance_type: str, fetched: Fetc
     for region, amounts in found.items():
         if len(amounts) > 1:
             listed = ", ".join(f"{usd:g}" for usd in sorted(amounts))
-            fetched.notes.append(f"{instance_type} in {region}: {listed} USD an hour are listed; the dearest is taken")
+            fetched.notes.append(f"{instance_type} in {region}: {listed} USD an hour are listed; the highest is used")
     return {region: max(amounts) for region, amounts in found.items()}
 
 
@@ -146,8 +151,8 @@ def _linux_rates(pricing: Any, instance_type: str) -> Iterator[tuple[str, float]
                 yield attributes["regionCode"], usd
 
 
-def _unit_prices(pricing: Any, meter: Meter, region: str) -> set[float]:
-    """Prices of the first tier that costs anything, one a distinct amount."""
+def _unit_prices(pricing: Any, meter: PriceListMeter, region: str) -> set[float]:
+    """The distinct prices of the first tier with costs."""
     pattern = re.compile(rf"(?:[A-Za-z0-9]+(?:-[a-z]+-\d)?-)?(?:{meter.usage_type})")
     found: set[float] = set()
     for product in _products(pricing, meter.service_code, {**meter.filters, "regionCode": region}):
@@ -168,7 +173,7 @@ def _products(pricing: Any, service_code: str, match: Mapping[str, str]) -> Iter
 
 
 def _dimensions(product: Any) -> Iterator[tuple[float, str, float]]:
-    """Begin of the tier, unit, USD."""
+    """The start of each tier, its unit, and its price in USD."""
     for term in product["terms"].get("OnDemand", {}).values():
         for dimension in term["priceDimensions"].values():
             if "USD" in dimension["pricePerUnit"]:

@@ -1,16 +1,16 @@
-"""Spot prices by zone, and Spot placement scores."""
+"""Spot prices by zone, and Spot placement scores, from EC2."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any, Final
 
+from provider_catalog.errors import LiveError
 from provider_catalog.live.aws.client import PRICING_REGION, by_enabled_region, client, pages
-from provider_catalog.live.source import (
-    NO_MARKET,
-    Advance,
+from provider_catalog.live.live_source import (
+    NO_SPOT_MARKET_SHARE,
     Fetched,
-    LiveError,
     PlacementScore,
+    ReportProgress,
     Request,
     documented_shape,
 )
@@ -19,17 +19,17 @@ PRICE_PERMISSION: Final = "ec2:DescribeSpotPriceHistory"
 SCORE_PERMISSION: Final = "ec2:GetSpotPlacementScores"
 LINUX: Final = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
 SCORED_REGIONS: Final = 10
-"""Most regions of one request (model of the EC2 API, GetSpotPlacementScoresRequest.RegionNames)."""
+"""Largest number of regions in one request (model of the EC2 API, GetSpotPlacementScoresRequest.RegionNames)."""
 SCORED_TYPES: Final = 3
-"""Least instance types of one request: with one or two, and with variants of one, the score is always low (EC2 API
-reference, GetSpotPlacementScores, InstanceType.N)."""
+"""Least number of instance types in one request. With one or two types, or with variants of one, the score is always
+low (EC2 API reference, GetSpotPlacementScores, InstanceType.N)."""
 SCORED_NODES: Final = 8
-"""Nodes that a score is asked for. AWS limits how many different requests it answers in 24 hours, so the request is the
-same each time, and one a family (EC2 user guide, Spot placement score, limitations)."""
+"""Number of nodes in a request for a score. AWS limits the number of different requests in 24 hours, so there is one
+request for each family, and it never changes (EC2 user guide, Spot placement score, limitations)."""
 
 
-def fetch_prices(request: Request, advance: Advance) -> Fetched:
-    """The Spot price in force now, by zone id, of every instance type that is sold on Spot.
+def fetch_prices(request: Request, advance: ReportProgress) -> Fetched:
+    """Fetch the current Spot price by zone id of every instance type that is sold on Spot.
 
     Raises:
         LiveError: no region answered.
@@ -42,7 +42,7 @@ def fetch_prices(request: Request, advance: Advance) -> Fetched:
         ec2 = client("ec2", region, request.limits)
         zone_ids = zone_ids_by_name(ec2)
         newest: dict[tuple[str, str], tuple[datetime, float]] = {}
-        # From one minute ago: the history begins with the price that was in force at its start.
+        # The history starts one minute ago, and its first entry is the price that was in force then.
         for entry in pages(
             ec2,
             "describe_spot_price_history",
@@ -52,14 +52,14 @@ def fetch_prices(request: Request, advance: Advance) -> Fetched:
             ProductDescriptions=list(LINUX),
             StartTime=now - timedelta(minutes=1),
         ):
-            # Local Zones are not among these: the catalog leaves them out.
+            # `zone_ids` lacks Local Zones, which the catalog leaves out.
             zone = zone_ids.get(entry["AvailabilityZone"])
             key, value = (zone or "", entry["InstanceType"]), (entry["Timestamp"], float(entry["SpotPrice"]))
             if zone is not None and (key not in newest or newest[key][0] < value[0]):
                 newest[key] = value
         for (zone_id, name), (_, usd_per_hour) in newest.items():
             on_demand = request.catalog.prices.instance(request.provider, region, name, "on-demand")
-            if usd_per_hour > 0 and (on_demand is None or usd_per_hour < NO_MARKET * on_demand.usd_per_hour):
+            if usd_per_hour > 0 and (on_demand is None or usd_per_hour < NO_SPOT_MARKET_SHARE * on_demand.usd_per_hour):
                 fetched.instances.append(
                     request.instance_price((region, zone_id), name, "spot", usd_per_hour, provenance)
                 )
@@ -67,11 +67,11 @@ def fetch_prices(request: Request, advance: Advance) -> Fetched:
     return by_enabled_region(request, advance, ask)
 
 
-def fetch_scores(request: Request, advance: Advance) -> Fetched:
-    """Placement scores by zone for each family of instance types that is large enough to be scored.
+def fetch_scores(request: Request, advance: ReportProgress) -> Fetched:
+    """Fetch placement scores by zone for each family with enough instance types.
 
     Raises:
-        LiveError: the scores did not come.
+        LiveError: the scores cannot be fetched.
     """
     families: dict[str, list[str]] = {}
     for name in request.instance_types:
@@ -83,7 +83,8 @@ def fetch_scores(request: Request, advance: Advance) -> Fetched:
     small = [family for family, names in families.items() if len(names) < SCORED_TYPES]
     if small:
         fetched.notes.append(
-            f"{', '.join(small)}: not asked, as AWS scores fewer than {SCORED_TYPES} instance types always low"
+            f"{', '.join(small)}: no score was requested, because AWS always scores fewer than {SCORED_TYPES} instance "
+            "types low"
         )
     starts = range(0, len(request.regions), SCORED_REGIONS)
     places = [list(request.regions[start : start + SCORED_REGIONS]) for start in starts]
@@ -114,12 +115,12 @@ def fetch_scores(request: Request, advance: Advance) -> Fetched:
                 ]
         advance(done, len(scored) * len(places))
     if not fetched.scores:
-        raise LiveError(f"{SCORE_PERMISSION}: no score for any family; nothing is taken over")
+        raise LiveError(f"{SCORE_PERMISSION}: no score for any family; the old scores stay")
     return fetched
 
 
 def zone_ids_by_name(ec2: Any) -> dict[str, str]:
-    """`use1-az6` for `us-east-1a`: letters differ from account to account, ids do not."""
+    """Map zone names to zone ids, as `us-east-1a` to `use1-az6`; names differ between accounts, and ids do not."""
     zones = pages(
         ec2, "describe_availability_zones", "AvailabilityZones", "ec2:DescribeAvailabilityZones",
         Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}],

@@ -1,4 +1,4 @@
-"""GET of JSON pages with time-outs, back-off with jitter, and failures that say what to do."""
+"""Requests for JSON pages with time-outs, back-off with jitter, and error messages that say what to do."""
 
 import json
 from collections.abc import Iterator
@@ -8,25 +8,26 @@ from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
-from provider_catalog.live.source import Limits, LiveError, NoAnswerError
+from provider_catalog.errors import LiveError, NoAnswerError
+from provider_catalog.live.live_source import Limits
 
-MOST_PAGES: Final = 1000
-"""A server that never ends its list is faulty: the whole price list of a region has a few hundred pages."""
+MAX_PAGES: Final = 1000
+"""Number of pages above which a list is considered endless; the whole price list of a region has a few hundred."""
 _RETRIED: Final = (429, 500, 502, 503, 504)
 _LONGEST_WAIT_S: Final = 30
-"""Also where the server asks for more with Retry-After: the old prices are there, and a later run asks again."""
+"""Longest wait between attempts, even if Retry-After asks for more: the old prices stay until a later refresh."""
 
 
 def get_pages(url: str, fields: dict[str, str], limits: Limits) -> Iterator[Any]:
-    """Every page of a list, followed by its `NextPageLink` on the same host.
+    """Fetch every page of a list, following `NextPageLink` on the same host.
 
     Raises:
-        LiveError: a page does not come, is not JSON, or points elsewhere.
+        LiveError: a page cannot be fetched, is not JSON, or links to another host.
     """
     http = _pool(url, limits)
     target: str | None = url
     followed: set[str] = set()
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = _get(http, str(target), fields)
         fields = {}
         yield page
@@ -37,18 +38,20 @@ def get_pages(url: str, fields: dict[str, str], limits: Limits) -> Iterator[Any]
             raise LiveError(f"{_host(url)}: NextPageLink leads to no new page ({target!r}); the list does not end")
         followed.add(target)
         if _origin(target) != _origin(url):
-            raise LiveError(f"{_host(url)}: the next page lies on another host ({_host(target)}); not followed")
-    raise LiveError(f"{_host(url)}: more than {MOST_PAGES} pages; the list does not end")
+            raise LiveError(
+                f"{_host(url)}: the next page is on another host ({_host(target)}); the link was not followed"
+            )
+    raise LiveError(f"{_host(url)}: more than {MAX_PAGES} pages; the list does not end")
 
 
 def _get(http: urllib3.PoolManager, url: str, fields: dict[str, str]) -> Any:
     try:
         response = http.request("GET", url, fields=fields or None)
     except urllib3.exceptions.MaxRetryError as error:
-        # Without the request's own text: the reason is a sentence, the chain around it is not.
+        # Only the reason is readable; the error around it repeats the request.
         raise NoAnswerError(f"{_host(url)}: no answer ({error.reason}); check the network and the proxy") from error
     except urllib3.exceptions.HTTPError as error:
-        raise LiveError(f"{_host(url)}: the answer broke off ({error})") from error
+        raise LiveError(f"{_host(url)}: the answer ended early ({error})") from error
     if response.status == 429:
         raise LiveError(f"{_host(url)}: throttled (HTTP 429) after every attempt; try again later")
     if response.status != 200:

@@ -1,6 +1,6 @@
-"""Prices from the Azure Retail Prices API, which asks for no sign-in.
+"""Prices from the Azure Retail Prices API, which needs no sign-in.
 
-Fields and their meaning: Microsoft Learn, Azure Retail Prices overview (api-version 2023-01-01-preview).
+The fields are documented in Microsoft Learn, Azure Retail Prices overview (api-version 2023-01-01-preview).
 """
 
 import re
@@ -12,46 +12,49 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import LiveError
 from provider_catalog.facts import Fact
 from provider_catalog.live.azure.http import get_pages
-from provider_catalog.live.source import NO_MARKET, Advance, Fetched, LiveError, Request, by_region
+from provider_catalog.live.live_source import NO_SPOT_MARKET_SHARE, Fetched, ReportProgress, Request, by_region
 from provider_catalog.prices import PurchaseOption
-from provider_catalog.tables import fact, read_yaml
+from provider_catalog.units import HOURS_PER_YEAR
 
 PERMISSION: Final = "none (the price list is public)"
 SOURCE: Final = "Azure Retail Prices API"
 
 _VERSION: Final = "2023-01-01-preview"
 _TERMS: Final[dict[str, tuple[PurchaseOption, int]]] = {
-    "1 Year": ("reserved-1y", 365 * 24),
-    "3 Years": ("reserved-3y", 3 * 365 * 24),
+    "1 Year": ("reserved-1y", HOURS_PER_YEAR),
+    "3 Years": ("reserved-3y", 3 * HOURS_PER_YEAR),
 }
-"""Hours of a term: a reservation's price is that of the whole term, although its unit reads "1 Hour"."""
+"""Purchase option and hours by term. A reservation's price is for the whole term, although its unit is "1 Hour"."""
 _GLOBAL: Final = ("Global", "")
-"""Regions of meters that cost the same everywhere."""
+"""Region names of meters that have one price for all regions."""
 
 url = "https://prices.azure.com/api/retail/prices"
-"""Where the price list is; tests put a server of their own here."""
+"""Address of the price list; tests replace it by that of a local server."""
 
 
-class Meter(Fact):
-    """Where a service price of the catalog stands in the price list."""
+class RetailMeter(Fact):
+    """The place of a service price in the price list."""
 
     sku: str
     service: str
     product: str = ".*"
+    """Regular expression for productName."""
     meter: str
-    """Regular expressions for productName and meterName."""
+    """Regular expression for meterName."""
     units: dict[str, float] = Field(min_length=1)
-    """What the meter's price is divided by, by its unitOfMeasure; another unit is another price."""
+    """Divisor of the meter's price by its unitOfMeasure; a meter in another unit has another price."""
     everywhere: bool = False
     """Whether the meter has one price for all regions."""
 
 
-def fetch_instances(request: Request, advance: Advance) -> Fetched:
-    """Pay-as-you-go, Spot and commitment prices of every size of the catalog, Linux.
+def fetch_instances(request: Request, advance: ReportProgress) -> Fetched:
+    """Fetch the Linux pay-as-you-go, Spot and commitment prices of every size of the catalog.
 
-    A commitment is a reservation, which is bound to size and region, or where there is none a savings plan for compute.
+    A commitment is a reservation, bound to size and region; without a reservation it is a savings plan for compute.
 
     Raises:
         LiveError: no region answered.
@@ -73,7 +76,7 @@ def fetch_instances(request: Request, advance: Advance) -> Fetched:
                     _keep_newest(plans, (name, term), (since, rate))
         for (name, option), (_, usd_per_hour) in found.items():
             on_demand = found.get((name, "on-demand"))
-            if option == "spot" and on_demand is not None and usd_per_hour >= NO_MARKET * on_demand[1]:
+            if option == "spot" and on_demand is not None and usd_per_hour >= NO_SPOT_MARKET_SHARE * on_demand[1]:
                 continue
             fetched.instances.append(request.instance_price((region, None), name, option, usd_per_hour, provenance))
         for (name, option), (_, usd_per_hour) in plans.items():
@@ -82,12 +85,12 @@ def fetch_instances(request: Request, advance: Advance) -> Fetched:
 
     fetched = by_region(request, advance, ask)
     if not fetched.instances:
-        raise LiveError(f"{SOURCE}: no price for any size; nothing is taken over")
+        raise LiveError(f"{SOURCE}: no price for any size; the old prices stay")
     return fetched
 
 
-def fetch_services(request: Request, advance: Advance) -> Fetched:
-    """Prices of everything else that the catalog bills.
+def fetch_services(request: Request, advance: ReportProgress) -> Fetched:
+    """Fetch the prices of the services that the catalog bills.
 
     Raises:
         LiveError: no region answered.
@@ -109,23 +112,27 @@ def fetch_services(request: Request, advance: Advance) -> Fetched:
                 fetched.services.append(request.service_price(region, meter.sku, amounts.pop(), provenance))
             else:
                 what = f"{len(amounts)} prices" if amounts else "no price"
-                fetched.notes.append(f"{meter.sku} in {region}: {what} under meter {meter.meter!r}; left as it was")
+                fetched.notes.append(
+                    f"{meter.sku} in {region}: {what} under meter {meter.meter!r}; the old price stays"
+                )
 
     return by_region(request, advance, ask)
 
 
 @cache
-def service_meters() -> tuple[Meter, ...]:
+def service_meters() -> tuple[RetailMeter, ...]:
     """The meters of services.yaml."""
     path = Path(__file__).with_name("services.yaml")
-    return tuple(fact(Meter, row, f"{path}, entry {number}") for number, row in enumerate(read_yaml(path), start=1))
+    return tuple(
+        fact(RetailMeter, row, f"{path}, entry {number}") for number, row in enumerate(read_yaml(path), start=1)
+    )
 
 
 def _items(request: Request, where: str) -> Iterator[Any]:
-    """Items of every page, in US dollars.
+    """The items in US dollars of every page.
 
     Raises:
-        LiveError: a page does not come, or an item lacks a documented field.
+        LiveError: a page cannot be fetched, or an item lacks a documented field.
     """
     fields = {"api-version": _VERSION, "currencyCode": "USD", "$filter": where}
     needed = ("currencyCode", "type", "armRegionName", "productName", "meterName", "retailPrice", "unitOfMeasure")
@@ -139,7 +146,11 @@ def _items(request: Request, where: str) -> Iterator[Any]:
 
 
 def _offer(item: Any, today: date) -> tuple[PurchaseOption, float] | None:
-    """Purchase option and USD an hour; None for Windows, Low Priority, Dev/Test, cloud services and future prices."""
+    """The purchase option and hourly price in USD of an item that is in force.
+
+    Returns:
+        None for Windows, Low Priority, Dev/Test and cloud services, and for prices that are not in force.
+    """
     product = item["productName"].replace(" ", "").lower()
     price = float(item["retailPrice"])
     if "windows" in product or "cloudservices" in product or not _in_force(item, today):
@@ -155,7 +166,10 @@ def _offer(item: Any, today: date) -> tuple[PurchaseOption, float] | None:
 
 
 def _savings_plans(item: Any) -> Iterator[tuple[PurchaseOption, float]]:
-    """Term and USD an hour. Rates of savings plans stand within the pay-as-you-go item, in the preview version only."""
+    """The purchase option and hourly price in USD of each savings plan of a pay-as-you-go item.
+
+    Only the preview version of the API lists savings plans.
+    """
     for plan in item.get("savingsPlan") or ():
         if plan["term"] in _TERMS and float(plan["retailPrice"]) > 0:
             yield _TERMS[plan["term"]][0], float(plan["retailPrice"])
@@ -170,8 +184,8 @@ def _keep_newest(
         found[key] = price
 
 
-def _unit_prices(meter: Meter, region: str, items: Iterable[Any], today: date) -> set[float]:
-    """Distinct prices of the first tier that costs anything."""
+def _unit_prices(meter: RetailMeter, region: str, items: Iterable[Any], today: date) -> set[float]:
+    """The distinct prices of the first tier with costs."""
     tiers: dict[str, list[tuple[float, float]]] = {}
     for item in items:
         at_home = item["armRegionName"] in (_GLOBAL if meter.everywhere else (region,))
@@ -187,6 +201,6 @@ def _unit_prices(meter: Meter, region: str, items: Iterable[Any], today: date) -
 
 
 def _in_force(item: Any, today: date) -> bool:
-    """Whether the price has begun and not ended; announced and ended prices are listed beside the one in force."""
+    """Whether the price is in force today; the API also lists announced and ended prices."""
     begun, ended = str(item["effectiveStartDate"])[:10], str(item.get("effectiveEndDate", "9999"))[:10]
     return begun <= today.isoformat() <= ended

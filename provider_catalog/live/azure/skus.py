@@ -1,4 +1,7 @@
-"""The catalog's sizes held against Azure Resource SKUs. Facts are reviewed, so nothing is written."""
+"""Comparison of the catalog's sizes with Azure Resource SKUs.
+
+People review facts before they enter the catalog, so this source only reports differences.
+"""
 
 import json
 import shutil
@@ -13,8 +16,9 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.core.pipeline.policies import RetryPolicy
 from azure.mgmt.compute import ComputeManagementClient
 
+from provider_catalog.errors import LiveError, NoAnswerError
 from provider_catalog.hardware import InstanceType
-from provider_catalog.live.source import Advance, Fetched, Limits, LiveError, NoAnswerError, Request, by_region
+from provider_catalog.live.live_source import Fetched, Limits, ReportProgress, Request, by_region
 
 PERMISSION: Final = "Microsoft.Compute/skus/read"
 _MANAGEMENT: Final = "https://management.azure.com/"
@@ -24,21 +28,21 @@ _LONGEST_WAIT_S: Final = 30
 
 
 class AzureCliCredential:
-    """The sign-in of the Azure command line, for one run: no secret is read from or written to a file of ours."""
+    """A credential that asks the Azure command line for a token, once; this program stores no secret."""
 
     def __init__(self) -> None:
         self._answer: dict[str, Any] | None = None
 
     @property
     def subscription(self) -> str:
-        """Id of the subscription that the command line is set to."""
+        """The id of the subscription that the command line uses."""
         return str(self._token()["subscription"])
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """A token for Azure Resource Manager.
+        """Get a token for Azure Resource Manager.
 
         Raises:
-            LiveError: `az` is missing, or nobody is signed in.
+            LiveError: `az` is not installed, or nobody is signed in.
         """
         answer = self._token()
         return AccessToken(str(answer["accessToken"]), int(answer.get("expires_on", time.time() + 300)))
@@ -49,8 +53,8 @@ class AzureCliCredential:
         return self._answer
 
 
-def check(request: Request, advance: Advance) -> Fetched:
-    """Notes on what differs, and on sizes that a region or the subscription does not offer.
+def check(request: Request, advance: ReportProgress) -> Fetched:
+    """Note the facts that differ, and the sizes that a region or the subscription does not offer.
 
     Raises:
         LiveError: nobody is signed in, or no region answered.
@@ -66,7 +70,9 @@ def check(request: Request, advance: Advance) -> Fetched:
             if name in listed:
                 fetched.notes += _differences(known, listed[name], region)
             elif priced:
-                fetched.notes.append(f"{name} in {region}: priced in the catalog, not offered there")
+                fetched.notes.append(
+                    f"{name} in {region}: the catalog has a price, and Azure does not offer the size there"
+                )
 
     fetched = by_region(request, advance, ask)
     fetched.notes = sorted(set(fetched.notes))
@@ -74,22 +80,22 @@ def check(request: Request, advance: Advance) -> Fetched:
 
 
 def compute_client(credential: Any, subscription: str, limits: Limits, **options: Any) -> ComputeManagementClient:
-    """A client with time-outs and back-off."""
+    """Make a compute client with time-outs and back-off."""
     return ComputeManagementClient(
         credential,
         subscription,
         connection_timeout=limits.connect_timeout_s,
         read_timeout=limits.read_timeout_s,
-        retry_policy=_Patience(retry_total=limits.attempts - 1, retry_backoff_factor=limits.backoff_s),
+        retry_policy=_BoundedRetryPolicy(retry_total=limits.attempts - 1, retry_backoff_factor=limits.backoff_s),
         **options,
     )
 
 
-class _Patience(RetryPolicy[Any, Any]):
-    """Honours Retry-After, but not for hours."""
+class _BoundedRetryPolicy(RetryPolicy[Any, Any]):
+    """A retry policy that follows Retry-After up to a longest wait."""
 
     def get_retry_after(self, response: Any) -> float | None:
-        """Seconds to wait; None where the service does not say."""
+        """The seconds to wait; None if the service states none."""
         wait = super().get_retry_after(response)
         return None if wait is None else min(wait, _LONGEST_WAIT_S)
 
@@ -119,10 +125,11 @@ def _differences(known: InstanceType, sku: Any, region: str) -> Iterator[str]:
     for field, ours, name in (("vcpus", known.vcpus, "vCPUs"), ("gpus", known.gpus, "GPUs")):
         theirs = offered.get(name)
         if theirs is not None and float(theirs) != ours:
-            yield f"{known.name}: {field} is {ours} in the catalog and {theirs} at Azure"
+            yield f"{known.name}: {field} is {ours} in the catalog and {theirs} in the answer of Azure"
     theirs = offered.get("MemoryGB")
     if theirs is not None and float(theirs) * 1024 != known.memory_mib:
-        yield f"{known.name}: memory_mib is {known.memory_mib} in the catalog and {float(theirs) * 1024:g} at Azure"
+        found_mib = float(theirs) * 1024
+        yield f"{known.name}: memory_mib is {known.memory_mib} in the catalog and {found_mib:g} in the answer of Azure"
     for restriction in sku.restrictions or ():
         reason = restriction.reason_code
         code = reason.value if isinstance(reason, Enum) else reason

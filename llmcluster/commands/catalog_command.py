@@ -1,0 +1,159 @@
+"""`llmcluster catalog`: the facts and prices that plans use."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from llmcluster.commands.options import json_option
+from llmcluster.errors import exit_codes
+
+
+@click.group(short_help="List, check and refresh facts and prices.")
+def catalog() -> None:
+    """List, show, compare and check the facts and prices of the catalog, and refresh its prices."""
+
+
+@catalog.command(name="list")
+@click.option("--provider", help="Only this cloud.")
+@click.option("--region", help="Prices of this region. Default: the default region of each cloud.")
+@json_option
+def list_types(provider: str | None, region: str | None, as_json: bool) -> None:
+    """List instance types with their prices by purchase option."""
+    with exit_codes():
+        from llmcluster.reports.catalog_listing import listing, print_listing
+        from provider_catalog.catalog import Catalog
+
+        rows = listing(Catalog.load(), provider, region)
+        _print_json(rows) if as_json else print_listing(rows)
+
+
+@catalog.command()
+@click.argument("sku")
+@json_option
+def show(sku: str, as_json: bool) -> None:
+    """Show everything that is known about SKU, with the source and date of every figure.
+
+    SKU is an instance type, a GPU, a shared file system, or a service such as nat_gateway_hour.
+    """
+    with exit_codes():
+        from llmcluster.reports.catalog_details import details, print_details
+        from provider_catalog.catalog import Catalog
+
+        found = details(Catalog.load(), sku)
+        _print_json(found) if as_json else print_details(found)
+
+
+@catalog.command()
+@json_option
+def counts(as_json: bool) -> None:
+    """Count the prices by cloud, priced item and kind of source, with the unknown ones and the oldest."""
+    with exit_codes():
+        from dataclasses import asdict
+
+        from llmcluster.reports.catalog_counts import print_counts
+        from provider_catalog.catalog import Catalog
+        from provider_catalog.price_counts import count_prices
+
+        found = count_prices(Catalog.load())
+        _print_json([asdict(row) for row in found]) if as_json else print_counts(found)
+
+
+@catalog.command()
+@click.argument("old", default="packaged")
+@click.argument("new", default="current")
+@json_option
+def diff(old: str, new: str, as_json: bool) -> None:
+    """Show the prices that differ between OLD and NEW, the largest changes first.
+
+    OLD and NEW are each `packaged` (the installed snapshot), `current` (that snapshot with the last refresh), a catalog
+    folder, a folder of refreshed prices, or a file of negotiated prices.
+    """
+    with exit_codes():
+        from llmcluster.reports.price_changes_text import differences, print_changes
+
+        changes = differences(old, new)
+        _print_json([change.as_json() for change in changes]) if as_json else print_changes(changes)
+
+
+@catalog.command()
+@json_option
+def verify(as_json: bool) -> None:
+    """Check every data file: it is readable, each row has a source and a date, prices are plausible and not stale.
+
+    The exit code is 2 when there is an error, and 0 when there are only warnings.
+    """
+    with exit_codes():
+        from dataclasses import asdict
+        from datetime import date
+
+        from provider_catalog.catalog import Catalog
+        from provider_catalog.verification import verify as find
+
+        held = Catalog.load()
+        findings = find(held, date.today())
+        if as_json:
+            _print_json([asdict(finding) for finding in findings])
+        else:
+            for finding in findings:
+                click.echo(f"{finding.level}: {finding.where}: {finding.message}")
+            known = sum(price.unit_price_usd is not None for price in held.service_prices)
+            click.echo(
+                f"{len(held.gpus)} GPUs, {len(held.instance_types)} instance types, "
+                f"{len(held.instance_prices)} instance prices, {known} service prices "
+                f"({len(held.service_prices) - known} unknown), version {held.version}"
+            )
+        if any(finding.level == "error" for finding in findings):
+            sys.exit(2)
+
+
+@catalog.command()
+@click.option("--provider", "providers", multiple=True, help="Only this cloud; the option may be repeated.")
+@click.option("--region", "regions", multiple=True, help="Only this region; the option may be repeated.")
+@click.option("--what", default="", help="Sources separated by commas, such as prices,spot. Default: all.")
+@click.option("--into", type=click.Path(path_type=Path), help="Folder to write to. Default: the user's data folder.")
+@click.option("--accept", is_flag=True, help="Accept answers that lack many prices or change one tenfold.")
+@click.option("--dry-run", is_flag=True, help="Fetch and compare; write nothing.")
+@json_option
+def refresh(
+    providers: tuple[str, ...],
+    regions: tuple[str, ...],
+    what: str,
+    into: Path | None,
+    accept: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Fetch today's prices from the clouds. They take precedence over the packaged snapshot.
+
+    Each source is kept, held back or fails by itself; where no new prices are kept, the old ones stay. The exit code is
+    4 unless all requested sources were kept.
+    """
+    with exit_codes():
+        from datetime import date
+
+        from llmcluster.reports.refresh_text import print_outcomes, progress_bars
+        from planner.errors import SpecError
+        from provider_catalog.catalog import Catalog
+        from provider_catalog.live.refresh import RefreshOptions
+        from provider_catalog.live.refresh import refresh as refresh_prices
+        from provider_catalog.price_layers import LIVE_PRICES_VARIABLE, live_folder
+
+        folder = into or live_folder()
+        if folder is None:
+            raise SpecError(
+                f"{LIVE_PRICES_VARIABLE} is none, which switches refreshed prices off; unset it or give --into"
+            )
+        names = tuple(name.strip() for name in what.split(",") if name.strip())
+        order = RefreshOptions(tuple(providers), tuple(regions), names, accept, dry_run)
+        with progress_bars() as progress:
+            outcomes = refresh_prices(Catalog.load(), folder, order, date.today(), progress)
+        print_outcomes(outcomes, folder, dry_run=dry_run, as_json=as_json)
+        if not all(outcome.is_complete for outcome in outcomes):
+            sys.exit(4)
+
+
+def _print_json(document: object) -> None:
+    import json
+
+    click.echo(json.dumps(document, indent=2))

@@ -1,1 +1,0 @@
-"""Commands about money: the bill, how nodes are bought, what a change costs, owning against renting."""

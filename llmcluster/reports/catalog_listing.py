@@ -1,0 +1,68 @@
+"""The report of `llmcluster catalog list`: instance types with their prices by purchase option."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich import box
+from rich.table import Table
+
+from llmcluster.reports.terminal import terminal
+from provider_catalog.catalog import Catalog
+from provider_catalog.errors import CatalogError
+from provider_catalog.prices import PurchaseOption
+
+OPTIONS: Final[tuple[PurchaseOption, ...]] = ("on-demand", "spot", "reserved-1y", "reserved-3y", "capacity-block")
+
+
+def listing(catalog: Catalog, provider: str | None, region: str | None) -> list[dict[str, Any]]:
+    """Returns a row per instance type: hardware, region, and USD per hour by purchase option (None where unknown).
+
+    Raises:
+        CatalogError: the cloud or the region is unknown.
+    """
+    if provider is not None:
+        catalog.provider_defaults(provider)
+    providers = [name for name in catalog.providers if provider in (None, name)]
+    if region is not None and not any(region in catalog.regions(name) for name in providers):
+        known = ", ".join(place for name in providers for place in catalog.regions(name))
+        raise CatalogError(f"unknown region {region!r}; known: {known}")
+    rows = []
+    for (owner, name), instance_type in sorted(catalog.instance_types.items()):
+        place = region or catalog.provider_defaults(owner).default_region
+        if owner not in providers or place not in catalog.regions(owner):
+            continue
+        found = {option: catalog.prices.instance(owner, place, name, option) for option in OPTIONS}
+        dates = [price.provenance.as_of for price in found.values() if price is not None]
+        rows.append(
+            {
+                "provider": owner,
+                "region": place,
+                "instance_type": name,
+                "gpu": instance_type.gpu,
+                "gpus": instance_type.gpus,
+                "usd_per_hour": {option: price and price.usd_per_hour for option, price in found.items()},
+                "prices_as_of": max(dates, default=None),
+            }
+        )
+    return rows
+
+
+def print_listing(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints the rows as a table. A dash stands for a price without a source."""
+    table = Table(box=box.SIMPLE, title="USD per hour of the whole instance in its cheapest zone", title_justify="left")
+    for heading in ("cloud", "region", "instance type", "GPUs"):
+        table.add_column(heading, no_wrap=True)
+    for option in OPTIONS:
+        table.add_column(option, justify="right")
+    table.add_column("as of")
+    for row in rows:
+        prices = row["usd_per_hour"].values()
+        table.add_row(
+            row["provider"],
+            row["region"],
+            row["instance_type"],
+            f"{row['gpus']} x {row['gpu']}",
+            *("-" if price is None else f"{price:,.4g}" for price in prices),
+            row["prices_as_of"] or "-",
+        )
+    terminal(piped_width=150).print(table)

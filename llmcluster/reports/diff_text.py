@@ -1,0 +1,143 @@
+"""The report of `llmcluster diff`: on a terminal, as JSON, and as Markdown for a pull request."""
+
+import json
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from llmcluster.reports.terminal import terminal
+from planner.compare.plan_diff import Change, ItemChange, MoneyChange, PlanDiff
+
+
+def print_diffs(diffs: Sequence[PlanDiff], form: str) -> None:
+    """Prints differences between plans as `text`, `json` or `markdown`."""
+    if form == "json":
+        print(json.dumps([each.model_dump(mode="json") for each in diffs], indent=2))
+    elif form == "markdown":
+        print("\n".join(markdown(each) for each in diffs), end="")
+    else:
+        for each in diffs:
+            _print(each)
+
+
+def markdown(diff: PlanDiff) -> str:
+    """Returns the difference as a comment on a pull request."""
+    title = diff.new_name if diff.old_name == diff.new_name else f"{diff.old_name} → {diff.new_name}"
+    lines = [f"### {title}: {_headline(diff)}", ""]
+    if diff.same:
+        return "\n".join([*lines, ""])
+    lines += [f"Not in any total, because it has no known price: {_cell(each)}." for each in diff.left_out]
+    lines += [""] if diff.left_out else []
+    lines += ["| USD per | before | after | change |", "|---|--:|--:|--:|"]
+    lines += [
+        f"| {total.what} | {_usd(total.old_usd)} | {_usd(total.new_usd)} | {_change(total)} |" for total in diff.totals
+    ]
+    if diff.items:
+        lines += ["", "| line of the bill | before, USD/month | after, USD/month | by price | by quantity | why |"]
+        lines += ["|---|--:|--:|--:|--:|---|"]
+        lines += [
+            f"| {_cell(item.name)} | {_side(item, 'old')} | {_side(item, 'new')} |"
+            f" {item.by_price_usd:+,.2f} | {item.by_quantity_usd:+,.2f} | {_cell(item.why)} |"
+            for item in diff.items
+        ]
+    for heading, changes in (("decision", diff.decision), ("spec", diff.spec), ("catalog", diff.catalog)):
+        if changes:
+            lines += ["", f"| {heading} | before | after |", "|---|---|---|"]
+            lines += [f"| {_cell(each.what)} | {_cell(each.old)} | {_cell(each.new)} |" for each in changes]
+    if diff.causes:
+        lines += ["", *(f"- {_cell(cause)}" for cause in diff.causes)]
+    return "\n".join([*lines, ""])
+
+
+def _print(diff: PlanDiff) -> None:
+    screen = terminal()
+    title = diff.new_name if diff.old_name == diff.new_name else f"{diff.old_name} to {diff.new_name}"
+    screen.rule(f"[bold]{title}[/]", align="left")
+    screen.print(_headline(diff), highlight=False)
+    if diff.same:
+        return
+    for left_out in diff.left_out:
+        screen.print(f"[yellow]not in any total, because it has no known price:[/] {escape(left_out)}", highlight=False)
+    screen.print(_table(("USD per", "before", "after", "change"),
+        [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]))  # fmt: skip
+    if diff.items:
+        rows = [
+            (item.name, _side(item, "old"), _side(item, "new"), f"{item.by_price_usd:+,.2f}",
+             f"{item.by_quantity_usd:+,.2f}", item.why)
+            for item in diff.items
+        ]  # fmt: skip
+        screen.print(_table(("USD/month", "before", "after", "by price", "by quantity", "why"), rows))
+    for heading, changes in (("decision", diff.decision), ("spec", diff.spec), ("catalog", diff.catalog)):
+        for each in changes:
+            screen.print(f"[bold]{heading:<9}[/] {_line(each)}", highlight=False, markup=True)
+    for cause in diff.causes:
+        screen.print(f"[bold]why[/]       {escape(cause)}", highlight=False)
+
+
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 or column == "why" else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _line(change: Change) -> str:
+    return escape(f"{change.what}: {change.old} -> {change.new}")
+
+
+def _headline(diff: PlanDiff) -> str:
+    if diff.same:
+        return "nothing changed"
+    wanted = {total.what: total for total in diff.totals}
+    # A training run and a service have only the month in common.
+    told = [total for what in ("run", "month") if (total := wanted.get(what)) is not None]
+    total = next((each for each in told if each.old_usd is not None and each.new_usd is not None), None)
+    if total is None or total.old_usd is None or total.new_usd is None:
+        return _one_side(told)
+    if abs(total.new_usd - total.old_usd) < 0.005:
+        return f"same cost, {_usd(total.new_usd)} USD per {total.what}"
+    return f"{_change(total)} USD per {total.what}, from {_usd(total.old_usd)} to {_usd(total.new_usd)}"
+
+
+def _one_side(told: Sequence[MoneyChange]) -> str:
+    for total in told:
+        if total.new_usd is not None:
+            return f"{_usd(total.new_usd)} USD per {total.what}; the cost before is unknown"
+        if total.old_usd is not None:
+            return f"{_usd(total.old_usd)} USD per {total.what} before; the cost after is unknown"
+    return "the cost is unknown"
+
+
+def _change(total: MoneyChange) -> str:
+    if total.old_usd is None or total.new_usd is None:
+        return ""
+    change = total.new_usd - total.old_usd
+    share = f" ({change / total.old_usd:+.1%})" if total.old_usd else ""
+    return f"{change:+,.2f}{share}"
+
+
+def _usd(amount: float | None) -> str:
+    if amount is None:
+        return "–"
+    return f"{amount:,.4f}" if 0 < amount < 0.1 else f"{amount:,.2f}"
+
+
+def _side(item: ItemChange, side: Literal["old", "new"]) -> str:
+    if item.unknown in (side, "both"):
+        return "unknown"
+    return _usd(item.old_usd_per_month if side == "old" else item.new_usd_per_month)
+
+
+_PLAIN: Final = str.maketrans(
+    {**{sign: f"\\{sign}" for sign in "\\|`*[]~#"}, "<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;", "\n": " "}
+)
+"""Escapes text of a spec (tags, file names), so that it is neither Markdown nor HTML and mentions nobody."""
+
+
+def _cell(text: str) -> str:
+    return text.translate(_PLAIN)

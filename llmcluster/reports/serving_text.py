@@ -1,0 +1,93 @@
+"""Parts of a plan's report about serving: SLO against prediction, queueing, software."""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.table import Table
+
+from planner.plan.plan import InferencePerformance, Plan, SoftwareRequirement
+from planner.serving.slo import SloLine, slo_lines
+from planner.spec import InferenceWorkload
+
+
+def slo_table(plan: Plan) -> Table | None:
+    """Returns SLO, prediction and slack; None for training."""
+    performance, workload = plan.performance, plan.spec.workload
+    if not isinstance(performance, InferencePerformance) or not isinstance(workload, InferenceWorkload):
+        return None
+    title = f"SLO against prediction {operating_point(performance)} (ms)"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    table.add_column("latency")
+    for column in ("SLO", "predicted", "slack"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for line in slo_lines(performance, workload.slo):
+        table.add_row(*_cells(line, performance))
+    return table
+
+
+def serving_facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yields label and text of queueing, software and autoscaling."""
+    performance = plan.performance
+    if isinstance(performance, InferencePerformance) and performance.queueing is not None:
+        queueing = performance.queueing
+        tail = ", ".join(
+            f"{name} {milliseconds:,.0f} ms"
+            for name in ("mean", "p50", "p95", "p99")
+            if (milliseconds := queueing.ttft_ms[name]) is not None
+        )
+        waits = "" if queueing.slots is None else " with the wait for a batch slot"
+        ttft = f"TTFT {operating_point(performance)}{waits}: {tail}" if tail else "the queue grows without end"
+        slots = "" if queueing.slot_load is None else f", {queueing.slot_load:.0%} of the batch slots taken"
+        yield "queueing", f"{ttft}; prefill busy {queueing.prefill_load:.0%} of the time{slots}"
+    if plan.software is not None:
+        yield "software", software_line(plan.software)
+    if plan.autoscaling is not None:
+        scaling = plan.autoscaling
+        yield (
+            "autoscaling",
+            f"{scaling.min_nodes} to {scaling.max_nodes} nodes, {scaling.mean_nodes:.1f} on average",
+        )
+
+
+def software_line(software: SoftwareRequirement) -> str:
+    """Returns the oldest driver and toolkit that work, the attention kernels, and the engines."""
+    parts = [f"{software.stack} {software.min_version} or newer"]
+    if software.min_driver is not None:
+        parts.append(f"driver {software.min_driver} or newer")
+    if software.attention is not None:
+        parts.append(software.attention)
+    if not software.weights_native:
+        parts.append("kernels convert the weights to 16 bits")
+    if software.engines:
+        engines = (f"{name} ({takes})" for name, takes in software.engines.items())
+        parts.append(f"runs on {', '.join(engines)}")
+    elif software.refused_engines:
+        parts.append("no known serving engine supports it")
+    return "; ".join(parts)
+
+
+def operating_point(performance: InferencePerformance) -> str:
+    """Returns words for the load at which latencies are predicted."""
+    return "for one static batch" if _is_pinned_batch(performance) else "at the planned load"
+
+
+def without_slot_wait(performance: InferencePerformance) -> str:
+    """Returns words for the mean TTFT, which leaves out the wait for a batch slot; empty where no request waits."""
+    queueing = performance.queueing
+    return "" if queueing is None or queueing.slots is None else " without slot wait"
+
+
+def _is_pinned_batch(performance: InferencePerformance) -> bool:
+    """A pinned batch is served as one static pass, so its mean TTFT is the time of that pass."""
+    return performance.queueing is None and performance.ttft_ms == performance.prefill_ms
+
+
+def _cells(line: SloLine, performance: InferencePerformance) -> tuple[str, str, str, str, str]:
+    name = f"{line.name} {line.statistic}"
+    if (line.name, line.statistic) == ("TTFT", "mean"):
+        name += without_slot_wait(performance)
+    if line.predicted_ms is None or line.slack_ms is None:
+        return name, f"{line.asked_ms:,.4g}", "queue grows", "", "[red]missed[/]"
+    verdict = "[green]met[/]" if line.holds else "[red]missed[/]"
+    return name, f"{line.asked_ms:,.4g}", f"{line.predicted_ms:,.4g}", f"{line.slack_ms:+,.4g}", verdict

@@ -1,0 +1,109 @@
+"""Overlay files: negotiated prices of the user that replace those of the catalog."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from provider_catalog.catalog import Catalog
+from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.errors import CatalogError
+from provider_catalog.facts import Fact, Provenance
+from provider_catalog.price_layers import PriceLayer, contents_digest
+from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
+from provider_catalog.suggestions import did_you_mean
+
+
+class NegotiatedPrice(Fact):
+    """One price of an overlay file: an instance type with a purchase option, or a service with its SKU."""
+
+    provider: str
+    region: str
+    zone: str | None = None
+    instance_type: str | None = None
+    option: PurchaseOption | None = None
+    usd_per_hour: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    sku: str | None = None
+    unit_price_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> "NegotiatedPrice":
+        instance = (self.instance_type, self.option, self.usd_per_hour)
+        service = (self.sku, self.unit_price_usd)
+        if all(value is not None for value in instance) and service == (None, None):
+            return self
+        if all(value is not None for value in service) and instance == (None, None, None) and self.zone is None:
+            return self
+        raise ValueError("give either instance_type, option and usd_per_hour (and a zone), or sku and unit_price_usd")
+
+
+def read_overlay(path: Path, catalog: Catalog) -> PriceLayer:
+    """Read the negotiated prices of a YAML file with `source`, `as_of` and a list of `prices`.
+
+    Raises:
+        CatalogError: the file is missing or broken, or names a provider, region, instance type or SKU that `catalog`
+            does not hold; the message suggests a similar name.
+    """
+    if not path.is_file():
+        raise CatalogError(f"{path}: no such file; give a YAML file of prices, see docs/catalog.md")
+    document = read_yaml(path)
+    if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
+        raise CatalogError(f"{path}: expected source, as_of and a list of prices; see docs/catalog.md for an example")
+    for key in document:
+        if key not in ("source", "as_of", "prices"):
+            raise CatalogError(f"{path}: unknown key {key!r}; the keys are source, as_of and prices")
+    given = {key: str(document[key]) for key in ("source", "as_of") if document.get(key) is not None}
+    provenance = fact(Provenance, {**given, "kind": "negotiated"}, str(path))
+    instances: list[InstancePrice] = []
+    services: list[ServicePrice] = []
+    seen: set[tuple[Any, ...]] = set()
+    for number, row in enumerate(document["prices"], start=1):
+        where = f"{path}, price {number}"
+        if not isinstance(row, Mapping):
+            raise CatalogError(f"{where}: expected a mapping, found {type(row).__name__}")
+        line = fact(NegotiatedPrice, row, where)
+        _require_known(line, catalog, where)
+        key = (line.provider, line.region, line.zone, line.instance_type or line.sku, line.option)
+        if key in seen:
+            raise CatalogError(
+                f"{where}: {line.instance_type or line.sku} in {line.region} is priced twice; remove one"
+            )
+        seen.add(key)
+        if line.sku is None:
+            instances.append(_instance_price(line, provenance))
+        else:
+            services.append(_service_price(line, provenance, catalog))
+    digest = contents_digest([("overlay", path.read_bytes())])
+    return PriceLayer(path, digest, tuple(instances), tuple(services), names_every_zone=False)
+
+
+def _instance_price(line: NegotiatedPrice, provenance: Provenance) -> InstancePrice:
+    given = line.model_dump(include={"provider", "region", "zone", "instance_type", "option", "usd_per_hour"})
+    return InstancePrice(**given, provenance=provenance)
+
+
+def _service_price(line: NegotiatedPrice, provenance: Provenance, catalog: Catalog) -> ServicePrice:
+    unit = next(p.unit for p in catalog.service_prices if (p.provider, p.sku) == (line.provider, line.sku))
+    given = line.model_dump(include={"provider", "region", "sku", "unit_price_usd"})
+    return ServicePrice(**given, unit=unit, provenance=provenance)
+
+
+def _require_known(line: NegotiatedPrice, catalog: Catalog, where: str) -> None:
+    """Refuse an unknown name: its price would never be used, and the list price would be billed silently."""
+    _require("provider", line.provider, catalog.providers, where)
+    _require("region", line.region, catalog.regions(line.provider), where)
+    if line.instance_type is not None:
+        known = [name for provider, name in catalog.instance_types if provider == line.provider]
+        _require("instance_type", line.instance_type, known, where)
+    else:
+        skus = {price.sku for price in catalog.service_prices if price.provider == line.provider}
+        _require("sku", line.sku or "", sorted(skus), where)
+
+
+def _require(field: str, value: str, known: Iterable[str], where: str) -> None:
+    names = list(known)
+    if value in names:
+        return
+    hint = did_you_mean(value, names, at_most=3) or f"known are {', '.join(sorted(names)[:8])}"
+    raise CatalogError(f"{where}: unknown {field} {value!r}; {hint.strip()}")

@@ -1,0 +1,60 @@
+"""The network stack of a network that exists already: it looks the network up, checks it and creates nothing."""
+
+from typing import Final
+
+from cdktf import TerraformStack
+
+from cdk.aws.existing_network import ExistingNetwork, ExistingNetworkConfig
+from cdk.aws.interfaces import Interface
+from planner.errors import SpecError
+from planner.plan.plan import Plan
+from stacks.aws.address_counts import file_server_addresses
+from stacks.aws.base import add_outputs
+from stacks.clouds import BuiltStack
+
+CONTROL_PLANE_SUBNET: Final = "Subnet of the Kubernetes API in a second zone"
+
+
+def existing_network(
+    stack: TerraformStack, plan: Plan, zone_id: str, node_interfaces: tuple[Interface, ...], node_addresses: int
+) -> BuiltStack:
+    """Adds the look-ups of the user's VPC and subnets. What the other stacks rely on is checked by postconditions.
+
+    Raises:
+        SpecError: the spec does not name a subnet that the orchestrator needs.
+    """
+    spec = plan.spec.network
+    if spec.vpc_id is None or spec.subnet_id is None:
+        raise SpecError("network: an existing network needs both network.vpc_id and network.subnet_id")
+    kubernetes = plan.spec.orchestrator == "kubernetes"
+    if kubernetes and spec.control_plane_subnet_id is None:
+        raise SpecError(
+            "network.control_plane_subnet_id: missing; in an existing network, the Kubernetes API needs a subnet in "
+            "another zone than that of network.subnet_id"
+        )
+    network = ExistingNetwork(
+        stack,
+        "network",
+        ExistingNetworkConfig(
+            name=plan.name,
+            vpc_id=spec.vpc_id,
+            subnet_id=spec.subnet_id,
+            zone_id=zone_id,
+            node_addresses=node_addresses,
+            file_server_addresses=file_server_addresses(plan),
+            interface_descriptions=tuple(i.description for i in node_interfaces if i.has_address),
+            control_plane_subnet_id=spec.control_plane_subnet_id if kubernetes else None,
+        ),
+    )
+    outputs: dict[str, tuple[object, str]] = {
+        "vpc_id": (network.vpc.id, "VPC of the cluster"),
+        "compute_subnet_id": (network.compute_subnet.id, "Private subnet of nodes and file servers"),
+        "availability_zone": (
+            network.compute_subnet.availability_zone,
+            "Name of the cluster's zone in this account",
+        ),
+    }
+    if network.control_plane_subnet:
+        outputs["control_plane_subnet_id"] = (network.control_plane_subnet.id, CONTROL_PLANE_SUBNET)
+    add_outputs(stack, outputs)
+    return BuiltStack("network", stack, {})
