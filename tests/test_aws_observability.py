@@ -133,7 +133,7 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
         (
             # A cluster whose GPUs no pod gets, as its device plugins cannot be pulled.
             {"orchestrator": "kubernetes", "network": {"egress": "endpoints-only"}},
-            r"network\.image_registry: missing; the device plugins .*endpoints-only",
+            r"network\.image_registry: missing; pods get no GPU without the device plugins .*endpoints-only",
         ),
         (
             {"observability": {"metrics": True}, "orchestrator": "slurm", "network": {"egress": "endpoints-only"}},

@@ -21,7 +21,7 @@ def decide(
         spec: The workload and its constraints.
         architecture: Architecture of its model.
         catalog: The catalog with machines and prices.
-        within: Budget that holds beside that of the spec.
+        within: Second budget, applied in addition to that of the spec.
 
     Raises:
         SpecError: the spec is wrong.

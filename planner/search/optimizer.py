@@ -42,7 +42,7 @@ def plan(
         spec: The workload and its constraints.
         architecture: Architecture of its model.
         catalog: The catalog with machines and prices.
-        within: Budget that holds beside that of the spec; the spec in the plan stays unchanged.
+        within: Second budget, applied in addition to that of the spec; the spec in the plan stays unchanged.
         step_cache: Step times of earlier plans of the same model; they speed up the search.
         wants_nearest: Whether a refusal must name the nearest misses; without them it takes less time.
 
