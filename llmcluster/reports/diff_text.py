@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from typing import Final, Literal
-
-from rich.markup import escape
+from typing import Literal
 
 from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
 from planner.compare.plan_diff import Change, ItemChange, MoneyChange, PlanDiff
+from provider_catalog.text import markdown_text
 
 
 def print_diffs(diffs: Sequence[PlanDiff], form: str) -> None:
@@ -59,13 +58,13 @@ def _print(diff: PlanDiff) -> None:
     if diff.same:
         return
     for left_out in diff.left_out:
-        screen.print(f"[yellow]not in any total, because it has no known price:[/] {escape(left_out)}", highlight=False)
+        screen.print(f"[yellow]not in any total, because it has no known price:[/] {left_out}", highlight=False)
     totals = [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]
     screen.print(report_table(("USD per", "before", "after", "change"), totals, texts=(0,)))
     if diff.items:
         rows = [
-            (escape(item.name), _side(item, "old"), _side(item, "new"), f"{item.by_price_usd:+,.2f}",
-             f"{item.by_quantity_usd:+,.2f}", escape(item.why))
+            (item.name, _side(item, "old"), _side(item, "new"), f"{item.by_price_usd:+,.2f}",
+             f"{item.by_quantity_usd:+,.2f}", item.why)
             for item in diff.items
         ]  # fmt: skip
         headings = ("USD/month", "before", "after", "by price", "by quantity", "why")
@@ -74,11 +73,11 @@ def _print(diff: PlanDiff) -> None:
         for each in changes:
             screen.print(f"[bold]{heading:<9}[/] {_line(each)}", highlight=False, markup=True)
     for cause in diff.causes:
-        screen.print(f"[bold]why[/]       {escape(cause)}", highlight=False)
+        screen.print(f"[bold]why[/]       {cause}", highlight=False)
 
 
 def _line(change: Change) -> str:
-    return escape(f"{change.what}: {change.old} -> {change.new}")
+    return f"{change.what}: {change.old} -> {change.new}"
 
 
 def _headline(diff: PlanDiff) -> str:
@@ -124,11 +123,6 @@ def _side(item: ItemChange, side: Literal["old", "new"]) -> str:
     return _usd(item.old_usd_per_month if side == "old" else item.new_usd_per_month)
 
 
-_PLAIN: Final = str.maketrans(
-    {**{sign: f"\\{sign}" for sign in "\\|`*[]~#"}, "<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;", "\n": " "}
-)
-"""Escapes text of a spec (tags, file names), so that it is neither Markdown nor HTML and mentions nobody."""
-
-
 def _cell(text: str) -> str:
-    return text.translate(_PLAIN)
+    """What a spec says (tags, names of files) is shown and never read as Markdown or HTML, and mentions nobody."""
+    return markdown_text(text)

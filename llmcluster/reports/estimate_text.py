@@ -4,8 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
 from provider_catalog.units import HOURS_PER_MONTH
@@ -68,8 +66,8 @@ def _print_estimate(estimate: "Estimate") -> None:
         price = "unknown" if line.unit_price_usd is None else f"{line.unit_price_usd:,.4g} / {line.meter.unit}"
         amount = "unknown" if line.usd_per_hour is None else f"{line.usd_per_hour:,.4f}"
         used = " (usage-based)" if line.meter.by_use else ""
-        name = escape(line.meter.name + used)
-        rows.append((escape(line.resource.address), name, f"{line.meter.quantity:,.1f}", price, amount))
+        name = line.meter.name + used
+        rows.append((line.resource.address, name, f"{line.meter.quantity:,.1f}", price, amount))
     headings = ("resource", "billed item", "quantity", "unit price", "USD/h")
     table = report_table(headings, rows, texts=(0, 1, 3), right=(3,))
     screen.print(table)

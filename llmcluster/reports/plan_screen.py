@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.markup import escape
-from rich.text import Text
 
 from llmcluster.reports.plan_targets import Target, targets
 from llmcluster.reports.plan_words import bill_words, bought, layout_words, short_usd, title
 from llmcluster.reports.terminal import plain, terminal
 from planner.market.place import place_of
-from planner.plan.plan import Alternative, Plan
+from planner.plan.alternatives import Alternative
+from planner.plan.plan import Plan
 from planner.relax.cheaper import CheaperPlan, bill_usd
 from planner.search.quotas import needed_quotas
 from provider_catalog.catalog import Catalog
@@ -43,13 +42,13 @@ def print_plan_screen(
     met = tuple(targets(plan))
     missed = [target for target in met if not target.holds]
     for target in missed:
-        _print(screen, f"[bold red]✗ {target.verdict}[/]")
+        _print(screen, f"[red]✗ {target.verdict}[/]")
     _print_title(screen, plan, met)
     _print_rows(screen, _decision_rows(plan, met))
     if changes:
         _print(screen, "\n  [bold]What would help[/], one change each")
         for change in changes[:HELPS_SHOWN]:
-            _print_hanging(screen, " " * 4, 4, escape(change))
+            _print_hanging(screen, " " * 4, 4, change)
     _print_cheaper(screen, plan, cheaper)
     others = _others(plan, screen.width - 2 - LABEL_COLUMNS)
     if others:
@@ -60,7 +59,7 @@ def print_plan_screen(
     _print_rows(screen, checks)
     for index, command in enumerate(_next(plan, spec)):
         # A command is copied: it is never broken, however long the path is.
-        _print(screen, f"  [bold]{'Next' if index == 0 else '':<{LABEL_COLUMNS}}[/]{escape(command)}", whole=True)
+        _print(screen, f"  [bold]{'Next' if index == 0 else '':<{LABEL_COLUMNS}}[/]{command}", whole=True)
 
 
 def _print(screen: Console, markup: str, *, whole: bool = False) -> None:
@@ -75,15 +74,15 @@ def _print_rows(screen: Console, rows: Iterable[tuple[str, str]]) -> None:
 
 def _print_hanging(screen: Console, label: str, columns: int, markup: str) -> None:
     """Prints a label of so many columns, and beside it a text that is wrapped at words."""
-    lines = Text.from_markup(plain(screen, markup)).wrap(screen, screen.width - columns)
+    lines = screen.render_str(plain(screen, markup)).wrap(screen, screen.width - columns)
     for index, line in enumerate(lines):
         line.rstrip()
-        screen.print(Text.from_markup(label if index == 0 else " " * columns) + line, highlight=False)
+        screen.print(screen.render_str(label if index == 0 else " " * columns) + line, highlight=False)
 
 
 def _print_title(screen: Console, plan: Plan, met: Sequence[Target]) -> None:
     """Prints name and task, and the verdict at the right end where everything holds."""
-    name, task = f"[bold]{escape(plan.name)}[/]", escape(title(plan))
+    name, task = f"[bold]{plan.name}[/]", title(plan)
     if not met or not all(target.holds for target in met):
         _print(screen, f"{name}  {task}")
         return
@@ -102,7 +101,7 @@ def _decision_rows(plan: Plan, met: Sequence[Target]) -> Iterator[tuple[str, str
     choice = plan.choice
     where = "on-premises" if choice.provider == "own" else f"{choice.region}, {bought(plan)}"
     gpus = f"{choice.gpus:,} × {choice.gpu}"
-    yield "Buy", escape(f"{choice.nodes:,} × {choice.instance_type} ({gpus}), {where}")
+    yield "Buy", f"{choice.nodes:,} × {choice.instance_type} ({gpus}), {where}"
     yield "Cost", bill_words(plan)
     for target in met:
         if target.label:
@@ -117,8 +116,8 @@ def _print_cheaper(screen: Console, plan: Plan, cheaper: Sequence[CheaperPlan]) 
     rows = [_cheaper_cells(plan, option) for option in cheaper]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for change, usd, saving, nodes in rows:
-        left = f"    {escape(change):<{widths[0]}}  {usd:>{widths[1]}}  {saving:>{widths[2]}}  "
-        _print_hanging(screen, plain(screen, left), 4 + sum(widths) + 6, escape(nodes))
+        left = f"    {change:<{widths[0]}}  {usd:>{widths[1]}}  {saving:>{widths[2]}}  "
+        _print_hanging(screen, plain(screen, left), 4 + sum(widths) + 6, nodes)
 
 
 def _cheaper_cells(plan: Plan, option: CheaperPlan) -> tuple[str, str, str, str]:
@@ -146,7 +145,7 @@ def _others(plan: Plan, columns: int) -> str:
         if shown and len(SEPARATOR.join([*longer, rejected])) > columns:
             break
         shown = longer
-    return escape(SEPARATOR.join(filter(None, [*shown, rejected])))
+    return SEPARATOR.join(filter(None, [*shown, rejected]))
 
 
 def _runner_up(other: Alternative, now: float | None, compares_bills: bool) -> str:
@@ -164,14 +163,14 @@ def _checks(plan: Plan, catalog: Catalog) -> Iterator[str]:
     for quota in quotas:
         yield f"vCPU quota {quota.code} ≥ {quota.vcpus:,} in {choice.region}"
     if sold is not None and not quotas and not choice.purchase.capacity_block_nodes:
-        yield escape(f"vCPU quota of {sold.name} ≥ {choice.nodes * sold.vcpus:,} in {choice.region}")
+        yield f"vCPU quota of {sold.name} ≥ {choice.nodes * sold.vcpus:,} in {choice.region}"
     if plan.spec.capacity.block is not None and plan.spec.capacity.block.reservation_id is None:
         yield "the Capacity Block is not bought yet; Terraform does not buy it"
     dates = sorted({item.provenance.as_of for item in cost.items if item.role.startswith("compute")})
     if sold is not None and dates:
         yield f"compute price of {dates[0]} → llmcluster catalog refresh"
     if cost.unknown:
-        yield escape(f"no known price, so not in the cost: {', '.join(cost.unknown)}")
+        yield f"no known price, so not in the cost: {', '.join(cost.unknown)}"
     spares = cost.spare_nodes
     if spares is not None:
         usd = (
@@ -180,8 +179,7 @@ def _checks(plan: Plan, catalog: Catalog) -> Iterator[str]:
             else f"{short_usd(spares.usd_per_run)} USD"
         )
         yield f"{spares.nodes:,} spare node{'' if spares.nodes == 1 else 's'} advised, not in the cost: +{usd}"
-    for warning in plan.model.warnings:
-        yield escape(warning)
+    yield from plan.model.warnings
 
 
 def _next(plan: Plan, spec: Path) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmcluster.reports.plan_words import requests_per_s
-from planner.plan.plan import InferencePerformance, Plan, TrainingPerformance
-from planner.relax.verdict import fits
+from planner.plan.performance import InferencePerformance, TrainingPerformance
+from planner.plan.plan import Plan
+from planner.relax.verdict import fits_memory
 from planner.serving.slo import SloLine, slo_lines
 from planner.spec import InferenceWorkload, TrainingWorkload
 
@@ -34,7 +35,7 @@ class Target:
 def targets(plan: Plan) -> Iterator[Target]:
     """Yields the targets of a plan, those with a line in the order of the screen."""
     memory = plan.memory_per_gpu
-    if not fits(plan):
+    if not fits_memory(plan):
         sentence = (
             f"does not fit: {memory.total_bytes / GIB:.1f} GiB on the fullest GPU,"
             f" {memory.capacity_bytes / GIB:.1f} GiB may be used"

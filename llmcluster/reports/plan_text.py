@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from llmcluster.reports.serving_text import operating_point, serving_facts, slo_table, without_slot_wait
 from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
 from llmcluster.reports.topology_text import topology_facts
+from planner.plan.cost import Cost
 from planner.plan.layout import Layout
-from planner.plan.plan import Cost, InferencePerformance, Plan, TrainingPerformance
+from planner.plan.performance import InferencePerformance, TrainingPerformance
+from planner.plan.plan import Plan
 from planner.plan.reliability import Reliability
 from provider_catalog.units import HOURS_PER_MONTH
 
@@ -88,7 +89,7 @@ def print_bill_with_sources(plan: Plan) -> None:
         source = f"{item.provenance.source} ({item.provenance.as_of}, {item.provenance.kind})"
         unit_price = "unknown" if item.unit_price_usd is None else f"{item.unit_price_usd:,.4g} / {item.unit}"
         hourly = "unknown" if item.usd_per_hour is None else f"{item.usd_per_hour:,.4f}"
-        rows.append((escape(item.name), f"{item.quantity:,.1f}", unit_price, hourly, escape(source)))
+        rows.append((item.name, f"{item.quantity:,.1f}", unit_price, hourly, source))
     headings = ("item", "quantity", "unit price", "USD/h", "price source")
     table = report_table(headings, rows, texts=(0, 2, 4), right=(2,))
     screen.print(table)
@@ -256,7 +257,7 @@ def _short(value: float) -> str:
 def _print_bill(screen: Console, plan: Plan) -> None:
     rows = [
         (
-            escape(item.name),
+            item.name,
             "unknown" if item.usd_per_hour is None else f"{item.usd_per_hour:,.3f}",
             item.provenance.as_of,
         )

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.spec import InferenceWorkload, TrainingWorkload
 
 RATES: Final = {

@@ -7,10 +7,10 @@ from typing import Any, Final
 from planner.market.place import place_of
 from planner.plan.plan import Plan
 from planner.purchase.terms import reserved_terms
-from planner.relax.trials import Trial
-from planner.relax.verdict import holds
+from planner.relax.replanning import Replanner
+from planner.relax.verdict import meets_spec
 from planner.search.budget import tightest
-from planner.spec import Budget, ClusterSpec, InferenceWorkload, Pin
+from planner.spec import Budget, InferenceWorkload, Pin
 from planner.training.step_cache import StepCache
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
@@ -39,26 +39,29 @@ class CheaperPlan:
 
 
 def cheaper_plans(
-    decided: Plan, spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog
+    decided: Plan, architecture: ModelArchitecture, catalog: Catalog, within: Budget | None = None
 ) -> tuple[CheaperPlan, ...]:
     """Returns up to three cheaper plans of one change each, the largest saving first.
 
     The best change of every field comes before a second change of the same field.
 
     Args:
-        decided: The plan of the spec; a plan that misses its targets has no cheaper one.
-        spec: The spec under the budgets of the caller.
+        decided: The plan; one that misses its targets has no cheaper one.
         architecture: Architecture of its model.
         catalog: Facts and prices.
+        within: Bounds on the bill beside the budget of the spec.
     """
+    spec = decided.spec
+    if within is not None:
+        spec = spec.model_copy(update={"budget": tightest(spec.budget, within)})
     now = bill_usd(decided)
-    if now is None or now <= 0 or not holds(decided):
+    if now is None or now <= 0 or not meets_spec(decided):
         return ()
     below = now * (1 - LEAST_SAVING)
     bound = Budget(usd_per_month=below) if decided.cost.usd_per_run is None else Budget(usd_per_run=below)
     # A budget lets the search leave out early what cannot be cheaper; bills of updates have another period.
     bounded = spec if decided.updates is not None else spec.model_copy(update={"budget": tightest(spec.budget, bound)})
-    trial = Trial(bounded, architecture, catalog, 1.0, StepCache())
+    trial = Replanner(bounded, architecture, catalog, 1.0, StepCache())
     found: list[CheaperPlan] = []
     for field, value, changed in _changes(decided, trial):
         usd = None if changed is None else bill_usd(changed)
@@ -84,7 +87,7 @@ Change = tuple[str, str, Plan | None]
 """Field, value, and the plan with that change; None where it does not hold."""
 
 
-def _changes(decided: Plan, trial: Trial) -> Iterator[Change]:
+def _changes(decided: Plan, trial: Replanner) -> Iterator[Change]:
     spec, place = trial.spec, place_of(decided.choice.provider, trial.catalog)
     yield from _lower_precision(decided, trial)
     if place.owned or spec.capacity.block is not None:
@@ -101,14 +104,14 @@ def _changes(decided: Plan, trial: Trial) -> Iterator[Change]:
         yield "placement.instance_types", "any", trial.planned(placement={"instance_types": "any"})
 
 
-def _lower_precision(decided: Plan, trial: Trial) -> Iterator[Change]:
+def _lower_precision(decided: Plan, trial: Replanner) -> Iterator[Change]:
     if not isinstance(trial.spec.workload, InferenceWorkload):
         return
     if BITS_PER_VALUE[decided.choice.weights] > BITS_PER_VALUE["fp8"]:
         yield "precision.weights", "fp8", trial.planned(precision={"weights": "fp8"})
 
 
-def _commitments(decided: Plan, trial: Trial) -> Iterator[Change]:
+def _commitments(decided: Plan, trial: Replanner) -> Iterator[Change]:
     """Terms whose rate is known for the chosen instance type. A training run is bought for its window."""
     if not isinstance(trial.spec.workload, InferenceWorkload) or trial.spec.capacity.commitment != "none":
         return
@@ -122,7 +125,7 @@ def _commitments(decided: Plan, trial: Trial) -> Iterator[Change]:
             )
 
 
-def _other_region(decided: Plan, trial: Trial) -> Iterator[Change]:
+def _other_region(decided: Plan, trial: Replanner) -> Iterator[Change]:
     """The region of the same cloud with the lowest on-demand price of the chosen type."""
     spec, choice = trial.spec, decided.choice
     if spec.placement.zone is not None or spec.network.vpc_id is not None or spec.imports:
@@ -141,7 +144,7 @@ def _other_region(decided: Plan, trial: Trial) -> Iterator[Change]:
     yield "placement.regions", f"[{region}]", _among_rivals(decided, trial, "placement", where)
 
 
-def _among_rivals(decided: Plan, trial: Trial, part: str, fields: dict[str, Any]) -> Plan | None:
+def _among_rivals(decided: Plan, trial: Replanner, part: str, fields: dict[str, Any]) -> Plan | None:
     """The plan with some fields changed, among the types of the plan and of its first alternatives."""
     changes: dict[str, dict[str, Any] | None] = {part: fields}
     if trial.spec.pin.instance_type is None:

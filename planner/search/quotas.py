@@ -1,9 +1,9 @@
-"""Quotas of an account that the nodes of a plan count against."""
+"""Notes on the account quotas that the nodes of a plan count against."""
 
 from dataclasses import dataclass
 
 from planner.market.place import Place
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class NeededQuota:
 def needed_quotas(purchase: Purchase, place: Place, instance_type: str) -> tuple[NeededQuota, ...]:
     """Returns the quotas that the nodes count against; empty where the catalog knows none.
 
-    Nodes of a Capacity Block count against none (EC2 user guide, "Capacity Blocks for ML").
+    Nodes of a Capacity Block count against no quota (EC2 user guide, "Capacity Blocks for ML").
     """
     defaults, sold = place.defaults, place.instance_type(instance_type)
     if defaults is None or sold is None:
@@ -35,9 +35,9 @@ def needed_quotas(purchase: Purchase, place: Place, instance_type: str) -> tuple
 
 
 def quota_notes(purchase: Purchase, place: Place, instance_type: str, region: str) -> list[str]:
-    """A note for each quota that the nodes count against; none where the catalog knows no quota."""
+    """Returns a note for each quota that the nodes count against; none where the catalog has no quotas."""
     return [
-        f"{quota.nodes} x {instance_type} count {quota.vcpus:,} vCPUs of the"
-        f' account\'s quota "{quota.name}" ({quota.code}) in {region}; where it is lower, nodes do not start'
+        f"{quota.nodes} x {instance_type} use {quota.vcpus:,} vCPUs of the"
+        f' account\'s quota "{quota.name}" ({quota.code}) in {region}; nodes fail to start if the quota is lower'
         for quota in needed_quotas(purchase, place, instance_type)
     ]

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from llmcluster.commands.options import HCL_OUTDIR, OUTDIR
-from llmcluster.deciding import cheaper
 from llmcluster.reports.plan_screen import print_plan_screen
 from llmcluster.reports.plan_text import print_plan
 from llmcluster.reports.stack_folders import print_stack_folders
+from planner.relax.cheaper import cheaper_plans
 from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
 from stacks.app import HCL_DOCUMENT, write_stacks
@@ -60,7 +60,7 @@ def printed(cluster: str) -> str:
         (entry,) = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
         stacks = write_stacks([entry], Path(folder, OUTDIR), Path(folder, HCL_OUTDIR))
         with contextlib.redirect_stdout(shown):
-            proposals = cheaper(entry.plan, entry.architecture, entry.catalog)
+            proposals = cheaper_plans(entry.plan, entry.architecture, entry.catalog)
             print_plan_screen(entry.plan, entry.catalog, entry.path, proposals)
             print_stack_folders(stacks)
     return _stripped(shown.getvalue().replace(f"{folder}/", ""))
