@@ -1,6 +1,6 @@
 """YAML that somebody else wrote: safe types only, bounded in what it expands to, errors without its content."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 import yaml
@@ -38,6 +38,29 @@ def parse_yaml(text: str) -> Any:
         raise BrokenYamlError("not valid YAML") from None
     except RecursionError:
         raise BrokenYamlError("nested too deeply for a spec") from None
+
+
+def position(text: str, keys: Sequence[int | str]) -> str:
+    """Returns line and column of a key path as ":line:column", of its nearest part that stands in the text.
+
+    Args:
+        text: A YAML text that `parse_yaml` reads.
+        keys: Keys of mappings and indices of lists, from the outside in.
+    """
+    node = yaml.compose(text, Loader=_Loader)
+    mark = None
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == str(key)), None)
+            if pair is None:
+                break
+            mark, node = pair[0].start_mark, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            mark = node.start_mark
+        else:
+            break
+    return "" if mark is None else f":{mark.line + 1}:{mark.column + 1}"
 
 
 class _Loader(yaml.SafeLoader):

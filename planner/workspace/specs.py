@@ -15,7 +15,7 @@ from provider_catalog.price_overlay import read_overlay
 from provider_catalog.scenarios import PREFIX, load_scenario
 from provider_catalog.text import one_line
 from provider_catalog.text_files import MissingFileError, UnreadableFileError, read_text_file
-from provider_catalog.yaml_text import BrokenYamlError, parse_yaml
+from provider_catalog.yaml_text import BrokenYamlError, parse_yaml, position
 
 LARGEST_SPEC_BYTES = 1_000_000
 
@@ -40,10 +40,11 @@ def load_spec(path: Path) -> LoadedSpec:
     """
     named = one_line(str(path))
     if named.startswith(PREFIX):
-        document: object = load_scenario(PACKAGED_DATA, named.removeprefix(PREFIX)).spec
+        spec = read_spec(load_scenario(PACKAGED_DATA, named.removeprefix(PREFIX)).spec, named)
     else:
-        document = _with_demand(_parse(path), path.parent)
-    spec = read_spec(document, named)
+        text = _read(path)
+        document = _with_demand(_parse(path, text), path.parent)
+        spec = read_spec(document, named, lambda keys: position(text, keys))
     model = spec.model.model_dump() if isinstance(spec.model, NominalModel) else spec.model
     try:
         architecture = load_model(model, path.parent, confined=True)
@@ -87,14 +88,18 @@ def _under(catalog: Catalog, price_file: Path, named_by: str, folder: Path | Non
         raise SpecError(f"{named_by}: {error}") from error
 
 
-def _parse(path: Path) -> object:
+def _read(path: Path) -> str:
     shown = one_line(str(path))
     try:
-        text = read_text_file(path, largest_bytes=LARGEST_SPEC_BYTES, folder=path.parent)
+        return read_text_file(path, largest_bytes=LARGEST_SPEC_BYTES, folder=path.parent)
     except MissingFileError as error:
         raise SpecError(f"{shown}: {error}; name a spec, such as one in clusters/") from None
     except UnreadableFileError as error:
         raise SpecError(f"{shown}: {error}; a spec is a YAML file of at most {LARGEST_SPEC_BYTES:,} bytes") from None
+
+
+def _parse(path: Path, text: str) -> object:
+    shown = one_line(str(path))
     try:
         return parse_yaml(text)
     except BrokenYamlError as error:
