@@ -81,9 +81,7 @@ def _latency(line: SloLine, more: str) -> Target:
     predicted = milliseconds(line.predicted_ms)
     text = f"{line.statistic} {predicted} ms, {limit} {_mark(line.holds, line.slack_ms / line.asked_ms)}{more}"
     verdict = f"misses the SLO: {line.name} {line.statistic} is {predicted} ms, the limit is {asked} ms"
-    return Target(
-        line.name, "SLO", line.holds, text, "" if line.holds else verdict.replace("the limit", "the limit is")
-    )
+    return Target(line.name, "SLO", line.holds, text, "" if line.holds else verdict)
 
 
 def _tail(performance: InferencePerformance, line: SloLine) -> str:
