@@ -1,4 +1,4 @@
-"""From parsed YAML to a ClusterSpec, and from pydantic's errors to messages a user can act on."""
+"""Turns parsed YAML into a ClusterSpec, and errors of pydantic into messages that users can act on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
@@ -13,19 +13,21 @@ from provider_catalog.suggestions import did_you_mean
 from provider_catalog.text import kind_of, one_line, shortened
 
 SHOWN_ERRORS = 8
+"""Number of wrong fields that one error message lists."""
 SHOWN_KEY = 80
-"""Characters of a key."""
+"""Characters of a key that a message shows."""
 
 
 def read_spec(document: object, where: str) -> ClusterSpec:
-    """ClusterSpec of a parsed document.
+    """Returns the ClusterSpec of a parsed document.
 
     Args:
-        document: What the YAML holds.
-        where: Name of the file, for messages.
+        document: The parsed YAML.
+        where: Name of the file for error messages.
 
     Raises:
-        SpecError: every wrong field with what was given and what is allowed, a misspelt key with the nearest one.
+        SpecError: the document is no valid spec. The message lists the wrong fields, each with the given and the
+            allowed value, and suggests the correct spelling of a misspelt key.
     """
     if document is None:
         raise SpecError(f"{where}: the file is empty; a spec needs name, model and workload")
@@ -43,16 +45,16 @@ def read_spec(document: object, where: str) -> ClusterSpec:
 
 def _message(detail: ErrorDetails) -> str:
     path = [part for part in detail["loc"] if part not in _BRANCHES]
-    # A key of a mapping is what the user wrote: it may hold anything.
+    # A key of a mapping is text of the user, so it may contain any character.
     field = one_line(".".join(str(part)[:SHOWN_KEY] for part in path))
     if detail["type"] == "extra_forbidden":
         siblings = sorted(_fields_at(path[:-1]))
         hint = did_you_mean(str(path[-1]), siblings)
         return f"{field}: no such key; {hint}allowed here: {', '.join(siblings)}"
     if detail["type"] == "missing":
-        return f"{field}: missing; it has no default"
+        return f"{field}: missing; this field is required"
     if detail["type"] == "union_tag_invalid":
-        return f"{field}.kind: no such kind {shortened(detail['ctx']['tag'])}; allowed: inference, training, finetuning"
+        return f"{field}.kind: unknown kind {shortened(detail['ctx']['tag'])}; allowed: inference, training, finetuning"
     if detail["type"] == "union_tag_not_found":
         return f"{field}.kind: missing; allowed: inference, training, finetuning"
     message = one_line(detail["msg"].removeprefix("Value error, "))
@@ -62,7 +64,7 @@ def _message(detail: ErrorDetails) -> str:
             message = f"allowed: {words}"
         elif meaning := _description(path):
             message = f"{meaning}; the pattern is {pattern}"
-    # A rule about several fields names them itself; all that was given beside them would bury them.
+    # A rule about several fields names them itself; showing the whole mapping would hide them.
     several = detail["type"] == "value_error" and isinstance(detail["input"], Mapping)
     given = "" if several else f"; given: {shortened(detail['input'])}"
     return f"{field}: {message}{given}" if field else message
@@ -77,11 +79,11 @@ _BRANCHES = frozenset(
     "literal['any']",
     "literal['attention','attention-and-mlp']",
 }
-"""Parts of pydantic's locations that name a branch of a union, not a key of the file."""
+"""Parts of error locations of pydantic that name a branch of a union, not a key of the file."""
 
 
 def _fields_at(path: Sequence[int | str]) -> set[str]:
-    """Keys that the models allow at a path, of all branches of a union together."""
+    """Returns the keys that are allowed at a path, over all branches of a union."""
     return {name for model in _models_at(path) for name in model.model_fields}
 
 
@@ -98,7 +100,7 @@ def _models_at(path: Sequence[int | str]) -> set[type[BaseModel]]:
 
 
 def _description(path: Sequence[int | str]) -> str | None:
-    """What the model says of the field at a path; None where it says nothing."""
+    """Returns the description of the field at a path; None if there is none."""
     if not path:
         return None
     fields = (model.model_fields.get(str(path[-1])) for model in _models_at(path[:-1]))
