@@ -153,7 +153,7 @@ def test_size_reads_a_config_and_its_folder(tmp_path: Path) -> None:
         (GOOD.replace("[aws]", "[aws], instance_types: [p4d.24xlrge]"), ["p4d.24xlrge", "did you mean 'p4d.24xlarge'"]),
         (GOOD.replace("[aws]", "[aws], regions: [us-eastt-1]"), ["placement.regions[0]", "did you mean 'us-east-1'"]),
         (GOOD.replace("name: chat", "name: Chat_1"), ["name", "Chat_1"]),
-        (GOOD + "name: twice\n", ["'name' stands twice"]),
+        (GOOD + "name: twice\n", ["'name' is repeated"]),
         ("name: [unclosed", ["not valid YAML"]),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_lock_whose_defaults_have_changed_is_refused_with_that_reason(spec_pat
     ("change", "reason"),
     [
         ({"schema_version": PLAN_SCHEMA_VERSION + 1}, "written by a newer llmcluster"),
-        ({"schema_version": "1; id"}, "it is a whole number"),
+        ({"schema_version": "1; id"}, "it must be a whole number"),
         ({"schema_version": 0, "colour": "red"}, "written by an older llmcluster"),
         ({"colour": "red"}, "not a locked plan: colour"),
         ({"spec_sha256": "f" * 64}, "spec_sha256"),
@@ -215,7 +215,7 @@ def test_a_plan_file_with_another_spec_in_it_is_no_plan(tmp_path: Path, decided:
     document["spec"]["storage"]["keep_on_destroy"] = False
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(document))
-    with pytest.raises(SpecError, match="spec_sha256 is not that of the spec"):
+    with pytest.raises(SpecError, match="spec_sha256 is not the hash of the spec"):
         read_plan(path)
 
 

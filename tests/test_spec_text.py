@@ -154,8 +154,8 @@ def test_a_message_names_field_value_and_alphabet() -> None:
     with pytest.raises(SpecError) as said:
         read_spec(document, "spec.yaml")
     assert str(said.value) == (
-        "spec.yaml: state.key_prefix: allowed: letters, digits and . _ = + - in folders that / parts, without one at"
-        " the beginning; given: 'a;b'"
+        "spec.yaml: state.key_prefix: allowed: letters, digits and . _ = + - in folders separated by /, without a"
+        " leading /; given: 'a;b'"
     )
 
 

@@ -358,7 +358,7 @@ class PrecisionChoice(SpecModel):
     )
     experts: Precision | Literal["auto"] = Field(
         default="auto",
-        description="Serving: number format of routed experts. auto: the published one, else that of the other weights",
+        description="Serving: number format of routed experts. auto: the published one, or weights if that is set",
     )
     keep: tuple[Annotated[str, Field(pattern=f"^({KEEP_PATTERN})$")], ...] = Field(
         default=(),
