@@ -243,6 +243,19 @@ def test_a_model_that_fits_nowhere_exits_3_with_the_nearest(tmp_path: Path) -> N
     assert "Traceback" not in finished.stderr
 
 
+def test_schema_describes_every_field() -> None:
+    """Editors show these descriptions while a user writes a spec."""
+    schema = json.loads(run("spec", "schema").stdout)
+    models = {"ClusterSpec": schema, **schema["$defs"]}
+    fields = {
+        f"{name}.{field}": shape
+        for name, model in models.items()
+        for field, shape in model.get("properties", {}).items()
+    }
+    assert len(fields) > 100
+    assert not [name for name, shape in fields.items() if len(shape.get("description", "").split()) < 3]
+
+
 def test_schema_accepts_the_examples_and_refuses_a_misspelt_key() -> None:
     import jsonschema
     import yaml
