@@ -39,7 +39,7 @@ def locked(spec_path: Path, loaded: LoadedSpec | None = None) -> Plan | None:
     return read_lock(spec_path, loaded or load_spec(spec_path), CATALOG)
 
 
-def test_lock_stands_beside_the_spec_and_holds_the_whole_plan(spec_path: Path, decided: Plan) -> None:
+def test_lock_is_beside_the_spec_and_contains_the_whole_plan(spec_path: Path, decided: Plan) -> None:
     written = write_lock(decided, spec_path)
 
     assert written == spec_path.with_name("chat.plan.json")

@@ -87,7 +87,7 @@ def test_no_text_field_takes(name: str) -> None:
     text = REFUSED_EVERYWHERE[name]
     for place in PLACES:
         said = refused(place, text)
-        assert said is not None, f"{place.path} takes {name}"
+        assert said is not None, f"{place.path} accepts {name}"
         # A message about a value starts with its field; a message about a key quotes the key.
         assert place.path.split(".")[-1] in said, said
         for line in said.split("\n"):
@@ -104,7 +104,7 @@ def test_only_free_text_takes(name: str) -> None:
             continue
         if place.path in NAMES_A_FILE and name in ("traversal", "mention", "link", "markup of rich"):
             continue
-        assert refused(place, text) is not None, f"{place.path} takes {name}: {text}"
+        assert refused(place, text) is not None, f"{place.path} accepts {name}: {text}"
 
 
 def test_a_new_field_without_a_pattern_is_checked() -> None:

@@ -1,4 +1,4 @@
-"""What a plan says beside its choice: alternatives, the Pareto front, rejections and compression proposals."""
+"""Parts of a plan other than its choice: alternatives, the Pareto front, rejections and compression proposals."""
 
 from planner.plan.base import PlanModel
 from planner.plan.fields import MachineName, OneOrMore

@@ -1,4 +1,4 @@
-"""Plan: the result of planning, and the only input of stacks, cost and reports beside the catalog."""
+"""Plan: the result of planning, and the only input of stacks, cost and reports apart from the catalog."""
 
 from typing import Final
 
