@@ -4,7 +4,7 @@ import json
 
 from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
-from planner.compare.clouds import PlacementComparison, PlacementOption
+from planner.compare.placements import PlacementComparison, PlacementOption
 from planner.compare.worked_examples import AMD_CLAIM, GuideExample, PeerComparison
 
 

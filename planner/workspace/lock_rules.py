@@ -12,7 +12,7 @@ from typing import Final
 from planner.market.place import ON_PREM_PROVIDER
 from planner.plan.choice import Choice
 from planner.plan.plan import Plan
-from planner.reliability.burn_in import pass_thresholds
+from planner.reliability.pass_thresholds import pass_thresholds
 from planner.spec import ClusterSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.text import shortened, unsafe_part
