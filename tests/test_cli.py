@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from llmcluster.cli import cli
 from planner.spec import ClusterSpec
-from planner.spec.reader import read_spec
+from planner.spec.reader import Locate, read_spec
 
 ROOT = Path(__file__).parent.parent
 
@@ -141,7 +141,7 @@ def test_size_reads_a_config_and_its_folder(tmp_path: Path) -> None:
         (GOOD.replace("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7BB"), ["Qwen/Qwen2.5-7BB", "Qwen/Qwen2.5-7B"]),
         (GOOD.replace("placement:", "placment:"), ["placment", "did you mean 'placement'"]),
         (GOOD.replace("request_rate_per_s", "request_rate"), ["workload.request_rate", "request_rate_per_s"]),
-        (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: -1"), ["request_rate_per_s", "at least 1e-09"]),
+        (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: -1"), ["request_rate_per_s", "at least 0.000000001"]),
         (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: .nan"), ["request_rate_per_s", "finite"]),
         (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: 5.0e-324"), ["request_rate_per_s", "0.000000001"]),
         (GOOD + "headroom: {memory_fraction: 1.0e-30}\n", ["headroom.memory_fraction", "0.01"]),
@@ -173,9 +173,9 @@ def test_wrong_input_names_the_field_and_writes_nothing(tmp_path: Path, text: st
 def test_a_command_reads_its_spec_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     reads: list[str] = []
 
-    def counted(document: object, name: str) -> ClusterSpec:
+    def counted(document: object, name: str, locate: Locate) -> ClusterSpec:
         reads.append(name)
-        return read_spec(document, name)
+        return read_spec(document, name, locate)
 
     monkeypatch.setattr("planner.workspace.specs.read_spec", counted)
     spec = tmp_path / "spec.yaml"

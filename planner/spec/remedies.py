@@ -1,6 +1,7 @@
 """Rules of a spec in words of our own, and the remedy for what is often written instead."""
 
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 SYNONYMS: Final = {
@@ -65,7 +66,7 @@ def rule_of(kind: str, context: Mapping[str, Any], message: str) -> str:
         return RULES[kind]
     if kind in BOUNDS:
         name, words = BOUNDS[kind]
-        return f"{words} {context[name]:g} is needed"
+        return f"{words} {_plain(context[name])} is needed"
     if kind == "literal_error":
         return f"allowed: {str(context['expected']).replace(chr(39), '')}"
     if kind == "string_too_long":
@@ -75,6 +76,12 @@ def rule_of(kind: str, context: Mapping[str, Any], message: str) -> str:
     if kind == "too_long":
         return f"at most {context['max_length']} entries are allowed"
     return message if kind == "value_error" else "the value is not of the kind that this field takes"
+
+
+def _plain(bound: float) -> str:
+    """Returns a bound as people write it, with every digit and without an exponent."""
+    digits = format(Decimal(str(bound)), "f")
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def remedy_for(field: str, value: object, keys: Collection[str]) -> str:
