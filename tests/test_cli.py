@@ -141,7 +141,10 @@ def test_size_reads_a_config_and_its_folder(tmp_path: Path) -> None:
         (GOOD.replace("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7BB"), ["Qwen/Qwen2.5-7BB", "Qwen/Qwen2.5-7B"]),
         (GOOD.replace("placement:", "placment:"), ["placment", "did you mean 'placement'"]),
         (GOOD.replace("request_rate_per_s", "request_rate"), ["workload.request_rate", "request_rate_per_s"]),
-        (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: -1"), ["request_rate_per_s", "at least 0.000000001"]),
+        (
+            GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: -1"),
+            ["request_rate_per_s", "at least 0.000000001"],
+        ),
         (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: .nan"), ["request_rate_per_s", "finite"]),
         (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: 5.0e-324"), ["request_rate_per_s", "0.000000001"]),
         (GOOD + "headroom: {memory_fraction: 1.0e-30}\n", ["headroom.memory_fraction", "0.01"]),
