@@ -1,13 +1,13 @@
 """Finds what to change when serving is infeasible: each change is tried alone by planning again."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from decimal import ROUND_CEILING
 from typing import Final
 
 from planner.errors import NearestPlan
 from planner.plan.performance import InferencePerformance
 from planner.plan.plan import Plan
+from planner.relax.nearest import nearest_plan
 from planner.relax.replanning import Replanner, three_digits
 from planner.serving.slo import slo_lines
 from planner.spec import ClusterSpec, InferenceWorkload
@@ -54,16 +54,17 @@ def _looser_slo(replanner: Replanner, workload: InferenceWorkload) -> Iterator[N
     for field, bound in found.items():
         if bound is not None:
             ms, decided = bound
-            change = f"{ms:g} instead of {asked[field]:g} ({ms - asked[field]:.4g} ms more) is feasible on"
-            yield _nearest_plan(decided, f"workload.slo.{field}", asked[field], ms, change)
+            given = asked[field]
+            change = f"{ms:g} instead of {given:g} ({ms - given:.4g} ms more) is feasible on {_plan_words(decided)}"
+            yield nearest_plan(decided, f"workload.slo.{field}", given, ms, change)
     if not any(found.values()):
         apart = {field: least(field, dict.fromkeys(asked.keys() - {field}, NO_LIMIT_MS)) for field in asked}
         reached = {field: bound for field, bound in apart.items() if bound is not None}
         if reached:
             least_each = "; ".join(f"{field}: {ms:g} on {_plan_words(found)}" for field, (ms, found) in reached.items())
             _, decided = next(iter(reached.values()))
-            sentence = f"workload.slo: relax both limits; the lowest value of each without the other is {least_each}"
-            yield replace(_nearest_plan(decided, "workload.slo", None, None, ""), change=sentence)
+            words = f"relax both limits; the lowest value of each without the other is {least_each}"
+            yield nearest_plan(decided, "workload.slo", None, None, words)
 
 
 def _lower_precision(replanner: Replanner, workload: InferenceWorkload) -> Iterator[NearestPlan]:
@@ -73,8 +74,8 @@ def _lower_precision(replanner: Replanner, workload: InferenceWorkload) -> Itera
     if BITS_PER_VALUE[weights] > BITS_PER_VALUE["fp8"]:
         decided = replanner.planned(precision={"weights": "fp8", "kv_cache": "fp8"})
         if decided is not None:
-            change = f"{{weights: fp8, kv_cache: fp8}} instead of {weights} is feasible on"
-            yield _nearest_plan(decided, "precision", weights, "fp8", change)
+            change = f"{{weights: fp8, kv_cache: fp8}} instead of {weights} is feasible on {_plan_words(decided)}"
+            yield nearest_plan(decided, "precision", weights, "fp8", change)
 
 
 def _shorter_prompt(replanner: Replanner, workload: InferenceWorkload) -> Iterator[NearestPlan]:
@@ -89,9 +90,9 @@ def _shorter_prompt(replanner: Replanner, workload: InferenceWorkload) -> Iterat
     )
     change = (
         f"{int(low)} instead of {workload.prompt_tokens} (shorter, or only that much outside the prefix cache) is"
-        " feasible on"
+        f" feasible on {_plan_words(decided)}"
     )
-    yield _nearest_plan(decided, "workload.prompt_tokens", workload.prompt_tokens, int(low), change)
+    yield nearest_plan(decided, "workload.prompt_tokens", workload.prompt_tokens, int(low), change)
 
 
 def _other_hardware(replanner: Replanner, workload: InferenceWorkload) -> Iterator[NearestPlan]:
@@ -100,14 +101,18 @@ def _other_hardware(replanner: Replanner, workload: InferenceWorkload) -> Iterat
     if spec.pin.layout.tensor is not None or spec.pin.layout.pipeline is not None:
         decided = replanner.planned(pin={"layout": {}})
         if decided is not None:
-            sentence = f"pin.layout: another layout is feasible: {_plan_words(decided)}"
-            yield replace(_nearest_plan(decided, "pin.layout", None, None, ""), change=sentence)
+            words = f"another layout is feasible: {_plan_words(decided)}"
+            yield nearest_plan(decided, "pin.layout", None, None, words)
     if spec.pin.nodes is not None:
         decided = replanner.planned(pin={"nodes": None})
         if decided is not None:
             nodes = decided.choice.nodes
-            yield _nearest_plan(
-                decided, "pin.nodes", spec.pin.nodes, nodes, f"{nodes} instead of {spec.pin.nodes} is feasible on"
+            yield nearest_plan(
+                decided,
+                "pin.nodes",
+                spec.pin.nodes,
+                nodes,
+                f"{nodes} instead of {spec.pin.nodes} is feasible on {_plan_words(decided)}",
             )
     if spec.placement.instance_types != "any" or spec.pin.instance_type is not None or spec.pin.node is not None:
         decided = replanner.planned(
@@ -115,15 +120,14 @@ def _other_hardware(replanner: Replanner, workload: InferenceWorkload) -> Iterat
             pin={"instance_type": None, "node": None, "nodes": None, "layout": {}, "batch": None},
         )
         if decided is not None:
-            change = "any instance type instead of the given one is feasible on"
-            sentence = f"placement.instance_types: {change} {_plan_words(decided)}"
-            yield replace(_nearest_plan(decided, "placement.instance_types", None, "any", ""), change=sentence)
+            words = f"any instance type instead of the given one is feasible on {_plan_words(decided)}"
+            yield nearest_plan(decided, "placement.instance_types", None, "any", words)
             return
     if spec.placement.regions or spec.placement.providers:
         decided = replanner.planned(placement={"regions": [], "providers": []})
         if decided is not None:
-            sentence = f"placement.regions: any provider in its default region is feasible: {_plan_words(decided)}"
-            yield replace(_nearest_plan(decided, "placement.regions", None, None, ""), change=sentence)
+            words = f"any provider in its default region is feasible: {_plan_words(decided)}"
+            yield nearest_plan(decided, "placement.regions", None, None, words)
 
 
 def _no_budget(replanner: Replanner, workload: InferenceWorkload) -> Iterator[NearestPlan]:
@@ -134,8 +138,8 @@ def _no_budget(replanner: Replanner, workload: InferenceWorkload) -> Iterator[Ne
     decided = replanner.planned(budget={"usd_per_month": None})
     if decided is not None and decided.cost.usd_per_month is not None:
         needed = decided.cost.usd_per_month
-        change = f"{needed:,.0f} instead of {budget:,.0f} is feasible on"
-        yield _nearest_plan(decided, "budget.usd_per_month", budget, needed, change)
+        change = f"{needed:,.0f} instead of {budget:,.0f} is feasible on {_plan_words(decided)}"
+        yield nearest_plan(decided, "budget.usd_per_month", budget, needed, change)
 
 
 RELAXATIONS: Final[tuple[Callable[[Replanner, InferenceWorkload], Iterator[NearestPlan]], ...]] = (
@@ -161,22 +165,3 @@ def _plan_words(decided: Plan) -> str:
     split = choice.layout.degree_names("tensor", "pipeline", always=("tensor", "pipeline"))
     money = "" if decided.cost.usd_per_hour is None else f" at {decided.cost.usd_per_hour:,.2f} USD/h"
     return f"{choice.nodes} x {choice.instance_type}, {split} {choice.weights}{money}"
-
-
-def _nearest_plan(
-    decided: Plan, field: str, given: str | float | None, needed: str | float | None, change: str
-) -> NearestPlan:
-    choice, cost = decided.choice, decided.cost
-    return NearestPlan(
-        field=field,
-        given=given,
-        needed=needed,
-        change=f"{field}: {change} {_plan_words(decided)}",
-        provider=choice.provider,
-        region=choice.region,
-        instance_type=choice.instance_type,
-        nodes=choice.nodes,
-        days=None,
-        usd_per_month=cost.usd_per_month,
-        usd_per_run=None,
-    )

@@ -9,6 +9,7 @@ from planner.cost.updates import EVALUATION_SHARE, START_H
 from planner.errors import PERIOD_WORDS, BudgetExcess, NearestPlan, ShortfallKind, times
 from planner.plan.performance import TrainingPerformance
 from planner.plan.plan import Plan
+from planner.relax.nearest import monthly_usd, nearest_plan, run_usd
 from planner.relax.replanning import PlanAt, Replanner, three_digits
 from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
 from planner.training.step_cache import StepCache
@@ -133,7 +134,7 @@ def _budgets(replanner: Replanner, budget_excess: BudgetExcess) -> Iterator[Near
     """Yields the budget that the nearest candidate needs, with the other budget unchanged."""
     field = "usd_per_month" if budget_excess.period == "month" else "usd_per_run"
     decided = replanner.planned(budget={field: budget_excess.usd * (1 + 1e-9)})
-    usd = None if decided is None else _monthly(decided) if budget_excess.period == "month" else _run_usd(decided)
+    usd = None if decided is None else monthly_usd(decided) if budget_excess.period == "month" else run_usd(decided)
     if decided is not None and usd is not None:
         given = budget_excess.budget_usd
         change = f"{usd:,.0f} instead of {given:,.0f} ({usd - given:,.0f} USD more, {times(usd / given)})"
@@ -331,34 +332,12 @@ def _days(decided: Plan) -> float:
     return three_digits(performance.days, ROUND_CEILING) if isinstance(performance, TrainingPerformance) else 0.0
 
 
-def _monthly(decided: Plan) -> float | None:
-    """Returns the amount that a monthly budget bounds, in USD."""
-    return decided.cost.usd_per_month if decided.updates is None else decided.updates.usd_per_month
-
-
-def _run_usd(decided: Plan) -> float | None:
-    """Returns the amount that a budget per run bounds, in USD."""
-    return decided.cost.usd_per_run if decided.updates is None else decided.updates.usd_per_update
-
-
 def _nearest_plan(
     decided: Plan, field: str, given: str | float | None, needed: str | float | None, change: str
 ) -> NearestPlan:
     choice, performance = decided.choice, decided.performance
     days = performance.days if isinstance(performance, TrainingPerformance) else None
-    usd = _run_usd(decided)
+    usd = run_usd(decided)
     money = "" if usd is None else f", {usd:,.0f} USD {PERIOD_WORDS['run' if decided.updates is None else 'update']}"
     where = f"{choice.nodes:,} x {choice.instance_type} in {choice.region}"
-    return NearestPlan(
-        field=field,
-        given=given,
-        needed=needed,
-        change=f"{field}: {change}; then {where}, {days:.3g} days{money}",
-        provider=choice.provider,
-        region=choice.region,
-        instance_type=choice.instance_type,
-        nodes=choice.nodes,
-        days=days,
-        usd_per_month=_monthly(decided),
-        usd_per_run=usd,
-    )
+    return nearest_plan(decided, field, given, needed, f"{change}; then {where}, {days:.3g} days{money}")
