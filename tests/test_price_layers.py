@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmcluster.cli import cli
+from planner.errors import SpecError
+from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Provenance
@@ -180,6 +182,17 @@ def test_a_wrong_overlay_ends_a_plan_with_2(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "nowhere.yaml: cannot be read, no such file" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_lock_is_synthesized_although_its_price_file_is_gone(tmp_path: Path) -> None:
+    spec, prices = tmp_path / "chat.yaml", overlay(tmp_path, {**G5, "usd_per_hour": 0.5})
+    spec.write_text(SPEC + "prices: negotiated.yaml\n")
+    assert run("plan", str(spec), "--lock").exit_code == 0
+    prices.unlink()
+    (planned,) = plan_specs([spec], CATALOG)
+    assert planned.locked
+    with pytest.raises(SpecError, match=r"negotiated\.yaml: cannot be read, no such file"):
+        planned.priced_catalog()
 
 
 def live(folder: Path, *prices: InstancePrice) -> PriceLayer:

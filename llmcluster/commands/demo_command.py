@@ -20,6 +20,6 @@ def demo() -> None:
         planned = plan_specs(example_specs(), Catalog.load())
         written = write_stacks(planned, OUTDIR, HCL_OUTDIR)
         for entry in planned:
-            proposals = cheaper_plans(entry.plan, entry.architecture, entry.catalog)
+            proposals = cheaper_plans(entry.plan, entry.architecture, entry.priced_catalog())
             print_plan_screen(entry.plan, entry.catalog, entry.path, proposals)
             print_stack_folders([stack for stack in written if stack.cluster == entry.plan.name])

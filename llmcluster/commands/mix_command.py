@@ -32,7 +32,7 @@ def mix(spec: Path, seed: int, term: str | None, as_json: bool, prices: Path | N
 
         (planned,) = plan_specs([spec], Catalog.load(), prices)
         warn_of_dates(planned.plan)
-        comparison = compare_mixes(planned.plan, planned.catalog, seed, term)
+        comparison = compare_mixes(planned.plan, planned.priced_catalog(), seed, term)
         if as_json:
             click.echo(comparison.model_dump_json(indent=2))
         else:

@@ -1,7 +1,8 @@
 """Turns spec files into plans, or reads their locks. Imports no cdktf, which would start Node."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from planner.errors import InfeasibleError, SpecError
@@ -25,7 +26,12 @@ class PlannedSpec:
     architecture: ModelArchitecture
     """Architecture of the spec's model."""
     catalog: Catalog
-    """The catalog with the negotiated prices of the spec and of the caller."""
+    """The catalog without negotiated prices: stacks and launch scripts need its facts only."""
+    priced_catalog: Callable[[], Catalog]
+    """Returns the catalog with the negotiated prices of the spec and of the caller.
+
+    The price files are read at the first call, so that a lock can be synthesized without them.
+    """
 
 
 def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | None = None) -> tuple[PlannedSpec, ...]:
@@ -52,9 +58,9 @@ def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | Non
                 "stacks and state are named after it, so rename one of them"
             )
         locked = read_lock(path, loaded, catalog)
-        priced = _priced(loaded, catalog, overlay)
-        plan = locked or _decide(loaded, priced)
-        planned[name] = PlannedSpec(path, plan, locked is not None, loaded.architecture, priced)
+        priced = cache(partial(_priced, loaded, catalog, overlay))
+        plan = locked or _decide(loaded, priced())
+        planned[name] = PlannedSpec(path, plan, locked is not None, loaded.architecture, catalog, priced)
     return tuple(planned.values())
 
 

@@ -156,4 +156,4 @@ def example_cost(choice: Choice) -> Cost:
 def planned_spec(plan: Plan) -> PlannedSpec:
     """A plan as synthesis takes it, as if it had been planned from example.yaml."""
     model = plan.spec.model if isinstance(plan.spec.model, str) else plan.spec.model.model_dump()
-    return PlannedSpec(Path("example.yaml"), plan, False, load_model(model, None), Catalog.load())
+    return PlannedSpec(Path("example.yaml"), plan, False, load_model(model, None), Catalog.load(), Catalog.load)

@@ -60,7 +60,7 @@ def printed(cluster: str) -> str:
         (entry,) = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
         stacks = write_stacks([entry], Path(folder, OUTDIR), Path(folder, HCL_OUTDIR))
         with contextlib.redirect_stdout(shown):
-            proposals = cheaper_plans(entry.plan, entry.architecture, entry.catalog)
+            proposals = cheaper_plans(entry.plan, entry.architecture, entry.priced_catalog())
             print_plan_screen(entry.plan, entry.catalog, entry.path, proposals)
             print_stack_folders(stacks)
     return _stripped(shown.getvalue().replace(f"{folder}/", ""))
