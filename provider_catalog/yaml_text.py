@@ -1,6 +1,7 @@
 """Parses untrusted YAML: safe types only, limited expansion, and error messages that do not quote it."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import yaml
@@ -41,14 +42,22 @@ def parse_yaml(text: str) -> Any:
         raise BrokenYamlError("nested too deeply for a spec") from None
 
 
-def position(text: str, keys: Sequence[int | str]) -> str:
-    """Returns line and column of a key path as ":line:column", of its nearest part that stands in the text.
+def locator(text: str) -> Callable[[Sequence[int | str]], str]:
+    """Returns a function from a key path to its place in a YAML text that `parse_yaml` accepts.
 
-    Args:
-        text: A YAML text that `parse_yaml` reads.
-        keys: Keys of mappings and indices of lists, from the outside in.
+    A key path has the keys of mappings and the indices of lists, from the outside in. Its place is written as
+    ":line:column"; where the text lacks a part of the path, it is the place of the part before. The text is parsed at
+    the first call only, because a wrong spec may have thousands of wrong fields.
     """
-    node = yaml.compose(text, Loader=_Loader)
+
+    @cache
+    def root() -> yaml.Node | None:
+        return yaml.compose(text, Loader=_Loader)
+
+    return lambda keys: _position(root(), keys)
+
+
+def _position(node: yaml.Node | None, keys: Sequence[int | str]) -> str:
     mark = None
     for key in keys:
         if isinstance(node, yaml.MappingNode):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from pydantic import BaseModel
 
@@ -150,3 +151,24 @@ def test_a_region_of_another_cloud_is_named_as_such(tmp_path: Path) -> None:
 def test_a_quantized_checkpoint_is_a_preset_with_a_format(tmp_path: Path) -> None:
     said = planned(tmp_path, model="Qwen/Qwen2.5-7B-AWQ")
     assert "write model: Qwen/Qwen2.5-7B with precision: {weights: int4}" in said
+
+
+def test_the_places_of_many_wrong_fields_are_found_in_one_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[str] = []
+
+    def counted(text: str, **options: Any) -> Any:
+        readings.append(text)
+        return compose(text, **options)
+
+    compose = yaml.compose
+    monkeypatch.setattr(yaml, "compose", counted)
+    path = tmp_path / "spec.yaml"
+    path.write_text(
+        "name: chat\nmodel: mistralai/Mistral-7B-v0.1\nworkload: {kind: inference}\ntags:\n"
+        + "".join(f"  key{number}: [1]\n" for number in range(50))
+    )
+    with pytest.raises(SpecError, match=r"spec\.yaml:5:3: tags\.key0: .*\n(?:.*\n)*.*and 42 more"):
+        load_spec(path)
+    assert len(readings) == 1

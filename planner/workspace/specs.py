@@ -15,7 +15,7 @@ from provider_catalog.price_overlay import read_overlay
 from provider_catalog.scenarios import PREFIX, load_scenario
 from provider_catalog.text import one_line
 from provider_catalog.text_files import MissingFileError, UnreadableFileError, read_text_file
-from provider_catalog.yaml_text import BrokenYamlError, parse_yaml, position
+from provider_catalog.yaml_text import BrokenYamlError, locator, parse_yaml
 
 LARGEST_SPEC_BYTES = 1_000_000
 
@@ -44,7 +44,7 @@ def load_spec(path: Path) -> LoadedSpec:
     else:
         text = _read(path)
         document = _with_demand(_parse(path, text), path.parent)
-        spec = read_spec(document, named, lambda keys: position(text, keys))
+        spec = read_spec(document, named, locator(text))
     model = spec.model.model_dump() if isinstance(spec.model, NominalModel) else spec.model
     try:
         architecture = load_model(model, path.parent, confined=True)
