@@ -13,7 +13,7 @@ from planner.errors import SpecError
 from planner.spec import ClusterSpec
 from planner.spec.reader import read_spec
 from provider_catalog.text import markdown_text, one_line, printable, terraform_literal, unsafe_part
-from tests.support.plans import example_plan
+from tests.support.plans import example_plan, planned_spec
 from tests.support.spec_fields import Place, text_places
 
 HEREDOC = 'x\nEOF\nresource "null_resource" "x" {\n  provisioner "local-exec" {\n    command = "id"\n  }\n}\n#'
@@ -199,14 +199,9 @@ FREE = {f"t{index}": text for index, text in enumerate(REFUSED_BUT_IN_FREE_TEXT.
 def rendered(spec: dict[str, Any], folder: Path) -> dict[str, str]:
     """Returns the HCL and JSON documents of every stack of an example on Azure, by name."""
     use_bundled_node()
-    from planner.workspace.planning import PlannedSpec
-    from provider_catalog.catalog import Catalog
-    from provider_catalog.models import load_model
     from stacks.app import write_stacks
 
-    plan = example_plan("azure", spec=spec)
-    planned = PlannedSpec(folder / "example.yaml", plan, False, load_model("7B"), Catalog.load())
-    stacks = write_stacks([planned], folder / "out", folder / "hcl")
+    stacks = write_stacks([planned_spec(example_plan("azure", spec=spec))], folder / "out", folder / "hcl")
     texts = {}
     for stack in stacks:
         assert stack.hcl_folder is not None
