@@ -20,13 +20,14 @@ stand inside a shell string."""
 
 def script(launch: Launch) -> str:
     """Return the Bash script, which is the same on all nodes; NODE_RANK identifies the node in its gang."""
+    meanings = VARIABLES | launch.meanings
     used = [name for name in VARIABLES if any(_uses(command, name) for command in launch.commands)]
     lines = [
         "#!/usr/bin/env bash",
         f"# {launch.engine} {launch.version}; flags from {launch.flags_from}.",
         *(f"# {note}" for note in launch.notes),
         "set -euo pipefail",
-        *(f': "${{{name}:?{VARIABLES[name]}}}"' for name in used),
+        *(f': "${{{name}:?{meanings[name]}}}"' for name in used),
     ]
     for entry in launch.environment:
         if entry.value is not None:

@@ -79,6 +79,11 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
         ),
         environment=(*fabric_environment(plan), *((ONE_QUEUE,) if choice.layout.tensor > 1 else ())),
         notes=_notes(plan, workload, _places_left(plan, architecture)),
+        meanings=(
+            {}
+            if plan.spec.storage.shared_tib
+            else {"CHECKPOINT_FOLDER": "where checkpoints go, a mount of the object store"}
+        ),
     )
 
 
