@@ -10,6 +10,9 @@ FLOW_LOG_GB_PER_NODE_MONTH: Final = 0.1
 """Estimate, 0.01 to 2 GB: 200 flows at once (Lustre servers, services, peers), a record of about 120 bytes for each
 and every 10 minutes. EFA traffic passes the network stack by and leaves none."""
 
+FILE_SYSTEM_SERVICES: Final = ("fsx",)
+"""Services that only clusters with a shared file system use."""
+
 NAT_ROLES: Final = frozenset({"nat_gateway", "nat_data", "public_ip"})
 
 
@@ -20,7 +23,12 @@ def endpoint_services(spec: ClusterSpec, defaults: ProviderDefaults) -> tuple[st
     # The collector of Kubernetes has a way of its own.
     metrics = {"metrics"} if spec.observability.metrics and spec.orchestrator != "kubernetes" else set()
     users = {"nodes", spec.orchestrator, *metrics}
-    return tuple(endpoint.service for endpoint in defaults.private_endpoints if endpoint.used_by in users)
+    without = () if spec.storage.shared_tib else FILE_SYSTEM_SERVICES
+    return tuple(
+        endpoint.service
+        for endpoint in defaults.private_endpoints
+        if endpoint.used_by in users and endpoint.service not in without
+    )
 
 
 def unbuilt_roles(spec: ClusterSpec) -> frozenset[str]:

@@ -176,9 +176,10 @@ def place_of(provider: str, catalog: Catalog) -> Place:
 def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[CheckpointStore]) -> None:
     if spec.workload.kind == "inference":
         return
+    target = spec.workload.fault_tolerance.checkpoint_to
     if not spec.storage.shared_tib and provider != OWN:
-        _check_object_store(spec, provider, stores)
-    wants_objects = spec.workload.fault_tolerance.checkpoint_to == "object_store"
+        _check_object_store(spec, provider, stores, target)
+    wants_objects = target == "object_store"
     if wants_objects and all(store.target != "object_store" for store in stores):
         raise SpecError(
             f"workload.fault_tolerance.checkpoint_to is object_store, and nothing is known of one on {provider};"
@@ -186,20 +187,20 @@ def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[
         )
 
 
-def _check_object_store(spec: ClusterSpec, provider: str, stores: Iterable[CheckpointStore]) -> None:
+def _check_object_store(spec: ClusterSpec, provider: str, stores: Iterable[CheckpointStore], target: str) -> None:
     """Refuses a training run without a shared file system whose checkpoints have no object store either."""
-    if spec.workload.fault_tolerance.checkpoint_to == "shared_file_system":
+    if target == "shared_file_system":
         raise SpecError(
-            "workload.fault_tolerance.checkpoint_to is shared_file_system, and storage.shared_tib is 0, so that there is"
-            " none; use auto or object_store, or give storage.shared_tib a size"
+            "workload.fault_tolerance.checkpoint_to is shared_file_system, and storage.shared_tib is 0, so that there"
+            " is none; use auto or object_store, or give storage.shared_tib a size"
         )
     if not any(stores):
         raise SpecError(
-            f"storage.shared_tib is 0, and nothing is known of an object store on {provider}: a training run has nowhere"
-            " to write checkpoints; give storage.shared_tib a size"
+            f"storage.shared_tib is 0, and nothing is known of an object store on {provider}: a training run has"
+            " nowhere to write checkpoints; give storage.shared_tib a size"
         )
     if not spec.storage.checkpoints_tib:
         raise SpecError(
-            "storage.shared_tib and storage.checkpoints_tib are both 0: a training run has nowhere to write checkpoints;"
-            " give storage.checkpoints_tib the size of the checkpoints that are kept, or storage.shared_tib a size"
+            "storage.shared_tib and storage.checkpoints_tib are both 0: a training run has nowhere to write"
+            " checkpoints; give storage.checkpoints_tib the size of the checkpoints that are kept, or storage.shared_tib a size"
         )
