@@ -202,5 +202,6 @@ def _check_object_store(spec: ClusterSpec, provider: str, stores: Iterable[Check
     if not spec.storage.checkpoints_tib:
         raise SpecError(
             "storage.shared_tib and storage.checkpoints_tib are both 0: a training run has nowhere to write"
-            " checkpoints; give storage.checkpoints_tib the size of the checkpoints that are kept, or storage.shared_tib a size"
+            " checkpoints; give storage.checkpoints_tib the size of the checkpoints that are kept, or give"
+            " storage.shared_tib a size"
         )
