@@ -9,7 +9,12 @@ import pytest
 import yaml
 
 from cdk.bootstrap import LustreMount, NodeServices, services_cloud_init, services_script
+from planner.errors import SpecError
+from planner.plan.plan import Plan
+from planner.search.optimizer import plan as make_plan
+from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
+from provider_catalog.models import load_model
 from tests.support.aws_stacks import synthesize
 from tests.support.nodes import AWS, calls, files, install, run, stub_tool
 from tests.support.plans import example_plan
@@ -238,7 +243,7 @@ def test_modules_that_are_loaded_already_are_loaded_again_with_the_options(tmp_p
     (Path(environment["SYS_DIR"]) / "module" / "lnet").mkdir(parents=True)
 
     assert run(tmp_path, CLIENT, environment).returncode == 0
-    assert calls(environment, "lustre_rmmod") == ["lustre_rmmod"]
+    assert len(calls(environment, "lustre_rmmod")) == 1
 
     Path(environment["STUBS"], "lustre_rmmod.fails").touch()
     assert run(tmp_path, CLIENT, environment).returncode != 0
@@ -356,3 +361,32 @@ def test_interfaces_and_clients_by_type(instance_type: str, cards: int, interfac
     assert limits is not None
     assert limits.interfaces_of(instance_type, cards) == interfaces
     assert limits.most_clients(instance_type, cards) == clients
+
+
+def planned(pin: dict[str, Any]) -> Plan:
+    spec = read_spec(
+        {
+            "name": "example",
+            "model": {"parameters": "7B"},
+            "workload": {"kind": "training", "tokens": 1e11, "deadline_days": 60},
+            "placement": {"providers": ["aws"]},
+            "storage": {"lustre": {"efa": True}},
+            "pin": pin,
+        },
+        "example.yaml",
+    )
+    return make_plan(spec, load_model({"parameters": "7B"}, None), Catalog.load())
+
+
+def test_more_clients_than_a_file_system_accepts_are_refused_with_the_nearest_number() -> None:
+    with pytest.raises(
+        SpecError, match=r"pin\.nodes: p5\.48xlarge with 8 EFA interfaces makes 1,280 connections on 160 nodes.*1,024"
+    ) as refused:
+        planned({"instance_type": "p5.48xlarge", "nodes": 160})
+    assert "use at most 128 nodes, or leave storage.lustre.efa out" in str(refused.value)
+    assert planned({"instance_type": "p5.48xlarge", "nodes": 128}).choice.nodes == 128
+
+
+def test_a_pinned_type_that_is_no_client_over_efa_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"pin\.instance_type: p4d\.24xlarge cannot be a client of PERSISTENT_2-125"):
+        planned({"instance_type": "p4d.24xlarge"})

@@ -161,10 +161,8 @@ def _service_files(services: NodeServices) -> Iterator[_File]:
     if services.lustre:
         yield _File("/etc/llmcluster/node.env", render("lustre.env.j2"))
         yield _File(f"{_BIN}/llmcluster-lustre-client", render("lustre-client-aws.sh.j2"), "0755")
-        yield _File(
-            f"{_UNITS}/llmcluster-lustre-client.service",
-            render("lustre-client.service.j2", boot=not services.lustre_before),
-        )
+        unit = render("lustre-client.service.j2", boot=not services.lustre_before)
+        yield _File(f"{_UNITS}/{LUSTRE_UNIT}", unit)
         if services.lustre_before:
             yield _File(f"{_UNITS}/{services.lustre_before}.d/llmcluster.conf", render("needs-lustre.conf.j2"))
     periodic = (*(("health",) if services.health else ()), *(("fabric-metrics",) if services.metrics else ()))
