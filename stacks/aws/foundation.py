@@ -157,7 +157,12 @@ def add_foundation(
         network=network,
         storage=storage,
         security=NodeSecurityGroup(
-            stack, "security", name=plan.name, vpc_id=network.get_string("vpc_id"), closed=closed_network(plan, network)
+            stack,
+            "security",
+            name=plan.name,
+            vpc_id=network.get_string("vpc_id"),
+            closed=closed_network(plan, network),
+            connected_cidrs=plan.spec.network.connected_cidrs,
         ),
         placement_group=placement_group,
         nodes=nodes,
