@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
+from planner.cost.unpriced import without_unpriced
 from provider_catalog.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _print_estimate(estimate: "Estimate") -> None:
         "unknown"
         if hourly is None
         else f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month ({HOURS_PER_MONTH} h)"
+        f"{without_unpriced(len(estimate.unknown) + len(estimate.not_priced))}"
     )
     screen.print(f"[bold]cost[/]         {total}; prices of {estimate.region or 'no region'}", highlight=False)
     if estimate.usage is not None:
