@@ -388,5 +388,5 @@ def test_more_clients_than_a_file_system_accepts_are_refused_with_the_nearest_nu
 
 
 def test_a_pinned_type_that_is_no_client_over_efa_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"pin\.instance_type: p4d\.24xlarge cannot be a client of PERSISTENT_2-125"):
+    with pytest.raises(SpecError, match=r"pin\.instance_type: p4d\.24xlarge cannot mount PERSISTENT_2-125"):
         planned({"instance_type": "p4d.24xlarge"})
