@@ -30,6 +30,7 @@ Feature = Literal[
     "phases",
     "alarms",
     "metrics",
+    "image-id",
 ]
 
 

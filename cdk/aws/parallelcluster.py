@@ -72,6 +72,8 @@ class SlurmConfig:
     """Policies of the head node, in addition to `policy_arns`."""
     queue_policy_arns: Sequence[str] = ()
     """Policies of the nodes of queues, in addition to `policy_arns`."""
+    image_id: str | None = None
+    """Image of all nodes; None: that of the version of ParallelCluster."""
     node_script: NodeScript | None = None
     start_script: NodeScript | None = None
     """Script that nodes of queues run before ParallelCluster sets them up and mounts the file system."""
@@ -83,7 +85,7 @@ def configuration(config: SlurmConfig) -> str:
     """The cluster configuration file, as YAML."""
     document: dict[str, Any] = {
         "Region": config.region,
-        "Image": {"Os": "alinux2023"},
+        "Image": {"Os": "alinux2023", **({"CustomAmi": config.image_id} if config.image_id else {})},
         "Imds": {"ImdsSupport": "v2.0"},
         "HeadNode": _head_node(config),
         "Scheduling": {

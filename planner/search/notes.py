@@ -132,6 +132,18 @@ def _no_shared_storage(spec: ClusterSpec, best: Priced, choice: Choice) -> list[
     ]
 
 
+def _image(spec: ClusterSpec, best: Priced) -> list[str]:
+    """Return the note that says which image nodes start from, where a spec may choose it."""
+    defaults = best.machine.place.defaults
+    if defaults is None or "image-id" not in defaults.features:
+        return []
+    if spec.image_id is not None:
+        return [f"image: every node starts from {spec.image_id}"]
+    if spec.orchestrator != "none":
+        return []
+    return ["image: a node starts from the newest image at that time; image_id gives all nodes the same one"]
+
+
 def plan_notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
@@ -144,7 +156,7 @@ def plan_notes(
             f"{' with EFA' if spec.storage.lustre.efa else ''} is sold at"
             f" {storage.size_gib:,} GiB, the next purchasable size"
         )
-    notes += _no_shared_storage(spec, best, choice)
+    notes += _no_shared_storage(spec, best, choice) + _image(spec, best)
     if spec.storage.scratch == "raid0" and not best.machine.nvme_disks and not best.machine.place.owned:
         notes.append(f"{choice.instance_type} has no local NVMe disks, so there is no scratch array")
     memory = best.candidate.memory

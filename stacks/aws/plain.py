@@ -42,7 +42,7 @@ def plain_nodes(
         stack,
         "image_id",
         type="string",
-        default=f"resolve:ssm:{IMAGE_PARAMETER}",
+        default=plan.spec.image_id or f"resolve:ssm:{IMAGE_PARAMETER}",
         description=(
             "Image of the nodes. The default is the newest Deep Learning Base image at the time when a node starts; "
             "give an ami-... id to run the same image for the life of a gang."

@@ -108,6 +108,7 @@ def slurm_nodes(
                 *([f"{managed}/AmazonEC2ContainerRegistryPullOnly"] if identity.pulls_images else []),
                 *_metric_policy(stack, plan, identity),
             ],
+            image_id=plan.spec.image_id,
             node_script=scripts.get("node_script"),
             start_script=scripts.get("start_script"),
             closed=plan.spec.network.egress == "endpoints-only",
