@@ -10,7 +10,8 @@ from planner.errors import SpecError
 from planner.launch.script import script
 from planner.launch.training_launch import training_launch
 from planner.market.place import CloudPlace
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan as make_plan
 from planner.spec import ClusterSpec
 from planner.spec.reader import read_spec

@@ -10,7 +10,8 @@ from llmcluster.reports.diff_text import markdown
 from llmcluster.reports.plan_text import decision, print_plan
 from planner.compare.plan_diff import diff_plans
 from planner.cost.unpriced import price_bounds
-from planner.plan.plan import CostDriver, Plan
+from planner.plan.cost import CostDriver
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.spec import Budget
 from planner.spec.reader import read_spec
