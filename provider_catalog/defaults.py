@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from provider_catalog.facts import Fact
-from provider_catalog.storage import ObjectStore
+from provider_catalog.storage import EfaClients, ObjectStore
 
 
 class OrchestratorDefaults(Fact):
@@ -30,6 +30,7 @@ Feature = Literal[
     "phases",
     "alarms",
     "metrics",
+    "image-id",
 ]
 
 
@@ -87,6 +88,8 @@ class ProviderDefaults(Fact):
     """Private endpoints of a cluster without Internet access; empty where the stacks do not build such a cluster."""
     object_store: ObjectStore | None = None
     """Object store that checkpoints may be written to instead of the shared file system."""
+    efa_clients: EfaClients | None = None
+    """Limits of clients that reach a shared file system over EFA; None where there is no EFA."""
     source: str
     as_of: str
 

@@ -150,7 +150,7 @@ def test_a_node_joins_the_file_system_over_efa_before_it_mounts() -> None:
         cluster="example",
         scratch="none",
         nvme_disks=0,
-        lustre=LustreMount("aws", "fs-1@tcp:/abc", efa=True),
+        lustre=LustreMount("aws", "fs-1@tcp:/abc", efa_interfaces=8),
         fabric="efa",
         rdma_cards=32,
         gpus=8,
@@ -158,7 +158,7 @@ def test_a_node_joins_the_file_system_over_efa_before_it_mounts() -> None:
     written = {file["path"]: file["content"] for file in yaml.safe_load(cloud_init(node))["write_files"]}
     script = written["/usr/local/sbin/llmcluster-lustre-client"]
     assert "lnetctl net add --net efa --if" in script
-    assert script.index("configure_efa()") < script.index("&& modprobe lustre")
+    assert script.index("lnetctl net add --net efa") < script.index("\nmodprobe lustre\n")
 
 
 # The document and the bill

@@ -31,7 +31,8 @@ def markdown(diff: PlanDiff) -> str:
     lines += [""] if diff.left_out else []
     lines += ["| USD per | before | after | change |", "|---|--:|--:|--:|"]
     lines += [
-        f"| {total.what} | {_usd(total.old_usd)} | {_usd(total.new_usd)} | {_change(total)} |" for total in diff.totals
+        f"| {_what(diff, total)} | {_usd(total.old_usd)} | {_usd(total.new_usd)} | {_change(total)} |"
+        for total in diff.totals
     ]
     if diff.items:
         lines += ["", "| line of the bill | before, USD/month | after, USD/month | by price | by quantity | why |"]
@@ -59,7 +60,7 @@ def _print(diff: PlanDiff) -> None:
         return
     for left_out in diff.left_out:
         screen.print(f"[yellow]not in any total, because it has no known price:[/] {left_out}", highlight=False)
-    totals = [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]
+    totals = [(_what(diff, total), _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]
     screen.print(report_table(("USD per", "before", "after", "change"), totals, texts=(0,)))
     if diff.items:
         rows = [
@@ -88,18 +89,24 @@ def _headline(diff: PlanDiff) -> str:
     told = [total for what in ("run", "month") if (total := wanted.get(what)) is not None]
     total = next((each for each in told if each.old_usd is not None and each.new_usd is not None), None)
     if total is None or total.old_usd is None or total.new_usd is None:
-        return _one_side(told)
+        return _one_side(diff, told)
     if abs(total.new_usd - total.old_usd) < 0.005:
-        return f"same cost, {_usd(total.new_usd)} USD per {total.what}"
-    return f"{_change(total)} USD per {total.what}, from {_usd(total.old_usd)} to {_usd(total.new_usd)}"
+        return f"same cost, {_usd(total.new_usd)} USD per {_what(diff, total)}"
+    to = f"from {_usd(total.old_usd)} to {_usd(total.new_usd)}"
+    return f"{_change(total)} USD per {_what(diff, total)}, {to}"
 
 
-def _one_side(told: Sequence[MoneyChange]) -> str:
+def _what(diff: PlanDiff, total: MoneyChange) -> str:
+    """Return the period or unit of a total, with the remark that it leaves out unpriced items where it does."""
+    return f"{total.what} without unpriced items" if diff.left_out else total.what
+
+
+def _one_side(diff: PlanDiff, told: Sequence[MoneyChange]) -> str:
     for total in told:
         if total.new_usd is not None:
-            return f"{_usd(total.new_usd)} USD per {total.what}; the cost before is unknown"
+            return f"{_usd(total.new_usd)} USD per {_what(diff, total)}; the cost before is unknown"
         if total.old_usd is not None:
-            return f"{_usd(total.old_usd)} USD per {total.what} before; the cost after is unknown"
+            return f"{_usd(total.old_usd)} USD per {_what(diff, total)} before; the cost after is unknown"
     return "the cost is unknown"
 
 

@@ -29,10 +29,16 @@ def _requested_features(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], .
         ("rollout.validation_nodes", "phases", spec.rollout.validation_nodes is not None),
         ("observability.notify", "alarms", bool(spec.observability.notify)),
         ("observability.metrics", "metrics", spec.observability.metrics),
+        ("image_id", "image-id", spec.image_id is not None),
     )
 
 
 def _check_combinations(spec: ClusterSpec) -> None:
+    if spec.image_id is not None and spec.orchestrator == "kubernetes":
+        raise SpecError(
+            "image_id: EKS chooses the image of its node groups; pin its release by the Terraform variable "
+            "release_version, and leave image_id out"
+        )
     if spec.security.ebs_default_key and spec.orchestrator != "slurm":
         raise SpecError(
             f"security.ebs_default_key: with orchestrator {spec.orchestrator} the launch template encrypts root "

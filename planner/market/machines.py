@@ -6,7 +6,7 @@ from math import inf
 
 from planner.errors import SpecError
 from planner.market.features import check_features
-from planner.market.lustre import no_efa_client
+from planner.market.lustre import no_efa_client, too_many_efa_clients
 from planner.market.offers import Offers, offers_of
 from planner.market.place import ON_PREM_PROVIDER, ON_PREMISES, CloudPlace, Place
 from planner.plan.choice import RootDisk
@@ -176,6 +176,7 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
     gang_limit = defaults.max_gang_nodes or spec.placement.max_nodes
     if block is not None:
         gang_limit = min(gang_limit, BLOCK_MAX_NODES)
+    gang_limit = min(gang_limit, _most_efa_clients(spec, place, instance_type) or gang_limit)
     return Machine(
         provider=provider,
         region=region,
@@ -227,7 +228,23 @@ def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: Instanc
     if not spec.storage.lustre.efa:
         return None
     topology = place.catalog.topology(instance_type)
-    return no_efa_client(spec.storage.lustre, place.file_system(spec), instance_type.name, topology)
+    reason = no_efa_client(spec.storage.lustre, place.file_system(spec), instance_type.name, topology)
+    clients, field, remedy = place.defaults.efa_clients, "pin.instance_type", "; pin another type"
+    if reason is None and clients is not None and spec.pin.nodes is not None:
+        field, remedy = "pin.nodes", ""
+        reason = too_many_efa_clients(clients, instance_type.name, instance_type.rdma_cards, spec.pin.nodes)
+    # A pinned type is evaluated without an offer, but not with a file system that it cannot reach.
+    if reason is not None and spec.pin.instance_type == instance_type.name:
+        raise SpecError(f"{field}: {instance_type.name} {reason}{remedy}, or leave storage.lustre.efa out")
+    return reason
+
+
+def _most_efa_clients(spec: ClusterSpec, place: CloudPlace, instance_type: InstanceType) -> int | None:
+    """Largest number of nodes that one file system serves over EFA; None where nodes reach it over TCP."""
+    clients = place.defaults.efa_clients
+    if not spec.storage.lustre.efa or clients is None or not instance_type.rdma_cards:
+        return None
+    return clients.most_clients(instance_type.name, instance_type.rdma_cards)
 
 
 def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:

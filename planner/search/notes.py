@@ -116,6 +116,35 @@ def _data_notes(spec: ClusterSpec, best: Priced) -> list[str]:
     return notes
 
 
+def _no_shared_storage(spec: ClusterSpec, best: Priced, choice: Choice) -> list[str]:
+    """Return the note that says where weights, data and checkpoints live without a shared file system."""
+    defaults = best.machine.place.defaults
+    if choice.shared_storage is not None or defaults is None:
+        return []
+    local = "its root disk" if choice.root_disk == "ephemeral" else f"its root disk of {choice.root_disk_gib:,} GiB"
+    if choice.scratch == "raid0":
+        local = f"its local NVMe disks ({'emptyDir volumes' if spec.orchestrator == 'kubernetes' else '/scratch'})"
+    objects = "the object store" if defaults.object_store is None else defaults.object_store.name
+    kept = "weights" if spec.workload.kind == "inference" else "weights and data"
+    checkpoints = "" if spec.workload.kind == "inference" else f"; checkpoints are written to {objects}"
+    return [
+        f"storage.shared_tib is 0: no shared file system is built; {kept} are kept in {objects}, and each node copies"
+        f" what it needs to {local}, empty on a new node{checkpoints}"
+    ]
+
+
+def _image(spec: ClusterSpec, best: Priced) -> list[str]:
+    """Return the note that says which image nodes start from, where a spec may choose it."""
+    defaults = best.machine.place.defaults
+    if defaults is None or "image-id" not in defaults.features:
+        return []
+    if spec.image_id is not None:
+        return [f"image: every node starts from {spec.image_id}"]
+    if spec.orchestrator != "none":
+        return []
+    return ["image: a node starts from the newest image at that time; image_id gives all nodes the same one"]
+
+
 def plan_notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
@@ -128,6 +157,7 @@ def plan_notes(
             f"{' with EFA' if spec.storage.lustre.efa else ''} is sold at"
             f" {storage.size_gib:,} GiB, the next purchasable size"
         )
+    notes += _no_shared_storage(spec, best, choice) + _image(spec, best)
     if spec.storage.scratch == "raid0" and not best.machine.nvme_disks and not best.machine.place.owned:
         notes.append(f"{choice.instance_type} has no local NVMe disks, so there is no scratch array")
     memory = best.candidate.memory

@@ -92,6 +92,12 @@ class ClusterSpec(SpecModel):
         default="none", description="none: nodes set up by cloud-init; kubernetes: EKS; slurm: AWS ParallelCluster"
     )
     kubernetes: Kubernetes = Field(default=Kubernetes(), exclude_if=lambda given: given == Kubernetes())
+    image_id: str | None = Field(
+        default=None,
+        pattern=r"^ami-[0-9a-f]{8,17}$",
+        exclude_if=lambda image: image is None,
+        description="AWS, orchestrators none and slurm: image of every node; None: the newest when a node starts",
+    )
     prices: FilePath | None = Field(
         default=None,
         # What no spec says must not change the hash of every spec and lock that stands.

@@ -26,7 +26,9 @@ class Placement(SpecModel):
 class Storage(SpecModel):
     """Shared file system and node-local scratch."""
 
-    shared_tib: float = Field(default=1.0, gt=0, le=10_000, description="Usable size; rounded up to a size on sale")
+    shared_tib: float = Field(
+        default=1.0, ge=0, le=10_000, description="Usable size; rounded up to a size on sale. 0: no shared file system"
+    )
     shared_sku: Identifier | None = Field(
         default=None, description="A SKU of the provider; None: the provider's default"
     )
@@ -39,6 +41,18 @@ class Storage(SpecModel):
     keep_on_destroy: bool = Field(
         default=True, description="Whether Terraform refuses to destroy the key, the checkpoints and the file system"
     )
+
+    @model_validator(mode="after")
+    def _options_need_a_file_system(self) -> "Storage":
+        if self.shared_tib:
+            return self
+        given = [*(["shared_sku"] if self.shared_sku else []), *(["lustre"] if self.lustre != Lustre() else [])]
+        if given:
+            raise ValueError(
+                f"shared_tib is 0, so that no shared file system is built, and {given[0]} describes one; leave "
+                f"{given[0]} out, or give shared_tib a size"
+            )
+        return self
 
 
 BLOCK_MAX_NODES = 64

@@ -89,8 +89,11 @@ def _against_the_spec(spec: ClusterSpec, plan: Plan) -> Iterator[str]:
     if choice.scratch != "none" and spec.storage.scratch == "none":
         yield f"choice.scratch is {choice.scratch}, and storage.scratch is none"
     shared = choice.shared_storage
-    if (shared is None) != (choice.provider == ON_PREM_PROVIDER):
-        yield "choice.shared_storage does not go with the provider: clouds have one, nodes of one's own do not"
+    if (shared is None) != (choice.provider == ON_PREM_PROVIDER or not spec.storage.shared_tib):
+        yield (
+            "choice.shared_storage does not go with the provider and storage.shared_tib: clouds have one unless "
+            "storage.shared_tib is 0, nodes of one's own do not"
+        )
     if shared is not None:
         if spec.storage.shared_sku is not None and shared.sku != spec.storage.shared_sku:
             yield f"choice.shared_storage.sku is {shared.sku}, and storage.shared_sku is {spec.storage.shared_sku}"

@@ -11,7 +11,7 @@ from cdk.aws.capacity import BlockConfig, ReservedCapacity, capacity_block_offer
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from cdk.aws.identity import IdentityConfig
 from cdk.aws.phases import nodes_to_validate
-from cdk.bootstrap import Metrics
+from cdk.bootstrap import LustreMount, Metrics
 from planner.plan.plan import Plan
 from provider_catalog.collective_environment import Variable
 from provider_catalog.defaults import OrchestratorDefaults
@@ -50,6 +50,13 @@ class Foundation:
     """Security groups that make nodes clients of a service, such as the shared file system."""
     fabric_client_security_group_ids: tuple[str, ...]
     """Those security groups among them whose service is reached over EFA."""
+    lustre: LustreMount | None
+    """The shared file system as nodes mount it; None without one."""
+
+    @property
+    def lustre_over_efa(self) -> LustreMount | None:
+        """The shared file system where nodes reach it over EFA; None otherwise."""
+        return self.lustre if self.lustre and self.lustre.efa else None
 
     def billed(self, kind: PurchaseKind) -> str | None:
         """Terraform address of the reservation that is billed for nodes of this kind; None where there is none."""
@@ -106,8 +113,19 @@ def add_foundation(
     environment: tuple[Variable, ...],
     network_stack: TerraformStack,
     storage_stack: TerraformStack,
+    lustre_efa_interfaces: int,
 ) -> Foundation:
-    """Adds the foundation of `plan` to its compute stack."""
+    """Adds the foundation of `plan` to its compute stack.
+
+    Args:
+        stack: The compute stack.
+        plan: The plan.
+        orchestrator: Nodes and services that the orchestrator adds.
+        environment: Variables of collective communication.
+        network_stack: Stack of the network.
+        storage_stack: Stack of the storage.
+        lustre_efa_interfaces: EFA interfaces through which a node reaches the shared file system; 0: over TCP.
+    """
     choice = plan.choice
     network = remote_state(stack, network_stack, plan)
     storage = remote_state(stack, storage_stack, plan)
@@ -139,7 +157,12 @@ def add_foundation(
         network=network,
         storage=storage,
         security=NodeSecurityGroup(
-            stack, "security", name=plan.name, vpc_id=network.get_string("vpc_id"), closed=closed_network(plan, network)
+            stack,
+            "security",
+            name=plan.name,
+            vpc_id=network.get_string("vpc_id"),
+            closed=closed_network(plan, network),
+            connected_cidrs=plan.spec.network.connected_cidrs,
         ),
         placement_group=placement_group,
         nodes=nodes,
@@ -149,7 +172,13 @@ def add_foundation(
         environment=environment,
         client_security_group_ids=clients,
         fabric_client_security_group_ids=clients if plan.spec.storage.lustre.efa else (),
+        lustre=_lustre(storage, lustre_efa_interfaces) if choice.shared_storage else None,
     )
+
+
+def _lustre(storage: TerraformRemoteState, efa_interfaces: int) -> LustreMount:
+    dns_name, mount_name = storage.get_string("shared_dns_name"), storage.get_string("shared_mount_name")
+    return LustreMount(client="aws", source=f"{dns_name}@tcp:/{mount_name}", efa_interfaces=efa_interfaces)
 
 
 def _add_block_offering(stack: TerraformStack, plan: Plan, zone_name: str, block: BlockConfig) -> None:

@@ -85,7 +85,13 @@ def kubernetes_nodes(
             "session_manager": "AmazonSSMManagedInstanceCore",
         },
     )
-    services = NodeServices(plan.name, health(plan), metrics(plan, foundation))
+    services = NodeServices(
+        plan.name,
+        health(plan),
+        metrics(plan, foundation),
+        lustre=foundation.lustre_over_efa,
+        lustre_before="kubelet.service",
+    )
     user_data = node_user_data(
         raid=choice.scratch == "raid0", services=services_cloud_init(services) if services.any else None
     )
@@ -112,6 +118,7 @@ def kubernetes_nodes(
             interfaces=node_interfaces,
             security_group_id=foundation.security.group.id,
             client_security_group_ids=(control_plane.security_group_id, *foundation.client_security_group_ids),
+            fabric_client_security_group_ids=foundation.fabric_client_security_group_ids,
             kms_key_arn=kms_key_arn,
             root_disk_gib=choice.root_disk_gib,
             tags=tags(plan),

@@ -51,6 +51,7 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
             egress=spec.egress,
             endpoint_services=endpoints,
             dynamodb=_uses_dynamodb(plan),
+            signals=plan.spec.orchestrator == "slurm",
             flow_log_days=spec.flow_log_days if spec.flow_logs else None,
         ),
     )
