@@ -19,6 +19,8 @@ class OrchestratorDefaults(Fact):
     service_instance_type: str | None = None
     """Instance type of the nodes without GPUs; it is also the SKU of their price."""
     service_root_disk_gib: int = Field(default=0, ge=0)
+    no_control_plane_zones: tuple[str, ...] = ()
+    """Ids of zones in which the provider places no managed control plane; nodes may stand there."""
 
 
 Feature = Literal[

@@ -38,10 +38,7 @@ def compute_stack(
 ) -> BuiltStack:
     """Adds the nodes of `plan` to `app`."""
     stack = new_stack(app, plan, "compute")
-    orchestrator = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator]
-    foundation = add_foundation(
-        stack, plan, orchestrator, catalog.collectives(instance_type), network_stack, storage_stack
-    )
+    foundation = add_foundation(stack, plan, catalog, catalog.collectives(instance_type), network_stack, storage_stack)
     nodes = NODE_BUILDERS[plan.spec.orchestrator](stack, plan, instance_type, node_interfaces, foundation)
     add_outputs(stack, {"node_security_group_id": (foundation.security.group.id, "Security group of the nodes")})
     return BuiltStack("compute", stack, nodes.addresses | add_alarms(stack, plan, foundation), nodes.files)
