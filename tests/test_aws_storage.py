@@ -178,7 +178,7 @@ def test_backups_carry_tags_and_a_time(tmp_path: Path) -> None:
 def test_buckets_appear_as_folders_and_outlive_the_link(tmp_path: Path) -> None:
     repository = {"bucket": "s3://corpus/tokens", "path": "/corpus", "export_events": ["new"]}
     documents = synthesize(example_plan(spec={"storage": {"lustre": {"data_repositories": [repository]}}}), tmp_path)
-    link = documents["storage"]["resource"]["aws_fsx_data_repository_association"]["repository_0"]
+    (link,) = documents["storage"]["resource"]["aws_fsx_data_repository_association"].values()
     assert (link["data_repository_path"], link["file_system_path"]) == ("s3://corpus/tokens", "/corpus")
     assert link["s3"]["auto_import_policy"]["events"] == ["NEW", "CHANGED", "DELETED"]
     assert link["s3"]["auto_export_policy"]["events"] == ["NEW"]

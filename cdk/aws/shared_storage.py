@@ -19,7 +19,7 @@ from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurity
 from constructs import Construct
 
 from cdk.findings import accept
-from cdk.naming import named
+from cdk.naming import content_name, named
 
 _PolicyT = TypeVar(
     "_PolicyT", FsxDataRepositoryAssociationS3AutoExportPolicy, FsxDataRepositoryAssociationS3AutoImportPolicy
@@ -130,10 +130,12 @@ class SharedFileSystem(Construct):
         return FsxLustreFileSystemMetadataConfiguration(mode="AUTOMATIC") if config.efa else None
 
     def _repository(self, number: int, repository: RepositoryConfig) -> FsxDataRepositoryAssociation:
-        return named(
+        # A folder has one bucket at most: with another one, the same association is replaced, in the right order.
+        name = content_name("repository", repository.path)
+        association = named(
             FsxDataRepositoryAssociation(
                 self,
-                f"repository_{number}",
+                name,
                 file_system_id=self.file_system.id,
                 data_repository_path=repository.bucket,
                 file_system_path=repository.path,
@@ -149,8 +151,11 @@ class SharedFileSystem(Construct):
                     ),
                 ),
             ),
-            f"repository_{number}",
+            name,
         )
+        # Earlier versions named it by its position.
+        association.move_from_id(f"{association.terraform_resource_type}.repository_{number}")
+        return association
 
     def _group(self, role: str, config: LustreConfig, description: str) -> SecurityGroup:
         name = f"{config.name}-{role.replace('_', '-')}"
