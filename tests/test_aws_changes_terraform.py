@@ -68,11 +68,11 @@ def test_a_cluster_of_an_earlier_version_is_not_replaced_and_its_administrators_
     path = folder / "cdk.tf.json"
     document = json.loads(path.read_text())
     # Earlier versions counted the administrators, and let the creator in where there were none.
+    entries_now = document["resource"]["aws_eks_access_entry"]
+    names = {name: f"administrator_{(OPS, DATA).index(entry['principal_arn'])}" for name, entry in entries_now.items()}
     for kind in ("aws_eks_access_entry", "aws_eks_access_policy_association"):
-        named = document["resource"][kind]
-        document["resource"][kind] = {f"administrator_{i}": resource for i, resource in enumerate(named.values())}
-    associations = document["resource"]["aws_eks_access_policy_association"]
-    for name, resource in associations.items():
+        document["resource"][kind] = {names[name]: found for name, found in document["resource"][kind].items()}
+    for name, resource in document["resource"]["aws_eks_access_policy_association"].items():
         resource["principal_arn"] = f"${{aws_eks_access_entry.{name}.principal_arn}}"
     cluster = document["resource"]["aws_eks_cluster"]["cluster"]
     cluster["access_config"]["bootstrap_cluster_creator_admin_permissions"] = True
