@@ -1,7 +1,7 @@
 """Writes the table of changes: what Terraform does to a running AWS cluster when a field of its spec changes.
 
-`python -m benchmarks.aws_changes` applies a cluster of each orchestrator to a local AWS (moto) and plans every change of
-tests/support/aws_changes.py with the real provider. It writes stacks/aws/changes.yaml.
+`python -m benchmarks.aws_changes` applies a cluster of each orchestrator to a local AWS (moto), plans every change of
+tests/support/aws_changes.py with the real provider, and writes stacks/aws/changes.yaml.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Final
 import yaml
 
 from tests.support import aws_moto
-from tests.support.aws_changes import BASES, LivingCluster, rows
+from tests.support.aws_changes import BASES, BY_CONSTRUCTION, LivingCluster, rows
 from tests.support.moto_server import serve
 from tests.support.terraform import Terraform
 
@@ -27,7 +27,8 @@ def main(orchestrators: list[str]) -> None:
     """Renews the rows of `orchestrators`; of all, if none is named."""
     chosen = orchestrators or list(BASES)
     kept = yaml.safe_load(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else []
-    table = [row for row in kept if row["orchestrator"] not in chosen]
+    table = [row for row in kept if row["orchestrator"] not in (*chosen, "any")]
+    table += [{"field": row["field"], "orchestrator": "any", "when": "any", **row} for row in BY_CONSTRUCTION]
     aws_moto.install()
     with serve() as account:
         for orchestrator in chosen:

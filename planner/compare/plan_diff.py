@@ -50,6 +50,18 @@ class Change(PlanModel):
     new: str
 
 
+class Effect(PlanModel):
+    """What changing a field does to a cluster that runs."""
+
+    field: str
+    """Field of the spec, or decision of the plan."""
+    verdict: Literal["none", "in place", "rolling", "replaced", "refused"]
+    """`rolling`: nodes are replaced one by one; `replaced`: a resource is destroyed and created again."""
+    resources: tuple[str, ...] = ()
+    """Terraform addresses, each after the name of its stack, of what is replaced or rolls."""
+    reason: str = ""
+
+
 class PlanDiff(PlanModel):
     """What changed, and why."""
 
@@ -64,6 +76,8 @@ class PlanDiff(PlanModel):
     """In one line each: what explains the difference."""
     left_out: tuple[str, ...] = ()
     """In one line each: what has no known price and is in no total, before and after."""
+    effects: tuple[Effect, ...] = ()
+    """What the change does to the running cluster, by field; empty where nothing is known of the cloud."""
 
     @property
     def same(self) -> bool:

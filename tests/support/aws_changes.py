@@ -61,7 +61,7 @@ BASES: Final[dict[str, dict[str, Any]]] = {
 class Case:
     """A change of one field of a spec, or of one decision of its plan."""
 
-    field: str
+    changed: str
     when: str
     """What the change is: `larger`, `smaller`, `any`."""
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -140,6 +140,39 @@ CASES: Final = (
     Case("purchase", "any", choice={"purchase": Purchase(spot_nodes=2)}),
 )
 """Changes of every field that reaches a resource, and of every decision."""
+
+
+_BESIDE: Final = (
+    "the names of all stacks, states and resources contain it: Terraform builds a second cluster and leaves the old "
+    "one alone; destroy the old one with its own documents"
+)
+BY_CONSTRUCTION: Final[list[dict[str, Any]]] = [
+    {"field": "name", "verdict": "replaced", "reason": _BESIDE},
+    {
+        "field": "region",
+        "verdict": "replaced",
+        "reason": (
+            "Terraform looks for the old resources in the new region, does not find them and loses sight of them; "
+            "destroy the cluster first"
+        ),
+    },
+    {
+        "field": "orchestrator",
+        "verdict": "replaced",
+        "reason": "the nodes and their control plane are destroyed; network, file system and checkpoints stay",
+    },
+    {
+        "field": "state",
+        "verdict": "in place",
+        "reason": "no resource changes; run terraform init -migrate-state in every stack",
+    },
+    {
+        "field": "imports",
+        "verdict": "in place",
+        "reason": "what is named is taken over by the next apply",
+    },
+]
+"""Rows that no plan shows, because Terraform sees another state or another region."""
 
 
 def plan_of(orchestrator: str, case: Case | None = None) -> Plan:
@@ -260,7 +293,7 @@ def _rolls(address: str, change: dict[str, Any]) -> bool:
     kind = address.split(".")[1]
     before, after, unknown = change["before"], change["after"], change.get("after_unknown", {})
     if kind == "aws_eks_node_group":
-        fields = ("launch_template", "version", "release_version")
+        fields: tuple[str, ...] = ("launch_template", "version", "release_version")
     elif kind == "aws_autoscaling_group":
         fields = ("launch_template", "mixed_instances_policy")
     else:
@@ -289,7 +322,7 @@ def rows(orchestrator: str, cluster: LivingCluster) -> Iterator[dict[str, Any]]:
     for case in CASES:
         if orchestrator in case.only:
             found = cluster.verdict(case)
-            row: dict[str, Any] = {"field": case.field, "orchestrator": orchestrator, "when": case.when}
+            row: dict[str, Any] = {"field": case.changed, "orchestrator": orchestrator, "when": case.when}
             row["verdict"] = found.verdict
             if found.resources:
                 row["resources"] = list(found.resources)
