@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
 from planner.compare.plan_diff import Change, Effect, ItemChange, MoneyChange, PlanDiff
+from provider_catalog.text import markdown_text
 
 RESOURCES_SHOWN: Final = 3
 WORDS: Final = {
@@ -73,7 +73,7 @@ def _print(diff: PlanDiff) -> None:
     if diff.same:
         return
     for left_out in diff.left_out:
-        screen.print(f"[yellow]not in any total, because it has no known price:[/] {escape(left_out)}", highlight=False)
+        screen.print(f"[yellow]not in any total, because it has no known price:[/] {left_out}", highlight=False)
     screen.print(_table(("USD per", "before", "after", "change"),
         [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]))  # fmt: skip
     if diff.items:
@@ -87,10 +87,10 @@ def _print(diff: PlanDiff) -> None:
         for each in changes:
             screen.print(f"[bold]{heading:<9}[/] {_line(each)}", highlight=False, markup=True)
     for effect in diff.effects:
-        style = "bold red" if effect.verdict in ("replaced", "refused") else "bold"
-        screen.print(f"[{style}]running[/]   {escape(f'{effect.field}: {effect_words(effect)}')}", highlight=False)
+        style = "red" if effect.verdict in ("replaced", "refused") else "bold"
+        screen.print(f"[{style}]running[/]   {effect.field}: {effect_words(effect)}", highlight=False)
     for cause in diff.causes:
-        screen.print(f"[bold]why[/]       {escape(cause)}", highlight=False)
+        screen.print(f"[bold]why[/]       {cause}", highlight=False)
 
 
 def effect_words(effect: Effect) -> str:
@@ -111,7 +111,7 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
 
 
 def _line(change: Change) -> str:
-    return escape(f"{change.what}: {change.old} -> {change.new}")
+    return f"{change.what}: {change.old} -> {change.new}"
 
 
 def _headline(diff: PlanDiff) -> str:
@@ -157,11 +157,6 @@ def _side(item: ItemChange, side: Literal["old", "new"]) -> str:
     return _usd(item.old_usd_per_month if side == "old" else item.new_usd_per_month)
 
 
-_PLAIN: Final = str.maketrans(
-    {**{sign: f"\\{sign}" for sign in "\\|`*[]~#"}, "<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;", "\n": " "}
-)
-"""Escapes text of a spec (tags, file names), so that it is neither Markdown nor HTML and mentions nobody."""
-
-
 def _cell(text: str) -> str:
-    return text.translate(_PLAIN)
+    """What a spec says (tags, names of files) is shown and never read as Markdown or HTML, and mentions nobody."""
+    return markdown_text(text)
