@@ -7,7 +7,7 @@ tests/support/aws_changes.py with the real provider, and writes stacks/aws/chang
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -26,9 +26,7 @@ HEADER: Final = """\
 def main(orchestrators: list[str]) -> None:
     """Renews the rows of `orchestrators`; of all, if none is named."""
     chosen = orchestrators or list(BASES)
-    kept = yaml.safe_load(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else []
-    table = [row for row in kept if row["orchestrator"] not in (*chosen, "any")]
-    table += [{"field": row["field"], "orchestrator": "any", "when": "any", **row} for row in BY_CONSTRUCTION]
+    found: list[dict[str, Any]] = []
     aws_moto.install()
     with serve() as account:
         for orchestrator in chosen:
@@ -38,7 +36,15 @@ def main(orchestrators: list[str]) -> None:
                 cluster = LivingCluster(orchestrator, Terraform(folder), account, folder / orchestrator)
                 for row in rows(orchestrator, cluster):
                     print(row, flush=True)
-                    table.append(row)
+                    found.append(row)
+    write(found, chosen)
+
+
+def write(found: list[dict[str, Any]], orchestrators: list[str]) -> None:
+    """Puts the rows that were found in place of those of `orchestrators` in the table."""
+    kept = yaml.safe_load(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else []
+    table = found + [row for row in kept if row["orchestrator"] not in (*orchestrators, "any")]
+    table += [{"field": row["field"], "orchestrator": "any", "when": "any", **row} for row in BY_CONSTRUCTION]
     table.sort(key=lambda row: (row["field"], row["orchestrator"], row["when"]))
     TABLE.write_text(HEADER + yaml.safe_dump(table, sort_keys=False, width=110), encoding="utf-8")
 

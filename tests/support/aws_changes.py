@@ -1,7 +1,7 @@
 """Changes of running AWS clusters: Terraform plans pairs of specs against the state of the first one."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -332,6 +332,13 @@ def _refusal(stderr: str) -> tuple[str, tuple[str, ...]]:
     return text.removeprefix("Error: ")[:300], ()
 
 
+def reason_of(resources: Sequence[str]) -> str:
+    """Say what else follows from the replacement of these resources, in stacks that are planned later."""
+    if any(address.startswith("network.aws_subnet.compute") for address in resources):
+        return "nodes and file system stand in the subnet: destroy the compute and storage stacks first"
+    return ""
+
+
 def rows(orchestrator: str, cluster: LivingCluster) -> Iterator[dict[str, Any]]:
     """Yield the rows of the table of changes for one orchestrator."""
     for case in CASES:
@@ -341,6 +348,6 @@ def rows(orchestrator: str, cluster: LivingCluster) -> Iterator[dict[str, Any]]:
             row["verdict"] = found.verdict
             if found.resources:
                 row["resources"] = list(found.resources)
-            if found.reason:
-                row["reason"] = found.reason
+            if reason := found.reason or reason_of(found.resources):
+                row["reason"] = reason
             yield row
