@@ -85,15 +85,6 @@ CASES: Final = (
     Case("network.image_registry", "any", {"network.image_registry": "mirror.example.com"}),
     Case("network.flow_logs", "any", {"network.flow_logs": False}),
     Case("network.flow_log_days", "any", {"network.flow_log_days": 30}),
-    Case(
-        "network.vpc_id",
-        "any",
-        {
-            "network.vpc_id": "vpc-0a1b2c3d",
-            "network.subnet_id": "subnet-0a1b2c3d",
-            "network.control_plane_subnet_id": "subnet-1a1b2c3d",
-        },
-    ),
     Case("placement.zone", "any", choice={"zone": "use1-az4"}),
     Case("storage.shared_tib", "larger", choice=_files(size_gib=4800)),
     Case("storage.shared_tib", "smaller", choice=_files(size_gib=1200)),
@@ -156,6 +147,14 @@ BY_CONSTRUCTION: Final[list[dict[str, Any]]] = [
         "field": "orchestrator",
         "verdict": "replaced",
         "reason": "the nodes and their control plane are destroyed; network, file system and checkpoints stay",
+    },
+    {
+        "field": "network.vpc_id",
+        "verdict": "replaced",
+        "reason": (
+            "the network of the cluster is destroyed or built, and nodes and file system stand in the other one: destroy "
+            "the compute and storage stacks first"
+        ),
     },
     {
         "field": "state",
