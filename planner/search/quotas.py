@@ -1,7 +1,7 @@
 """Notes on the account quotas that the nodes of a plan count against."""
 
 from planner.market.place import Place
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 
 
 def quota_notes(purchase: Purchase, place: Place, instance_type: str, region: str) -> list[str]:

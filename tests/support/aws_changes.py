@@ -152,8 +152,8 @@ BY_CONSTRUCTION: Final[list[dict[str, Any]]] = [
         "field": "network.vpc_id",
         "verdict": "replaced",
         "reason": (
-            "the network of the cluster is destroyed or built, and nodes and file system stand in the other one: destroy "
-            "the compute and storage stacks first"
+            "the network of the cluster is destroyed or built, and nodes and file system stand in the other one: "
+            "destroy the compute and storage stacks first"
         ),
     },
     {
