@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from planner.errors import SpecError
-from planner.plan.plan import Plan, Purchase, SharedStorage
+from planner.plan.choice import Purchase, SharedStorage
+from planner.plan.plan import Plan
 from tests.support.aws_matrix import state
 from tests.support.aws_stacks import ROLES, Documents, stack_folder, synthesize
 from tests.support.moto_server import MotoServer
