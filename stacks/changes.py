@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Final, Literal
 
 import yaml
+from pydantic import BaseModel
 
 from planner.compare.plan_diff import Change, Effect, PlanDiff
 from planner.plan.base import PlanModel
@@ -42,7 +43,24 @@ def effects(diff: PlanDiff, old: Plan, new: Plan) -> tuple[Effect, ...]:
         reason = "the cluster stands in another cloud; destroy the old one with its own documents"
         return (Effect(field="provider", verdict="replaced", reason=reason),)
     rows = [row for row in table_of(old.choice.provider) if row.orchestrator in ("any", old.spec.orchestrator)]
-    return tuple(effect for change in (*diff.spec, *diff.decision) for effect in _effects(change, rows))
+    return tuple(effect for change in (*_changed(old, new), *diff.decision) for effect in _effects(change, rows))
+
+
+def _changed(old: Plan, new: Plan) -> Iterator[Change]:
+    """Fields of the spec that changed, also of parts that the spec leaves out where they are as by default."""
+    before, after = dict(_leaves(old.spec)), dict(_leaves(new.spec))
+    for name in dict.fromkeys([*before, *after]):
+        if before.get(name) != after.get(name):
+            yield Change(what=name, old=str(before.get(name)), new=str(after.get(name)))
+
+
+def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _effects(change: Change, rows: list[Row]) -> Iterator[Effect]:

@@ -190,7 +190,7 @@ def test_buckets_appear_as_folders_and_outlive_the_link(tmp_path: Path) -> None:
 def test_data_goes_with_the_stack_only_when_that_was_asked_for(tmp_path: Path) -> None:
     storage = synthesize(example_plan(spec={"storage": {"keep_on_destroy": False}}), tmp_path)["storage"]["resource"]
     for kind in ("aws_kms_key", "aws_s3_bucket", "aws_fsx_lustre_file_system"):
-        assert all("lifecycle" not in resource for resource in storage[kind].values()), kind
+        assert all("prevent_destroy" not in resource.get("lifecycle", {}) for resource in storage[kind].values()), kind
 
 
 # FSx for Lustre guide, "File system metadata performance": what comes with a size.

@@ -1,7 +1,7 @@
 """FSx for Lustre file systems, with the security groups of their servers and clients."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from cdktf_cdktf_provider_aws.fsx_data_repository_association import (
     FsxDataRepositoryAssociation,
@@ -110,7 +110,7 @@ class SharedFileSystem(Construct):
                 subnet_ids=[config.subnet_id],
                 security_group_ids=[self.servers.id],
                 tags={"Name": config.name},
-                lifecycle={"prevent_destroy": True} if config.protect else None,
+                lifecycle=_lifecycle(config),
                 # FSx refuses to create a file system whose servers cannot reach each other yet.
                 depends_on=rules,
             ),
@@ -210,6 +210,14 @@ class SharedFileSystem(Construct):
                 )
             )
         return rules
+
+
+def _lifecycle(config: LustreConfig) -> dict[str, Any] | None:
+    # FSx takes the copying of tags at creation only, and the provider would replace a file system that gets backups
+    # later. Its backups then carry no tags.
+    kept = {"ignore_changes": ["copy_tags_to_backups"]} if config.persistent else {}
+    protected = {"prevent_destroy": True} if config.protect else {}
+    return {**kept, **protected} or None
 
 
 def _policy(events: tuple[str, ...], policy: type[_PolicyT]) -> _PolicyT | None:
