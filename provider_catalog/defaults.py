@@ -8,6 +8,18 @@ from provider_catalog.facts import Fact
 from provider_catalog.storage import EfaClients, ObjectStore
 
 
+class TagLimit(Fact):
+    """How many tags a kind of resource takes, and how many of them are not the user's."""
+
+    resource: str
+    most: int = Field(gt=0)
+    """Tags that the provider accepts on the resource."""
+    own: tuple[str, ...]
+    """Keys that the stacks or the provider's services set; a user's tag of the same key is not counted twice."""
+    node_services: bool = False
+    """Whether the resource exists only where nodes publish error counts or metrics."""
+
+
 class OrchestratorDefaults(Fact):
     """Resources that an orchestrator needs beside the GPU nodes."""
 
@@ -19,6 +31,10 @@ class OrchestratorDefaults(Fact):
     service_instance_type: str | None = None
     """Instance type of the nodes without GPUs; it is also the SKU of their price."""
     service_root_disk_gib: int = Field(default=0, ge=0)
+    no_control_plane_zones: tuple[str, ...] = ()
+    """Ids of zones in which the provider places no managed control plane; nodes may stand there."""
+    tag_limits: tuple[TagLimit, ...] = ()
+    """Kinds of resources whose number of tags limits the tags of a spec; empty where no limit is known."""
 
 
 Feature = Literal[

@@ -160,8 +160,13 @@ def test_states_live_in_the_bucket_that_was_made_for_them(
     # As for the provider: a bucket cannot be a subdomain of a loopback address.
     tf.run(["init", "-no-color", "-backend-config=use_path_style=true"], folder)
     tf.apply(folder)
-    objects = account.client("s3").list_objects_v2(Bucket="acme-states")["Contents"]
+    s3 = account.client("s3")
+    objects = s3.list_objects_v2(Bucket="acme-states")["Contents"]
     assert [stored["Key"] for stored in objects] == ["llmcluster/example-network.tfstate"]
+    stored = s3.head_object(Bucket="acme-states", Key=objects[0]["Key"])
+    (rule,) = s3.get_bucket_encryption(Bucket="acme-states")["ServerSideEncryptionConfiguration"]["Rules"]
+    default = rule["ApplyServerSideEncryptionByDefault"]
+    assert (stored["ServerSideEncryption"], stored["SSEKMSKeyId"]) == ("aws:kms", default["KMSMasterKeyID"])
     assert tf.changes(folder) == {}
 
 

@@ -2,12 +2,22 @@
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
-from planner.compare.plan_diff import Change, ItemChange, MoneyChange, PlanDiff
+from planner.compare.plan_diff import Change, Effect, ItemChange, MoneyChange, PlanDiff
 from provider_catalog.text import markdown_text
+
+RESOURCES_SHOWN: Final = 3
+WORDS: Final = {
+    "none": "no resource changes",
+    "in place": "changed in place",
+    "rolling": "nodes are replaced one by one",
+    "replaced": "destroyed and created again",
+    "refused": "refused",
+}
+"""Words for the verdicts of `Effect`."""
 
 
 def print_diffs(diffs: Sequence[PlanDiff], form: str) -> None:
@@ -46,6 +56,9 @@ def markdown(diff: PlanDiff) -> str:
         if changes:
             lines += ["", f"| {heading} | before | after |", "|---|---|---|"]
             lines += [f"| {_cell(each.what)} | {_cell(each.old)} | {_cell(each.new)} |" for each in changes]
+    if diff.effects:
+        lines += ["", "| field | on the running cluster |", "|---|---|"]
+        lines += [f"| {_cell(each.field)} | {_cell(effect_words(each))} |" for each in diff.effects]
     if diff.causes:
         lines += ["", *(f"- {_cell(cause)}" for cause in diff.causes)]
     return "\n".join([*lines, ""])
@@ -73,8 +86,19 @@ def _print(diff: PlanDiff) -> None:
     for heading, changes in (("decision", diff.decision), ("spec", diff.spec), ("catalog", diff.catalog)):
         for each in changes:
             screen.print(f"[bold]{heading:<9}[/] {_line(each)}", highlight=False, markup=True)
+    for effect in diff.effects:
+        style = "red" if effect.verdict in ("replaced", "refused") else "bold"
+        screen.print(f"[{style}]running[/]   {effect.field}: {effect_words(effect)}", highlight=False)
     for cause in diff.causes:
         screen.print(f"[bold]why[/]       {cause}", highlight=False)
+
+
+def effect_words(effect: Effect) -> str:
+    """Returns what a change does to the running cluster, with the resources and the reason."""
+    shown = ", ".join(effect.resources[:RESOURCES_SHOWN])
+    more = len(effect.resources) - RESOURCES_SHOWN
+    named = f" ({shown}{f' and {more} more' if more > 0 else ''})" if shown else ""
+    return f"{WORDS[effect.verdict]}{named}" + (f": {effect.reason}" if effect.reason else "")
 
 
 def _line(change: Change) -> str:

@@ -51,6 +51,18 @@ class Change(PlanModel):
     new: str
 
 
+class Effect(PlanModel):
+    """What changing a field does to a cluster that runs."""
+
+    field: str
+    """Field of the spec, or decision of the plan."""
+    verdict: Literal["none", "in place", "rolling", "replaced", "refused"]
+    """`rolling`: nodes are replaced one by one; `replaced`: a resource is destroyed and created again."""
+    resources: tuple[str, ...] = ()
+    """Terraform addresses, each after the name of its stack, of what is replaced or rolls."""
+    reason: str = ""
+
+
 class PlanDiff(PlanModel):
     """All differences between two plans, with their causes."""
 
@@ -65,6 +77,8 @@ class PlanDiff(PlanModel):
     """Causes of the differences, one sentence each."""
     left_out: tuple[str, ...] = ()
     """Unpriced items before and after, one line for each side; no total includes them."""
+    effects: tuple[Effect, ...] = ()
+    """What the change does to the running cluster, by field; empty where nothing is known of the cloud."""
 
     @property
     def same(self) -> bool:

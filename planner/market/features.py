@@ -18,6 +18,7 @@ def check_features(spec: ClusterSpec, defaults: ProviderDefaults) -> None:
                 "placement.providers"
             )
     _check_combinations(spec)
+    _check_tag_counts(spec, defaults)
 
 
 def _requested_features(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], ...]:
@@ -31,6 +32,18 @@ def _requested_features(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], .
         ("observability.metrics", "metrics", spec.observability.metrics),
         ("image_id", "image-id", spec.image_id is not None),
     )
+
+
+def _check_tag_counts(spec: ClusterSpec, defaults: ProviderDefaults) -> None:
+    services = bool(spec.observability.notify) or spec.observability.metrics
+    for limit in defaults.orchestrators[spec.orchestrator].tag_limits:
+        given = len(spec.tags.keys() - set(limit.own))
+        room = limit.most - len(limit.own)
+        if given > room and (services or not limit.node_services):
+            raise SpecError(
+                f"tags: {given} are given, and {limit.resource} on {defaults.name} has at most {limit.most}, of which "
+                f"{len(limit.own)} are set already ({', '.join(limit.own)}); give at most {room}"
+            )
 
 
 def _check_combinations(spec: ClusterSpec) -> None:

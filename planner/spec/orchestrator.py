@@ -25,7 +25,7 @@ class Kubernetes(SpecModel):
     )
     administrators: tuple[RoleArn, ...] = Field(
         default=(),
-        description="AWS: ARNs of the IAM roles that administer the cluster; empty: whoever applies the stack",
+        description="AWS: ARNs of the IAM roles that administer the cluster; empty: whoever applies the stack first",
     )
 
     @field_validator("public_api_cidrs")

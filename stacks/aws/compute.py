@@ -38,11 +38,10 @@ def compute_stack(
 ) -> BuiltStack:
     """Adds the nodes of `plan` to `app`."""
     stack = new_stack(app, plan, "compute")
-    orchestrator = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator]
     foundation = add_foundation(
         stack,
         plan,
-        orchestrator,
+        catalog,
         catalog.collectives(instance_type),
         network_stack,
         storage_stack,

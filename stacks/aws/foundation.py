@@ -13,11 +13,12 @@ from cdk.aws.identity import IdentityConfig
 from cdk.aws.phases import nodes_to_validate
 from cdk.bootstrap import LustreMount, Metrics
 from planner.plan.plan import Plan
+from provider_catalog.catalog import Catalog
 from provider_catalog.collective_environment import Variable
 from provider_catalog.defaults import OrchestratorDefaults
 from provider_catalog.purchase_kinds import PurchaseKind
 from stacks.aws.base import add_outputs
-from stacks.aws.network import closed_network
+from stacks.aws.network import closed_network, control_plane_outputs, zone_id
 from stacks.state import remote_state
 
 
@@ -48,6 +49,8 @@ class Foundation:
     """Variables of collective communication (NCCL, libfabric) on the nodes."""
     client_security_group_ids: tuple[str, ...]
     """Security groups that make nodes clients of a service, such as the shared file system."""
+    control_plane_subnet_ids: tuple[str, ...]
+    """Subnets of the Kubernetes control plane, in two zones; empty without Kubernetes."""
     fabric_client_security_group_ids: tuple[str, ...]
     """Those security groups among them whose service is reached over EFA."""
     lustre: LustreMount | None
@@ -109,7 +112,7 @@ class Foundation:
 def add_foundation(
     stack: TerraformStack,
     plan: Plan,
-    orchestrator: OrchestratorDefaults,
+    catalog: Catalog,
     environment: tuple[Variable, ...],
     network_stack: TerraformStack,
     storage_stack: TerraformStack,
@@ -120,13 +123,14 @@ def add_foundation(
     Args:
         stack: The compute stack.
         plan: The plan.
-        orchestrator: Nodes and services that the orchestrator adds.
+        catalog: Holds the defaults of AWS and the zones of the EKS control plane.
         environment: Variables of collective communication.
         network_stack: Stack of the network.
         storage_stack: Stack of the storage.
         lustre_efa_interfaces: EFA interfaces through which a node reaches the shared file system; 0: over TCP.
     """
     choice = plan.choice
+    orchestrator = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator]
     network = remote_state(stack, network_stack, plan)
     storage = remote_state(stack, storage_stack, plan)
     nodes = choice.purchase.nodes_by_kind()
@@ -171,6 +175,11 @@ def add_foundation(
         orchestrator=orchestrator,
         environment=environment,
         client_security_group_ids=clients,
+        control_plane_subnet_ids=(
+            tuple(network.get_string(name) for name in control_plane_outputs(zone_id(plan, catalog), orchestrator))
+            if plan.spec.orchestrator == "kubernetes"
+            else ()
+        ),
         fabric_client_security_group_ids=clients if plan.spec.storage.lustre.efa else (),
         lustre=_lustre(storage, lustre_efa_interfaces) if choice.shared_storage else None,
     )
