@@ -153,7 +153,7 @@ def test_size_reads_a_config_and_its_folder(tmp_path: Path) -> None:
         (GOOD.replace("[aws]", "[aws], instance_types: [p4d.24xlrge]"), ["p4d.24xlrge", "did you mean 'p4d.24xlarge'"]),
         (GOOD.replace("[aws]", "[aws], regions: [us-eastt-1]"), ["placement.regions[0]", "did you mean 'us-east-1'"]),
         (GOOD.replace("name: chat", "name: Chat_1"), ["name", "Chat_1"]),
-        (GOOD + "name: twice\n", ["'name' stands twice"]),
+        (GOOD + "name: twice\n", ["'name' is repeated"]),
         ("name: [unclosed", ["not valid YAML"]),
     ],
 )
@@ -241,6 +241,19 @@ def test_a_model_that_fits_nowhere_exits_3_with_the_nearest(tmp_path: Path) -> N
     assert "aws/us-east-1/g5.xlarge" in finished.stderr
     assert "GiB" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_schema_describes_every_field() -> None:
+    """Editors show these descriptions while a user writes a spec."""
+    schema = json.loads(run("spec", "schema").stdout)
+    models = {"ClusterSpec": schema, **schema["$defs"]}
+    fields = {
+        f"{name}.{field}": shape
+        for name, model in models.items()
+        for field, shape in model.get("properties", {}).items()
+    }
+    assert len(fields) > 100
+    assert not [name for name, shape in fields.items() if len(shape.get("description", "").split()) < 3]
 
 
 def test_schema_accepts_the_examples_and_refuses_a_misspelt_key() -> None:

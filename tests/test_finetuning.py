@@ -162,8 +162,8 @@ def test_adapters_that_the_model_has_no_place_for(workload: dict[str, Any], told
 @pytest.mark.parametrize(
     ("workload", "told"),
     [
-        ({"tokens": None}, ["give tokens, or dataset", "neither"]),
-        ({"dataset": {"examples": 10, "tokens_per_example": 5}}, ["give tokens, or dataset", "both"]),
+        ({"tokens": None}, ["give either tokens, or dataset", "neither"]),
+        ({"dataset": {"examples": 10, "tokens_per_example": 5}}, ["give either tokens, or dataset", "both"]),
         (
             {"tokens": None, "dataset": {"examples": 10, "tokens_per_example": 5, "epochs": 0}},
             ["epochs", "more than 0"],

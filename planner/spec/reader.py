@@ -1,4 +1,4 @@
-"""From parsed YAML to a ClusterSpec, and from pydantic's errors to messages a user can act on."""
+"""Turns parsed YAML into a ClusterSpec, and errors of pydantic into messages that users can act on."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
@@ -15,8 +15,9 @@ from provider_catalog.suggestions import did_you_mean
 from provider_catalog.text import kind_of, one_line, shortened
 
 SHOWN_ERRORS = 8
+"""Number of wrong fields that one error message lists."""
 SHOWN_KEY = 80
-"""Characters of a key."""
+"""Characters of a key that a message shows."""
 
 
 Locate = Callable[[Sequence[int | str]], str]
@@ -32,7 +33,8 @@ def read_spec(document: object, where: str, locate: Locate = lambda path: "") ->
         locate: Finds line and column of a key path.
 
     Raises:
-        SpecError: every wrong field with what was given and what is allowed, a misspelt key with the nearest one.
+        SpecError: the document is no valid spec. The message lists the wrong fields, each with the given and the
+            allowed value, and suggests the correct spelling of a misspelt key.
     """
     if document is None:
         raise SpecError(f"{where}: the file is empty; a spec needs name, model and workload")
@@ -89,9 +91,9 @@ def _message(path: Path, details: Sequence[ErrorDetails], document: Mapping[Any,
     if detail["type"] == "extra_forbidden":
         return f"{field}: no such key; {_unknown_key(path, document)}"
     if detail["type"] == "missing":
-        return f"{field}: missing; it has no default"
+        return f"{field}: missing; this field is required"
     if detail["type"] == "union_tag_invalid":
-        return f"{field}.kind: no such kind {shortened(detail['ctx']['tag'])}; allowed: inference, training, finetuning"
+        return f"{field}.kind: unknown kind {shortened(detail['ctx']['tag'])}; allowed: inference, training, finetuning"
     if detail["type"] == "union_tag_not_found":
         return f"{field}.kind: missing; allowed: inference, training, finetuning"
     message = " or ".join(dict.fromkeys(_rule(path, each) for each in details))
@@ -164,7 +166,7 @@ def _models_at(path: Sequence[int | str], document: Mapping[Any, Any] | None = N
 
 
 def _description(path: Sequence[int | str]) -> str | None:
-    """What the model says of the field at a path; None where it says nothing."""
+    """Returns the description of the field at a path; None if there is none."""
     if not path:
         return None
     fields = (model.model_fields.get(str(path[-1])) for model in _models_at(path[:-1]))
