@@ -203,6 +203,7 @@ def _on_cloud(spec: ClusterSpec, catalog: Catalog, provider: str) -> ClusterSpec
                 providers=(provider,),
                 regions=regions,
                 zone=placement.zone if regions == placement.regions and regions else None,
+                zones=placement.zones if regions == placement.regions and regions else (),
                 instance_types=types,
                 max_nodes=placement.max_nodes,
             ),

@@ -8,7 +8,7 @@ from planner.errors import SpecError
 from planner.market.offers import Offers
 from planner.plan.plan import Purchase
 from planner.purchase.policy import POLICIES, Demand, Rates, spot_lost_share
-from planner.spec import Capacity, CapacityBlock
+from planner.spec import Capacity, CapacityBlock, OwnReservation
 from provider_catalog.prices import InstancePrice
 
 BUSINESS_HOURS: Final[tuple[float, ...]] = tuple(
@@ -136,6 +136,12 @@ def training_mix(nodes: int, capacity: Capacity, offers: Offers, spot_goodput: f
     if capacity.reservation == "auto" and nodes > 1:
         reason += "; capacity of this type cannot be reserved inside one RDMA network"
     return Mix(Purchase(on_demand_nodes=nodes, reason=reason), None, 0.0, float(nodes))
+
+
+def own_reservation_mix(nodes: int, own: OwnReservation, offers: Offers) -> Mix:
+    """Mix of a cluster whose nodes all run in a reservation that exists already."""
+    reason = f"the nodes run in {own.name}, which is paid for whether they run or not"
+    return Mix(Purchase(reserved_nodes=nodes, reason=reason), offers.commitment or offers.on_demand, 0.0, 0.0)
 
 
 def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:

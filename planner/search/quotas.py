@@ -1,22 +1,44 @@
 """Quotas of an account that the nodes of a plan count against."""
 
+from dataclasses import dataclass
+
 from planner.market.place import Place
 from planner.plan.plan import Purchase
+from provider_catalog.defaults import ProviderDefaults, VcpuQuota
+from provider_catalog.hardware import InstanceType
 
 
-def quota_notes(purchase: Purchase, place: Place, instance_type: str, region: str) -> list[str]:
-    """A note for each quota that the nodes count against; none where the catalog knows no quota.
+@dataclass(frozen=True, slots=True)
+class QuotaNeed:
+    """What the nodes of a plan take of one quota."""
+
+    quota: VcpuQuota
+    nodes: int
+    vcpus: int
+    """Of all these nodes."""
+
+
+def quota_needs(purchase: Purchase, defaults: ProviderDefaults, sold: InstanceType) -> list[QuotaNeed]:
+    """The quotas that the nodes count against; empty where the catalog knows none.
 
     Nodes of a Capacity Block count against none (EC2 user guide, "Capacity Blocks for ML").
     """
-    defaults, sold = place.defaults, place.instance_type(instance_type)
-    if defaults is None or sold is None:
-        return []
     family = sold.name.partition(".")[0]
     nodes = {"on-demand": purchase.on_demand_nodes + purchase.reserved_nodes, "spot": purchase.spot_nodes}
     return [
-        f"{nodes[quota.market]} x {sold.name} count {nodes[quota.market] * sold.vcpus:,} vCPUs of the"
-        f' account\'s quota "{quota.name}" ({quota.code}) in {region}; where it is lower, nodes do not start'
+        QuotaNeed(quota, nodes[quota.market], nodes[quota.market] * sold.vcpus)
         for quota in defaults.vcpu_quotas
         if family in quota.families and nodes[quota.market]
+    ]
+
+
+def quota_notes(purchase: Purchase, place: Place, instance_type: str, region: str) -> list[str]:
+    """A note for each quota that the nodes count against."""
+    defaults, sold = place.defaults, place.instance_type(instance_type)
+    if defaults is None or sold is None:
+        return []
+    return [
+        f"{need.nodes} x {sold.name} count {need.vcpus:,} vCPUs of the account's quota"
+        f' "{need.quota.name}" ({need.quota.code}) in {region}; where it is lower, nodes do not start'
+        for need in quota_needs(purchase, defaults, sold)
     ]

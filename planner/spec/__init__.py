@@ -21,6 +21,7 @@ from planner.spec.network import Network
 from planner.spec.observability import Observability
 from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
+from planner.spec.reservation import OwnReservation, check_reservation
 from planner.spec.rollout import Rollout
 from planner.spec.workload import (
     GradientCompression,
@@ -56,6 +57,7 @@ __all__ = [
     "Observability",
     "Optimizer",
     "Orchestrator",
+    "OwnReservation",
     "Pin",
     "PinnedLayout",
     "PinnedNode",
@@ -129,6 +131,11 @@ class ClusterSpec(SpecModel):
                 f"budget.usd_per_run is {self.budget.usd_per_run:g}, but workload.kind is inference, which has no end;"
                 " use budget.usd_per_month"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _own_reservation(self) -> "ClusterSpec":
+        check_reservation(self)
         return self
 
     @model_validator(mode="after")

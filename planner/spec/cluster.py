@@ -3,10 +3,11 @@
 from datetime import date, timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from planner.spec.base import SpecModel
 from planner.spec.lustre import Lustre
+from planner.spec.reservation import OwnReservation
 from provider_catalog.units import HOURS_PER_YEAR
 
 
@@ -16,8 +17,24 @@ class Placement(SpecModel):
     providers: tuple[str, ...] = ()
     regions: tuple[str, ...] = Field(default=(), description="Empty: the default region of each provider")
     zone: str | None = Field(default=None, description="AWS: availability zone id (use1-az6); Azure: zone number")
+    zones: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda zones: not zones,
+        description=(
+            "AWS: zone ids in the order in which to try them, in place of zone; the plan takes the first that has the "
+            "instance type"
+        ),
+    )
     instance_types: tuple[str, ...] | Literal["any"] = "any"
     max_nodes: int = Field(default=2048, gt=0, le=16384)
+
+    @model_validator(mode="after")
+    def _zone_or_zones(self) -> "Placement":
+        if self.zone is not None and self.zones:
+            raise ValueError(f"zone is {self.zone} and zones is {', '.join(self.zones)}; give one of the two")
+        if len(set(self.zones)) != len(self.zones):
+            raise ValueError(f"zones names a zone twice: {', '.join(self.zones)}; name each once")
+        return self
 
 
 class Storage(SpecModel):
@@ -93,8 +110,15 @@ class Capacity(SpecModel):
         )
     )
     interruption: Literal["never", "tolerate"] = Field(default="never", description="tolerate: Spot may be bought")
-    reservation: Literal["auto", "none"] = Field(
-        default="auto", description="auto: what runs all the time and gangs of nodes hold reserved capacity"
+    reservation: Annotated[
+        Annotated[Literal["auto", "none"], Tag("keyword")] | Annotated[OwnReservation, Tag("existing")],
+        Discriminator(lambda given: "keyword" if isinstance(given, str) else "existing"),
+    ] = Field(
+        default="auto",
+        description=(
+            "auto: what runs all the time and gangs of nodes hold reserved capacity; a mapping with id or group: all "
+            "nodes run in a reservation that exists already"
+        ),
     )
     block: CapacityBlock | None = Field(
         default=None,
@@ -111,12 +135,28 @@ class Capacity(SpecModel):
         " are known and types whose terms are not compete on the same ground",
     )
 
+    @field_validator("reservation", mode="before")
+    @classmethod
+    def _id_in_a_mapping(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith(("cr-", "arn:")):
+            key = "id" if value.startswith("cr-") else "group"
+            raise ValueError(
+                f"an existing reservation is written as {{{key}: {value}}}; auto and none are words"
+            )
+        return value
+
     @model_validator(mode="after")
     def _one_market(self) -> "Capacity":
         if self.block is not None and self.interruption == "tolerate":
             raise ValueError(
                 "block and interruption: tolerate exclude each other: a launch template buys nodes in one way, and "
                 "Capacity Blocks, Spot and On-Demand Capacity Reservations are different ways; drop one of the two"
+            )
+        if isinstance(self.reservation, OwnReservation) and (self.block is not None or self.interruption == "tolerate"):
+            other = "block" if self.block is not None else "interruption: tolerate"
+            raise ValueError(
+                f"reservation names one that exists, and {other} buys in another way: a launch template buys nodes "
+                "in one way; drop one of the two"
             )
         if self.block is not None and self.reservation == "none":
             raise ValueError("block is reserved capacity, and reservation is none; drop one of the two")

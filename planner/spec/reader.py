@@ -65,6 +65,8 @@ _BRANCHES = frozenset({"inference", "training", "finetuning", "str", "constraine
     "tuple[constrained-float, ...]",
     "tuple[str, ...]",
     "literal['any']",
+    "keyword",
+    "existing",
     "literal['attention','attention-and-mlp']",
 }
 """Parts of pydantic's locations that name a branch of a union, not a key of the file."""
