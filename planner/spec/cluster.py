@@ -140,9 +140,7 @@ class Capacity(SpecModel):
     def _id_in_a_mapping(cls, value: object) -> object:
         if isinstance(value, str) and value.startswith(("cr-", "arn:")):
             key = "id" if value.startswith("cr-") else "group"
-            raise ValueError(
-                f"an existing reservation is written as {{{key}: {value}}}; auto and none are words"
-            )
+            raise ValueError(f"an existing reservation is written as {{{key}: {value}}}; auto and none are words")
         return value
 
     @model_validator(mode="after")
