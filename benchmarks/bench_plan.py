@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.timing import ROOT, call_s, print_table
-from llmcluster.deciding import decide
 from planner.errors import InfeasibleError
+from planner.relax.decide import decide
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
 from planner.workspace.specs import LoadedSpec, load_spec
@@ -97,7 +97,7 @@ def refusal_s(model: str, workload: dict[str, Any], budget: dict[str, Any]) -> l
 
     def refuse() -> None:
         with contextlib.suppress(InfeasibleError):
-            decide(loaded, Catalog.load())
+            decide(loaded.spec, loaded.architecture, Catalog.load())
 
     return call_s(refuse, 3)
 

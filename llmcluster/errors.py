@@ -13,6 +13,7 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
         as_json: Whether to print the error as JSON on stdout as well.
     """
     from planner.errors import EXPECTED, failure, failure_document
+    from provider_catalog.text import printable
 
     try:
         yield
@@ -26,7 +27,7 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
         sys.exit(130)
     except EXPECTED as error:
         code, message = failure(error)
-        print(message, file=sys.stderr)
+        print(printable(message), file=sys.stderr)
         if as_json:
             import json
 

@@ -12,19 +12,19 @@ class SpecError(InputError):
 
 @dataclass(frozen=True)
 class NearestMiss:
-    """A candidate that nearly served, and what would make it fit."""
+    """A candidate that came close to serving the workload, and the reason why it does not."""
 
     candidate: str
     reason: str
 
 
 Period = Literal["month", "run", "update"]
-PERIODS: Final[dict[Period, str]] = {"month": "a month", "run": "the run", "update": "an update"}
-"""In words, behind an amount."""
+PERIOD_WORDS: Final[dict[Period, str]] = {"month": "a month", "run": "for the run", "update": "an update"}
+"""Words that follow an amount in USD."""
 
 
-class Exceeded(NamedTuple):
-    """A bill above its bound."""
+class BudgetExcess(NamedTuple):
+    """A bill that is above its budget."""
 
     period: Period
     usd: float
@@ -32,38 +32,40 @@ class Exceeded(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Of the bill to its bound, above 1."""
+        """Ratio of the bill to the budget; above 1."""
         return self.usd / self.budget_usd
 
     @property
     def words(self) -> str:
-        """The bill over its period, as in "1,200 USD a month"."""
-        return f"{self.usd:,.0f} USD {PERIODS[self.period]}"
+        """The bill with its period, such as "1,200 USD a month"."""
+        return f"{self.usd:,.0f} USD {PERIOD_WORDS[self.period]}"
 
 
-Lack = Literal["budget", "time", "memory", "other"]
+ShortfallKind = Literal["budget", "time", "memory", "other"]
+"""Constraint that the nearest candidate misses."""
 
 
 @dataclass(frozen=True)
 class NearestPlan:
-    """A plan that exists once one constraint is relaxed, the others kept."""
+    """A plan that is feasible when one constraint is relaxed and all others are kept."""
 
     field: str
-    """Of the spec: the constraint that is relaxed."""
+    """Spec field of the constraint that is relaxed."""
     given: str | float | None
+    """Value of the field in the spec."""
     needed: str | float | None
-    """What suffices; None: leave the field out."""
+    """Value that makes the plan feasible; None: leave the field out."""
     change: str
-    """The same in words."""
+    """The change and its plan, in words."""
     provider: str
     region: str
     instance_type: str
     nodes: int
     days: float | None
-    """Of the run; None when serving."""
+    """Duration of the training run in days; None for serving."""
     usd_per_month: float | None
     usd_per_run: float | None
-    """Cost of one update where training continues."""
+    """Cost of the run, or of one update in continued training; None for serving."""
 
     @property
     def changes_something(self) -> bool:
@@ -82,17 +84,17 @@ class InfeasibleError(LlmclusterError):
         message: str,
         nearest: tuple[NearestMiss, ...] = (),
         plans: tuple[NearestPlan, ...] = (),
-        lacks: Lack = "other",
-        exceeded: Exceeded | None = None,
+        lacks: ShortfallKind = "other",
+        budget_excess: BudgetExcess | None = None,
     ) -> None:
         super().__init__(message)
         self.nearest = nearest
         self.plans = plans
-        """Plans that exist once one constraint is relaxed."""
-        self.lacks: Lack = lacks
-        """What the nearest candidate falls short of."""
-        self.exceeded = exceeded
-        """The budget that it exceeds, where it lacks nothing else."""
+        """Plans that are feasible when one constraint is relaxed."""
+        self.lacks: ShortfallKind = lacks
+        """Constraint that the nearest candidate misses."""
+        self.budget_excess = budget_excess
+        """By how much the nearest candidate exceeds the budget; None unless that is its only shortfall."""
 
 
 EXPECTED = (LlmclusterError, OSError)
@@ -100,7 +102,7 @@ EXPECTED = (LlmclusterError, OSError)
 
 
 def failure_document(error: Exception) -> dict[str, object]:
-    """An expected error as data, for output in JSON.
+    """Returns an expected error as data for JSON output.
 
     Raises:
         Exception: `error` itself, when it is not one of `EXPECTED`.
@@ -145,5 +147,5 @@ def _outside_failure(error: OSError) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio in words, to two digits and without an exponent."""
+    """Formats a ratio as words with two significant digits and no exponent."""
     return f"{ratio:,.0f} times" if ratio >= 100 else f"{ratio:.2g} times"

@@ -20,6 +20,7 @@ from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 from provider_catalog.software_matrix import SoftwareMatrix
 from provider_catalog.storage import FileSystemSku
 from provider_catalog.suggestions import did_you_mean
+from provider_catalog.text import kind_of
 from provider_catalog.wiring import FabricWiring, NodeWiring, Wiring
 from provider_catalog.zones import InstanceZones, read_zones
 
@@ -354,18 +355,18 @@ def _packaged() -> Catalog:
 def _mapping(path: Path) -> dict[str, Any]:
     document = read_yaml(path)
     if not isinstance(document, dict):
-        raise CatalogError(f"{path}: expected a mapping at the top, found {type(document).__name__}")
+        raise CatalogError(f"{path}: expected a mapping at the top, found {kind_of(document)}")
     return document
 
 
 def _yaml_facts(path: Path, model: type[_YamlT], provider: str | None = None) -> Iterator[_YamlT]:
     document = read_yaml(path)
     if not isinstance(document, list):
-        raise CatalogError(f"{path}: expected a list of entries at the top, found {type(document).__name__}")
+        raise CatalogError(f"{path}: expected a list of entries at the top, found {kind_of(document)}")
     owner = {} if provider is None else {"provider": provider}
     for number, row in enumerate(document, start=1):
         if not isinstance(row, dict):
-            raise CatalogError(f"{path}, entry {number}: expected a mapping, found {type(row).__name__}")
+            raise CatalogError(f"{path}, entry {number}: expected a mapping, found {kind_of(row)}")
         yield fact(model, owner | row, f"{path}, entry {number} ({row.get('name', row.get('sku', 'unnamed'))})")
 
 

@@ -2,6 +2,8 @@
 
 from fnmatch import fnmatchcase
 
+from pydantic import Field
+
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Fact
 from provider_catalog.hardware import InstanceType
@@ -10,8 +12,8 @@ from provider_catalog.hardware import InstanceType
 class Variable(Fact):
     """An environment variable that is set, or deliberately left at its default."""
 
-    variable: str
-    value: str | None
+    variable: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
+    value: str | None = Field(pattern=r"^[A-Za-z0-9_./:,=^@+ -]{0,256}$")
     """Value to set; None leaves the variable at its default, for the reason given."""
     reason: str
     source: str

@@ -3,16 +3,22 @@
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import yaml
 
 from provider_catalog.errors import CatalogError
+from provider_catalog.text import one_line, shortened
+from provider_catalog.text_files import MissingFileError, read_text_file
+from provider_catalog.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from provider_catalog.facts import Fact
+
+LARGEST_FOREIGN_BYTES: Final = 2_000_000
+"""Of a file of prices or figures: 10,000 lines of prices are half of it."""
 
 FactT = TypeVar("FactT", bound="Fact")
 
@@ -58,6 +64,24 @@ def read_yaml(path: Path) -> Any:
             raise CatalogError(f"{path}: not valid YAML: {error}") from error
 
 
+def read_foreign_yaml(path: Path, folder: Path | None = None) -> Any:
+    """The document of a YAML file that is not of this package: bounded, and its content is in no message.
+
+    Args:
+        path: The file.
+        folder: See `read_text_file`.
+
+    Raises:
+        CatalogError: the file cannot be read or must not be, or is not YAML.
+    """
+    try:
+        return parse_yaml(read_text_file(path, largest_bytes=LARGEST_FOREIGN_BYTES, folder=folder))
+    except MissingFileError as error:
+        raise CatalogError(f"{path}: cannot be read, {error}; name a YAML file") from None
+    except CatalogError as error:
+        raise CatalogError(f"{path}: {error}") from None
+
+
 def fact(model: type[FactT], row: Mapping[str, Any], where: str) -> FactT:
     """Make a `model` of a row.
 
@@ -79,7 +103,7 @@ def fact(model: type[FactT], row: Mapping[str, Any], where: str) -> FactT:
 
 def _problems(error: "ValidationError", model: "type[Fact]") -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        column = ".".join(str(part) for part in problem["loc"])
+        column = one_line(".".join(str(part)[:80] for part in problem["loc"]))
         if problem["type"] == "missing":
             yield f"column {column!r} is missing"
         elif problem["type"] == "extra_forbidden":
@@ -87,7 +111,7 @@ def _problems(error: "ValidationError", model: "type[Fact]") -> Iterator[str]:
         elif problem["input"] is None:
             yield f"column {column!r} is empty"
         else:
-            yield f"column {column!r} is {problem['input']!r}: {problem['msg']}"
+            yield f"column {column!r} is {shortened(problem['input'])}: {one_line(problem['msg'])}"
 
 
 def _open(path: Path) -> Any:

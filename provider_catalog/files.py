@@ -13,26 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from provider_catalog.errors import NothingWrittenError, UnreadableError
+from provider_catalog.errors import NothingWrittenError
 
 READABLE_MODE = 0o644
 EXECUTABLE_MODE = 0o755
-
-
-def read_text(path: Path) -> str:
-    """Returns the text of a UTF-8 file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        UnreadableError: the file is there and cannot be read.
-        UnicodeDecodeError: the file is not UTF-8 text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UnreadableError(error.errno, error.strerror, str(path)) from error
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -17,6 +17,8 @@ from provider_catalog.errors import CatalogError
 from provider_catalog.measured_architecture import MeasuredArchitecture
 from provider_catalog.model_config import read_config
 from provider_catalog.suggestions import nearest_names, question
+from provider_catalog.text import kind_of, shortened
+from provider_catalog.text_files import UnreadableFileError, read_text_file
 
 DATA_FOLDER: Final = Path(__file__).parent / "data" / "models"
 MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
@@ -106,13 +108,16 @@ def find_preset(name: str) -> ModelPreset | None:
     return _by_name().get(name.strip().casefold())
 
 
-def load_model(reference: str | Mapping[str, object], folder: Path | None = None) -> ModelArchitecture:
+def load_model(
+    reference: str | Mapping[str, object], folder: Path | None = None, *, confined: bool = False
+) -> ModelArchitecture:
     """Load the architecture that a spec refers to.
 
     Args:
         reference: a preset name or alias; a path to a config.json or to a folder that holds one; a nominal size, as
             text ('65B', 'lite') or mapping ({parameters: 65B}, {tier: lite}); or the keys of a config.json themselves.
         folder: the folder that relative paths start from; None means the working directory.
+        confined: whether symbolic links below `folder` may not lead out of it, as for what a spec names.
 
     Raises:
         CatalogError: the reference names nothing, or its configuration is not valid.
@@ -120,9 +125,9 @@ def load_model(reference: str | Mapping[str, object], folder: Path | None = None
     if isinstance(reference, Mapping):
         return _from_mapping(reference)
     if not isinstance(reference, str) or not reference.strip():
-        raise CatalogError(f"model is {reference!r}; allowed: {ACCEPTED}")
+        raise CatalogError(f"model is {shortened(reference)}; allowed: {ACCEPTED}")
     if reference.endswith(".json"):
-        return _load_path(reference, folder)
+        return _load_path(reference, folder, confined)
     preset = find_preset(reference)
     if preset is not None:
         return _load_preset(preset.name)
@@ -130,7 +135,7 @@ def load_model(reference: str | Mapping[str, object], folder: Path | None = None
         return _nominal(tier=reference.strip().casefold())
     if _SIZE.fullmatch(reference):
         return _nominal(parameters=parse_size(reference))
-    return _load_path(reference, folder)
+    return _load_path(reference, folder, confined)
 
 
 def published_config(reference: str, folder: Path | None = None) -> Mapping[str, object]:
@@ -153,23 +158,25 @@ def published_config(reference: str, folder: Path | None = None) -> Mapping[str,
     return config
 
 
-def _load_path(reference: str, folder: Path | None) -> ModelArchitecture:
+def _load_path(reference: str, folder: Path | None, confined: bool) -> ModelArchitecture:
     try:
         path = (folder or Path()) / Path(reference).expanduser()
         if path.is_dir():
             path = path / "config.json"
             if not path.is_file():
-                raise CatalogError(f"model is {reference!r}: the folder holds no config.json. Allowed: {ACCEPTED}")
+                raise CatalogError(
+                    f"model is {shortened(reference)}: the folder holds no config.json. Allowed: {ACCEPTED}"
+                )
         if path.is_file():
-            return load_config_file(path, reference)
+            return load_config_file(path, reference, (folder or Path()) if confined else None)
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, CatalogError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise CatalogError(
-            f"model is {reference[:200]!r}: the path cannot be read ({reason}). Allowed: {ACCEPTED}"
+            f"model is {shortened(reference, 200)}: the path cannot be read ({reason}). Allowed: {ACCEPTED}"
         ) from error
-    raise CatalogError(f"model is {reference[:200]!r}: {_suggestion(reference)}Allowed: {ACCEPTED}")
+    raise CatalogError(f"model is {shortened(reference, 200)}: {_suggestion(reference)}Allowed: {ACCEPTED}")
 
 
 def parse_size(text: str | float) -> float:
@@ -183,57 +190,64 @@ def parse_size(text: str | float) -> float:
     else:
         match = _SIZE.fullmatch(text) if isinstance(text, str) else None
         if match is None:
-            raise CatalogError(f"model.parameters is {text!r}; allowed: a number with M, B or T, such as 65B")
+            raise CatalogError(f"model.parameters is {shortened(text)}; allowed: a number with M, B or T, such as 65B")
         value = float(match[1]) * _SIZE_UNITS[match[2].lower()]
     if not (math.isfinite(value) and value > 0):
-        raise CatalogError(f"model.parameters is {text!r}; allowed: a positive size, such as 65B")
+        raise CatalogError(f"model.parameters is {shortened(text)}; allowed: a positive size, such as 65B")
     return value
 
 
-def load_config_file(path: Path, name: str | None = None) -> ModelArchitecture:
+def load_config_file(path: Path, name: str | None = None, folder: Path | None = None) -> ModelArchitecture:
     """Load the architecture of a config.json.
 
     If a model.safetensors.index.json lies beside it, the size of the model comes from its `total_size`.
 
+    Args:
+        path: The config.json.
+        name: What the model is called; None, or the bare name of the file: as the configuration says, else the folder.
+        folder: See `read_text_file`.
+
     Raises:
         CatalogError: a file is too large, is not a valid configuration in JSON, or states an impossible size.
     """
-    config = _read_json(path)
+    config = _read_json(path, folder)
     if not isinstance(config, dict):
-        kind = "a list" if isinstance(config, list) else type(config).__name__
-        raise CatalogError(f"{path}: holds {kind}; allowed: a JSON object, the config.json of a model")
+        raise CatalogError(f"{path}: holds {kind_of(config)}; allowed: a JSON object, the config.json of a model")
     if name is None or Path(name).name in ("config.json", ""):
         stated = config.get("_name_or_path")
         name = stated if isinstance(stated, str) and stated else path.resolve().parent.name
     beside = path.parent / QUANTIZATION_FILE
     if "quantization_config" not in config and beside.is_file():
-        config = {**config, "quantization_config": _read_json(beside)}
+        config = {**config, "quantization_config": _read_json(beside, folder)}
     architecture = read_config(config, name)
     index = path.parent / INDEX_FILE
     if index.is_file():
-        return _as_published(architecture, index)
+        return _as_published(architecture, index, folder)
     return architecture
 
 
-def _read_json(path: Path) -> object:
-    size = path.stat().st_size
-    if size > MAX_CONFIG_BYTES:
-        raise CatalogError(f"{path}: {size} bytes; allowed: a JSON file of at most {MAX_CONFIG_BYTES} bytes")
+def _read_json(path: Path, folder: Path | None = None) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        text = read_text_file(path, largest_bytes=MAX_CONFIG_BYTES, folder=folder, encoding="utf-8-sig")
+    except UnreadableFileError as error:
+        raise CatalogError(
+            f"{path}: not valid JSON ({error}); allowed: a JSON file of at most {MAX_CONFIG_BYTES:,} bytes"
+        ) from None
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise CatalogError(f"{path}: not valid JSON ({reason})") from error
+        raise CatalogError(f"{path}: not valid JSON ({reason})") from None
 
 
-def _as_published(architecture: ModelArchitecture, path: Path) -> ModelArchitecture:
+def _as_published(architecture: ModelArchitecture, path: Path, folder: Path | None) -> ModelArchitecture:
     """Give the architecture the size that the index of its checkpoint states, and warn if the counted size differs.
 
     At 16 or 32 bits, the size divided by the bytes per value is the number of values. Values of towers and of
     multi-token prediction are subtracted where the checkpoint contains them. In quantized checkpoints the publisher
     chooses the scales and their layout, so only the bytes are used.
     """
-    index = _read_json(path)
+    index = _read_json(path, folder)
     metadata = index.get("metadata") if isinstance(index, dict) else None
     total_size = metadata.get("total_size") if isinstance(metadata, dict) else None
     if total_size is None:
@@ -241,8 +255,8 @@ def _as_published(architecture: ModelArchitecture, path: Path) -> ModelArchitect
     possible = isinstance(total_size, (int, float)) and not isinstance(total_size, bool)
     if not possible or not 0 < total_size <= MAX_CHECKPOINT_BYTES:
         raise CatalogError(
-            f"{path}: metadata.total_size is {total_size!r}; allowed: the bytes of all tensors, a number from 1 to "
-            f"{MAX_CHECKPOINT_BYTES:.0e}. Correct it, or remove the file to count from config.json"
+            f"{path}: metadata.total_size is {shortened(total_size)}; allowed: the bytes of all tensors, a number from "
+            f"1 to {MAX_CHECKPOINT_BYTES:.0e}. Correct it, or remove the file to count from config.json"
         )
     checkpoint_bytes = int(total_size)
     value_bytes = {"fp32": 4, "bf16": 2, "fp16": 2}.get(architecture.published_precision)
@@ -284,12 +298,12 @@ def _from_mapping(reference: Mapping[str, object]) -> ModelArchitecture:
     if given == {"parameters"}:
         size = reference["parameters"]
         if not isinstance(size, (str, int, float)) or isinstance(size, bool):
-            raise CatalogError(f"model.parameters is {size!r}; allowed: a number with M, B or T, such as 65B")
+            raise CatalogError(f"model.parameters is {shortened(size)}; allowed: a number with M, B or T, such as 65B")
         return _nominal(parameters=parse_size(size))
     if given == {"tier"}:
         tier = reference["tier"]
         if not isinstance(tier, str) or tier.casefold() not in TIERS:
-            raise CatalogError(f"model.tier is {tier!r}; allowed: {', '.join(TIERS)}")
+            raise CatalogError(f"model.tier is {shortened(tier)}; allowed: {', '.join(TIERS)}")
         return _nominal(tier=tier.casefold())
     if "parameters" in given or "tier" in given or not given:
         raise CatalogError(f"model has the keys {sorted(map(str, given))}; allowed: one of parameters, tier")

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from provider_catalog.catalog import Catalog
-from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.data_files import fact, read_foreign_yaml, read_yaml
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Fact
+from provider_catalog.text import kind_of
 
 Level = Literal["low", "expected", "high"]
 FILE = "on_prem.yaml"
@@ -96,7 +97,7 @@ def load_on_prem(catalog: Catalog) -> OnPrem:
 def _load(path: Path) -> OnPrem:
     document = read_yaml(path)
     if not isinstance(document, dict):
-        raise CatalogError(f"{path}: expected a mapping at the top, found {type(document).__name__}")
+        raise CatalogError(f"{path}: expected a mapping at the top, found {kind_of(document)}")
     return fact(OnPrem, document, str(path))
 
 
@@ -109,9 +110,7 @@ def with_own_figures(on_prem: OnPrem, path: Path, catalog: Catalog) -> OnPrem:
     Raises:
         CatalogError: the file is missing or broken, or names a field or a GPU that does not exist.
     """
-    if not path.is_file():
-        raise CatalogError(f"{path}: no such file; give a YAML file of figures, see docs/cost.md")
-    document = read_yaml(path)
+    document = read_foreign_yaml(path)
     known = ("source", "as_of", *OnPrem.model_fields)
     if not isinstance(document, Mapping) or any(document.get(key) is None for key in ("source", "as_of")):
         raise CatalogError(f"{path}: expected source, as_of and figures; see docs/cost.md for an example")

@@ -2,17 +2,22 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, model_validator
 
 from provider_catalog.catalog import Catalog
-from provider_catalog.data_files import fact, read_yaml
+from provider_catalog.data_files import LARGEST_FOREIGN_BYTES, fact, read_foreign_yaml
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Fact, Provenance
 from provider_catalog.price_layers import PriceLayer, contents_digest
 from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
 from provider_catalog.suggestions import did_you_mean
+from provider_catalog.text import kind_of, shortened, unsafe_part
+from provider_catalog.text_files import read_file
+
+LONGEST_SOURCE: Final = 500
+"""Characters of the source of prices."""
 
 
 class NegotiatedPrice(Fact):
@@ -38,22 +43,25 @@ class NegotiatedPrice(Fact):
         raise ValueError("give either instance_type, option and usd_per_hour (and a zone), or sku and unit_price_usd")
 
 
-def read_overlay(path: Path, catalog: Catalog) -> PriceLayer:
+def read_overlay(path: Path, catalog: Catalog, folder: Path | None = None) -> PriceLayer:
     """Read the negotiated prices of a YAML file with `source`, `as_of` and a list of `prices`.
+
+    Args:
+        path: The file.
+        catalog: The catalog whose prices are replaced.
+        folder: Links below it may not lead out of it; None: whoever runs the command named the file.
 
     Raises:
         CatalogError: the file is missing or broken, or names a provider, region, instance type or SKU that `catalog`
             does not hold; the message suggests a similar name.
     """
-    if not path.is_file():
-        raise CatalogError(f"{path}: no such file; give a YAML file of prices, see docs/catalog.md")
-    document = read_yaml(path)
+    document = read_foreign_yaml(path, folder)
     if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
         raise CatalogError(f"{path}: expected source, as_of and a list of prices; see docs/catalog.md for an example")
     for key in document:
         if key not in ("source", "as_of", "prices"):
-            raise CatalogError(f"{path}: unknown key {key!r}; the keys are source, as_of and prices")
-    given = {key: str(document[key]) for key in ("source", "as_of") if document.get(key) is not None}
+            raise CatalogError(f"{path}: unknown key {shortened(key)}; the keys are source, as_of and prices")
+    given = {key: _words(document[key], key, path) for key in ("source", "as_of") if document.get(key) is not None}
     provenance = fact(Provenance, {**given, "kind": "negotiated"}, str(path))
     instances: list[InstancePrice] = []
     services: list[ServicePrice] = []
@@ -61,7 +69,7 @@ def read_overlay(path: Path, catalog: Catalog) -> PriceLayer:
     for number, row in enumerate(document["prices"], start=1):
         where = f"{path}, price {number}"
         if not isinstance(row, Mapping):
-            raise CatalogError(f"{where}: expected a mapping, found {type(row).__name__}")
+            raise CatalogError(f"{where}: expected a mapping, found {kind_of(row)}")
         line = fact(NegotiatedPrice, row, where)
         _require_known(line, catalog, where)
         key = (line.provider, line.region, line.zone, line.instance_type or line.sku, line.option)
@@ -74,8 +82,17 @@ def read_overlay(path: Path, catalog: Catalog) -> PriceLayer:
             instances.append(_instance_price(line, provenance))
         else:
             services.append(_service_price(line, provenance, catalog))
-    digest = contents_digest([("overlay", path.read_bytes())])
+    digest = contents_digest([("overlay", read_file(path, largest_bytes=LARGEST_FOREIGN_BYTES, folder=folder))])
     return PriceLayer(path, digest, tuple(instances), tuple(services), names_every_zone=False)
+
+
+def _words(value: object, key: str, path: Path) -> str:
+    """Return where prices come from, as bills and plans repeat it."""
+    text = str(value)
+    if len(text) > LONGEST_SOURCE or (found := unsafe_part(text)):
+        what = f"longer than {LONGEST_SOURCE} characters" if len(text) > LONGEST_SOURCE else f"holds {found}"
+        raise CatalogError(f"{path}: {key} {what}; give one line of printable text")
+    return text
 
 
 def _instance_price(line: NegotiatedPrice, provenance: Provenance) -> InstancePrice:
@@ -106,4 +123,4 @@ def _require(field: str, value: str, known: Iterable[str], where: str) -> None:
     if value in names:
         return
     hint = did_you_mean(value, names, at_most=3) or f"known are {', '.join(sorted(names)[:8])}"
-    raise CatalogError(f"{where}: unknown {field} {value!r}; {hint.strip()}")
+    raise CatalogError(f"{where}: unknown {field} {shortened(value)}; {hint.strip()}")

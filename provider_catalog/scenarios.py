@@ -9,6 +9,7 @@ from provider_catalog.data_files import fact, read_yaml
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Fact
 from provider_catalog.suggestions import did_you_mean
+from provider_catalog.text import kind_of
 
 PREFIX: Final = "scenario:"
 """Prefix of a scenario's name where a spec file is expected, as in `scenario:real-time-chat`."""
@@ -73,5 +74,5 @@ def load_scenario(folder: Path, name: str) -> Scenario:
     path = folder / "scenarios" / f"{name}.yaml"
     row = read_yaml(path)
     if not isinstance(row, dict):
-        raise CatalogError(f"{path}: expected a mapping at the top, found {type(row).__name__}")
+        raise CatalogError(f"{path}: expected a mapping at the top, found {kind_of(row)}")
     return fact(Scenario, row, str(path))

@@ -13,6 +13,7 @@ from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Fact
 from provider_catalog.hardware import Gpu
 from provider_catalog.precision import Precision
+from provider_catalog.text import kind_of
 
 if TYPE_CHECKING:
     from provider_catalog.architecture import ModelArchitecture
@@ -228,13 +229,13 @@ class SoftwareMatrix:
     def _document(self) -> dict[str, Any]:
         document = read_yaml(self._matrix)
         if not isinstance(document, dict):
-            raise CatalogError(f"{self._matrix}: expected a mapping at the top, found {type(document).__name__}")
+            raise CatalogError(f"{self._matrix}: expected a mapping at the top, found {kind_of(document)}")
         return document
 
 
 def _facts(rows: object, model: type[_FactT], where: str) -> list[_FactT]:
     if not isinstance(rows, list):
-        raise CatalogError(f"{where}: expected a list of entries, found {type(rows).__name__}")
+        raise CatalogError(f"{where}: expected a list of entries, found {kind_of(rows)}")
     return [fact(model, row, f"{where}, entry {number}") for number, row in enumerate(rows, start=1)]
 
 

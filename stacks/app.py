@@ -19,6 +19,7 @@ from planner.errors import EXPECTED, SpecError, failure
 from planner.workspace.planning import PlannedSpec, plan_specs
 from provider_catalog.catalog import Catalog
 from provider_catalog.files import publish, staged, write_files
+from provider_catalog.text import kind_of, printable
 from stacks.clouds import BuiltStack, StackRole, load_cloud, stack_id
 from stacks.hcl import readable_hcl
 from stacks.imports import add_import_blocks
@@ -184,7 +185,7 @@ def _context() -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise SpecError(f"cdktf.json: no context can be read from it ({error}); give context.specs") from error
     if not isinstance(document, dict):
-        raise SpecError(f"cdktf.json: context is a {type(document).__name__}; give a mapping with specs")
+        raise SpecError(f"cdktf.json: context is {kind_of(document)}; give a mapping with specs")
     return document
 
 
@@ -198,7 +199,7 @@ def main() -> int:
         synthesize(specs_of_context(_context(), Path()), Path(os.environ.get("CDKTF_OUTDIR") or "cdktf.out"))
     except EXPECTED as error:
         code, message = failure(error)
-        sys.stderr.write(message + "\n")
+        sys.stderr.write(printable(message) + "\n")
         return code
     return 0
 

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from provider_catalog.text import shortened
+
 _HEREDOC: Final = re.compile(r"<<(\w+)$")
 _ASSIGNMENT: Final = re.compile(r'^(?P<name>"(?:[^"\\]|\\.)*"|[\w-]+) = (?P<value>.+)$')
 _ADDRESS_LISTS: Final = tuple(f"{name} = [" for name in ("depends_on", "ignore_changes", "replace_triggered_by"))
 _CONDITIONS: Final = re.compile(r"(precondition|postcondition) = \[")
 _OPENING: Final = "{[("
 _CLOSING: Final = "}])"
+_MARKER: Final = "EOT"
 
 
 def readable_hcl(rendered: str, document: dict[str, Any]) -> str:
@@ -29,9 +32,24 @@ def readable_hcl(rendered: str, document: dict[str, Any]) -> str:
         document: The result of `TerraformStack.to_terraform` for the same stack.
 
     Raises:
-        ValueError: cdktf does not render such text, because a string is not closed on its line.
+        ValueError: the text is not what cdktf renders (a string is not closed on its line), or a key of a mapping
+            holds quotes or line breaks, which cdktf writes as they are.
     """
+    _check_keys(document)
     return _explain(_layout(_mend_defaults(_mend_strings(rendered, document), document)), document)
+
+
+def _check_keys(value: Any) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "//":
+                continue
+            if "${" not in key and any(character in key for character in '\n\r"\\'):
+                raise ValueError(f"the key {shortened(key)} holds quotes, a backslash or a line break")
+            _check_keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_keys(inner)
 
 
 def _explain(hcl: str, document: dict[str, Any]) -> str:
@@ -87,10 +105,14 @@ def _quotes_escaped(text: str) -> str:
 def _literal(text: str) -> str:
     if "\n" not in text:
         return f'"{_escaped(text)}"'
+    marker = _MARKER
+    # A line of the text that is the marker would end it, and what follows would be read as Terraform.
+    while any(line.strip() == marker for line in text.split("\n")):
+        marker += "_"
     if text.endswith("\n"):
-        return f"<<EOT\n{text}EOT"
-    # A heredoc ends with a line feed, which this text has not.
-    return f"chomp(<<EOT\n{text}\nEOT\n)"
+        return f"<<{marker}\n{text}{marker}"
+    # A heredoc ends with a line feed, which this text does not have.
+    return f"chomp(<<{marker}\n{text}\n{marker}\n)"
 
 
 def _escaped(text: str) -> str:
@@ -105,7 +127,8 @@ def _escaped(text: str) -> str:
             parts.append(text[at:end])
             at = end
         else:
-            parts.append({'"': '\\"', "\\": "\\\\", "\t": "\\t", "\r": "\\r"}.get(text[at], text[at]))
+            named = {'"': '\\"', "\\": "\\\\", "\t": "\\t", "\r": "\\r"}.get(text[at], text[at])
+            parts.append(named if ord(named[0]) >= ord(" ") else f"\\u{ord(named):04x}")
             at += 1
     return "".join(parts)
 
@@ -171,6 +194,8 @@ def _content(hcl: str) -> list[_Line]:
             lines.append(_Line(_unwrapped(text), 0))
             opened = _HEREDOC.search(text)
             ends_with = opened.group(1) if opened else None
+    if ends_with is not None:
+        raise ValueError(f"a heredoc does not end: {ends_with}")
     return lines
 
 

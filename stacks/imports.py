@@ -7,6 +7,7 @@ from cdktf import TerraformResource
 from planner.errors import SpecError
 from planner.plan.plan import Plan
 from provider_catalog.suggestions import did_you_mean
+from provider_catalog.text import shortened, terraform_literal
 from stacks.clouds import BuiltStack
 
 
@@ -28,7 +29,7 @@ def add_import_blocks(plan: Plan, stacks: Iterable[BuiltStack]) -> None:
         if address not in resources:
             hint = did_you_mean(address, resources, at_most=3)
             raise SpecError(
-                f"imports: {address!r} is not a resource of this cluster; {hint}addresses are <stack>.<type>.<name>, "
-                "and the stacks are network, storage and compute"
+                f"imports: {shortened(address)} is not a resource of this cluster; {hint}addresses are "
+                "<stack>.<type>.<name>, and the stacks are network, storage and compute"
             )
-        resources[address].import_from(resource_id)
+        resources[address].import_from(terraform_literal(resource_id))

@@ -6,6 +6,7 @@ from typing import Any
 
 from planner.plan.plan import CostItem, Plan
 from planner.workspace.locks import plan_json
+from provider_catalog.text import markdown_text
 from provider_catalog.units import HOURS_PER_MONTH
 from stacks.clouds import BuiltStack
 
@@ -63,7 +64,7 @@ def cost_markdown(cost: dict[str, Any]) -> str:
         "",
     ]
     if cost["unknown"]:
-        lines += [f"Price unknown, not in the total: {', '.join(cost['unknown'])}.", ""]
+        lines += [f"Price unknown, not in the total: {markdown_text(', '.join(cost['unknown']))}.", ""]
     lines.append(
         f"The whole cluster costs {_usd(cost['cluster_usd_per_hour'])} USD per hour, "
         f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours. "
@@ -82,7 +83,7 @@ def cost_markdown(cost: dict[str, Any]) -> str:
 
 
 def _parts(amounts: dict[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_usd(amount)}" for name, amount in amounts.items())
+    return ", ".join(f"{markdown_text(name.replace('_', ' '))} {_usd(amount)}" for name, amount in amounts.items())
 
 
 def _range_lines(bounds: dict[str, Any]) -> list[str]:
@@ -94,7 +95,8 @@ def _range_lines(bounds: dict[str, Any]) -> list[str]:
         f"| Cost driver | Low, USD per {period} | High, USD per {period} | Assumption |",
         "|---|--:|--:|---|",
         *(
-            f"| {driver['name']} | {driver['low_usd']:,.2f} | {driver['high_usd']:,.2f} | {driver['assumption']} |"
+            f"| {markdown_text(driver['name'])} | {driver['low_usd']:,.2f} | {driver['high_usd']:,.2f} |"
+            f" {markdown_text(driver['assumption'])} |"
             for driver in bounds["drivers"]
         ),
     ]
@@ -103,16 +105,16 @@ def _range_lines(bounds: dict[str, Any]) -> list[str]:
 def _row(item: dict[str, Any]) -> str:
     per_hour, provenance = item["usd_per_hour"], item["provenance"]
     cells = [
-        item["name"],
-        f"`{item['resource']}`" if item["resource"] else "",
+        markdown_text(item["name"]),
+        f"`{markdown_text(item['resource'])}`" if item["resource"] else "",
         f"{item['quantity']:,.6g}" if abs(item["quantity"]) < 1e6 else f"{item['quantity']:,.0f}",
-        item["unit"],
+        markdown_text(item["unit"]),
         "unknown" if item["unit_price_usd"] is None else f"{item['unit_price_usd']:.6g}",
         _usd(per_hour),
         _usd(None if per_hour is None else per_hour * HOURS_PER_MONTH),
-        f"{provenance['source']}, {provenance['as_of']} ({provenance['kind']})",
+        markdown_text(f"{provenance['source']}, {provenance['as_of']} ({provenance['kind']})"),
     ]
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(cells) + " |"
 
 
 def _usd(amount: float | None) -> str:

@@ -120,11 +120,11 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
             r"observability\.metrics: .*endpoints-only",
         ),
         ({"observability": {"notify": ["ops"]}}, r"observability\.notify"),
-        ({"observability": {"metrics": True}, "placement": {"providers": ["azure"]}}, "metrics: not built on"),
+        ({"observability": {"metrics": True}, "placement": {"providers": ["azure"]}}, "metrics: not supported on"),
         (
             {"security": {"permissions_boundary": "arn:aws:iam::123456789012:policy/x"}}
             | {"placement": {"providers": ["azure"]}},
-            r"security\.permissions_boundary: not built on",
+            r"security\.permissions_boundary: not supported on",
         ),
         (
             {"security": {"ebs_default_key": True}, "orchestrator": "kubernetes"},
@@ -133,7 +133,7 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
         (
             # A cluster whose GPUs no pod gets, as its device plugins cannot be pulled.
             {"orchestrator": "kubernetes", "network": {"egress": "endpoints-only"}},
-            r"network\.image_registry: missing; the device plugins .*endpoints-only",
+            r"network\.image_registry: missing; pods get no GPU without the device plugins .*endpoints-only",
         ),
         (
             {"observability": {"metrics": True}, "orchestrator": "slurm", "network": {"egress": "endpoints-only"}},

@@ -9,7 +9,7 @@ from cdktf import App, LocalBackend, TerraformLocal, TerraformOutput, TerraformS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk.bootstrap import READY_MARKER, NodeBootstrap, cloud_init
+from cdk.bootstrap import READY_MARKER, LustreMount, NodeBootstrap, cloud_init
 from tests.support.nodes import AWS, AZURE, BARE, calls, files, install, run, stub_tool, unit
 from tests.support.terraform import Terraform
 
@@ -291,3 +291,19 @@ def test_shell_text_passes_terraform_unchanged(terraform: Terraform, tmp_path: P
     terraform.apply(folder)
 
     assert terraform.run(["output", "-raw", "text"], folder).stdout == text
+
+
+@pytest.mark.parametrize("text", ["a\nid", "a\x1b[2J", "a\x00", "a\x7f"])
+def test_text_of_a_node_is_one_line(text: str) -> None:
+    """Whatever ends in a unit, an environment file or a script of a node."""
+    changes: tuple[dict[str, Any], ...] = (
+        {"cluster": text},
+        {"scratch_dir": text},
+        {"environment": {"NCCL_PROTO": text}},
+        {"lustre": LustreMount(client="aws", source=text)},
+        {"lustre": LustreMount(client="aws", source="fs@tcp:/x", mount_point=text)},
+        {"nvme_by_id": (text,)},
+    )
+    for change in changes:
+        with pytest.raises(ValueError, match=r"control character|letters, digits"):
+            cloud_init(replace(BARE, **change))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.cost.bill import Bill, cluster_cost
+from planner.cost.bill import BilledServices, cluster_cost
 from planner.errors import InfeasibleError
 from planner.market.offers import Offers
 from planner.plan.plan import Plan, TrainingPerformance
@@ -113,7 +113,7 @@ def test_the_published_cost_of_deepseek_v3() -> None:
     node = offers(on_demand=8 * 2.0)
     mix = training_mix(gpus // 8, Capacity(), node, 1.0)
     assert mix is not None
-    bill = Bill("x", "r", gpus // 8, None, 0.0, 0)
+    bill = BilledServices("x", "r", gpus // 8, None, 0.0, 0)
     cost = cluster_cost(Catalog.load().prices, bill, node, mix, performance, gpu_hours / gpus)
     assert cost.usd_per_run == pytest.approx(5_576_000, rel=1e-6)
 

@@ -66,7 +66,7 @@ def test_a_price_that_moved_is_told_from_a_spec_that_changed(tmp_path: Path) -> 
     assert item.by_price_usd == pytest.approx(0.5 * monthly["shared_storage"])
     assert item.by_quantity_usd == pytest.approx(0)
     assert found.spec == ()
-    assert any(cause.startswith("prices moved") for cause in found.causes)
+    assert any(cause.startswith("prices changed") for cause in found.causes)
 
     busier = diff_plans(plan, planned(spec(tmp_path, "b", rate=120)))
     assert [change.what for change in busier.spec] == ["workload.request_rate_per_s"]
@@ -152,7 +152,7 @@ def test_an_upper_bound_on_the_command_line_exits_3_with_the_nearest_plan(tmp_pa
     short = CliRunner().invoke(cli, ["plan", str(path), "--max-usd-per-month", "500"])
     assert short.exit_code == 3
     assert "g6e.xlarge" in short.stderr
-    assert f"for {monthly:,.0f} USD a month, the budget is 500" in short.stderr
+    assert f"at {monthly:,.0f} USD a month; the budget is 500" in short.stderr
     assert CliRunner().invoke(cli, ["plan", str(path), "--max-usd-per-month", "0"]).exit_code == 2
 
 

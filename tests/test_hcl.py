@@ -1,5 +1,9 @@
 """`readable_hcl` repairs what cdktf renders wrongly as HCL; other modules run `terraform fmt` on whole stacks."""
 
+import re
+
+import pytest
+
 from stacks.hcl import readable_hcl
 
 
@@ -41,3 +45,30 @@ def test_conditions_are_blocks() -> None:
         '      error_message = "no"\n    }\n\n    postcondition {\n      condition     = self.b\n'
         '      error_message = "neither"\n    }\n  }\n}\n'
     )
+
+
+@pytest.mark.parametrize("ending", ["", "\n"])
+@pytest.mark.parametrize("marker", ["EOT", "EOF", "  EOT\t", "EOT\nEOT_"])
+def test_text_that_holds_the_marker_of_a_heredoc_stays_text(marker: str, ending: str) -> None:
+    resource = 'resource "null_resource" "x" {\n  provisioner "local-exec" {\n    command = "id"\n  }\n}'
+    text = f"harmless\n{marker}\n{resource}{ending}"
+    document = {"output": {"words": {"value": text}}}
+    hcl = readable_hcl(f'output "words" {{\nvalue = <<EOF\n{text}\nEOF\n}}', document)
+    [opened] = re.findall(r"<<(\w+)$", hcl, flags=re.MULTILINE)
+    lines = hcl.split("\n")
+    first = next(index for index, line in enumerate(lines) if line.endswith(f"<<{opened}")) + 1
+    # HCL ends a heredoc at the first line that is its marker between blanks.
+    last = next(index for index, line in enumerate(lines[first:], first) if line.strip() == opened)
+    assert "\n".join(lines[first:last]) == text.removesuffix("\n")
+    assert not any(line.startswith("resource") for line in lines[last:])
+
+
+def test_keys_that_would_end_a_string_are_refused() -> None:
+    for key in ('a" = "b', "a\nb", "a\\"):
+        with pytest.raises(ValueError, match="holds quotes, a backslash or a line break"):
+            readable_hcl("", {"resource": {"x": {"y": {"tags": {key: "value"}}}}})
+
+
+def test_a_heredoc_that_does_not_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not end"):
+        readable_hcl("locals {\na = <<EOF\nx\n}", {})

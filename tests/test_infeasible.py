@@ -53,7 +53,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_with_the_nearest_plans() -> No
     assert later.days is not None
     assert later.nodes <= 4
     assert f"the fastest takes {later.days:.3g} days" in str(error)
-    assert f"{later.days:.2g} times what workload.deadline_days allows, 1" in str(error)
+    assert f"{later.days:.2g} times what workload.deadline_days (1) allows" in str(error)
     assert more.nodes > 4
     assert isinstance(fewer.needed, float)
     # A run of fewer tokens is shorter in proportion.
@@ -142,7 +142,7 @@ def test_a_model_that_does_not_fit_is_refused_with_the_memory_it_needs() -> None
     error = refused(document)
     assert error.lacks == "memory"
     assert "it does not fit" in str(error)
-    assert "times the memory that may be used" in str(error)
+    assert "times the usable memory" in str(error)
     assert "needs" in error.nearest[0].reason
     assert "GiB" in error.nearest[0].reason
     found = by_field(error)
@@ -189,8 +189,9 @@ def test_a_budget_per_run_refuses_with_the_amount_that_is_missing() -> None:
     assert free is not None
     error = refused({**document, "budget": {"usd_per_run": free / 2}})
     assert error.lacks == "budget"
-    assert f"costs {free:,.0f} USD the run, {free / 2:,.0f} more than the budget of {free / 2:,.0f} (2 times)" in str(
-        error
+    assert (
+        f"costs {free:,.0f} USD for the run, {free / 2:,.0f} more than the budget of {free / 2:,.0f} (2 times)"
+        in str(error)
     )
     dearer = by_field(error)["budget.usd_per_run"]
     assert dearer.given == free / 2

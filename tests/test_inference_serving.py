@@ -101,7 +101,7 @@ def test_every_number_names_its_engine(engine: str) -> None:
     pin = {**H200_NODE, "nodes": 2, "layout": layout}
     decided = serve(R1, {"request_rate_per_s": 1, "engine": engine}, pin=pin)
     assert performance(decided).engine.startswith("analytic")
-    fallback = [note for note in decided.notes if note.startswith("analytic engine in place of silicon")]
+    fallback = [note for note in decided.notes if note.startswith("the analytic engine replaces silicon")]
     assert bool(fallback) or engine != "silicon"
 
 

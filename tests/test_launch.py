@@ -13,7 +13,7 @@ import yaml
 
 from planner.errors import SpecError
 from planner.launch import tensorrt_llm
-from planner.launch.commands import Launch
+from planner.launch.commands import Command, Launch
 from planner.launch.script import script
 from planner.launch.serving_launch import ENGINES as ENGINE_COMMANDS
 from planner.launch.serving_launch import serving_launch
@@ -21,6 +21,7 @@ from planner.launch.serving_settings import ServingSettings, serving_settings
 from planner.launch.training_launch import training_launch
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
+from provider_catalog.collective_environment import Variable
 from tests.support.launches import CATALOG, ENGINES, SOFTWARE, SPECS, TRAINING, architecture, planned, serving
 
 ROOT = Path(__file__).parent.parent
@@ -306,3 +307,33 @@ def test_the_command_prints_json_and_writes_what_it_names(tmp_path: Path) -> Non
     assert refused.returncode == 2
     assert "allowed: vllm" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_words_of_others_stay_words_in_a_script() -> None:
+    hostile = 'x"; id; "$(id)`id`${HOME}\nid'
+    made = Launch(
+        engine="vllm\nid",
+        version="1\nid",
+        flags_from="docs\nid",
+        nodes=1,
+        nodes_per_gang=1,
+        replicas_per_gang=1,
+        commands=(
+            Command(
+                node_rank=0,
+                argv=("echo", hostile, "${MODEL_PATH}/" + hostile, "--path", "${MODEL_PATH}"),
+                environment={"A": hostile},
+            ),
+        ),
+        environment=(Variable(variable="NCCL_PROTO", value="simple", reason="so\nid", source="x\nid"),),
+        notes=("a\nid",),
+    )
+    text = script(made)
+    done = subprocess.run(
+        ["bash", "-c", text, "launch.sh"],
+        env={"PATH": "/usr/bin:/bin", "MODEL_PATH": "/m", "HOME": "/h"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{hostile} /m/{hostile} --path /m\n"

@@ -73,7 +73,7 @@ def test_a_configuration_without_a_decoder_is_refused() -> None:
         ("", "not valid JSON"),
         ("[1, 2]", "holds a list; allowed: a JSON object"),
         ("{", "not valid JSON"),
-        ('"text"', "holds str; allowed: a JSON object"),
+        ('"text"', "holds a text; allowed: a JSON object"),
         ("[" * 200_000, "not valid JSON"),
         ('{"hidden_size": ' + "9" * 5000 + "}", "not valid JSON"),
     ],
@@ -98,7 +98,7 @@ def test_file_too_large_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     with path.open("wb") as file:
         file.truncate(100 * 1024 * 1024)
-    with pytest.raises(CatalogError, match="104857600 bytes; allowed: a JSON file of at most"):
+    with pytest.raises(CatalogError, match=r"104,857,600 bytes; .*allowed: a JSON file of at most"):
         load_model(str(path))
 
 

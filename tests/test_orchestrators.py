@@ -174,16 +174,16 @@ def test_a7_a_block_is_the_way_to_types_that_are_sold_in_no_other() -> None:
 
 def test_a7_a_type_sold_by_the_block_alone_is_not_planned_by_the_hour() -> None:
     placement = {"providers": ["aws"], "regions": ["us-east-2"]}
-    with pytest.raises(SpecError, match=r"p5e.48xlarge is sold as a Capacity Block only; set its dates"):
+    with pytest.raises(SpecError, match=r"p5e.48xlarge is sold only as a Capacity Block; set its dates"):
         plan(placement=placement, pin={"instance_type": "p5e.48xlarge", "nodes": 2})
 
 
 def test_a7_types_that_are_not_sold_by_block_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"capacity\.block.*g6\.xlarge is not sold by Capacity Block.*p5\.48xlarge"):
+    with pytest.raises(SpecError, match=r"capacity\.block.*g6\.xlarge is not sold as a Capacity Block.*p5\.48xlarge"):
         plan(placement=AWS, pin={"instance_type": "g6.xlarge"}, capacity={"block": BLOCK})
     with pytest.raises(InfeasibleError) as raised:
         plan(placement={**AWS, "instance_types": ["g6e.48xlarge"]}, capacity={"block": BLOCK})
-    assert "not sold by Capacity Block" in raised.value.nearest[0].reason
+    assert "not sold as a Capacity Block" in raised.value.nearest[0].reason
 
 
 @pytest.mark.parametrize(
@@ -228,10 +228,10 @@ def test_trainium_and_inferentia_are_refused_with_the_reason(name: str, field: s
     ("instance_type", "region", "capacity", "counted"),
     [
         # AWS General Reference, "Amazon EC2 endpoints and quotas".
-        ("p4d.24xlarge", "us-east-1", {}, r'2 x p4d\.24xlarge count 192 vCPUs .*"Running On-Demand P.*L-417A185B'),
-        ("p5.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x p5\.48xlarge count 384 vCPUs .*L-417A185B"),
+        ("p4d.24xlarge", "us-east-1", {}, r'2 x p4d\.24xlarge use 192 vCPUs .*"Running On-Demand P.*L-417A185B'),
+        ("p5.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x p5\.48xlarge use 384 vCPUs .*L-417A185B"),
         ("p4d.24xlarge", "us-east-1", {"interruption": "tolerate", "reservation": "none"}, r"vCPUs .*L-7212CCBC"),
-        ("g6.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x g6\.48xlarge count 384 vCPUs .*L-DB2E81BA"),
+        ("g6.48xlarge", "us-east-1", {"reservation": "none"}, r"2 x g6\.48xlarge use 384 vCPUs .*L-DB2E81BA"),
     ],
 )
 def test_a10_quotas_are_counted_in_vcpus_and_named(

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from llmcluster.cli import cli
-from planner.compare.tco import own_cost
+from planner.compare.tco import on_prem_cost
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.on_prem import load_on_prem, with_own_figures
@@ -35,7 +35,7 @@ staff_fte: {{value: 0.5, low: 0.3, high: 1.0}}
 servers: [{OURS}, {{name: DGX H100, price_usd: 250000}}]
 """
     own = with_own_figures(ON_PREM, figures(tmp_path, text), CATALOG)
-    year = own_cost(own.server("ours"), 1, own, 0.5)
+    year = on_prem_cost(own.server("ours"), 1, own, 0.5)
     assert year is not None
     assert year.electricity_usd == pytest.approx(10.5 * 1.5 * 0.5 * 8760 * 0.20)
     assert year.depreciation_usd == pytest.approx(300_000 * 1.02 / 4)  # two per cent of cables

@@ -15,7 +15,7 @@ from llmcluster.cli import cli
 from planner.errors import SpecError
 from planner.purchase.mix import BUSINESS_HOURS
 from planner.purchase.policy import (
-    FIXED,
+    BASELINE_POLICIES,
     POLICIES,
     Demand,
     Rates,
@@ -61,9 +61,9 @@ def test_optimal_is_the_cheapest_of_all_mixes_that_keep_the_share_of_spot(
                 assert cost <= usd_per_hour(other, demand, rates) * (1 + 1e-9)
 
 
-@given(trace=traces, rates=prices, units=st.integers(1, 100), name=st.sampled_from([*POLICIES, *FIXED]))
+@given(trace=traces, rates=prices, units=st.integers(1, 100), name=st.sampled_from([*POLICIES, *BASELINE_POLICIES]))
 def test_shares_sum_to_the_fleet(trace: list[float], rates: Rates, units: int, name: str) -> None:
-    shares = {**POLICIES, **FIXED}[name](Demand.of(trace, units), rates)
+    shares = {**POLICIES, **BASELINE_POLICIES}[name](Demand.of(trace, units), rates)
     assert shares.reserved + shares.spot + shares.on_demand == units
     assert min(shares.reserved, shares.spot, shares.on_demand) >= 0
 
@@ -285,7 +285,7 @@ def test_a_term_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "chat.yaml").write_text(SPEC)
     refused = CliRunner().invoke(cli, ["mix", str(tmp_path / "chat.yaml"), "--term", "3-year"])
     assert refused.exit_code == 2
-    assert "no source knows the 3-year rate of Standard_NC24ads_A100_v4 in eastus" in refused.stderr
+    assert "the 3-year rate of Standard_NC24ads_A100_v4 in eastus is unknown" in refused.stderr
 
 
 RUN_SPEC = Path(__file__).parent.parent / "clusters" / "llama-65b-training.yaml"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from planner.market.offers import Offers
 from planner.purchase.mix import serving_mix, training_mix
-from planner.purchase.policy import FIXED, POLICIES, Demand, Rates, Shares, optimal, spot_lost_share
+from planner.purchase.policy import BASELINE_POLICIES, POLICIES, Demand, Rates, Shares, optimal, spot_lost_share
 from planner.purchase.simulation import SimulatedYear, simulate_year
 from planner.purchase.terms import TERMS, ReservedTerm, discount_range, with_years
 from planner.spec import Capacity
@@ -122,7 +122,7 @@ def test_optimal_costs_no_more_than_any_policy_but_for_the_luck_of_reclaims(
 ) -> None:
     (rates, gang), demand = drawn, Demand.of(trace, units)
     ours, luck = simulated(demand, optimal(demand, rates), rates, gang, seed)
-    for policy in (*POLICIES.values(), *FIXED.values()):
+    for policy in (*POLICIES.values(), *BASELINE_POLICIES.values()):
         theirs, their_luck = simulated(demand, policy(demand, rates), rates, gang, seed)
         assert ours.usd - luck <= (theirs.usd + their_luck) * (1 + 1e-9)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.compare.scenarios import Check, Judgement, judge, scenario_spec
+from planner.compare.scenarios import RequirementCheck, ScenarioComparison, compare_with_guide, scenario_spec
 from planner.workspace.specs import load_spec
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
 from provider_catalog.errors import CatalogError
@@ -20,13 +20,13 @@ CATALOG = Catalog.load()
 
 
 @cache
-def judged(name: str) -> Judgement:
+def judged(name: str) -> ScenarioComparison:
     scenario = load_scenario(CATALOG.folder, name)
     model = scenario_spec(scenario).model
-    return judge(scenario, load_model(model if isinstance(model, str) else model.model_dump()), CATALOG)
+    return compare_with_guide(scenario, load_model(model if isinstance(model, str) else model.model_dump()), CATALOG)
 
 
-def check(found: Judgement, requirement: str) -> Check:
+def check(found: ScenarioComparison, requirement: str) -> RequirementCheck:
     return next(row for row in found.checks if row.requirement == requirement)
 
 

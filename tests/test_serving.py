@@ -14,7 +14,7 @@ from llmcluster.reports.plan_text import print_plan
 from planner.errors import InfeasibleError
 from planner.plan.plan import InferencePerformance, Plan
 from planner.relax.serving import nearest_plans
-from planner.relax.verdict import holds
+from planner.relax.verdict import meets_spec
 from planner.search.optimizer import plan
 from planner.serving.queueing import TtftModel
 from planner.serving.replica_count import replicas_within
@@ -239,8 +239,8 @@ def test_a_pinned_layout_that_misses_its_slo_gets_help_too() -> None:
         "pin": {"instance_type": "p4de.24xlarge", "nodes": 1, "layout": {"tensor": 2, "pipeline": 1}},
     }
     decided = plan(read_spec(pinned, "spec"), model("meta-llama/Meta-Llama-3.1-70B"), Catalog.load())
-    assert not holds(decided)
-    assert any("another split than pin.layout" in sentence for sentence in _helps(pinned))
+    assert not meets_spec(decided)
+    assert any("pin.layout: another layout is feasible" in sentence for sentence in _helps(pinned))
 
 
 def test_exit_3_prints_what_would_help(tmp_path: Path) -> None:

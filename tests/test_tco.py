@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcluster.cli import cli
-from planner.compare.tco import break_even_months, co2_tonnes, electricity_kwh, own_cost
+from planner.compare.tco import break_even_months, co2_tonnes, electricity_kwh, on_prem_cost
 from planner.compare.worked_examples import guide_example, peer_comparisons
 from planner.plan.plan import Plan
 from planner.search.optimizer import plan as make_plan
@@ -104,7 +104,7 @@ def test_the_guides_13b_model_from_its_parts() -> None:
 
 def test_electricity_is_power_pue_tariff_and_utilisation() -> None:
     server = ON_PREM.server("DGX H100")
-    year = own_cost(server, 3, ON_PREM, 0.5)
+    year = on_prem_cost(server, 3, ON_PREM, 0.5)
     assert year is not None
     kwh = 3 * 10.2 * 1.56 * 0.5 * 8760
     assert year.kwh == pytest.approx(kwh)
@@ -121,18 +121,18 @@ def test_low_expected_and_high_are_in_order_and_more_costs_more(
     servers: int, utilisation: float, server: OwnServer
 ) -> None:
     low, expected, high = (
-        own_cost(server, servers, ON_PREM, utilisation, level) for level in ("low", "expected", "high")
+        on_prem_cost(server, servers, ON_PREM, utilisation, level) for level in ("low", "expected", "high")
     )
     assert low is not None and expected is not None and high is not None
     assert low.total_usd <= expected.total_usd <= high.total_usd
-    more = own_cost(server, servers + 1, ON_PREM, utilisation)
+    more = on_prem_cost(server, servers + 1, ON_PREM, utilisation)
     assert more is not None
     assert more.total_usd > expected.total_usd
 
 
 @given(st.floats(1e4, 1e7))
 def test_breaking_even_is_where_the_sums_meet(cloud_usd: float) -> None:
-    own = own_cost(ON_PREM.server("DGX H100"), 2, ON_PREM, 1.0)
+    own = on_prem_cost(ON_PREM.server("DGX H100"), 2, ON_PREM, 1.0)
     assert own is not None
     months = break_even_months(own, cloud_usd)
     saved = cloud_usd + own.model_updates_usd - own.running_usd
@@ -144,7 +144,7 @@ def test_breaking_even_is_where_the_sums_meet(cloud_usd: float) -> None:
 
 def test_a_price_that_nobody_publishes_stays_unknown() -> None:
     server = ON_PREM.server("4 x MI250X")
-    assert own_cost(server, 1, ON_PREM, 1.0) is None
+    assert on_prem_cost(server, 1, ON_PREM, 1.0) is None
     mi300x, mi250x = peer_comparisons(CATALOG, ON_PREM)
     assert mi250x.cost_at_equal_peak is None
     # At the price named, the server costs exactly 80 % of NVIDIA's for the same peak
@@ -152,7 +152,7 @@ def test_a_price_that_nobody_publishes_stays_unknown() -> None:
         update={"price_usd": ON_PREM.server("DGX A100").max_power_kw.model_copy(
             update={"value": mi250x.amd_price_for_claim_usd, "high": 1e9, "low": 0.0})}
     )  # fmt: skip
-    year = own_cost(priced, 1, ON_PREM, 1.0)
+    year = on_prem_cost(priced, 1, ON_PREM, 1.0)
     assert year is not None
     hardware = year.total_usd - year.staff_usd - year.model_updates_usd
     assert hardware / mi250x.nvidia_usd_per_year / mi250x.peak_ratio == pytest.approx(0.8)

@@ -227,7 +227,7 @@ def test_an_impossible_deadline_names_the_nearest() -> None:
         ({"schedule": "interleaved", "virtual_stages": 1}, ["pin.layout.virtual_stages", "nearest is 2"]),
         ({"schedule": "dualpipe", "pipeline": 5}, ["pin.layout.pipeline", "even", "nearest is 4"]),
         ({"attention_data": 2}, ["pin.layout.attention_data", "serving"]),
-        ({"tensor": 8, "pipeline": 1, "context": 1, "data": 3}, ["pin.layout.data", "make it 4"]),
+        ({"tensor": 8, "pipeline": 1, "context": 1, "data": 3}, ["pin.layout.data", "hold 4 replicas"]),
     ],
 )
 def test_a_contradictory_pin_is_the_users_error(layout: dict[str, Any], names: list[str]) -> None:
@@ -258,7 +258,7 @@ def test_a_sequence_beyond_the_model_is_the_users_error(pin: dict[str, Any]) -> 
 
 def test_experts_that_do_not_divide_the_replicas_are_the_users_error() -> None:
     pin = {"nodes": 32, "layout": {"tensor": 2, "pipeline": 8, "context": 1, "expert": 32}}
-    with pytest.raises(SpecError, match=r"pin\.layout\.expert is 32; .* 16 on 256 GPUs: nearest is 16\. Tensor"):
+    with pytest.raises(SpecError, match=r"pin\.layout\.expert is 32; .* 16 on 256 GPUs: nearest is 16\. Experts"):
         train(load_model("Qwen/Qwen3-30B-A3B", None), {"tokens": 1e11}, placement=ON_P4D, pin=pin)
 
 

@@ -51,7 +51,7 @@ def test_an_unknown_price_widens_the_range_and_stays_out_of_the_total() -> None:
     assert cost.range.expected_usd == cost.usd_per_month
     assert cost.range.high_usd >= cost.range.expected_usd + driver.high_usd
     assert f"{16384 * 0.145:,.0f} to" in driver.assumption
-    assert "PERSISTENT_2-125 of aws" in driver.assumption
+    assert "at prices of PERSISTENT_2-125 on aws" in driver.assumption
 
 
 def test_a_gap_in_a_price_list_makes_no_cloud_cheap(tmp_path: Path) -> None:
@@ -70,15 +70,15 @@ def test_a_gap_in_a_price_list_makes_no_cloud_cheap(tmp_path: Path) -> None:
     assert other.usd_per_hour is not None
     assert gap.cost.usd_per_hour is not None
     assert other.usd_per_hour < gap.cost.usd_per_hour
-    assert "no known price" in other.reason
+    assert "counting unpriced items at the highest known rate" in other.reason
 
 
 def test_a_budget_that_only_holds_without_the_unknown_is_said() -> None:
     within = serve(AZURE, most=6000)
     assert within.cost.usd_per_month is not None
     assert within.cost.usd_per_month < 6000
-    assert any("only without what has no known price" in note for note in within.notes)
-    assert not any("only without" in note for note in serve(AZURE, most=60_000).notes)
+    assert any("holds only without the unpriced items" in note for note in within.notes)
+    assert not any("holds only without" in note for note in serve(AZURE, most=60_000).notes)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_a_budget_that_only_holds_without_the_unknown_is_said() -> None:
         ("aws", "encryption_key_month", "in other regions"),  # us-east-1 alone has one
         ("azure", "log_gb", "in other regions"),
         ("azure", "flow_log_gb", "on other clouds"),
-        ("azure", "AMLFS-Durable-Premium-40", "PERSISTENT_2-125 of aws"),  # the next faster one that keeps data
-        ("azure", "AMLFS-Durable-Premium-500", "PERSISTENT_2-500 of aws"),
+        ("azure", "AMLFS-Durable-Premium-40", "of PERSISTENT_2-125 on aws"),  # the next faster one that keeps data
+        ("azure", "AMLFS-Durable-Premium-500", "of PERSISTENT_2-500 on aws"),
         ("aws", "lustre_metadata_iops_month", "in other regions"),
         ("own", "", None),
     ],
@@ -109,7 +109,7 @@ METADATA = {
 
 def test_metadata_operations_are_bounded_by_the_price_of_another_region() -> None:
     driver = unknown_of(serve(METADATA))
-    assert "metadata IOPS beyond those of the size as in other regions (0.055 to 0.055 USD)" in driver.assumption
+    assert "metadata IOPS beyond the included ones at prices in other regions (0.055 to 0.055 USD)" in driver.assumption
     assert driver.high_usd >= 9000 * 0.055
 
 
@@ -123,4 +123,4 @@ def test_an_unknown_price_without_a_bound_is_named_in_the_range() -> None:
     assert price_bounds(catalog, "aws", "lustre_metadata_iops_month") is None
     before, after = unknown_of(serve(METADATA)), unknown_of(serve(METADATA, catalog))
     assert before.high_usd - after.high_usd == pytest.approx(9000 * 0.055)
-    assert "as nothing like it has a price: metadata IOPS beyond those of the size" in after.assumption
+    assert "since no comparable item has a price: metadata IOPS beyond the included ones" in after.assumption

@@ -2,8 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Final
 
@@ -20,6 +20,7 @@ INTERRUPTION_UNIT: Final = "llmcluster-interruption.service"
 
 _BIN: Final = "/usr/local/sbin"
 _UNITS: Final = "/etc/systemd/system"
+_WORD: Final = re.compile(r"[A-Za-z0-9._/-]+")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TERRAFORM_TOKEN: Final = re.compile(r"\$\{TfToken\[[^\]]*\]\}")
 _TERRAFORM_TEMPLATE: Final = re.compile(r"[$%]\{")
@@ -197,6 +198,22 @@ def _render(template: str, config: NodeBootstrap) -> str:
     return _environment().get_template(template).render(node=config, marker=READY_MARKER, units=units)
 
 
+def _texts(config: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of a configuration with the names of its fields."""
+    if isinstance(config, str):
+        yield path, config
+    elif isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from _texts(key, path)
+            yield from _texts(value, f"{path}.{key}")
+    elif isinstance(config, tuple):
+        for value in config:
+            yield from _texts(value, path)
+    elif is_dataclass(config):
+        for each in fields(config):
+            yield from _texts(getattr(config, each.name), f"{path}.{each.name}".lstrip("."))
+
+
 def _quoted(value: str) -> str:
     """Quotes a value for an environment file, as in systemd.exec(5) and environment.d(5)."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
@@ -204,6 +221,13 @@ def _quoted(value: str) -> str:
 
 
 def _check(config: NodeBootstrap) -> None:
+    for name in ("cluster", "scratch_dir"):
+        value = getattr(config, name)
+        if not _WORD.fullmatch(_without_templates(value)):
+            raise ValueError(f"{name} is {value!r}; allowed are letters, digits and . _ / -")
+    for name, value in _texts(config):
+        if any(ord(character) < 32 or ord(character) == 127 for character in value):
+            raise ValueError(f"{name}, {value!r}, holds a control character; it is one line of a script or a unit")
     if config.scratch == "raid0" and config.nvme_disks < 1:
         raise ValueError(
             f"scratch: raid0 needs at least one NVMe disk, nvme_disks is {config.nvme_disks}; set scratch to none"

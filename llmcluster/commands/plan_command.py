@@ -1,11 +1,15 @@
 """`llmcluster plan`: which cluster carries a workload."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from llmcluster.commands.options import SPEC_FILE, Money, json_option, prices_option
 from llmcluster.errors import exit_codes
+
+if TYPE_CHECKING:
+    from planner.spec import Budget, ClusterSpec
 
 
 @click.command(short_help="Decide which cluster carries a workload.")
@@ -29,23 +33,60 @@ def plan(
 ) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
     with exit_codes(as_json):
-        from llmcluster.deciding import bounds, decide, refuse_scenario
         from llmcluster.reports.date_warnings import warn_of_dates
+        from planner.relax.decide import decide
         from planner.workspace.locks import plan_json, write_lock
         from planner.workspace.specs import load_spec, priced_catalog
         from provider_catalog.catalog import Catalog
 
         if lock:
-            refuse_scenario(spec)
+            _refuse_scenario(spec)
         loaded = load_spec(spec)
         catalog = priced_catalog(Catalog.load(), loaded, prices)
-        decided, changes = decide(loaded, catalog, bounds(loaded, max_usd_per_month, max_usd_per_run))
+        within = _bounds(loaded.spec, max_usd_per_month, max_usd_per_run)
+        decided, nearest = decide(loaded.spec, loaded.architecture, catalog, within)
         warn_of_dates(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)
         else:
             from llmcluster.reports.plan_text import print_plan
 
-            print_plan(decided, changes)
+            print_plan(decided, tuple(found.change for found in nearest))
         if lock:
             click.echo(f"plan locked in {write_lock(decided, spec)}", err=True)
+
+
+def _bounds(spec: "ClusterSpec", usd_per_month: float | None, usd_per_run: float | None) -> "Budget | None":
+    """Bounds given on the command line; None without.
+
+    Raises:
+        SpecError: a bound for the run of a workload without end.
+    """
+    from planner.errors import SpecError
+    from planner.spec import Budget
+
+    if usd_per_run is not None and spec.workload.kind == "inference":
+        raise SpecError(
+            f"--max-usd-per-run is {usd_per_run:g}, but workload.kind is inference, which has no end; use"
+            " --max-usd-per-month"
+        )
+    if usd_per_month is None and usd_per_run is None:
+        return None
+    return Budget(usd_per_month=usd_per_month, usd_per_run=usd_per_run)
+
+
+def _refuse_scenario(spec: Path) -> None:
+    """Refuses to lock what is no file.
+
+    Raises:
+        SpecError: the spec is a named scenario.
+    """
+    from planner.errors import SpecError
+    from provider_catalog.scenarios import PREFIX
+
+    name = str(spec)
+    if name.startswith(PREFIX):
+        raise SpecError(
+            f"{name}: a scenario is no file that a lock could lie beside; save it first:"
+            f" llmcluster scenario show {name.removeprefix(PREFIX)} > spec.yaml"
+        )

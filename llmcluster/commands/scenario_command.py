@@ -41,9 +41,8 @@ def show(name: str) -> None:
 def judge(name: str, as_json: bool) -> None:
     """Replay the guide's hardware for scenario NAME, check its requirements, and compare it with our own plan."""
     with exit_codes():
-        from llmcluster.reports.scenario_text import print_judgement
-        from planner.compare.scenarios import judge as judge_scenario
-        from planner.compare.scenarios import scenario_spec
+        from llmcluster.reports.scenario_text import print_scenario_comparison
+        from planner.compare.scenarios import compare_with_guide, scenario_spec
         from provider_catalog.catalog import Catalog
         from provider_catalog.models import load_model
         from provider_catalog.scenarios import load_scenario
@@ -52,8 +51,8 @@ def judge(name: str, as_json: bool) -> None:
         found = load_scenario(catalog.folder, name)
         model = scenario_spec(found).model
         architecture = load_model(model if isinstance(model, str) else model.model_dump())
-        judgement = judge_scenario(found, architecture, catalog)
+        judgement = compare_with_guide(found, architecture, catalog)
         if as_json:
             click.echo(judgement.model_dump_json(indent=2))
         else:
-            print_judgement(judgement)
+            print_scenario_comparison(judgement)

@@ -6,12 +6,12 @@ from rich import box
 from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
-from planner.compare.clouds import Comparison, Option
+from planner.compare.clouds import PlacementComparison, PlacementOption
 from planner.compare.worked_examples import AMD_CLAIM, GuideExample, PeerComparison
 
 
 def print_comparisons(
-    compared: Comparison | None, guide: GuideExample | None, peers: tuple[PeerComparison, ...], as_json: bool
+    compared: PlacementComparison | None, guide: GuideExample | None, peers: tuple[PeerComparison, ...], as_json: bool
 ) -> None:
     """Prints those of the three comparisons that there are, as text or as one JSON document."""
     if as_json:
@@ -30,7 +30,7 @@ def print_comparisons(
         _print_peers(peers)
 
 
-def _print_comparison(found: Comparison) -> None:
+def _print_comparison(found: PlacementComparison) -> None:
     screen = terminal()
     screen.rule(f"[bold]{found.name}[/]: cost per {found.period} at {found.utilisation:.0%} utilisation", align="left")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -59,19 +59,19 @@ def _usd(amount: float | None) -> str:
     return "unknown" if amount is None else f"{amount:,.0f}"
 
 
-def _bounds(option: Option) -> str:
+def _bounds(option: PlacementOption) -> str:
     if option.low_usd is None or option.high_usd is None:
         return ""
     return f"{option.low_usd:,.0f} to {option.high_usd:,.0f}"
 
 
-def _break_even(option: Option) -> str:
+def _break_even(option: PlacementOption) -> str:
     if not option.own or option.own_cost is None:
         return ""
     return "never" if option.break_even_months is None else f"{option.break_even_months:,.0f} months"
 
 
-def _parts(option: Option) -> str:
+def _parts(option: PlacementOption) -> str:
     cost = option.own_cost
     if cost is None:
         return ""

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from llmcluster.reports.terminal import terminal
 from planner.compare.plan_diff import Change, ItemChange, MoneyChange, PlanDiff
+from provider_catalog.text import markdown_text
 
 
 def print_diffs(diffs: Sequence[PlanDiff], form: str) -> None:
@@ -60,7 +60,7 @@ def _print(diff: PlanDiff) -> None:
     if diff.same:
         return
     for left_out in diff.left_out:
-        screen.print(f"[yellow]not in any total, because it has no known price:[/] {escape(left_out)}", highlight=False)
+        screen.print(f"[yellow]not in any total, because it has no known price:[/] {left_out}", highlight=False)
     screen.print(_table(("USD per", "before", "after", "change"),
         [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]))  # fmt: skip
     if diff.items:
@@ -74,7 +74,7 @@ def _print(diff: PlanDiff) -> None:
         for each in changes:
             screen.print(f"[bold]{heading:<9}[/] {_line(each)}", highlight=False, markup=True)
     for cause in diff.causes:
-        screen.print(f"[bold]why[/]       {escape(cause)}", highlight=False)
+        screen.print(f"[bold]why[/]       {cause}", highlight=False)
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
@@ -87,7 +87,7 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
 
 
 def _line(change: Change) -> str:
-    return escape(f"{change.what}: {change.old} -> {change.new}")
+    return f"{change.what}: {change.old} -> {change.new}"
 
 
 def _headline(diff: PlanDiff) -> str:
@@ -133,11 +133,6 @@ def _side(item: ItemChange, side: Literal["old", "new"]) -> str:
     return _usd(item.old_usd_per_month if side == "old" else item.new_usd_per_month)
 
 
-_PLAIN: Final = str.maketrans(
-    {**{sign: f"\\{sign}" for sign in "\\|`*[]~#"}, "<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;", "\n": " "}
-)
-"""Escapes text of a spec (tags, file names), so that it is neither Markdown nor HTML and mentions nobody."""
-
-
 def _cell(text: str) -> str:
-    return text.translate(_PLAIN)
+    """What a spec says (tags, names of files) is shown and never read as Markdown or HTML, and mentions nobody."""
+    return markdown_text(text)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from llmcluster.reports.plan_text import decision
 from llmcluster.reports.terminal import terminal
-from planner.compare.scenarios import Check, Judgement
+from planner.compare.scenarios import RequirementCheck, ScenarioComparison
 from provider_catalog.scenarios import PREFIX, Scenario
 
 
@@ -29,7 +29,7 @@ def scenario_spec_file(scenario: Scenario) -> str:
     return head + yaml.safe_dump(scenario.spec, sort_keys=False)
 
 
-def print_judgement(found: Judgement) -> None:
+def print_scenario_comparison(found: ScenarioComparison) -> None:
     """Prints what the guide's hardware achieves, what our plan achieves, and how they differ."""
     console = terminal()
     console.rule(f"[bold]{found.title}[/]", align="left")
@@ -47,7 +47,7 @@ def print_judgement(found: Judgement) -> None:
     console.print(f"Plan it: llmcluster plan {PREFIX}{found.name}", highlight=False)
 
 
-def _row(check: Check) -> tuple[str, ...]:
+def _row(check: RequirementCheck) -> tuple[str, ...]:
     mark = {True: "[green]met[/]", False: "[red]missed[/]", None: "unknown"}
     return (
         check.requirement,

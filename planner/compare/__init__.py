@@ -1,4 +1,4 @@
-"""Comparisons of finished plans: clouds and own servers, ways to buy, two plans, the hardware guide.
+"""Comparisons: clouds with on-premises servers, purchase mixes, two plans, plans with the hardware guide.
 
 May import every room of planner below it.
 """

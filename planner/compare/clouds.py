@@ -1,11 +1,18 @@
-"""One workload on every cloud and on hardware of one's own: what it costs, and when owning breaks even."""
+"""Compares the cost of one workload on every cloud and on premises, with the break-even month of owning."""
 
 from collections.abc import Iterator
 from math import inf
 from typing import Final, Literal
 
-from planner.compare.tco import OwnCost, break_even_months, co2_tonnes, electricity_kwh, model_updates_usd, own_cost
-from planner.cost.unpriced import most_unknown_usd
+from planner.compare.tco import (
+    OnPremCost,
+    break_even_months,
+    co2_tonnes,
+    electricity_kwh,
+    model_updates_usd,
+    on_prem_cost,
+)
+from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.errors import InfeasibleError, SpecError
 from planner.plan.base import PlanModel
 from planner.plan.plan import Plan, TrainingPerformance
@@ -17,79 +24,81 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.on_prem import OnPrem, OwnServer, RangedFigure
 from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
-GPU_ONLY: Final = "power of the GPUs alone: no server with them is on file"
+GPU_ONLY: Final = "power of the GPUs alone: the catalog has no server with them"
 
 
-class Option(PlanModel):
-    """One place where the workload may run."""
+class PlacementOption(PlanModel):
+    """One place where the workload can run, with its cost."""
 
     name: str
-    """A cloud, or a server of one's own."""
+    """Name of a cloud, or of an on-premises server."""
     own: bool
+    """Whether the option is on premises."""
     machines: str
-    """How many of what, where; the reason when the workload cannot run there."""
+    """Number and type of machines, with the region; the reason if the option is infeasible."""
     feasible: bool
     usd: float | None = None
-    """For the period of the comparison; None: not feasible, or a price that nobody has sourced."""
+    """Cost of the period of the comparison in USD; None if infeasible or without a known price."""
     low_usd: float | None = None
     high_usd: float | None = None
     unknown_usd: float = 0.0
-    """Most that lines without a known price may add: in `high_usd`, not in `usd`."""
+    """Upper bound for unpriced items in USD; `high_usd` includes it, `usd` does not."""
     days: float | None = None
-    """Of the run, when training."""
-    own_cost: OwnCost | None = None
-    """A year of the servers."""
+    """Days of the training run; None for serving."""
+    own_cost: OnPremCost | None = None
+    """Cost of a year of the servers; None for a cloud."""
     break_even_months: float | None = None
-    """Against the cheapest cloud, from the day of purchase; None: never."""
+    """Months from the purchase until owning costs less than the cheapest cloud; None: never."""
     kwh: float | None = None
     co2_tonnes: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def compared_usd(self) -> float:
-        """What options are put in order by: with the most that unknown prices may add, and without any price last."""
+        """Sort key in USD: counts unpriced items at their upper bound; infinite without a price."""
         return inf if self.usd is None else self.usd + self.unknown_usd
 
 
-class Comparison(PlanModel):
-    """Every option for one workload."""
+class PlacementComparison(PlanModel):
+    """All options for one workload."""
 
     name: str
     period: Literal["year", "run"]
     utilisation: float
     grid: str | None
-    options: tuple[Option, ...]
+    options: tuple[PlacementOption, ...]
     notes: tuple[str, ...]
 
 
-def compare(
+def compare_placements(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, on_prem: OnPrem, grid: str | None = None
-) -> Comparison:
-    """The workload on every cloud of the catalog and on every server of `on_prem`.
+) -> PlacementComparison:
+    """Compares the workload on every cloud of the catalog and on every server of `on_prem`.
 
-    A service and continued training are compared for a year, a training run for its duration; servers of one's own are
-    charged for the share of a year that training takes, as if other runs filled the rest. Budgets are left out of
-    account.
+    Serving and continued training are compared for a year, a training run for its duration. On-premises servers are
+    charged for the share of a year that the training takes, as if other runs used the rest. Budgets are ignored.
 
     Args:
-        spec: The workload; its placement narrows the clouds, its layout, precision and headroom hold everywhere.
-        architecture: Of the model.
-        catalog: What the clouds sell.
-        on_prem: What owning costs.
-        grid: Key of `on_prem.grid_kg_co2_per_kwh` for emissions; None: none are given.
+        spec: The workload; its placement narrows the clouds, its layout, precision and headroom apply everywhere.
+        architecture: Architecture of the model.
+        catalog: The catalog with machines and prices of the clouds.
+        on_prem: On-premises servers and costs.
+        grid: Key of `on_prem.grid_kg_co2_per_kwh` for emissions; None: no emissions.
 
     Raises:
         SpecError: the grid is not known, or the spec contradicts itself or the model.
     """
     if grid is not None and grid not in on_prem.grid_kg_co2_per_kwh:
         known = ", ".join(sorted(on_prem.grid_kg_co2_per_kwh))
-        raise SpecError(f"--co2 is {grid!r}; grids with a sourced intensity: {known}")
+        raise SpecError(f"--co2 is {grid!r}; grids with a known intensity: {known}")
     training = spec.workload.kind != "inference"
-    on_prem = _updated(spec, on_prem)
+    on_prem = _with_update_rate(spec, on_prem)
     utilisation = 1.0 if training else mean_demand(spec.capacity)
-    clouds = [_cloud(spec, architecture, catalog, on_prem, name, utilisation) for name in catalog.providers]
+    clouds = [_cloud_option(spec, architecture, catalog, on_prem, name, utilisation) for name in catalog.providers]
     cheapest = min(clouds, key=lambda option: option.compared_usd).usd if clouds else None
-    owned = [_own(spec, architecture, catalog, on_prem, each, utilisation, cheapest) for each in on_prem.servers]
+    owned = [
+        _on_prem_option(spec, architecture, catalog, on_prem, each, utilisation, cheapest) for each in on_prem.servers
+    ]
     intensity = None if grid is None else on_prem.grid_kg_co2_per_kwh[grid].value
     options = [*clouds, *owned]
     if intensity is not None:
@@ -99,7 +108,7 @@ def compare(
             else option.model_copy(update={"co2_tonnes": co2_tonnes(option.kwh, intensity)})
             for option in options
         ]
-    return Comparison(
+    return PlacementComparison(
         name=spec.name,
         period="run" if training and not _repeated(spec) else "year",
         utilisation=utilisation,
@@ -113,8 +122,8 @@ def _repeated(spec: ClusterSpec) -> bool:
     return isinstance(spec.workload, TrainingWorkload) and spec.workload.every_days is not None
 
 
-def _updated(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
-    """The model is taken into service as often as continued training makes a new one."""
+def _with_update_rate(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
+    """Sets the model updates per year to those of continued training."""
     workload = spec.workload
     if not isinstance(workload, TrainingWorkload) or workload.every_days is None:
         return on_prem
@@ -126,38 +135,35 @@ def _updated(spec: ClusterSpec, on_prem: OnPrem) -> OnPrem:
 
 
 def _staff_usd(decided: Plan, on_prem: OnPrem) -> float:
-    """Of taking new models into service: all updates of a year, or the share of them that falls into a run."""
+    """Returns the staff cost in USD of model updates: of a year, or the share of it that a run takes."""
     share = 1.0 if decided.updates is not None else _hours(decided) / HOURS_PER_YEAR
     return model_updates_usd(on_prem) * share
 
 
 def _notes(training: bool, grid: str | None, on_prem: OnPrem) -> Iterator[str]:
-    yield "model updates cost the same everywhere and are in every total; shared storage of one's own is not priced"
+    yield "model updates cost the same everywhere and are in every total; on-premises shared storage is not priced"
     if training:
-        yield "servers of one's own are charged for the days of the run, as if other runs filled the year"
+        yield "on-premises servers are charged for the days of the run, as if other runs used the rest of the year"
     if grid is not None:
         row = on_prem.grid_kg_co2_per_kwh[grid]
-        yield f"CO2 at {row.value:g} kg per kWh, location-based ({row.source}); none for making the hardware"
+        yield f"CO2 at {row.value:g} kg per kWh, location-based ({row.source}), without manufacturing of the hardware"
 
 
-def _cloud(
+def _cloud_option(
     spec: ClusterSpec,
     architecture: ModelArchitecture,
     catalog: Catalog,
     on_prem: OnPrem,
     provider: str,
     utilisation: float,
-) -> Option:
+) -> PlacementOption:
     allowed = spec.placement.providers
-    if allowed and provider not in allowed:
-        why = "placement.providers leaves it out; planned where the provider chooses"
-    else:
-        why = ""
+    why = "not in placement.providers; compared anyway" if allowed and provider not in allowed else ""
     try:
-        decided = make_plan(_on_cloud(spec, catalog, provider), architecture, catalog)
+        decided = make_plan(_cloud_spec(spec, catalog, provider), architecture, catalog)
     except InfeasibleError as error:
         reason = error.nearest[0].reason if error.nearest else str(error)
-        return Option(name=provider, own=False, machines=reason, feasible=False)
+        return PlacementOption(name=provider, own=False, machines=reason, feasible=False)
     choice, cost = decided.choice, decided.cost
     hours = _hours(decided)
     updates = _staff_usd(decided, on_prem)
@@ -169,7 +175,7 @@ def _cloud(
         months = decided.updates.usd_per_year / bounds.expected_usd
     kw, note = _power_kw(decided, catalog, on_prem)
     pue = on_prem.cloud_pue.get(provider, on_prem.pue).value
-    return Option(
+    return PlacementOption(
         name=provider,
         own=False,
         machines=f"{choice.nodes} x {choice.instance_type} ({choice.region})",
@@ -177,7 +183,7 @@ def _cloud(
         usd=usd,
         low_usd=None if bounds is None else bounds.low_usd * months + updates,
         high_usd=None if bounds is None else bounds.high_usd * months + updates,
-        unknown_usd=most_unknown_usd(bounds) * months,
+        unknown_usd=unpriced_upper_bound_usd(bounds) * months,
         days=_days(decided),
         kwh=electricity_kwh(kw, pue, utilisation, hours),
         notes=tuple(filter(None, (why, note, _unknown(decided)))),
@@ -185,11 +191,11 @@ def _cloud(
 
 
 def _unknown(decided: Plan) -> str:
-    return f"without a known price: {', '.join(decided.cost.unknown)}" if decided.cost.unknown else ""
+    return f"unpriced: {', '.join(decided.cost.unknown)}" if decided.cost.unknown else ""
 
 
-def _on_cloud(spec: ClusterSpec, catalog: Catalog, provider: str) -> ClusterSpec:
-    """The spec narrowed to one provider: names of others' regions and instance types are left out."""
+def _cloud_spec(spec: ClusterSpec, catalog: Catalog, provider: str) -> ClusterSpec:
+    """Narrows the spec to one provider: drops regions and instance types of the others."""
     zones = catalog.provider_defaults(provider).default_zones
     placement, pin = spec.placement, spec.pin
     types: tuple[str, ...] | Literal["any"] = "any"
@@ -213,7 +219,7 @@ def _on_cloud(spec: ClusterSpec, catalog: Catalog, provider: str) -> ClusterSpec
     )
 
 
-def _own(
+def _on_prem_option(
     spec: ClusterSpec,
     architecture: ModelArchitecture,
     catalog: Catalog,
@@ -221,24 +227,24 @@ def _own(
     server: OwnServer,
     utilisation: float,
     cloud_usd: float | None,
-) -> Option:
+) -> PlacementOption:
     name = f"{server.name}, own"
-    one = own_cost(server, 1, on_prem, utilisation)
+    one = on_prem_cost(server, 1, on_prem, utilisation)
     try:
-        decided = make_plan(_on_own(spec, server, None if one is None else one.total_usd), architecture, catalog)
+        decided = make_plan(_on_prem_spec(spec, server, None if one is None else one.total_usd), architecture, catalog)
     except InfeasibleError as error:
         reason = error.nearest[0].reason if error.nearest else str(error)
-        return Option(name=name, own=True, machines=reason, feasible=False)
+        return PlacementOption(name=name, own=True, machines=reason, feasible=False)
     servers, hours = decided.choice.nodes, _hours(decided)
     share = hours / HOURS_PER_YEAR
     beside = 1.0 - share if decided.updates is not None else 0.0
-    years = [own_cost(server, servers, on_prem, utilisation, level) for level in ("low", "expected", "high")]
+    years = [on_prem_cost(server, servers, on_prem, utilisation, level) for level in ("low", "expected", "high")]
     low, expected, high = (
         None if year is None else year.total_usd * share + year.model_updates_usd * beside for year in years
     )
     bought = years[1]
     kwh = electricity_kwh(servers * server.max_power_kw.value, on_prem.pue.value, utilisation, hours)
-    return Option(
+    return PlacementOption(
         name=name,
         own=True,
         machines=f"{servers} x {server.gpus} {server.gpu}",
@@ -248,23 +254,23 @@ def _own(
         high_usd=high,
         days=_days(decided),
         own_cost=bought,
-        # In the cloud the same work, run after run: what these servers do in a year.
+        # Compare with a year of the same runs in the cloud, back to back.
         break_even_months=(
             None
             if bought is None or cloud_usd is None
             else break_even_months(bought, (cloud_usd - _staff_usd(decided, on_prem)) / share)
         ),
         kwh=kwh,
-        notes=() if bought is not None else ("no price of the server is public",),
+        notes=() if bought is not None else ("the server has no public price",),
     )
 
 
-def _on_own(spec: ClusterSpec, server: OwnServer, usd_per_year: float | None) -> ClusterSpec:
+def _on_prem_spec(spec: ClusterSpec, server: OwnServer, usd_per_year: float | None) -> ClusterSpec:
     node = PinnedNode(
         gpu=server.gpu,
         gpus=server.gpus,
         nic_gbit_per_s=server.nic_gbit_per_s,
-        # Without a price any will do: it is the same for every node, so the fewest are taken.
+        # Without a known price, the same price for every node makes the search take the fewest nodes.
         usd_per_hour=1.0 if usd_per_year is None else usd_per_year / HOURS_PER_YEAR,
     )
     pin: Pin = spec.pin.model_copy(update={"node": node, "instance_type": None})
@@ -272,7 +278,7 @@ def _on_own(spec: ClusterSpec, server: OwnServer, usd_per_year: float | None) ->
 
 
 def _hours(decided: Plan) -> float:
-    """Of the run; of all updates of a year; of a year."""
+    """Returns the hours that are compared: of the run, of all updates in a year, or of a year."""
     performance = decided.performance
     if decided.updates is not None:
         return decided.updates.hours * decided.updates.per_year
@@ -285,7 +291,7 @@ def _days(decided: Plan) -> float | None:
 
 
 def _power_kw(decided: Plan, catalog: Catalog, on_prem: OnPrem) -> tuple[float, str]:
-    """Full-load power of the planned nodes: per GPU as of a server with them on file, else of the GPUs alone."""
+    """Returns the full-load power in kW and a note: per GPU of a known server, else of the GPUs alone."""
     choice = decided.choice
     for server in on_prem.servers:
         if server.gpu == choice.gpu:

@@ -1,10 +1,10 @@
-"""What changed between two plans of a cluster: money first, then the decision, then what caused it."""
+"""Differences between two plans of a cluster: cost first, then the decision, then the causes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
-from planner.cost.unpriced import most_unknown_usd
+from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.plan.base import PlanModel
 from planner.plan.layout import Layout
 from planner.plan.plan import Cost, CostItem, Plan, UpdateCosts
@@ -14,11 +14,11 @@ _UNKNOWN: Final[dict[tuple[bool, bool], Literal["", "old", "new", "both"]]] = {
     (False, False): "", (True, False): "old", (False, True): "new", (True, True): "both",
 }  # fmt: skip
 IGNORED: Final = ("reason", "layout", "purchase", "shared_storage")
-"""Fields of the choice that are text, or that are compared field by field."""
+"""Fields of the choice that are text, or that are compared separately."""
 
 
 class MoneyChange(PlanModel):
-    """A total before and after; None: not known, or not a total of that plan."""
+    """A total before and after in USD; None if unknown or absent."""
 
     what: str
     old_usd: float | None
@@ -26,24 +26,24 @@ class MoneyChange(PlanModel):
 
 
 class ItemChange(PlanModel):
-    """A line of the bill before and after, USD a month, and why it moved."""
+    """A line of the bill before and after in USD a month, and why it changed."""
 
     role: str
     name: str
     old_usd_per_month: float | None
-    """None: the line was not there, or its price is not known."""
+    """Cost before; None if the line is absent or unpriced."""
     new_usd_per_month: float | None
     unknown: Literal["", "old", "new", "both"] = ""
-    """On which side the line is there and nobody knows its price: the parts of the change then count it as nothing."""
+    """Side on which the line is unpriced; the two parts of the change count it as 0 there."""
     by_price_usd: float
-    """What the new quantity costs more because its price moved."""
+    """Part of the change in USD a month that comes from the unit price, at the new quantity."""
     by_quantity_usd: float
-    """What the old price takes more because the quantity moved, or the thing bought is another."""
+    """Part of the change in USD a month that comes from the quantity, or from a different SKU."""
     why: str
 
 
 class Change(PlanModel):
-    """Something other than money."""
+    """A change in something other than cost."""
 
     what: str
     old: str
@@ -51,7 +51,7 @@ class Change(PlanModel):
 
 
 class PlanDiff(PlanModel):
-    """What changed, and why."""
+    """All differences between two plans, with their causes."""
 
     old_name: str
     new_name: str
@@ -61,18 +61,18 @@ class PlanDiff(PlanModel):
     spec: tuple[Change, ...]
     catalog: tuple[Change, ...]
     causes: tuple[str, ...]
-    """In one line each: what explains the difference."""
+    """Causes of the differences, one sentence each."""
     left_out: tuple[str, ...] = ()
-    """In one line each: what has no known price and is in no total, before and after."""
+    """Unpriced items before and after, one line for each side; no total includes them."""
 
     @property
     def same(self) -> bool:
-        """Whether nothing that costs, decides or explains differs."""
+        """Whether bill, decision, spec and catalog are the same."""
         return not (self.decision or self.items or self.spec or self.catalog)
 
 
 def diff_plans(old: Plan, new: Plan) -> PlanDiff:
-    """The differences between two plans of what is meant to be one cluster."""
+    """Returns the differences between two plans of the same cluster."""
     items = tuple(_items(old, new))
     decision = tuple(_decision(old, new))
     spec = tuple(_fields(old.spec.model_dump(mode="json"), new.spec.model_dump(mode="json")))
@@ -91,12 +91,12 @@ def diff_plans(old: Plan, new: Plan) -> PlanDiff:
 
 
 def cluster_added(plan: Plan) -> PlanDiff:
-    """A cluster that only the new side has: all of its bill is new."""
+    """Returns the difference for a cluster that only the new side has; its whole bill is new."""
     return _one_sided(plan, None, plan.cost, "the cluster is new")
 
 
 def cluster_removed(plan: Plan) -> PlanDiff:
-    """A cluster that only the old side has: all of its bill is gone."""
+    """Returns the difference for a cluster that only the old side has; its whole bill is gone."""
     return _one_sided(plan, plan.cost, None, "the cluster is gone")
 
 
@@ -120,8 +120,8 @@ def _left_out(old: Cost | None, new: Cost | None) -> Iterator[str]:
     for side, cost in (("before", old), ("after", new)):
         if cost is None or not cost.unknown:
             continue
-        bounds, most = cost.range, most_unknown_usd(cost.range)
-        up_to = f", up to {most:,.0f} USD a {bounds.period} at what others ask" if bounds and most else ""
+        bounds, most = cost.range, unpriced_upper_bound_usd(cost.range)
+        up_to = f", up to {most:,.0f} USD a {bounds.period} at the highest known rate" if bounds and most else ""
         yield f"{side}: {', '.join(cost.unknown)}{up_to}"
 
 
@@ -186,7 +186,7 @@ def _item(old: CostItem | None, new: CostItem | None, same_thing: bool) -> ItemC
 
 
 def _named(item: CostItem) -> tuple[str, str]:
-    """What is bought; the names of compute lines hold the number of nodes."""
+    """Identifies the SKU of a line; names of compute lines are left out because they hold the number of nodes."""
     return (item.unit, "" if item.role.startswith("compute_") else item.name)
 
 
@@ -227,11 +227,11 @@ def _decision(old: Plan, new: Plan) -> Iterator[Change]:
     if stored[0] != stored[1]:
         shown = ["none" if each is None else f"{each.sku}, {each.size_gib:,} GiB" for each in stored]
         yield Change(what="shared storage", old=shown[0], new=shown[1])
-    yield from _promises(old, new)
+    yield from _performance_changes(old, new)
 
 
 def _layout(layout: Layout) -> str:
-    """Every degree and choice that is not the plain one, so that two layouts never read alike when they differ."""
+    """Lists every degree and option that differs from the default, so that different layouts read differently."""
     plain = asdict(Layout())
     given = {name: value for name, value in asdict(layout).items() if value != plain.get(name)}
     return ", ".join(f"{name} {value}" for name, value in given.items()) or "one GPU"
@@ -242,7 +242,7 @@ def _bought(purchase: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "nothing"
 
 
-def _promises(old: Plan, new: Plan) -> Iterator[Change]:
+def _performance_changes(old: Plan, new: Plan) -> Iterator[Change]:
     before, after = old.performance, new.performance
     shown: tuple[tuple[str, str], ...] = (("days", "days"), ("mfu", "MFU"), ("ttft_ms", "TTFT, ms"),
         ("tpot_ms", "TPOT, ms"), ("requests_per_s", "requests/s"))  # fmt: skip
@@ -281,10 +281,10 @@ def _causes(
     prices = [item for item in items if abs(item.by_price_usd) > 0.005]
     if prices:
         moved = sum(item.by_price_usd for item in prices)
-        yield f"prices moved: {moved:+,.2f} USD a month on {', '.join(item.role for item in prices)}"
+        yield f"prices changed: {moved:+,.2f} USD a month on {', '.join(item.role for item in prices)}"
     if any(change.what == "version" for change in catalog):
-        yield "the catalog changed" + ("" if prices else ", without moving a price of this bill")
+        yield "the catalog changed" + ("" if prices else ", but no price of this bill")
     if any(change.what == "engine" for change in decision):
         yield "the engine that predicts performance changed"
     if decision and not spec and not catalog:
-        yield "the planner decides otherwise from the same spec and catalog: its version changed"
+        yield "the spec and the catalog are the same, so another version of the planner made the decision"

@@ -1,4 +1,4 @@
-"""Ways to buy a planned cluster, judged on the same demand: policies over a year, or options for one run."""
+"""Compares ways to buy a planned cluster on the same demand: policies over a year, or options for one run."""
 
 from dataclasses import replace
 
@@ -7,8 +7,16 @@ from planner.market.offers import offers_of
 from planner.market.place import place_of
 from planner.plan.base import PlanModel
 from planner.plan.plan import Plan, TrainingPerformance
-from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES, mean_demand, serving_demand, serving_rates
-from planner.purchase.policy import FIXED, POLICIES, Demand, Rates
+from planner.purchase.mix import (
+    BLOCK_DAYS,
+    BLOCK_SIZES,
+    block_days,
+    block_instances,
+    mean_demand,
+    serving_demand,
+    serving_rates,
+)
+from planner.purchase.policy import BASELINE_POLICIES, POLICIES, Demand, Rates
 from planner.purchase.simulation import simulate_run, simulate_year
 from planner.purchase.terms import TERMS, FlatRule, ReservedTerm, reserved_terms, with_years
 from planner.reliability.failures import best_timing_at
@@ -21,7 +29,7 @@ from provider_catalog.units import HOURS_PER_YEAR
 
 
 class PolicyYear(PlanModel):
-    """A policy's mix and its simulated year."""
+    """The mix of a policy and the cost of its simulated year."""
 
     policy: str
     reserved_nodes: int
@@ -34,7 +42,7 @@ class PolicyYear(PlanModel):
     interruptions: int
     lost_node_hours: float
     above_optimal: float
-    """Cost beyond that of `optimal`, as a fraction of it."""
+    """Extra cost over the `optimal` policy, as a fraction of its cost."""
 
 
 class RunOption(PlanModel):
@@ -43,9 +51,9 @@ class RunOption(PlanModel):
     option: str
     nodes: int
     days: float
-    """Paid for."""
+    """Days that are billed."""
     usd: float | None
-    """None: no source knows the price."""
+    """Cost in USD; None if the price is unknown."""
     note: str
 
 
@@ -58,41 +66,43 @@ class MixComparison(PlanModel):
     nodes: int
     gang_nodes: int
     mean_demand: float
-    """As a fraction of the peak."""
+    """Mean of the demand as a fraction of its peak."""
     on_demand_usd_per_hour: float
     spot_usd_per_hour: float | None
     terms: tuple[ReservedTerm, ...]
     seed: int
     policies: tuple[PolicyYear, ...] = ()
-    """Serving: a year each."""
+    """Simulated year of each policy, for serving."""
     judged_at: str = "on-demand"
-    """Serving: the term at whose rate the policies reserve."""
+    """Commitment term used to price reserved nodes, for serving."""
     flat_rule: FlatRule | None = None
-    """Serving: what the hardware guide's one figure for everything reserved would make of it."""
+    """Year under the flat discount of the hardware guide, for serving."""
     run: tuple[RunOption, ...] = ()
-    """Training: the run each."""
+    """Options to buy the nodes of the run, for training."""
 
 
 def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None = None) -> MixComparison:
-    """The policies on the demand of a serving plan, or the options for the run of a training plan.
+    """Compares the policies on the demand of a serving plan, or the options for the run of a training plan.
 
     Args:
         plan: A plan on a cloud.
-        catalog: Its prices.
-        seed: Of the simulated reclaims.
-        term: Serving: `1-year`, `3-year` or `none`, at whose rate the policies reserve. Left out, it is the spec's, and
-            where the spec commits to nothing the shortest term that has a price.
+        catalog: The catalog with prices.
+        seed: Seed of the simulated reclaims.
+        term: Commitment term used to price reserved nodes when serving: `1-year`, `3-year` or `none`. The default is
+            the term of the spec; if the spec has none, the shortest term with a known rate.
 
     Raises:
-        SpecError: the plan is for hardware of one's own, or the instance type has no on-demand price to compare with.
+        SpecError: the plan is for on-premises nodes, or the instance type has no on-demand price.
     """
     choice, spec = plan.choice, plan.spec
     if place_of(choice.provider, catalog).owned:
-        raise SpecError(f"{plan.name}: nodes of one's own (pin.node) are not bought from a cloud; nothing to mix")
+        raise SpecError(f"{plan.name}: on-premises nodes (pin.node) have no purchase options to compare")
     instance_type = catalog.instance_type(choice.provider, choice.instance_type)
     offers = offers_of(spec, catalog, choice.region, choice.zone, instance_type)
     if offers.on_demand is None:
-        raise SpecError(f"{choice.instance_type} has no on-demand price in {choice.region}; mixes cannot be compared")
+        raise SpecError(
+            f"{choice.instance_type} has no known on-demand price in {choice.region}; mixes cannot be compared"
+        )
     on_demand = offers.on_demand.usd_per_hour
     place = (choice.provider, choice.region, choice.instance_type)
     terms = reserved_terms(catalog, place, choice.zone)
@@ -118,7 +128,7 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None 
     if rates is None:
         return comparison
     demand = serving_demand(choice.nodes, gang, capacity)
-    judged_at, rate = _judged_at(term, capacity, terms, place)
+    judged_at, rate = _reserved_rate(term, capacity, terms, place)
     judged, flat = with_years(terms, demand, rates, gang, seed)
     if capacity.reservation == "auto":
         rates = replace(rates, reserved=gang * rate if rate is not None else rates.reserved and rates.on_demand)
@@ -131,15 +141,15 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None 
     return comparison.model_copy(update=update)
 
 
-def _judged_at(
+def _reserved_rate(
     asked: str | None, capacity: Capacity, terms: tuple[ReservedTerm, ...], place: tuple[str, str, str]
 ) -> tuple[str, float | None]:
-    """Name and rate of the term that the policies reserve at; the on-demand rate where no term is known."""
+    """Returns name and rate of the term that prices reserved nodes; ("on-demand", None) if no rate is known."""
     known = {term.term: term.usd_per_hour for term in terms if term.usd_per_hour is not None}
     if asked not in (None, "none", *known):
         raise SpecError(
-            f"no source knows the {asked} rate of {place[2]} in {place[1]}; known: {', '.join(known) or 'none'}. Fetch"
-            " it with llmcluster catalog refresh, or lay a negotiated one over the catalog (--prices, docs/catalog.md)"
+            f"the {asked} rate of {place[2]} in {place[1]} is unknown; known: {', '.join(known) or 'none'}. Fetch it"
+            " with llmcluster catalog refresh, or give a negotiated rate in a price overlay (--prices, docs/catalog.md)"
         )
     name = asked or (capacity.commitment if capacity.commitment != "none" else next(iter(known), "none"))
     return (name, known[name]) if name in known else ("on-demand", None)
@@ -148,7 +158,7 @@ def _judged_at(
 def _policy_years(nodes: int, gang: int, demand: Demand, rates: Rates, seed: int) -> tuple[PolicyYear, ...]:
     years = [
         (name, shares, simulate_year(demand, shares, rates, gang, seed))
-        for name, policy in {**POLICIES, **FIXED}.items()
+        for name, policy in {**POLICIES, **BASELINE_POLICIES}.items()
         for shares in [policy(demand, rates)]
     ]
     least = years[0][2].usd
@@ -158,7 +168,7 @@ def _policy_years(nodes: int, gang: int, demand: Demand, rates: Rates, seed: int
             reserved_nodes=gang * shares.reserved,
             spot_nodes=gang * shares.spot,
             on_demand_nodes=nodes - gang * (shares.reserved + shares.spot),
-            usd_per_year=round(year.usd, 6),  # below a millionth the order of summation decides
+            usd_per_year=round(year.usd, 6),  # the order of summation changes smaller digits
             reserved_usd=year.reserved_usd,
             spot_usd=year.spot_usd,
             on_demand_usd=year.on_demand_usd,
@@ -179,12 +189,12 @@ def _run_options(
     terms: tuple[ReservedTerm, ...],
     seed: int,
 ) -> tuple[RunOption, ...]:
-    """A deadline run is bought for its window. What a year would cost is shown, and never chosen."""
+    """Returns the options to buy the nodes of a run. Commitments are listed for comparison and never chosen."""
     nodes = plan.choice.nodes
     work_days = performance.days * performance.goodput
     reliability = performance.reliability
     if reliability is None:
-        raise SpecError(f"{plan.name}: the locked plan tells nothing about failures; plan it again")
+        raise SpecError(f"{plan.name}: the locked plan has no reliability figures; plan it again")
     failure_hours = reliability.failure_mtbf_hours
     steady_days = work_days / time_shares(best_timing_at(reliability, failure_hours), failure_hours * 3600).useful
     options = [
@@ -193,20 +203,21 @@ def _run_options(
             nodes=nodes,
             days=steady_days,
             usd=nodes * steady_days * 24 * on_demand_usd,
-            note="reserved capacity costs the same while it stands",
+            note="a capacity reservation costs the same while it exists",
         )
     ]
     if spot is not None:
         mtbf_hours = 1 / (nodes * SPOT_RECLAIMS_PER_NODE_HOUR + 1 / failure_hours)
         run = simulate_run(work_days * 24, mtbf_hours, best_timing_at(reliability, mtbf_hours), seed)
         late = _late(plan, run.hours / 24)
+        gang = "1 node" if nodes == 1 else f"all {nodes} nodes"
         options.append(
             RunOption(
                 option="Spot",
                 nodes=nodes,
                 days=run.hours / 24,
                 usd=nodes * run.hours * spot.usd_per_hour,
-                note=f"simulated, {run.interruptions} stops; the market must have all {nodes} nodes at once{late}",
+                note=f"simulated, {run.interruptions} interruptions; {gang} must be available at once{late}",
             )
         )
     options += _block_options(nodes, steady_days, block)
@@ -218,14 +229,14 @@ def _run_options(
                 nodes=nodes,
                 days=365 * years,
                 usd=total,
-                note=f"not offered to a run: it is used {_used(plan, steady_days, years):.0%} of its term",
+                note=f"never chosen for a run: it is used {_used(plan, steady_days, years):.0%} of its term",
             )
         )
     return tuple(options)
 
 
 def _used(plan: Plan, run_days: float, years: int) -> float:
-    """Share of a term in which the nodes work: of one run, or of all updates."""
+    """Returns the share of a commitment term that one run or all updates use."""
     if plan.updates is not None:
         return min(1.0, plan.updates.hours * plan.updates.per_year / HOURS_PER_YEAR)
     return run_days / (365 * years)
@@ -239,11 +250,10 @@ def _late(plan: Plan, days: float) -> str:
 def _block_options(nodes: int, run_days: float, block: InstancePrice | None) -> list[RunOption]:
     if block is None:
         return []
-    days = next((days for days in BLOCK_DAYS if days >= run_days), None)
-    size = next((size for size in BLOCK_SIZES if size >= nodes), None)
+    days, size = block_days(run_days), block_instances(nodes)
     if days is None or size is None:
         limit = f"{BLOCK_SIZES[-1]} instances for {BLOCK_DAYS[-1]} days"
-        note = f"does not fit: a block has at most {limit}"
+        note = f"does not fit: the largest block is {limit}"
         return [RunOption(option="Capacity Block", nodes=nodes, days=run_days, usd=None, note=note)]
     usd = size * days * 24 * block.usd_per_hour
     note = "paid in advance, for whole days"

@@ -1,4 +1,4 @@
-"""Total cost of owning servers: purchase, housing, power, staff; when it breaks even with the cloud; CO2."""
+"""Total cost of owning servers (purchase, housing, power, staff), its break-even with the cloud, and CO2."""
 
 from typing import Final
 
@@ -7,59 +7,59 @@ from provider_catalog.on_prem import Level, OnPrem, OwnServer
 from provider_catalog.units import HOURS_PER_YEAR
 
 WORK_HOURS_PER_YEAR: Final = 2080
-"""Of one member of staff: 52 weeks of 40 hours, as the BLS counts them."""
+"""Working hours of one member of staff: 52 weeks of 40 hours, as the BLS counts them."""
 
 
-class OwnCost(PlanModel):
-    """A year of a number of servers of one's own, USD."""
+class OnPremCost(PlanModel):
+    """Cost of a year of on-premises servers in USD."""
 
     servers: int
     purchase_usd: float
-    """Once, with the network between the servers."""
+    """One-time purchase, with the network between the servers."""
     depreciation_usd: float
     support_usd: float
     electricity_usd: float
     colocation_usd: float
     staff_usd: float
     model_updates_usd: float
-    """As much as in the cloud."""
+    """Staff cost of model updates, the same as in the cloud."""
     kwh: float
 
     @property
     def running_usd(self) -> float:
-        """What is paid every year after the purchase."""
+        """Yearly cost without the purchase."""
         return self.support_usd + self.electricity_usd + self.colocation_usd + self.staff_usd + self.model_updates_usd
 
     @property
     def total_usd(self) -> float:
-        """A year, purchase written off in equal parts."""
+        """Yearly cost with straight-line depreciation of the purchase."""
         return self.depreciation_usd + self.running_usd
 
 
 def electricity_kwh(power_kw: float, pue: float, utilisation: float, hours: float = HOURS_PER_YEAR) -> float:
-    """Energy that a data centre takes for machines of `power_kw` at full load: power x PUE x utilisation x hours."""
+    """Returns the energy in kWh of machines with `power_kw` at full load: power x PUE x utilisation x hours."""
     return power_kw * pue * utilisation * hours
 
 
 def co2_tonnes(kwh: float, kg_per_kwh: float) -> float:
-    """Emissions of a year's or a run's energy on a grid of that intensity, tonnes of CO2-equivalent."""
+    """Returns the emissions of `kwh` in tonnes of CO2-equivalent, on a grid that emits `kg_per_kwh`."""
     return kwh * kg_per_kwh / 1000
 
 
-def own_cost(
+def on_prem_cost(
     server: OwnServer, servers: int, on_prem: OnPrem, utilisation: float, level: Level = "expected"
-) -> OwnCost | None:
-    """A year of `servers` servers; None where nobody knows what one costs.
+) -> OnPremCost | None:
+    """Returns the cost of a year of `servers` servers; None without a known price of the server.
 
-    Purchase is written off in a straight line. Electricity is power x PUE x tariff x utilisation. Colocation is paid
-    for the power that the servers may take, used or not. Staff is what owning adds to running a cluster in the cloud.
+    The purchase depreciates in a straight line. Electricity is power x PUE x tariff x utilisation. Colocation is billed
+    for the maximum power of the servers, used or not. Staff is the extra work compared with a cluster in the cloud.
 
     Args:
-        server: What is bought.
-        servers: How many.
-        on_prem: What it costs beside the servers.
-        utilisation: Share of the full load, on average.
-        level: Which end of every estimate's range is taken.
+        server: The server type.
+        servers: Number of servers.
+        on_prem: Costs beside the servers.
+        utilisation: Mean share of the full load.
+        level: Value that is taken from the range of every estimate.
     """
     if server.price_usd is None:
         return None
@@ -70,13 +70,13 @@ def own_cost(
     kwh = electricity_kwh(power_kw, on_prem.pue.at(level), utilisation)
     staff = on_prem.staff_usd_per_year.at(level)
     people = on_prem.staff_fte.at(level) + (servers - 1) * on_prem.staff_fte_per_server.at(level)
-    return OwnCost(
+    return OnPremCost(
         servers=servers,
         purchase_usd=purchase,
         depreciation_usd=purchase / on_prem.depreciation_years,
         support_usd=purchase * on_prem.support_share.at(level),
         electricity_usd=kwh * on_prem.tariff_usd_per_kwh.at(level),
-        # The contracted power, without the share of cooling: asking rates are per kW of the machines.
+        # Colocation rates are per kW of contracted power of the machines, without cooling.
         colocation_usd=servers * server.max_power_kw.value * on_prem.colocation_usd_per_kw_month.at(level) * 12,
         staff_usd=people * staff,
         model_updates_usd=model_updates_usd(on_prem, level),
@@ -85,23 +85,23 @@ def own_cost(
 
 
 def model_updates_usd(on_prem: OnPrem, level: Level = "expected") -> float:
-    """A year of taking new versions of the model into service, wherever it runs."""
+    """Returns the yearly staff cost in USD of putting new model versions into service, on any hardware."""
     hours = on_prem.updates_per_year.at(level) * on_prem.staff_hours_per_update.at(level)
     return hours / WORK_HOURS_PER_YEAR * on_prem.staff_usd_per_year.at(level)
 
 
-def break_even_months(own: OwnCost, cloud_usd_per_year: float) -> float | None:
-    """Months after which purchase and running costs together stay below the cloud's; None: never.
+def break_even_months(own: OnPremCost, cloud_usd_per_year: float) -> float | None:
+    """Returns the months after which purchase and running costs are below those of the cloud; None: never.
 
-    Cash, not depreciation: the purchase is paid on the first day. Both sides pay for model updates.
+    It counts cash instead of depreciation: the purchase is paid on the first day. Both sides pay for model updates.
     """
     saved = (cloud_usd_per_year + own.model_updates_usd - own.running_usd) / 12
     return own.purchase_usd / saved if saved > 0 else None
 
 
-def break_even_utilisation(own: OwnCost, cloud_usd_per_year: float) -> float:
-    """Share of the hours above which owning costs less than hours bought in the cloud, which stop when unused.
+def break_even_utilisation(own: OnPremCost, cloud_usd_per_year: float) -> float:
+    """Returns the share of hours in use above which owning costs less than paying the cloud only for hours in use.
 
-    What electricity saves in idle hours is left out: it is a few per cent of owning.
+    Electricity that idle hours save is ignored; it is a few per cent of the cost of owning.
     """
     return (own.total_usd - own.model_updates_usd) / cloud_usd_per_year

@@ -1,8 +1,8 @@
-"""Published claims about cost, worked from their parts: where each holds and where it does not."""
+"""Published claims about cost, recalculated from their parts, with the limits within which each holds."""
 
 from typing import Final
 
-from planner.compare.tco import OwnCost, break_even_months, break_even_utilisation, own_cost
+from planner.compare.tco import OnPremCost, break_even_months, break_even_utilisation, on_prem_cost
 from planner.plan.base import PlanModel
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
@@ -10,47 +10,47 @@ from provider_catalog.on_prem import Level, OnPrem, OwnServer
 from provider_catalog.units import HOURS_PER_YEAR
 
 GUIDE_CLOUD_USD: Final = 120_000
-GUIDE_OWN_USD: Final = 85_000
+GUIDE_ON_PREM_USD: Final = 85_000
 GUIDE_GPUS: Final = 4
-"""The hardware guide's 13B model for a year: 120,000 USD in the cloud on 4 A100, 85,000 on servers of one's own."""
+"""The hardware guide's 13B model for a year: 120,000 USD in the cloud on 4 A100, 85,000 on premises."""
 AMD_CLAIM: Final = 0.20
 """The guide: AMD's accelerators cost 20 % less at equal compute."""
 PEERS: Final = (("8 x MI300X", "DGX H100"), ("4 x MI250X", "DGX A100"))
 
 
 class CloudRate(PlanModel):
-    """What the catalog has for the same GPUs."""
+    """Price of the same GPUs in the catalog."""
 
     instance_type: str
     region: str
     usd_per_gpu_hour: float
     usd_per_year: float
-    """For the guide's four GPUs, all hours."""
+    """Cost of the four GPUs of the guide for all hours of a year."""
     as_of: str
 
 
 class GuideExample(PlanModel):
-    """The 13B model for a year."""
+    """The comparison of the guide for a 13B model in one year, recalculated."""
 
     cloud_usd: float
     cloud_usd_per_gpu_hour: float
-    """What 120,000 USD a year are on four GPUs that never stop."""
+    """Price of a GPU-hour at which four GPUs cost 120,000 USD in a year without pauses."""
     rates: tuple[CloudRate, ...]
-    own: OwnCost
+    own: OnPremCost
     own_low_usd: float
     own_high_usd: float
     own_usd: float
     claimed_own_usd: float
     break_even_months: float | None
     break_even_utilisation: float
-    """Below this share of the hours, hours in the cloud cost less."""
+    """Share of hours in use below which the cloud costs less."""
     break_even_usd_per_gpu_hour: float
     staff_fte_at_break_even: float
-    """More staff than this for the servers, and the cloud costs less."""
+    """Staff for the servers, in full-time positions, above which the cloud costs less."""
 
 
 def guide_example(catalog: Catalog, on_prem: OnPrem) -> GuideExample:
-    """The guide's comparison from its parts.
+    """Recalculates the comparison of the guide from its parts.
 
     Raises:
         CatalogError: the catalog has no server of four A100, or no price for it.
@@ -67,7 +67,7 @@ def guide_example(catalog: Catalog, on_prem: OnPrem) -> GuideExample:
         own_low_usd=low.total_usd - low.model_updates_usd,
         own_high_usd=high.total_usd - high.model_updates_usd,
         own_usd=beside_updates,
-        claimed_own_usd=GUIDE_OWN_USD,
+        claimed_own_usd=GUIDE_ON_PREM_USD,
         break_even_months=break_even_months(own, GUIDE_CLOUD_USD),
         break_even_utilisation=break_even_utilisation(own, GUIDE_CLOUD_USD),
         break_even_usd_per_gpu_hour=beside_updates / GUIDE_GPUS / HOURS_PER_YEAR,
@@ -75,10 +75,10 @@ def guide_example(catalog: Catalog, on_prem: OnPrem) -> GuideExample:
     )
 
 
-def _priced_year(server: OwnServer, on_prem: OnPrem, level: Level) -> OwnCost:
-    year = own_cost(server, 1, on_prem, 1.0, level)
+def _priced_year(server: OwnServer, on_prem: OnPrem, level: Level) -> OnPremCost:
+    year = on_prem_cost(server, 1, on_prem, 1.0, level)
     if year is None:
-        raise CatalogError(f"{server.name}: the comparison needs its price; give price_usd in on_prem.yaml")
+        raise CatalogError(f"{server.name}: the comparison needs its price: set price_usd in on_prem.yaml")
     return year
 
 
@@ -103,24 +103,24 @@ def _rates(catalog: Catalog) -> tuple[CloudRate, ...]:
 
 
 class PeerComparison(PlanModel):
-    """An AMD server against NVIDIA's, at equal dense bf16 peak."""
+    """An AMD server compared with an NVIDIA server at equal dense bf16 peak."""
 
     amd: str
     nvidia: str
     peak_ratio: float
-    """AMD's peak of the server over NVIDIA's."""
+    """Peak of the AMD server over that of the NVIDIA server."""
     amd_usd_per_year: float | None
     nvidia_usd_per_year: float
     cost_at_equal_peak: float | None
-    """AMD's over NVIDIA's; below 0.8 the claim holds at equal peak. None: no price."""
+    """Cost ratio of AMD to NVIDIA at equal peak; the claim holds up to 0.8. None without a price."""
     efficiency_for_claim: float | None
-    """Share of NVIDIA's fraction of peak that AMD has to reach for the claim to hold."""
+    """Ratio of AMD's to NVIDIA's achieved fraction of peak at which the claim holds."""
     amd_price_for_claim_usd: float
-    """Of the server, at which the claim holds at equal peak."""
+    """Price of the AMD server in USD up to which the claim holds at equal peak."""
 
 
 def peer_comparisons(catalog: Catalog, on_prem: OnPrem) -> tuple[PeerComparison, ...]:
-    """The claim of 20 % less at equal compute, for one server of each."""
+    """Checks the claim of 20 % lower cost at equal compute for pairs of servers."""
     return tuple(_peers(catalog, on_prem, amd, nvidia) for amd, nvidia in PEERS)
 
 
@@ -129,8 +129,8 @@ def _peers(catalog: Catalog, on_prem: OnPrem, amd_name: str, nvidia_name: str) -
     peak = {server.name: server.gpus * catalog.gpu(server.gpu).peak_tflops["bf16"] for server in (amd, nvidia)}
     peak_ratio = peak[amd.name] / peak[nvidia.name]
     theirs = _priced_year(nvidia, on_prem, "expected")
-    ours = own_cost(amd, 1, on_prem, 1.0)
-    # Staff and model updates are the same for either, and would only blur what the hardware costs.
+    ours = on_prem_cost(amd, 1, on_prem, 1.0)
+    # Staff and model updates are the same for both and would hide the difference in hardware cost.
     theirs_usd = theirs.total_usd - theirs.staff_usd - theirs.model_updates_usd
     ours_usd = None if ours is None else ours.total_usd - ours.staff_usd - ours.model_updates_usd
     allowed = (1 - AMD_CLAIM) * peak_ratio * theirs_usd

@@ -1,4 +1,4 @@
-"""The bill of a cluster: line items with provenance, and totals that are their sums."""
+"""The bill of a cluster: priced lines with provenance, and their totals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,25 +15,28 @@ from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 GB_PER_GIB = 2**30 / 1e9
 NAT_GB_PER_NODE_MONTH = 50.0
-"""Packages and container images that a node pulls through NAT in a month. Estimate, within `NAT_GB_RANGE`."""
+"""Packages and container images that a node pulls through NAT in a month, in GB. Estimate, within `NAT_GB_RANGE`."""
 NAT_GB_RANGE = (10.0, 200.0)
 
 CONTROL_PLANE_LOG_GB_PER_MONTH = 20.0
 CONTROL_PLANE_LOG_GB_PER_NODE_MONTH = 1.0
-"""All five kinds of EKS log, most of it audit records. Estimate: bills that teams have published show 7 to 240 GB a
-month (`VendedLog-Bytes` of `/aws/eks/…/cluster`)."""
+"""All five EKS log types, mostly audit records. Estimate: bills that teams have published show 7 to 240 GB a month
+(`VendedLog-Bytes` of `/aws/eks/…/cluster`)."""
 
-BY_USE = ("GB-month", "million-samples-month")
-"""Units of what stands in no resource."""
+USAGE_UNITS = ("GB-month", "million-samples-month")
+"""Units of usage, which no single resource shows."""
 
-NAT_NOTE = f"data through NAT is an estimate of {NAT_GB_PER_NODE_MONTH:g} GB a node and month (range 10 to 200)"
+NAT_NOTE = f"data through NAT: estimate of {NAT_GB_PER_NODE_MONTH:g} GB per node and month (range 10 to 200)"
+
+NO_PRICE = Provenance(source="no known price", as_of="", kind="list")
+"""Provenance of a line without a price."""
 
 Stack = Literal["network", "storage", "compute"]
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceLine:
-    """A line of the bill before it has a price."""
+    """A line of the bill before it is priced."""
 
     name: str
     role: str
@@ -44,8 +47,8 @@ class ServiceLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
-    """What is bought beside the instances."""
+class BilledServices:
+    """Services that are billed beside the instances."""
 
     provider: str
     region: str
@@ -53,30 +56,30 @@ class Bill:
     shared_storage: SharedStorage | None
     checkpoints_gib: float
     root_disk_gib: int
-    """Of a node's billed root disk; 0 where it lives on the host."""
+    """Size of the billed root disk of a node in GiB; 0 where it lives on the host."""
     orchestrator: OrchestratorDefaults | None = None
     checkpoint_gb_per_month: float = 0.0
-    """What checkpoints of a run and restarts from them send to the object store and back: `checkpoint_traffic_gb`."""
-    without: frozenset[str] = frozenset()
-    """Roles of the usual lines that this cluster does without."""
-    extra: tuple[ServiceLine, ...] = ()
-    """Lines beside the usual ones."""
+    """Checkpoint traffic to and from the object store in GB a month; see `checkpoint_traffic_gb`."""
+    omitted_roles: frozenset[str] = frozenset()
+    """Roles of the standard lines that this cluster does not have."""
+    extra_lines: tuple[ServiceLine, ...] = ()
+    """Lines beyond the standard ones."""
 
 
 def cluster_cost(
     prices: PriceBook,
-    bill: Bill,
+    services: BilledServices,
     offers: Offers,
     mix: Mix,
     performance: TrainingPerformance | InferencePerformance,
     run_hours: float | None,
 ) -> Cost:
-    """The bill per hour, month of 730 hours, training run, and million output tokens, all in USD.
+    """Returns the bill in USD per hour, month of 730 hours, year, training run and million output tokens.
 
-    Items whose price nobody sourced have no amount; they are named in `unknown` and the totals leave them out.
+    Items without a known price have no amount; `unknown` names them and the totals leave them out.
     """
-    services = _service_items(prices, bill)
-    items = (*_compute_items(offers, mix), *services)
+    service_items = _service_items(prices, services)
+    items = (*_compute_items(offers, mix), *service_items)
     known = [item.usd_per_hour for item in items if item.usd_per_hour is not None]
     unknown = tuple(item.name for item in items if item.usd_per_hour is None)
     compute_known = all(item.usd_per_hour is not None for item in items if item.role.startswith("compute"))
@@ -94,14 +97,17 @@ def cluster_cost(
         unknown=unknown,
         notes=(
             *((NAT_NOTE,) if any(item.role == "nat_data" for item in items) else ()),
-            *(("totals leave out what has no known price: " + ", ".join(unknown),) if unknown else ()),
+            *(("totals leave out items without a known price: " + ", ".join(unknown),) if unknown else ()),
         ),
-        usage=_usage(services, mix),
+        usage=_usage(service_items, mix),
     )
 
 
 def checkpoint_traffic_gb(performance: TrainingPerformance | InferencePerformance) -> float:
-    """GB a month that a run writes to the object store, and reads from it when it starts again; 0 where it does not."""
+    """Returns the GB a month that a run writes to the object store and reads back at restarts.
+
+    It is 0 without checkpoints in the object store.
+    """
     outlook = performance.reliability if isinstance(performance, TrainingPerformance) else None
     if outlook is None or outlook.checkpoint_to != "object_store":
         return 0.0
@@ -109,19 +115,21 @@ def checkpoint_traffic_gb(performance: TrainingPerformance | InferencePerformanc
     return outlook.checkpoint_bytes / 1e9 * per_hour * HOURS_PER_MONTH
 
 
-def _usage(services: Sequence[CostItem], mix: Mix) -> Usage:
+def _usage(service_items: Sequence[CostItem], mix: Mix) -> Usage:
     purchase = mix.purchase
     running: dict[PurchaseKind, tuple[int, float]] = {
         "reserved": (purchase.reserved_nodes, float(purchase.reserved_nodes)),
         "spot": (purchase.spot_nodes, mix.mean_spot_nodes),
         "on_demand": (purchase.on_demand_nodes, mix.mean_on_demand_nodes),
-        # Blocks are sold in steps: more instances may be paid for than run.
+        # Blocks are sold in fixed sizes, so more instances can be billed than run.
         "capacity_block": (purchase.capacity_block_nodes, float(purchase.capacity_block_instances)),
     }
     return Usage(
-        # Data is billed by the GB, and what a bucket holds stands in no resource.
+        # Resources show neither the data billed by the GB nor the contents of a bucket.
         quantities={
-            item.role: item.quantity for item in services if item.unit in BY_USE or item.role == "checkpoint_storage"
+            item.role: item.quantity
+            for item in service_items
+            if item.unit in USAGE_UNITS or item.role == "checkpoint_storage"
         },
         running_share={kind: mean / nodes for kind, (nodes, mean) in running.items() if nodes},
         reserved_option="on-demand" if mix.reserved_price is None else mix.reserved_price.option,
@@ -151,38 +159,40 @@ def _instance_item(kind: PurchaseKind, nodes: int, mean_nodes: float, price: Ins
         unit="instance-hour",
         unit_price_usd=None if price is None else price.usd_per_hour,
         usd_per_hour=None if price is None else mean_nodes * price.usd_per_hour,
-        provenance=Provenance(source="no price on file", as_of="", kind="list") if price is None else price.provenance,
+        provenance=NO_PRICE if price is None else price.provenance,
     )
 
 
-def _service_items(prices: PriceBook, bill: Bill) -> list[CostItem]:
+def _service_items(prices: PriceBook, services: BilledServices) -> list[CostItem]:
     rows: list[tuple[str, str, Stack, str, float, str]] = [
-        ("root disks", "root_disk", "compute", "root_disk_gb_month", bill.nodes * bill.root_disk_gib, "GiB-month"),
+        ("root disks", "root_disk", "compute", "root_disk_gb_month",
+         services.nodes * services.root_disk_gib, "GiB-month"),
         ("checkpoints in the object store", "checkpoint_storage", "storage", "object_storage_gb_month",
-         bill.checkpoints_gib, "GiB-month"),
+         services.checkpoints_gib, "GiB-month"),
         ("encryption key", "encryption_key", "storage", "encryption_key_month", 1, "key-month"),
         ("NAT gateway", "nat_gateway", "network", "nat_gateway_hour", 1, "hour"),
-        ("data through NAT", "nat_data", "network", "nat_gateway_gb", bill.nodes * NAT_GB_PER_NODE_MONTH, "GB-month"),
+        ("data through NAT", "nat_data", "network", "nat_gateway_gb",
+         services.nodes * NAT_GB_PER_NODE_MONTH, "GB-month"),
         ("private endpoint of the object store", "private_endpoint", "storage", "private_endpoint_hour", 1, "hour"),
         ("public address of the NAT gateway", "public_ip", "network", "public_ip_hour", 1, "hour"),
         ("private DNS zone", "private_dns_zone", "network", "private_dns_zone_month", 1, "zone-month"),
-        # What is kept has gone in once, and what is written every month replaces it, or passes through. Estimate.
+        # Estimate: stored checkpoints are uploaded once, and the monthly traffic replaces them or passes through.
         ("data through the private endpoint, an estimate", "private_endpoint_data", "storage", "private_endpoint_gb",
-         max(bill.checkpoints_gib * GB_PER_GIB, bill.checkpoint_gb_per_month), "GB-month"),
+         max(services.checkpoints_gib * GB_PER_GIB, services.checkpoint_gb_per_month), "GB-month"),
     ]  # fmt: skip
-    if not bill.root_disk_gib:
+    if not services.root_disk_gib:
         rows = [row for row in rows if row[1] != "root_disk"]
-    if bill.shared_storage is not None:
-        storage = bill.shared_storage
+    if services.shared_storage is not None:
+        storage = services.shared_storage
         name = f"shared file system {storage.sku}"
         rows.insert(0, (name, "shared_storage", "storage", storage.sku, storage.size_gib, "GiB-month"))
-    rows += _orchestrator_rows(bill.orchestrator, bill.nodes)
-    rows = [row for row in rows if row[1] not in bill.without]
-    rows += [(line.name, line.role, line.stack, line.sku, line.quantity, line.unit) for line in bill.extra]
+    rows += _orchestrator_rows(services.orchestrator, services.nodes)
+    rows = [row for row in rows if row[1] not in services.omitted_roles]
+    rows += [(line.name, line.role, line.stack, line.sku, line.quantity, line.unit) for line in services.extra_lines]
     return [
-        _service_item(prices.service(bill.provider, bill.region, sku), name, role, stack, sku, quantity, unit)
+        _service_item(prices.service(services.provider, services.region, sku), name, role, stack, sku, quantity, unit)
         for name, role, stack, sku, quantity, unit in rows
-        if prices.sells(bill.provider, sku)
+        if prices.sells(services.provider, sku)
     ]
 
 
@@ -195,7 +205,7 @@ def _orchestrator_rows(
     if orchestrator.control_plane_sku:
         rows.append(("control plane", "control_plane", "compute", orchestrator.control_plane_sku, 1, "hour"))
         logs_gb = CONTROL_PLANE_LOG_GB_PER_MONTH + gpu_nodes * CONTROL_PLANE_LOG_GB_PER_NODE_MONTH
-        # EKS writes vended logs, as a VPC does.
+        # EKS logs are vended logs, priced like VPC flow logs.
         rows.append(("control plane logs, an estimate", "log_data", "compute", "flow_log_gb", logs_gb, "GB-month"))
     kind, nodes = orchestrator.service_instance_type, orchestrator.service_nodes
     if kind:
@@ -219,11 +229,11 @@ def _service_item(
         quantity=float(quantity),
         unit=unit,
         unit_price_usd=unit_price,
-        usd_per_hour=None if unit_price is None else quantity * unit_price / hours_of(unit),
-        provenance=price.provenance if price else Provenance(source="no price on file", as_of="", kind="list"),
+        usd_per_hour=None if unit_price is None else quantity * unit_price / hours_per_unit(unit),
+        provenance=NO_PRICE if price is None else price.provenance,
     )
 
 
-def hours_of(unit: str) -> int:
-    """Hours that a unit lasts: 730 for a month of something, else one."""
+def hours_per_unit(unit: str) -> int:
+    """Returns the hours that one unit of a quantity covers: 730 for a unit per month, else 1."""
     return HOURS_PER_MONTH if unit.endswith("-month") else 1

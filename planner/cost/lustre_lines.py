@@ -1,4 +1,4 @@
-"""What the options of a shared file system put on the bill, and which of them a deployment type has."""
+"""Lines of the bill for options of the shared file system: metadata IOPS and backups."""
 
 from typing import Final
 
@@ -7,12 +7,12 @@ from planner.plan.plan import SharedStorage
 from planner.spec import Lustre
 
 METADATA_IOPS_OF_SIZE: Final = ((1_200, 1_500), (2_400, 3_000), (9_600, 6_000), (45_600, 12_000))
-"""Up to a size in GiB, and the metadata IOPS that come with it; above, 12000 for every 24000 GiB (FSx for Lustre guide,
-"File system metadata performance")."""
+"""(Largest size in GiB, included metadata IOPS); above the last size, 12000 IOPS for every 24000 GiB (FSx for Lustre
+guide, "File system metadata performance")."""
 
 
 def lustre_lines(lustre: Lustre, storage: SharedStorage | None) -> tuple[ServiceLine, ...]:
-    """Metadata operations beyond those of the size, and backups at the size of the file system."""
+    """Returns the lines for metadata IOPS beyond the included ones, and for backups at the size of the file system."""
     if storage is None:
         return ()
     lines = []
@@ -20,7 +20,7 @@ def lustre_lines(lustre: Lustre, storage: SharedStorage | None) -> tuple[Service
     if more_iops > 0:
         lines.append(
             ServiceLine(
-                "metadata IOPS beyond those of the size",
+                "metadata IOPS beyond the included ones",
                 "shared_metadata",
                 "storage",
                 "lustre_metadata_iops_month",
@@ -29,7 +29,7 @@ def lustre_lines(lustre: Lustre, storage: SharedStorage | None) -> tuple[Service
             )
         )
     if lustre.backup_days:
-        # Incremental, and of what is stored: the full size once is an upper bound for slowly changing files.
+        # Backups are incremental and cover stored data, so one full size is an upper bound for slowly changing files.
         lines.append(
             ServiceLine(
                 "backups of the shared file system, at its full size",
@@ -44,7 +44,7 @@ def lustre_lines(lustre: Lustre, storage: SharedStorage | None) -> tuple[Service
 
 
 def included_metadata_iops(size_gib: int) -> int:
-    """Metadata IOPS that a PERSISTENT_2 file system of that size has without paying for more."""
+    """Returns the metadata IOPS that are included in a PERSISTENT_2 file system of that size."""
     for largest_gib, iops in METADATA_IOPS_OF_SIZE:
         if size_gib <= largest_gib:
             return iops

@@ -1,4 +1,4 @@
-"""What the network puts on the bill."""
+"""Lines of the bill for the network: private endpoints and flow logs."""
 
 from typing import Final
 
@@ -7,30 +7,30 @@ from planner.spec import ClusterSpec
 from provider_catalog.defaults import ProviderDefaults
 
 FLOW_LOG_GB_PER_NODE_MONTH: Final = 0.1
-"""Estimate, 0.01 to 2 GB: 200 flows at once (Lustre servers, services, peers), a record of about 120 bytes for each
-and every 10 minutes. EFA traffic passes the network stack by and leaves none."""
+"""Estimate, 0.01 to 2 GB: 200 concurrent flows (Lustre servers, services, peers), each with a record of about 120 bytes
+every 10 minutes. EFA traffic bypasses the network stack and leaves no records."""
 
 NAT_ROLES: Final = frozenset({"nat_gateway", "nat_data", "public_ip"})
 
 
 def endpoint_services(spec: ClusterSpec, defaults: ProviderDefaults) -> tuple[str, ...]:
-    """Services that need a private endpoint in this cluster; none where it has another way out."""
+    """Returns the services that need a private endpoint in this cluster; none unless egress is endpoints-only."""
     if spec.network.egress != "endpoints-only":
         return ()
-    # The collector of Kubernetes has a way of its own.
+    # The managed collector of Kubernetes sends its samples without an endpoint in the VPC.
     metrics = {"metrics"} if spec.observability.metrics and spec.orchestrator != "kubernetes" else set()
     users = {"nodes", spec.orchestrator, *metrics}
     return tuple(endpoint.service for endpoint in defaults.private_endpoints if endpoint.used_by in users)
 
 
 def unbuilt_roles(spec: ClusterSpec) -> frozenset[str]:
-    """Roles of the bill that this network does without."""
-    own = spec.network.vpc_id is not None
-    return NAT_ROLES if own or spec.network.egress == "endpoints-only" else frozenset()
+    """Returns the roles of bill lines that this network does not have."""
+    existing_vpc = spec.network.vpc_id is not None
+    return NAT_ROLES if existing_vpc or spec.network.egress == "endpoints-only" else frozenset()
 
 
 def network_lines(spec: ClusterSpec, defaults: ProviderDefaults, nodes: int) -> tuple[ServiceLine, ...]:
-    """Endpoints and flow logs; a cloud that does not sell them drops their lines."""
+    """Returns the lines for endpoints and flow logs. The bill drops lines of services that the cloud does not sell."""
     lines: list[ServiceLine] = []
     if endpoints := len(endpoint_services(spec, defaults)):
         lines += [

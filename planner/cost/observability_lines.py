@@ -1,4 +1,4 @@
-"""What alarms and metrics put on the bill."""
+"""Lines of the bill for alarms and metrics."""
 
 from typing import Final
 
@@ -7,18 +7,18 @@ from planner.spec import ClusterSpec
 from provider_catalog.units import HOURS_PER_MONTH
 
 SERIES_PER_GPU: Final = 40
-"""Fields that the DCGM exporter publishes by default (its default-counters.csv), with what a scrape adds. Estimate, 25
-to 60."""
+"""Time series per GPU: the default fields of the DCGM exporter (its default-counters.csv) and those that a scrape adds.
+Estimate, 25 to 60."""
 SERIES_PER_NODE: Final = 1500
-"""Of the node exporter on a host with many processors and cards. Estimate, 800 to 3000."""
+"""Time series of the node exporter on a host with many processors and network cards. Estimate, 800 to 3000."""
 SAMPLES_PER_MONTH: Final = HOURS_PER_MONTH * 3600 / 30
-"""Of a series that is read every 30 seconds."""
+"""Samples of one series that is scraped every 30 seconds."""
 ALARMS: Final = 2
-"""GPU and fabric errors; a shared file system adds one."""
+"""Alarms of a cluster: GPU errors and fabric errors. A shared file system adds one."""
 
 
-def watch_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: bool) -> tuple[ServiceLine, ...]:
-    """Alarms and their key, the nodes' own metrics, samples of the Prometheus workspace."""
+def observability_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: bool) -> tuple[ServiceLine, ...]:
+    """Returns the lines for alarms with their key, custom metrics, and samples of the Prometheus workspace."""
     lines: list[ServiceLine] = []
     if spec.observability.notify:
         lines += [
@@ -38,7 +38,7 @@ def watch_lines(spec: ClusterSpec, nodes: int, gpus: int, *, shared_storage: boo
             )
         )  # fmt: skip
         if spec.orchestrator == "kubernetes":
-            # Elsewhere an agent on each node sends them.
+            # With other orchestrators an agent on each node sends the samples.
             lines += [
                 ServiceLine(
                     "collector of metrics", "metrics_collector", "compute", "metric_collector_hour", 1, "hour"

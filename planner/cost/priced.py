@@ -1,12 +1,12 @@
-"""What a candidate costs on a machine: how its nodes are bought, and the bill."""
+"""A candidate with its purchase mix and its bill, in the form that the search ranks."""
 
 from dataclasses import dataclass, replace
 
-from planner.cost.bill import Bill, ServiceLine, checkpoint_traffic_gb, cluster_cost
+from planner.cost.bill import BilledServices, ServiceLine, checkpoint_traffic_gb, cluster_cost
 from planner.cost.lustre_lines import lustre_lines
 from planner.cost.network_lines import network_lines, unbuilt_roles
-from planner.cost.observability_lines import watch_lines
-from planner.cost.unpriced import most_unknown_usd_per_hour
+from planner.cost.observability_lines import observability_lines
+from planner.cost.unpriced import unpriced_upper_bound_usd_per_hour
 from planner.engine.candidate import Candidate
 from planner.market.machines import Machine
 from planner.plan.plan import Cost, Purchase, SharedStorage, TrainingPerformance, UpdateCosts
@@ -17,22 +17,22 @@ from provider_catalog.catalog import Catalog
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A candidate on a machine with its bill."""
+    """A candidate on a machine with its purchase mix and its bill."""
 
     machine: Machine
     candidate: Candidate
     mix: Mix
     cost: Cost
     updates: UpdateCosts | None = None
-    unknown_usd_per_hour: float = 0.0
-    """Most that lines without a known price may come to."""
+    unpriced_usd_per_hour: float = 0.0
+    """Upper bound for unpriced items in USD an hour."""
 
     @property
-    def objective_usd(self) -> float:
-        """What the search minimises: run or update when training, the hour when serving.
+    def search_cost_usd(self) -> float:
+        """Cost in USD that the search minimises: of the run or update when training, of an hour when serving.
 
-        Lines without a known price count with the most that is asked elsewhere, so that a gap in a price list never
-        makes a cloud cheap; nodes without one come last.
+        Unpriced items count at their upper bound, so that a gap in a price list never makes a cloud look cheap. The
+        cost is infinite where the nodes have no known price.
         """
         hourly = self.cost.usd_per_hour
         amount = self.cost.usd_per_run if self.cost.usd_per_run is not None else hourly
@@ -40,49 +40,49 @@ class Priced:
             amount = self.updates.usd_per_update
         if amount is None or hourly is None:
             return float("inf")
-        return amount * self.unknown_factor
+        return amount * self.unpriced_factor
 
     @property
-    def unknown_factor(self) -> float:
-        """What the bill is multiplied by where lines without a known price cost the most that is asked elsewhere."""
+    def unpriced_factor(self) -> float:
+        """Factor on the bill that counts unpriced items at their upper bound."""
         hourly = self.cost.usd_per_hour
-        return 1 + self.unknown_usd_per_hour / hourly if hourly else 1.0
+        return 1 + self.unpriced_usd_per_hour / hourly if hourly else 1.0
 
     @property
     def bills(self) -> tuple[float | None, float | None]:
-        """USD of a month, and of a run or of one update."""
+        """USD a month, and USD for the run or for one update."""
         if self.updates is not None:
             return self.updates.usd_per_month, self.updates.usd_per_update
         return self.cost.usd_per_month, self.cost.usd_per_run
 
     @property
-    def slowness(self) -> float:
-        """Days of a run, or milliseconds an output token."""
+    def days_or_tpot_ms(self) -> float:
+        """Speed for ranking, lower is better: days of a run, or TPOT in milliseconds."""
         performance = self.candidate.performance
         return performance.days if isinstance(performance, TrainingPerformance) else performance.tpot_ms
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Order of preference: what fits, money, speed, simplicity; the name last, so that ties are stable.
+        """Sort key: fit in memory, cost, speed, simplicity, then the name to keep ties stable.
 
-        Only a pinned layout can be overfull.
+        Only a pinned layout can exceed the memory.
         """
         layout = self.candidate.layout
         simplicity = (layout.pipeline, layout.tensor, layout.zero_stage, layout.micro_batch)
         memory = self.candidate.memory
         overfull = memory.total_bytes > memory.capacity_bytes
-        money_and_speed = (round(self.objective_usd, 6), round(self.slowness, 9))
+        money_and_speed = (round(self.search_cost_usd, 6), round(self.days_or_tpot_ms, 9))
         return (overfull, *money_and_speed, simplicity, self.machine.label)
 
 
 def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Candidate) -> Priced:
-    """A candidate with the way its nodes are bought and its bill.
+    """Prices a candidate: decides how its nodes are bought and makes the bill.
 
     Args:
-        spec: Capacity, storage and orchestrator are taken from it.
-        catalog: Prices and defaults; what has no price is left out of the bill.
-        machine: Whose offers are bought, or nodes of one's own.
-        candidate: Nodes and performance; a run on Spot nodes gets the goodput that reclaims leave it.
+        spec: The spec with capacity, storage and orchestrator.
+        catalog: The catalog with prices and defaults; unpriced items get no amount.
+        machine: The machine type with its offers, or on-premises nodes.
+        candidate: Nodes, layout and performance; for a run on Spot the goodput is lowered by reclaims.
     """
     performance, run_hours = candidate.performance, None
     mix: Mix | None
@@ -92,7 +92,7 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
     if block is not None and not owned:
         mix = replace(block_mix(candidate.nodes, block, machine.offers), mean_demand=busy)
         if isinstance(performance, TrainingPerformance):
-            # Paid in advance for the whole term, whatever the run takes.
+            # A block is paid in advance for its whole term, however long the run takes.
             run_hours = block.days * 24.0
     elif isinstance(own, OwnReservation) and not owned:
         mix = replace(own_reservation_mix(candidate.nodes, own, machine.offers), mean_demand=busy)
@@ -107,11 +107,11 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
             performance = on_spot
         run_hours = performance.days * 24
     elif owned:
-        mix = None  # nodes of one's own cost the same in idle hours
+        mix = None  # on-premises nodes cost the same in idle hours
     else:
         mix = serving_mix(candidate.nodes, candidate.gang, spec.capacity, machine.offers)
     if mix is None or owned:
-        reason = "nodes of one's own" if owned else "no price on file"
+        reason = "on-premises nodes" if owned else "no known price"
         mix = Mix(
             Purchase(on_demand_nodes=candidate.nodes, reason=reason),
             None,
@@ -120,7 +120,7 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
             mean_demand=busy,
         )
     storage = machine.place.shared_storage(spec)
-    bill = Bill(
+    services = BilledServices(
         provider=machine.provider,
         region=machine.region,
         nodes=candidate.nodes,
@@ -129,12 +129,12 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
         checkpoint_gb_per_month=checkpoint_traffic_gb(performance),
         root_disk_gib=machine.root_disk_gib if machine.root_disk == "network" else 0,
         orchestrator=machine.place.orchestrator(spec.orchestrator),
-        without=unbuilt_roles(spec),
-        extra=_extra_lines(spec, machine, candidate.nodes, storage),
+        omitted_roles=unbuilt_roles(spec),
+        extra_lines=_extra_lines(spec, machine, candidate.nodes, storage),
     )
-    cost = cluster_cost(catalog.prices, bill, machine.offers, mix, performance, run_hours)
-    unknown_usd = most_unknown_usd_per_hour(cost, catalog, machine.provider)
-    return Priced(machine, replace(candidate, performance=performance), mix, cost, unknown_usd_per_hour=unknown_usd)
+    cost = cluster_cost(catalog.prices, services, machine.offers, mix, performance, run_hours)
+    unknown_usd = unpriced_upper_bound_usd_per_hour(cost, catalog, machine.provider)
+    return Priced(machine, replace(candidate, performance=performance), mix, cost, unpriced_usd_per_hour=unknown_usd)
 
 
 def _extra_lines(
@@ -144,12 +144,12 @@ def _extra_lines(
     if defaults is None:
         return ()
     network = network_lines(spec, defaults, nodes)
-    watched = watch_lines(spec, nodes, nodes * machine.node.gpus, shared_storage=storage is not None)
-    return (*network, *lustre_lines(spec.storage.lustre, storage), *watched)
+    observability = observability_lines(spec, nodes, nodes * machine.node.gpus, shared_storage=storage is not None)
+    return (*network, *lustre_lines(spec.storage.lustre, storage), *observability)
 
 
 def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:
-    """The same run on Spot nodes, any of which stops all of it when reclaimed."""
+    """Returns the performance of the run on Spot nodes, where each reclaimed node stops the whole run."""
     failures, gpus = candidate.failures, candidate.layout.gpus
     if failures is None:
         return performance

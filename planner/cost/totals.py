@@ -1,4 +1,4 @@
-"""What a bill comes to by stack, phase and token, and between which bounds: worked out for the chosen cluster only."""
+"""Totals of the chosen cluster's bill by stack, phase and token, and the range of the bill."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final
 
 from planner.cost.bill import NAT_GB_PER_NODE_MONTH, NAT_GB_RANGE
-from planner.cost.unpriced import unknown_prices
+from planner.cost.unpriced import unpriced_driver
 from planner.engine.candidate import Candidate
 from planner.market.machines import Machine
 from planner.plan.plan import (
@@ -20,26 +20,26 @@ from planner.plan.plan import (
     TokenCosts,
     TrainingPerformance,
 )
-from planner.purchase.mix import BLOCK_SIZES, Mix
+from planner.purchase.mix import Mix, block_instances
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import PriceBook
 from provider_catalog.purchase_kinds import COMPUTE_ROLES, PURCHASE_KINDS, PurchaseKind, compute_role
 
 TRAINING_ENGINE_ERROR: Final = 0.20
-"""GPU hours and step times of published runs are met within 20 % (docs/planning.md, "How far to trust them")."""
+"""Error of predicted GPU hours and step times on published runs (docs/planning.md, "How far to trust them")."""
 SERVING_ENGINE_ERROR: Final = 0.35
-"""Nine of ten kernel-level reference points are met within 35 % (same section)."""
+"""Error that nine of ten kernel-level reference points keep (same section)."""
 UTILISATION_ERROR: Final = 0.20
-"""Of the mean of a demand profile. Estimate: a forecast of load, not a measurement."""
+"""Error of the mean of a demand profile. Estimate, since the profile is a forecast."""
 PAID_BY_NODE: Final = frozenset(
     {"root_disk", "nat_data", "flow_logs", "interface_endpoint_data", "prometheus", "metrics_collected"}
 )
-"""Roles of lines whose quantity is so much a node."""
+"""Roles of lines whose quantity is proportional to the number of nodes."""
 _NAT: Final = (
     NAT_GB_RANGE[0] / NAT_GB_PER_NODE_MONTH,
     NAT_GB_RANGE[1] / NAT_GB_PER_NODE_MONTH,
-    f"{NAT_GB_RANGE[0]:g} to {NAT_GB_RANGE[1]:g} GB through NAT a node and month",
+    f"{NAT_GB_RANGE[0]:g} to {NAT_GB_RANGE[1]:g} GB through NAT per node and month",
 )
 _ENDPOINTS: Final = (*_NAT[:2], _NAT[2].replace("NAT", "private endpoints"))
 _CHECKPOINTS: Final = (0.5, 2.0, "checkpoints half to double of storage.checkpoints_tib")
@@ -49,11 +49,11 @@ USAGE_RANGES: Final[dict[str, tuple[float, float, str]]] = {
     "interface_endpoint_data": _ENDPOINTS,
     "checkpoint_storage": _CHECKPOINTS,
     "private_endpoint_data": _CHECKPOINTS,
-    "log_data": (0.3, 10.0, "logs of the control plane a third to tenfold"),
+    "log_data": (0.3, 10.0, "control plane logs a third to ten times"),
     "prometheus": _METRICS,
     "metrics_collected": _METRICS,
 }
-"""How far what is billed by use may be from what the bill assumes, as factors, by role. Estimates."""
+"""Range of usage-billed lines by role: low factor, high factor, words. Estimates."""
 
 
 def with_totals(
@@ -64,7 +64,7 @@ def with_totals(
     candidate: Candidate,
     catalog: Catalog,
 ) -> Cost:
-    """The bill with its totals by stack, phase and token, and its range."""
+    """Returns the bill with its totals by stack, phase and token, and its range."""
     if cost.usd_per_hour is None:
         return cost
     performance = candidate.performance
@@ -88,7 +88,7 @@ def with_totals(
 
 
 def _spare_nodes(cost: Cost, usd_per_hour: float, purchase: Purchase, candidate: Candidate) -> SpareNodesCost | None:
-    """What the spare nodes that are advised add to an hour and a run; a Capacity Block grows to the next size."""
+    """Returns the cost of the advised spare nodes per hour and run; a Capacity Block grows to the next size."""
     performance, nodes = candidate.performance, candidate.nodes
     outlook = performance.reliability if isinstance(performance, TrainingPerformance) else None
     if outlook is None or not outlook.spare_nodes:
@@ -99,7 +99,7 @@ def _spare_nodes(cost: Cost, usd_per_hour: float, purchase: Purchase, candidate:
     bought, more = nodes, float(spares)
     if purchase.capacity_block_instances:
         bought = purchase.capacity_block_instances
-        size = next((size for size in BLOCK_SIZES if size >= nodes + spares), None)
+        size = block_instances(nodes + spares)
         if size is None:
             return None
         more = max(0.0, size - bought)
@@ -128,12 +128,12 @@ def _by_phase(
 def _by_rollout(
     usd_per_hour: float, items: Iterable[CostItem], spec: ClusterSpec, purchase: Purchase
 ) -> dict[str, float]:
-    """The phases of a roll-out: in the first, what is bought by the hour runs on its nodes alone."""
+    """Returns USD an hour by roll-out phase; in the first, on-demand and Spot nodes run only for validation."""
     if spec.rollout.validation_nodes is None:
         return {}
     left = spec.rollout.validation_nodes
     running: dict[PurchaseKind, int] = {}
-    # In the order in which the stacks start them.
+    # The stacks start nodes in this order.
     for kind in PURCHASE_KINDS:
         running[kind] = min(left, purchase.nodes_of(kind))
         left -= running[kind]
@@ -149,9 +149,9 @@ def _by_rollout(
 
 
 def _prefill_share(spec: ClusterSpec, performance: InferencePerformance) -> float:
-    """Of the time of one batch: one pass over its prompts, then a step for each output token.
+    """Returns the share of prefill in the time of one batch: one pass over its prompts, then a step per output token.
 
-    Where pools do one phase each, it is the share of the replicas that prefill.
+    With disaggregated pools it is the share of prefill replicas.
     """
     if performance.pools:
         prefilling = sum(pool.replicas for pool in performance.pools if pool.role == "prefill")
@@ -199,7 +199,7 @@ def _range(
         )
         if driver.high_usd > 0 or driver.low_usd < 0
     )
-    unknown = unknown_prices(hours, cost, catalog, machine.provider)
+    unknown = unpriced_driver(hours, cost, catalog, machine.provider)
     drivers = (*moving, *([] if unknown is None else [unknown]))
     return CostRange(
         period="run" if run else "month",
@@ -215,7 +215,7 @@ def _performance(
 ) -> Iterator[CostDriver]:
     if isinstance(candidate.performance, InferencePerformance):
         return _throughput(hours, cost, spec, candidate)
-    # A Capacity Block is paid for its whole term, however fast the run is.
+    # A Capacity Block is billed for its whole term, however fast the run is.
     return _mfu(expected) if spec.capacity.block is None else iter(())
 
 
@@ -229,7 +229,7 @@ def _spot_price(hours: float, machine: Machine, mix: Mix, prices: PriceBook) -> 
     yield CostDriver(
         name="Spot price",
         assumption=(
-            f"{spot.usd_per_hour:.4g} USD an hour on {spot.provenance.as_of}; from the cheapest zone on file"
+            f"{spot.usd_per_hour:.4g} USD an hour on {spot.provenance.as_of}; from the cheapest zone in the catalog"
             f" ({cheapest.usd_per_hour:.4g}) to the on-demand price ({highest.usd_per_hour:.4g}), which caps it"
         ),
         low_usd=min(0.0, cheapest.usd_per_hour - spot.usd_per_hour) * node_hours,
@@ -251,7 +251,7 @@ def _utilisation(hours: float, cost: Cost, mix: Mix) -> Iterator[CostDriver]:
         high += price * max(0.0, min(nodes, mean * (1 + UTILISATION_ERROR)) - mean) * hours
     yield CostDriver(
         name="utilisation",
-        assumption=f"mean demand {mix.mean_demand:.0%} of the peak, more or less by {UTILISATION_ERROR:.0%} (estimate)",
+        assumption=f"mean demand {mix.mean_demand:.0%} of the peak, ±{UTILISATION_ERROR:.0%} (estimate)",
         low_usd=low,
         high_usd=high,
     )
@@ -260,14 +260,14 @@ def _utilisation(hours: float, cost: Cost, mix: Mix) -> Iterator[CostDriver]:
 def _mfu(expected: float) -> Iterator[CostDriver]:
     yield CostDriver(
         name="MFU",
-        assumption=f"time of the run, {TRAINING_ENGINE_ERROR:.0%} either way: the engine's error on published runs",
+        assumption=f"time of the run ±{TRAINING_ENGINE_ERROR:.0%}, the error of the engine on published runs",
         low_usd=-TRAINING_ENGINE_ERROR * expected,
         high_usd=TRAINING_ENGINE_ERROR * expected,
     )
 
 
 def _throughput(hours: float, cost: Cost, spec: ClusterSpec, candidate: Candidate) -> Iterator[CostDriver]:
-    """Whole replicas more or fewer for the same load, if each carries less or more than predicted."""
+    """Yields the cost of more or fewer replicas for the same load, if throughput is below or above the prediction."""
     compute = sum(item.usd_per_hour or 0.0 for item in cost.items if item.role.startswith("compute_")) * hours
     replicas, load = candidate.nodes / candidate.gang, _load_share(spec, candidate)
     most = max(replicas, ceil(replicas * load / (1 - SERVING_ENGINE_ERROR)))
@@ -275,8 +275,8 @@ def _throughput(hours: float, cost: Cost, spec: ClusterSpec, candidate: Candidat
     yield CostDriver(
         name="throughput",
         assumption=(
-            f"{least:g} to {most:g} units of {candidate.gang} node(s) for {replicas:g}, if each carries"
-            f" {SERVING_ENGINE_ERROR:.0%} more or less: nine of ten reference points of the engine"
+            f"{least:g} to {most:g} replicas of {candidate.gang} node(s) instead of {replicas:g}, if throughput is"
+            f" {SERVING_ENGINE_ERROR:.0%} higher or lower; nine of ten reference points of the engine are within that"
         ),
         low_usd=compute * (least / replicas - 1),
         high_usd=compute * (most / replicas - 1),
@@ -284,7 +284,7 @@ def _throughput(hours: float, cost: Cost, spec: ClusterSpec, candidate: Candidat
 
 
 def _load_share(spec: ClusterSpec, candidate: Candidate) -> float:
-    """What is asked of the fleet, as a share of what it can do."""
+    """Returns the load as a share of what the fleet can carry."""
     workload, performance = spec.workload, candidate.performance
     if not isinstance(workload, InferenceWorkload) or not isinstance(performance, InferencePerformance):
         return 1.0
@@ -295,10 +295,10 @@ def _load_share(spec: ClusterSpec, candidate: Candidate) -> float:
 
 def _usage(hours: float, cost: Cost) -> Iterator[CostDriver]:
     by_role = {item.role: (item.usd_per_hour or 0.0) * hours for item in cost.items}
-    moved = {role: share for role, share in USAGE_RANGES.items() if role in by_role}
+    ranges = {role: factors for role, factors in USAGE_RANGES.items() if role in by_role}
     yield CostDriver(
         name="usage",
-        assumption="; ".join(dict.fromkeys(words for _, _, words in moved.values())) + " (estimates)",
-        low_usd=sum(by_role[role] * (low - 1) for role, (low, _, _) in moved.items()),
-        high_usd=sum(by_role[role] * (high - 1) for role, (_, high, _) in moved.items()),
+        assumption="; ".join(dict.fromkeys(words for _, _, words in ranges.values())) + " (estimates)",
+        low_usd=sum(by_role[role] * (low - 1) for role, (low, _, _) in ranges.items()),
+        high_usd=sum(by_role[role] * (high - 1) for role, (_, high, _) in ranges.items()),
     )

@@ -1,4 +1,4 @@
-"""Continued training: what an update of the model takes and costs when it is repeated every so many days."""
+"""Duration and cost of the repeated updates of a model in continued training."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Final
 from planner.cost.priced import Priced
 from planner.errors import times
 from planner.plan.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
-from planner.purchase.mix import BLOCK_DAYS, BLOCK_SIZES
+from planner.purchase.mix import block_days, block_instances
 from planner.reliability.checkpoints import ON_PREM_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES
 from planner.spec import ClusterSpec, TrainingWorkload
@@ -16,25 +16,25 @@ from provider_catalog.purchase_kinds import compute_role
 from provider_catalog.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 
 START_H: Final = 0.5
-"""From `terraform apply` of the compute stack to the first step: instances, drivers, file system, burn-in, containers.
-Estimate, 0.2 to 1."""
+"""Hours from `terraform apply` of the compute stack to the first step: instances, drivers, file system, burn-in,
+containers. Estimate, 0.2 to 1."""
 EVALUATION_SHARE: Final = 0.05
-"""Of the training time. Estimate, 0.01 to 0.2: MLPerf Training 4.0's Llama 2 70B LoRA evaluates 37 s for every 178 s of
-training (NVIDIA, eos_ngc24.04_nemo)."""
+"""Evaluation as a share of the training time. Estimate, 0.01 to 0.2: MLPerf Training 4.0's Llama 2 70B LoRA
+evaluates 37 s for every 178 s of training (NVIDIA, eos_ngc24.04_nemo)."""
 TOKEN_BYTES: Final = 4
 
 
 def days_left_to_train(workload: TrainingWorkload) -> float:
-    """Deadline of the training itself, so that an update is done before the next one starts."""
+    """Returns the deadline in days of the training alone, so that an update ends before the next one starts."""
     if workload.every_days is None:
         return workload.deadline_days
     return min(workload.deadline_days, max(workload.every_days - START_H / 24, 1e-9) / (1 + EVALUATION_SHARE))
 
 
 def update_costs(spec: ClusterSpec, architecture: ModelArchitecture, priced: Priced) -> UpdateCosts | None:
-    """An update and a year of them; None where the workload is no continued training.
+    """Returns the cost of an update and of a year of updates; None unless the workload is continued training.
 
-    Network and storage stacks stand all the time; the compute stack stands for each update and is destroyed after it.
+    Network and storage stacks exist all the time. The compute stack is applied for each update and destroyed after it.
     """
     workload, performance = spec.workload, priced.candidate.performance
     if not isinstance(workload, TrainingWorkload) or workload.every_days is None:
@@ -60,23 +60,23 @@ def update_costs(spec: ClusterSpec, architecture: ModelArchitecture, priced: Pri
     )
 
 
-def overrun(updates: UpdateCosts) -> str | None:
-    """By how much an update is not done before the next; None where it is."""
+def late_update_reason(updates: UpdateCosts) -> str | None:
+    """Returns why an update does not end before the next one starts; None if it does."""
     days = updates.hours / 24
     if days <= updates.every_days:
         return None
     return (
-        f"an update takes {days:.3g} days, and one starts every {updates.every_days:g} (workload.every_days):"
-        f" {days - updates.every_days:.3g} days too long, {times(days / updates.every_days)}"
+        f"an update takes {days:.3g} days, {days - updates.every_days:.3g} more than workload.every_days"
+        f" ({updates.every_days:g}): {times(days / updates.every_days)} too long"
     )
 
 
 def update_notes(name: str, updates: UpdateCosts, cost: Cost) -> Iterator[str]:
-    """What a reviewer of continued training should read."""
+    """Yields notes on continued training for the reviewer of a plan."""
     share = updates.hours / (24 * updates.every_days)
     yield (
         f"an update holds its nodes for {updates.hours:.3g} of every {24 * updates.every_days:g} hours ({share:.0%}):"
-        f" apply {name}-compute for it and destroy it after; {name}-network and {name}-storage stay and are billed"
+        f" apply {name}-compute before it and destroy it after; {name}-network and {name}-storage stay and are billed"
     )
     known = [option for option in updates.options if option.usd_per_year is not None and not option.chosen]
     ours = next((option.usd_per_year for option in updates.options if option.chosen), None)
@@ -86,15 +86,15 @@ def update_notes(name: str, updates: UpdateCosts, cost: Cost) -> Iterator[str]:
     system = sum(item.usd_per_hour or 0.0 for item in cost.items if item.role == "shared_storage") * HOURS_PER_MONTH
     if updates.usd_per_month and system > 0.2 * updates.usd_per_month:
         yield (
-            f"the file system is {system / updates.usd_per_month:.0%} of the month and idle between updates; with"
-            " all data in the object store it can go with the nodes (storage.keep_on_destroy: false)"
+            f"the file system is {system / updates.usd_per_month:.0%} of the monthly cost and idle between updates; if"
+            " all data is in the object store, it can be destroyed with the nodes (storage.keep_on_destroy: false)"
         )
 
 
 def _hours(
     workload: TrainingWorkload, architecture: ModelArchitecture, priced: Priced, training_h: float
 ) -> dict[str, float]:
-    """Parts of an update; what is read and written goes to the store of the run's checkpoints, by all nodes."""
+    """Returns the hours of each part of an update; all nodes read and write the checkpoint store of the run."""
     failures, candidate = priced.candidate.failures, priced.candidate
     store, size_bytes = ON_PREM_STORAGE, 0
     if failures is not None:
@@ -116,7 +116,7 @@ def _hourly(cost: Cost, *, compute: bool) -> float:
 
 
 def _compute_usd(priced: Priced, spec: ClusterSpec, hours: float) -> float:
-    """The compute stack for one update; a Capacity Block is paid for its whole term."""
+    """Returns the cost of the compute stack for one update; a Capacity Block is billed for its whole term."""
     block = spec.capacity.block
     in_block = sum(i.usd_per_hour or 0.0 for i in priced.cost.items if i.role == compute_role("capacity_block"))
     term_h = 0.0 if block is None else block.days * 24.0
@@ -124,7 +124,7 @@ def _compute_usd(priced: Priced, spec: ClusterSpec, hours: float) -> float:
 
 
 def _options(priced: Priced, hours: float, per_year: float) -> Iterator[UpdateOption]:
-    """Ways to buy the nodes of an update, nodes alone."""
+    """Yields the ways to buy the nodes of an update; the costs are those of the nodes alone."""
     if priced.machine.place.owned:
         return
     offers, nodes, purchase = priced.machine.offers, priced.candidate.nodes, priced.mix.purchase
@@ -133,22 +133,21 @@ def _options(priced: Priced, hours: float, per_year: float) -> Iterator[UpdateOp
             "on-demand, for each update",
             nodes * hours * offers.on_demand.usd_per_hour,
             per_year,
-            "capacity that is reserved for the update costs the same",
+            "a capacity reservation for the update costs the same",
             chosen=bool(purchase.on_demand_nodes or purchase.reserved_nodes),
         )
     if offers.spot is not None:
-        note = "before what reclaims cost in time" if not purchase.spot_nodes else "reclaims included"
+        note = "reclaims included" if purchase.spot_nodes else "time lost to reclaims not included"
         usd = nodes * hours * offers.spot.usd_per_hour
         yield _option("Spot, for each update", usd, per_year, note, chosen=bool(purchase.spot_nodes))
-    days = next((days for days in BLOCK_DAYS if days >= hours / 24), None)
-    size = next((size for size in BLOCK_SIZES if size >= nodes), None)
+    days, size = block_days(hours / 24), block_instances(nodes)
     if offers.block is not None and days is not None and size is not None:
         usd = size * days * 24 * offers.block.usd_per_hour
         note = f"{size} instance{'' if size == 1 else 's'} for {days} day{'' if days == 1 else 's'}, paid in advance"
         yield _option("a Capacity Block for each", usd, per_year, note, chosen=bool(purchase.capacity_block_nodes))
     if offers.commitment is not None:
         usd = nodes * HOURS_PER_YEAR * offers.commitment.usd_per_hour
-        note = f"paid all year, used {min(1.0, hours * per_year / HOURS_PER_YEAR):.0%} of it"
+        note = f"billed all year, used {min(1.0, hours * per_year / HOURS_PER_YEAR):.0%} of it"
         yield _option(f"{offers.commitment.option} commitment", usd / per_year, per_year, note, chosen=False)
 
 
@@ -157,5 +156,5 @@ def _option(name: str, usd: float, per_year: float, note: str, *, chosen: bool) 
 
 
 def with_updates(spec: ClusterSpec, architecture: ModelArchitecture, option: Priced) -> Priced:
-    """A priced run with what it costs when it is repeated, where the spec does."""
+    """Returns a priced run with its update costs, where the spec repeats it."""
     return replace(option, updates=update_costs(spec, architecture, option))

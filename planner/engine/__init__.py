@@ -1,4 +1,4 @@
-"""What an engine hands to the search: candidates, near misses, and the protocol of an engine.
+"""The contract between engines and the search: candidates, near misses and the engine protocol.
 
 May import market, reliability, topology, sizing, plan and spec.
 """

@@ -1,11 +1,11 @@
-"""What an engine hands to the search: configurations that serve, and misses with their reason."""
+"""Results that an engine returns to the search: candidates that serve, and near misses with a reason."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
-from planner.errors import Exceeded
+from planner.errors import BudgetExcess
 from planner.plan.layout import Layout, MemoryPerGpu
 from planner.plan.plan import InferencePerformance, TrainingPerformance
 from planner.reliability.failures import FailureModel, NodeEnvironment
@@ -15,7 +15,7 @@ from provider_catalog.precision import Precision
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A configuration that does the work on some number of nodes of one kind."""
+    """A configuration that carries the workload on a number of nodes of one machine type."""
 
     nodes: int
     layout: Layout
@@ -24,7 +24,7 @@ class Candidate:
     memory: MemoryPerGpu
     performance: TrainingPerformance | InferencePerformance
     failures: FailureModel | None = None
-    """Of a training run."""
+    """Failure model of a training run; None for serving."""
 
     @property
     def gang(self) -> int:
@@ -34,39 +34,40 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class NearMiss:
-    """A configuration that does not, why, and by what factor it falls short (1.0 would do)."""
+    """A configuration that does not carry the workload."""
 
     reason: str
     shortfall: float
+    """Factor by which it misses its constraint; at 1.0 it would meet it."""
     fits_memory: bool = False
-    """Whether the model at least fits: then time, SLO, node count or budget is what it misses."""
-    exceeded: Exceeded | None = None
-    """The budget, where that is all that it misses: it does the work."""
+    """Whether the model fits into GPU memory; it then misses time, SLO, node count or budget."""
+    budget_excess: BudgetExcess | None = None
+    """By how much it exceeds the budget; None unless the budget is all that it misses."""
     bound: bool = False
-    """Whether it falls short by more than `shortfall`, which is all that is known at once."""
+    """Whether `shortfall` is only a lower bound."""
 
     @property
-    def serves(self) -> bool:
-        """Whether it does the work, and the budget is all that it misses."""
-        return self.exceeded is not None
+    def only_over_budget(self) -> bool:
+        """Whether it carries the workload and misses only the budget."""
+        return self.budget_excess is not None
 
     @property
     def distance(self) -> tuple[bool, bool, float]:
-        """How far from serving: what serves is nearest, and what fits is nearer than what does not."""
-        return (not self.serves, not self.fits_memory, self.shortfall)
+        """Sort key: misses of the budget alone come first, then those that fit into memory, then by shortfall."""
+        return (not self.only_over_budget, not self.fits_memory, self.shortfall)
 
 
 @dataclass(frozen=True, slots=True)
 class Incumbents:
-    """Runs on other machines that a new one has to beat in cost or in time."""
+    """Best runs found so far, which a run on another machine has to beat in cost or in time."""
 
     usd_per_node_hour: float = 0.0
-    """Least that an hour of the new run's nodes costs."""
+    """Lower bound on the price of a node-hour of the other machine."""
     runs: tuple[tuple[float, float], ...] = ()
-    """(USD, days) of each, cheapest first and ever faster."""
+    """(USD, days) of each run, cheapest first; each is faster than the one before."""
 
     def days_beaten(self, nodes: float) -> float:
-        """Days from which a run on so many nodes is no cheaper and no faster than one of them; infinite without."""
+        """Returns the days from which a run on `nodes` nodes is dominated by an incumbent; infinite if never."""
         usd_per_day = self.usd_per_node_hour * nodes * 24
         if not usd_per_day:
             return inf
@@ -77,11 +78,11 @@ NO_INCUMBENTS: Final = Incumbents()
 
 
 class Engine(Protocol):
-    """Evaluates one workload of one model on nodes of any kind."""
+    """Evaluates one workload of one model on any machine type."""
 
     @property
     def name(self) -> str:
-        """What every number of the engine is signed with."""
+        """Name of the engine, which stands beside every number that it predicts."""
         ...
 
     def candidates(
@@ -92,12 +93,12 @@ class Engine(Protocol):
         node_environment: NodeEnvironment | None = None,
         incumbents: Incumbents = NO_INCUMBENTS,
     ) -> Iterable[Candidate | NearMiss]:
-        """Configurations worth pricing on this kind of node in its place, and the nearest misses.
+        """Returns the configurations worth pricing on nodes of this type, and the nearest misses.
 
-        The cheapest is among them, and those that none of the rivals beats.
+        They include the cheapest configuration and every one that no incumbent dominates.
         """
         ...
 
     def least_node_hours(self, node: NodeTopology) -> float:
-        """Node hours that the work takes at least; 0 where it has no end."""
+        """Returns a lower bound on the node-hours of the work; 0 for serving, which has no end."""
         ...

@@ -1,8 +1,11 @@
 """The launch script, which every node of a gang runs."""
 
+import re
 import shlex
+from typing import Final
 
 from planner.launch.commands import Command, Launch
+from provider_catalog.text import one_line
 
 VARIABLES = {
     "MODEL_PATH": "the checkpoint on this node",
@@ -16,6 +19,10 @@ VARIABLES = {
 }
 """Variables that the operator has to set, with their meaning. The texts must not contain quotation marks, because they
 stand inside a shell string."""
+_REFERENCE: Final = re.compile(
+    r"\$\{(" + "|".join((*VARIABLES, "NODE_RANK", "SCRIPT_FOLDER", r"LISTEN_ADDRESS:-[0-9.]+")) + r")\}"
+)
+"""References that the shell expands; any other dollar sign is text."""
 
 
 def script(launch: Launch) -> str:
@@ -23,15 +30,15 @@ def script(launch: Launch) -> str:
     used = [name for name in VARIABLES if any(_uses(command, name) for command in launch.commands)]
     lines = [
         "#!/usr/bin/env bash",
-        f"# {launch.engine} {launch.version}; flags from {launch.flags_from}.",
-        *(f"# {note}" for note in launch.notes),
+        f"# {one_line(launch.engine)} {one_line(launch.version)}; flags from {one_line(launch.flags_from)}.",
+        *(f"# {one_line(note)}" for note in launch.notes),
         "set -euo pipefail",
         *(f': "${{{name}:?{VARIABLES[name]}}}"' for name in used),
     ]
     for entry in launch.environment:
         if entry.value is not None:
-            lines.append(f"# {entry.variable}: {entry.reason} ({entry.source})")
-            lines.append(f'export {entry.variable}="${{{entry.variable}:-{entry.value}}}"')
+            lines.append(f"# {entry.variable}: {one_line(entry.reason)} ({one_line(entry.source)})")
+            lines.append(f'export {entry.variable}="${{{entry.variable}:-{_in_expansion(entry.value)}}}"')
     if any(_uses(command, "SCRIPT_FOLDER") for command in launch.commands):
         lines.append('SCRIPT_FOLDER="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"')
     if launch.nodes_per_gang > 1:
@@ -73,8 +80,24 @@ def _line(command: Command) -> str:
 
 
 def _word(word: str) -> str:
-    """Return the word quoted for the shell; variables stay expandable."""
-    return f'"{word}"' if "${" in word else shlex.quote(word)
+    """Quoted for the shell; what holds a variable is left for the shell to fill in."""
+    if not _REFERENCE.search(word):
+        return shlex.quote(word)
+    parts, at = [], 0
+    for found in _REFERENCE.finditer(word):
+        parts += [_in_double_quotes(word[at : found.start()]), found.group()]
+        at = found.end()
+    return '"' + "".join([*parts, _in_double_quotes(word[at:])]) + '"'
+
+
+def _in_double_quotes(text: str) -> str:
+    """Text between double quotes of the shell."""
+    return re.sub(r'([\\"$`])', r"\\\1", text)
+
+
+def _in_expansion(text: str) -> str:
+    """The same behind `:-` of an expansion, which a closing brace would end."""
+    return _in_double_quotes(text).replace("}", "\\}")
 
 
 def _uses(command: Command, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What can be bought or is owned, and where: machines, offers, places, features and storage checks.
+"""The market: machines and their offers, the places where nodes stand, feature and storage checks.
 
 May import reliability, topology, sizing, plan and spec.
 """

@@ -1,4 +1,4 @@
-"""What a place gives a training run: its interruption rate, stores for checkpoints, and host memory."""
+"""Environment of a training run: interruption rate, checkpoint stores and host memory of its nodes."""
 
 from planner.market.machines import Machine
 from planner.reliability.failures import NodeEnvironment
@@ -7,12 +7,12 @@ from provider_catalog.catalog import Catalog
 
 
 def node_environment(spec: ClusterSpec, catalog: Catalog, machine: Machine) -> NodeEnvironment:
-    """What the nodes of a machine find in their place.
+    """Returns the environment of nodes of one machine type.
 
     Args:
-        spec: Names the shared file system and the target of checkpoints.
-        catalog: Holds the interruption rates of GPU generations.
-        machine: The kind of node and its place.
+        spec: The spec; it names the shared file system and the checkpoint target.
+        catalog: The catalog with interruption rates by GPU generation.
+        machine: The machine type and its place.
 
     Raises:
         SpecError: the spec sends checkpoints to a store that the place does not have.

@@ -1,4 +1,4 @@
-"""What a cloud's stacks build beyond the plain cluster; what they do not build is refused, never left out silently."""
+"""Refuses spec features that the stacks of a cloud do not build, so that none is dropped silently."""
 
 from planner.errors import SpecError
 from planner.spec import ClusterSpec, OwnReservation
@@ -6,21 +6,21 @@ from provider_catalog.defaults import Feature, ProviderDefaults
 
 
 def check_features(spec: ClusterSpec, defaults: ProviderDefaults) -> None:
-    """Compares a spec with what the stacks of a cloud build.
+    """Checks that the stacks of a cloud build every feature that the spec asks for.
 
     Raises:
-        SpecError: the spec asks for what this cloud, or this combination, does not have.
+        SpecError: the cloud lacks a feature, or the spec combines options that exclude each other.
     """
-    for field, feature, asked in _asked(spec):
-        if asked and feature not in defaults.features:
+    for field, feature, requested in _requested_features(spec):
+        if requested and feature not in defaults.features:
             raise SpecError(
-                f"{field}: not built on {defaults.name}; leave it out, or name a provider that has it in "
+                f"{field}: not supported on {defaults.name}; leave it out, or name a provider that supports it in "
                 "placement.providers"
             )
     _check_combinations(spec)
 
 
-def _asked(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], ...]:
+def _requested_features(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], ...]:
     return (
         ("capacity.reservation", "own-reservation", isinstance(spec.capacity.reservation, OwnReservation)),
         ("placement.zones", "zone-order", bool(spec.placement.zones)),
@@ -37,19 +37,19 @@ def _asked(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], ...]:
 def _check_combinations(spec: ClusterSpec) -> None:
     if spec.security.ebs_default_key and spec.orchestrator != "slurm":
         raise SpecError(
-            f"security.ebs_default_key: root volumes of orchestrator {spec.orchestrator} have the key of the cluster "
-            "by their launch template, whatever the default of the account is; leave it out"
+            f"security.ebs_default_key: with orchestrator {spec.orchestrator} the launch template encrypts root "
+            "volumes with the key of the cluster, and the default key of the account has no effect; leave it out"
         )
     if spec.network.egress != "endpoints-only" or spec.network.image_registry is not None:
         return
     if spec.orchestrator == "kubernetes":
         raise SpecError(
-            "network.image_registry: missing; the device plugins of orchestrator kubernetes, without which no pod gets "
-            "a GPU, come from public registries, which network.egress endpoints-only does not reach. Name a registry "
+            "network.image_registry: missing; pods get no GPU without the device plugins of orchestrator kubernetes. "
+            "Their images are in public registries, which network.egress endpoints-only cannot reach. Name a registry "
             "that holds copies of them, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"
         )
     if spec.observability.metrics:
         raise SpecError(
-            "observability.metrics: its images come from public registries, which network.egress endpoints-only does "
-            "not reach; name a registry that holds copies in network.image_registry, or leave one of the two out"
+            "observability.metrics: its images are in public registries, which network.egress endpoints-only cannot "
+            "reach; name a registry that holds copies in network.image_registry, or leave one of the two out"
         )

@@ -1,4 +1,4 @@
-"""Checks of the shared file system that a spec asks for: options of its SKU, and clients over EFA."""
+"""Checks the Lustre options of a spec against the SKU of the file system and the nodes that mount it."""
 
 from planner.errors import SpecError
 from planner.spec import Lustre
@@ -7,25 +7,25 @@ from provider_catalog.storage import FileSystemSku
 
 
 def check_lustre(lustre: Lustre, system: FileSystemSku) -> None:
-    """Refuses options that the SKU does not have.
+    """Refuses options that the SKU does not support.
 
     Raises:
-        SpecError: an option was changed that this deployment type, or this cloud, does not know.
+        SpecError: the spec sets an option that this deployment type or this cloud does not support.
     """
     for name, field in Lustre.model_fields.items():
         if getattr(lustre, name) != field.default and name not in system.options:
             allowed = ", ".join(system.options) or "none of storage.lustre"
             raise SpecError(
-                f"storage.lustre.{name}: {system.sku} does not have it; it has {allowed}. Leave it out, or name "
-                "another file system in storage.shared_sku"
+                f"storage.lustre.{name}: not supported by {system.sku}, which supports {allowed}. Leave it out, or "
+                "name another file system in storage.shared_sku"
             )
 
 
 def no_efa_client(lustre: Lustre, system: FileSystemSku, instance_type: str, node: NodeTopology) -> str | None:
-    """Why nodes of a type cannot reach the file system over EFA; None when they can or need not."""
+    """Returns why nodes of a type cannot mount the file system over EFA; None when they can or need not."""
     if not lustre.efa:
         return None
     family = instance_type.split(".")[0]
     if node.fabric == "efa" and family not in system.efa_not_from:
         return None
-    return f"cannot be a client of {system.sku} over EFA, which storage.lustre.efa asks for"
+    return f"cannot mount {system.sku} over EFA, which storage.lustre.efa requires"

@@ -1,4 +1,4 @@
-"""What the search walks over: every instance type in every region that the spec allows, with its prices."""
+"""Machines of the search: every instance type in every region that the spec allows, with its prices."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from planner.errors import SpecError
 from planner.market.features import check_features
 from planner.market.lustre import no_efa_client
 from planner.market.offers import Offers, offers_of
-from planner.market.place import ON_PREMISES, OWN, CloudPlace, Place
+from planner.market.place import ON_PREM_PROVIDER, ON_PREMISES, CloudPlace, Place
 from planner.market.zones import check_zones, no_known_zone, zone_of
 from planner.plan.plan import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, OwnReservation, PinnedNode
@@ -22,7 +22,7 @@ from provider_catalog.suggestions import did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One kind of node in one place."""
+    """One instance type in one place, or the on-premises node of `pin.node`."""
 
     provider: str
     region: str
@@ -35,36 +35,36 @@ class Machine:
     multi_node: bool
     max_nodes: int
     offers: Offers
-    no_offer: str | None
-    """Why nothing is on sale here by default; None when something is."""
+    unavailable_reason: str | None
+    """Reason why the type cannot be bought here for this spec; None when it can."""
     place: Place
     host_memory_bytes: int | None = None
-    """Of a node, beside that of its GPUs; None where nobody said."""
+    """Host memory of a node in bytes, without GPU memory; None if unknown."""
 
     @property
     def label(self) -> str:
-        """How reports name it."""
+        """Name of the machine in reports: provider/region/type."""
         return f"{self.provider}/{self.region}/{self.name}"
 
     @property
     def gpu_memory_gb(self) -> float:
-        """Of all GPUs of a node, as marketed, 10^9 bytes: clouds report some MiB more or less of the same part."""
+        """Marketed memory of all GPUs of a node in GB (10^9 bytes); reported sizes of one GPU differ between clouds."""
         return self.node.gpus * self.node.gpu.memory_gb
 
     @property
     def hourly_usd(self) -> float:
-        """A node on demand; infinite where that has no price."""
+        """On-demand price of a node in USD an hour; infinite without a price."""
         return inf if self.offers.on_demand is None else self.offers.on_demand.usd_per_hour
 
 
 def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:
-    """Machines in a fixed order: providers, then regions, then instance types by name.
+    """Yields machines in a fixed order: providers, then regions, then instance types by name.
 
     Raises:
         SpecError: a provider, region, zone or instance type of the spec is not in the catalog.
     """
     if spec.pin.node is not None:
-        yield _own_machine(spec.pin.node, catalog)
+        yield _on_prem_machine(spec.pin.node, catalog)
         return
     providers = _providers(spec, catalog)
     wanted = _wanted_types(spec, catalog, providers)
@@ -96,8 +96,8 @@ def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
             f"{p} has {', '.join(catalog.provider_defaults(p).orchestrators)}" for p in catalog.providers
         )
         raise SpecError(
-            f"orchestrator is {spec.orchestrator!r}, which has no stacks on {', '.join(missing or wanted)}; {offered}. "
-            "Change orchestrator or placement.providers"
+            f"orchestrator is {spec.orchestrator!r}, which {', '.join(missing or wanted)} cannot run; {offered}."
+            " Change orchestrator or placement.providers"
         )
     for provider in able:
         check_features(spec, catalog.provider_defaults(provider))
@@ -105,7 +105,7 @@ def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
 
 
 def _check_block(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> None:
-    """A pinned type is evaluated even without a price, but not bought in a way that nobody sells."""
+    """Refuses a pinned type whose purchase option is not sold; a pinned type without a price is still evaluated."""
     name = spec.pin.instance_type
     if name is None:
         return
@@ -115,7 +115,7 @@ def _check_block(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]
     sold = sorted(n for (p, n), kind in catalog.instance_types.items() if p in providers and _by_block(kind))
     if name not in sold:
         raise SpecError(
-            f"capacity.block: pin.instance_type {name} is not sold by Capacity Block; these are: {', '.join(sold)}. "
+            f"capacity.block: pin.instance_type {name} is not sold as a Capacity Block; these are: {', '.join(sold)}. "
             "Pin one of them, or leave capacity.block out"
         )
 
@@ -124,7 +124,7 @@ def _check_sold_by_the_hour(name: str, catalog: Catalog, providers: tuple[str, .
     kinds = [kind for (p, n), kind in catalog.instance_types.items() if p in providers and n == name]
     if kinds and all(kind.purchase_options == ("capacity-block",) for kind in kinds):
         raise SpecError(
-            f"pin.instance_type: {name} is sold as a Capacity Block only; set its dates in capacity.block, such as "
+            f"pin.instance_type: {name} is sold only as a Capacity Block; set its dates in capacity.block, such as "
             "{start: 2026-12-10, days: 14}, or pin another type"
         )
 
@@ -155,7 +155,7 @@ def _wanted_types(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...
 
 
 def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> list[tuple[str, str]]:
-    """(provider, region) pairs: the regions named, each at the provider that has it, or every default region."""
+    """Returns (provider, region) pairs: the regions of the spec with their providers, else each default region."""
     if not spec.placement.regions:
         return [(provider, catalog.provider_defaults(provider).default_region) for provider in providers]
     places = []
@@ -192,15 +192,15 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
         multi_node=instance_type.multi_node,
         max_nodes=min(spec.placement.max_nodes, gang_limit),
         offers=offers,
-        no_offer=no_known_zone(spec, catalog, provider, region, name)
+        unavailable_reason=no_known_zone(spec, catalog, provider, region, name)
         or _no_efa_storage(spec, place, instance_type)
-        or _no_offer(spec, catalog, region, zone, instance_type, offers),
+        or _unavailable_reason(spec, catalog, region, zone, instance_type, offers),
         place=place,
         host_memory_bytes=instance_type.memory_mib * 2**20,
     )
 
 
-def _no_offer(
+def _unavailable_reason(
     spec: ClusterSpec, catalog: Catalog, region: str, zone: str, instance_type: InstanceType, offers: Offers
 ) -> str | None:
     provider, name = instance_type.provider, instance_type.name
@@ -210,7 +210,7 @@ def _no_offer(
         )
     if spec.capacity.block is not None:
         if not _by_block(instance_type):
-            return "not sold by Capacity Block, and capacity.block asks for one"
+            return "not sold as a Capacity Block, which capacity.block requires"
         if offers.block is not None:
             return None
         return f"no Capacity Block price is known in {region}"
@@ -219,12 +219,12 @@ def _no_offer(
         return None
     if catalog.prices.instance(provider, region, name, "capacity-block") is not None:
         return (
-            f"sold in {region} by Capacity Block only, which is not chosen by default; ask for one with capacity.block"
+            f"sold in {region} only as a Capacity Block, which is not chosen by default; set capacity.block to use one"
         )
     if offers.spot is not None:
-        return f"only a Spot price is known in {zone}, and capacity.interruption is never"
+        return f"only a Spot price is known in {zone}, and capacity.interruption: never rules Spot out"
     elsewhere = [r for r in catalog.prices.regions(provider, name) if r != region]
-    hint = f"; priced in {', '.join(elsewhere)}" if elsewhere else "; no region has a sourced price"
+    hint = f"; priced in {', '.join(elsewhere)}" if elsewhere else "; no region has a known price"
     return f"price unknown in {region} ({zone}){hint}"
 
 
@@ -235,14 +235,14 @@ def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: Instanc
     return no_efa_client(spec.storage.lustre, place.file_system(spec), instance_type.name, topology)
 
 
-def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:
+def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:
     try:
         gpu = catalog.gpu(node.gpu)
     except CatalogError as error:
         raise SpecError(f"pin.node.gpu: {error}") from error
     return Machine(
-        provider=OWN,
-        region=OWN,
+        provider=ON_PREM_PROVIDER,
+        region=ON_PREM_PROVIDER,
         zone=None,
         name=f"{node.gpus}x {gpu.name}",
         node=NodeTopology(
@@ -258,18 +258,18 @@ def _own_machine(node: PinnedNode, catalog: Catalog) -> Machine:
         root_disk="ephemeral",
         multi_node=True,
         max_nodes=1_000_000,
-        offers=Offers(on_demand=_own_price(node, gpu.name), spot=None, commitment=None, reservable=False),
-        no_offer=None,
+        offers=Offers(on_demand=_on_prem_price(node, gpu.name), spot=None, commitment=None, reservable=False),
+        unavailable_reason=None,
         place=ON_PREMISES,
     )
 
 
-def _own_price(node: PinnedNode, gpu: str) -> InstancePrice | None:
+def _on_prem_price(node: PinnedNode, gpu: str) -> InstancePrice | None:
     if node.usd_per_hour is None:
         return None
     return InstancePrice(
-        provider=OWN,
-        region=OWN,
+        provider=ON_PREM_PROVIDER,
+        region=ON_PREM_PROVIDER,
         zone=None,
         instance_type=f"{node.gpus}x {gpu}",
         option="on-demand",
@@ -279,7 +279,10 @@ def _own_price(node: PinnedNode, gpu: str) -> InstancePrice | None:
 
 
 def _reported_memory_bytes(gpu: Gpu, catalog: Catalog) -> int:
-    """The least that any instance type with the GPU reports (an "80 GB" H100: 81,559 MiB), else the marketed size."""
+    """Returns the smallest memory that an instance type reports for the GPU, else the marketed size.
+
+    An "80 GB" H100 reports 81,559 MiB.
+    """
     reported = (kind.gpu_memory_mib for kind in catalog.instance_types.values() if kind.gpu == gpu.name)
     return min((mib * 2**20 for mib in reported), default=int(gpu.memory_gb * 1e9))
 

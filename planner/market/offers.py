@@ -16,23 +16,23 @@ class Offers:
     on_demand: InstancePrice | None
     spot: InstancePrice | None
     commitment: InstancePrice | None
-    """A reservation or savings plan of the term that `capacity.commitment` names."""
+    """Price under a reservation or savings plan with the term of `capacity.commitment`."""
     block: InstancePrice | None = None
-    """A Capacity Block."""
+    """Price of an instance-hour in a Capacity Block."""
     reservable: bool = True
-    """Whether capacity of the type can be reserved at all."""
+    """Whether the cloud takes capacity reservations for the type."""
     gangs_can_be_reserved: bool = True
-    """Whether reserved capacity can stand in one RDMA network (Azure: not with a single placement group)."""
+    """Whether reserved nodes can share one RDMA network (on Azure, not in a single placement group)."""
 
     def can_reserve(self, gang: int) -> bool:
-        """Whether nodes that work in gangs of that size can be reserved."""
+        """Returns whether nodes that work in gangs of `gang` nodes can be reserved."""
         return self.reservable and (gang == 1 or self.gangs_can_be_reserved)
 
 
 def offers_of(
     spec: ClusterSpec, catalog: Catalog, region: str, zone: str | None, instance_type: InstanceType
 ) -> Offers:
-    """Prices of one instance type in one place, with the commitment that the spec names."""
+    """Returns the prices of one instance type in one place, with the commitment that the spec names."""
     provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
     term = COMMITTED_OPTIONS.get(spec.capacity.commitment)
     return Offers(

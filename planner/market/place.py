@@ -1,4 +1,4 @@
-"""Where nodes stand: a region of a cloud, or a rack of the user's own. Each kind of place answers for itself."""
+"""Places where nodes stand: a cloud of the catalog, or the premises of the user."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,25 +17,25 @@ from provider_catalog.errors import CatalogError
 from provider_catalog.hardware import InstanceType
 from provider_catalog.storage import FileSystemSku
 
-OWN: Final = "own"
-"""Provider and region that a plan names for nodes of `pin.node`."""
+ON_PREM_PROVIDER: Final = "own"
+"""Value of `provider` and `region` in a plan whose nodes are those of `pin.node`."""
 
 
 class Place(Protocol):
-    """What planning asks of the place where nodes stand."""
+    """Facts about the place where nodes stand that planning needs."""
 
     @property
     def owned(self) -> bool:
-        """Whether the nodes belong to the user: nothing is bought, so idle hours cost as much as busy ones."""
+        """Whether the user owns the nodes, so that idle hours cost as much as busy ones."""
         ...
 
     @property
     def defaults(self) -> ProviderDefaults | None:
-        """Services and defaults of the cloud; None where nothing is sold."""
+        """Services and defaults of the cloud; None on premises."""
         ...
 
     def instance_type(self, name: str) -> InstanceType | None:
-        """The instance type of that name; None for nodes that are not sold.
+        """Returns the instance type of that name; None on premises.
 
         Raises:
             CatalogError: the cloud sells no such type.
@@ -43,11 +43,11 @@ class Place(Protocol):
         ...
 
     def orchestrator(self, name: str) -> OrchestratorDefaults | None:
-        """Nodes and services that the orchestrator adds to the bill; None where none are bought."""
+        """Returns the nodes and services that the orchestrator adds to the bill; None on premises."""
         ...
 
     def shared_storage(self, spec: ClusterSpec) -> SharedStorage | None:
-        """The shared file system to provision, rounded up to a purchasable size; None where none is built.
+        """Returns the shared file system to provision, rounded up to a purchasable size; None on premises.
 
         Raises:
             SpecError: the cloud sells no such SKU, or the SKU lacks an option of `storage.lustre`.
@@ -55,7 +55,7 @@ class Place(Protocol):
         ...
 
     def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
-        """Stores that checkpoints can be written to, the preferred one first.
+        """Returns the stores that checkpoints can be written to, the preferred one first.
 
         Raises:
             SpecError: the spec sends checkpoints to a store that this place does not have.
@@ -63,7 +63,7 @@ class Place(Protocol):
         ...
 
     def network(self, name: str) -> tuple[str, tuple[Variable, ...]]:
-        """The network between nodes of a type in words, and the environment variables of its fabric."""
+        """Returns the network between nodes of a type in words, and the environment variables of its fabric."""
         ...
 
 
@@ -89,7 +89,7 @@ class CloudPlace:
         return self.defaults.orchestrators[name]
 
     def file_system(self, spec: ClusterSpec) -> FileSystemSku:
-        """The shared file system that the spec names, else the default of the cloud.
+        """Returns the shared file system that the spec names, else the default of the cloud.
 
         Raises:
             SpecError: the cloud sells no such SKU.
@@ -129,13 +129,13 @@ class CloudPlace:
         """See `Place`."""
         instance_type = self.instance_type(name)
         known = self.catalog.fabric_wiring(instance_type)
-        words = f"{known.note} ({known.source})" if known else "nothing is published"
+        words = f"{known.note} ({known.source})" if known else "no published description"
         return words, self.catalog.collectives(instance_type)
 
 
 @dataclass(frozen=True, eq=False)
 class OnPremises:
-    """A rack of the user's own: nothing is sold there, and only what the spec says of it is known."""
+    """The premises of the user: nothing is sold there, and the spec is the only source of facts."""
 
     owned: Final = True
     defaults: Final[None] = None
@@ -152,21 +152,21 @@ class OnPremises:
     def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
         """See `Place`."""
         del nic_gbit_per_s
-        _check_checkpoint_target(spec, OWN, (ON_PREM_STORAGE,))
+        _check_checkpoint_target(spec, ON_PREM_PROVIDER, (ON_PREM_STORAGE,))
         return (ON_PREM_STORAGE,)
 
     def network(self, name: str) -> tuple[str, tuple[Variable, ...]]:
         """See `Place`."""
         del name
-        return "one's own network: not described", ()
+        return "on-premises network, not described", ()
 
 
 ON_PREMISES: Final = OnPremises()
 
 
 def place_of(provider: str, catalog: Catalog) -> Place:
-    """The place that a plan names as its provider."""
-    return ON_PREMISES if provider == OWN else CloudPlace(provider, catalog)
+    """Returns the place for the provider of a plan."""
+    return ON_PREMISES if provider == ON_PREM_PROVIDER else CloudPlace(provider, catalog)
 
 
 def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[CheckpointStore]) -> None:
@@ -175,6 +175,6 @@ def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[
     wants_objects = spec.workload.fault_tolerance.checkpoint_to == "object_store"
     if wants_objects and all(store.target != "object_store" for store in stores):
         raise SpecError(
-            f"workload.fault_tolerance.checkpoint_to is object_store, and nothing is known of one on {provider};"
-            " allowed is auto, with storage_gb_per_s for storage of one's own"
+            f"workload.fault_tolerance.checkpoint_to is object_store, and {provider} has no known object store;"
+            " use auto, and give the speed of on-premises storage in storage_gb_per_s"
         )

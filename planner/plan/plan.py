@@ -1,6 +1,6 @@
 """Plan: the contract between planning and everything after it. Stacks, cost and report need nothing else."""
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -8,10 +8,24 @@ from planner.plan.base import PlanModel
 from planner.plan.layout import Layout, MemoryPerGpu
 from planner.plan.reliability import Reliability
 from planner.plan.topology import Topology
-from planner.spec import ClusterSpec
+from planner.spec import NAME_PATTERN, ClusterSpec
+from planner.spec.text import GpuName, Identifier
 from provider_catalog.facts import Provenance
 from provider_catalog.precision import Precision
 from provider_catalog.purchase_kinds import PURCHASE_KINDS, PurchaseKind
+
+PLAN_SCHEMA_VERSION: Final = 1
+"""Of plans as they are written. Raised when a field is renamed or removed, or when a default of the spec changes; plans
+without it, from before it, are version 0."""
+
+Count = Annotated[int, Field(ge=0, le=10**9)]
+OneOrMore = Annotated[int, Field(ge=1, le=10**9)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""What a plan holds reaches documents and scripts from a lock as well as from the search."""
+MachineName = GpuName
+"""An instance type, or a node of one's own such as `8x H800`."""
+Role = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
+Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9 ._:/+-]{0,128}$")]
 
 RootDisk = Literal["network", "ephemeral"]
 """Where a node's root disk lives: on a billed network disk, or on the host, gone with the node."""
@@ -20,13 +34,13 @@ RootDisk = Literal["network", "ephemeral"]
 class Purchase(PlanModel):
     """How many nodes are bought how. The four sum to the nodes of the choice."""
 
-    reserved_nodes: int = 0
+    reserved_nodes: Count = 0
     """Held by a capacity reservation of the cloud, from the day it stands."""
-    spot_nodes: int = 0
-    on_demand_nodes: int = 0
-    capacity_block_nodes: int = 0
+    spot_nodes: Count = 0
+    on_demand_nodes: Count = 0
+    capacity_block_nodes: Count = 0
     """Nodes in a Capacity Block, of which `capacity_block_instances` are bought."""
-    capacity_block_instances: int = 0
+    capacity_block_instances: Count = 0
     reason: str = ""
 
     def nodes_of(self, kind: PurchaseKind) -> int:
@@ -42,34 +56,34 @@ class Purchase(PlanModel):
 class SharedStorage(PlanModel):
     """The shared file system on order."""
 
-    sku: str
-    deployment_type: str
-    size_gib: int
-    requested_gib: float
-    throughput_mb_per_s: float
-    throughput_mb_per_s_per_tib: int
+    sku: Identifier
+    deployment_type: Identifier
+    size_gib: OneOrMore
+    requested_gib: Amount
+    throughput_mb_per_s: Amount
+    throughput_mb_per_s_per_tib: Count
 
 
 class PassThresholds(PlanModel):
     """Bus bandwidths, 10^9 bytes/s, of an all-reduce that the nodes have to reach; None: no threshold is known."""
 
-    inside_gb_per_s: float | None = None
+    inside_gb_per_s: Amount | None = None
     """Over the GPUs of a node."""
-    between_gb_per_s: float | None = None
+    between_gb_per_s: Amount | None = None
     """Over several nodes."""
 
 
 class Choice(PlanModel):
     """The cluster to build."""
 
-    provider: str
-    region: str
-    zone: str | None
+    provider: Identifier
+    region: Identifier
+    zone: Identifier | None
     """The one compute zone: an AWS zone id, an Azure zone number."""
-    instance_type: str
-    gpu: str
-    nodes: int
-    gpus: int
+    instance_type: MachineName
+    gpu: GpuName
+    nodes: OneOrMore
+    gpus: OneOrMore
     multi_node: bool
     """Whether nodes work together over the fabric (one gang, or replicas larger than a node)."""
     layout: Layout
@@ -78,7 +92,7 @@ class Choice(PlanModel):
     purchase: Purchase
     shared_storage: SharedStorage | None
     scratch: Literal["raid0", "none"]
-    root_disk_gib: int
+    root_disk_gib: Count
     root_disk: RootDisk = "network"
     pass_thresholds: PassThresholds = PassThresholds()
 
@@ -203,10 +217,10 @@ class CostItem(PlanModel):
     """One line of the bill. usd_per_hour is the mean over the demand profile."""
 
     name: str
-    role: str
+    role: Role
     """What it pays for, the same word on every cloud; the stacks map it to a resource address."""
     stack: Literal["network", "storage", "compute"]
-    sku: str = ""
+    sku: Sku = ""
     """Of its price in the catalog: a service, or the name of an instance type."""
     resource: str | None = None
     quantity: float
@@ -291,10 +305,10 @@ class Cost(PlanModel):
 class Alternative(PlanModel):
     """Another feasible cluster, and why it was not taken."""
 
-    provider: str
-    region: str
-    instance_type: str
-    nodes: int
+    provider: Identifier
+    region: Identifier
+    instance_type: MachineName
+    nodes: OneOrMore
     gpus: int
     layout: Layout
     usd_per_hour: float | None
@@ -312,10 +326,10 @@ class Alternative(PlanModel):
 class ParetoPoint(PlanModel):
     """A training run that no other one looked at beats in both cost and time."""
 
-    provider: str
-    region: str
-    instance_type: str
-    nodes: int
+    provider: Identifier
+    region: Identifier
+    instance_type: MachineName
+    nodes: OneOrMore
     days: float
     usd_per_run: float
     layout: Layout
@@ -424,9 +438,10 @@ class Autoscaling(PlanModel):
 class Plan(PlanModel):
     """The decision, complete enough that stacks, cost and report need nothing else but the catalog."""
 
-    name: str
+    name: str = Field(pattern=NAME_PATTERN)
     spec: ClusterSpec
-    spec_sha256: str
+    spec_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    schema_version: int = PLAN_SCHEMA_VERSION
     catalog: CatalogStamp
     model: ModelSummary
     choice: Choice

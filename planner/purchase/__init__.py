@@ -1,4 +1,4 @@
-"""How nodes are bought: the mix of reserved, Spot and on-demand nodes, its policies, simulation and terms.
+"""The purchase mix of reserved, Spot and on-demand nodes: policies, simulation and commitment terms.
 
 May import engine, market, reliability, topology, sizing, plan and spec.
 """

@@ -14,54 +14,54 @@ from provider_catalog.prices import InstancePrice
 BUSINESS_HOURS: Final[tuple[float, ...]] = tuple(
     1.0 if weekday < 5 and 8 <= hour < 20 else 0.25 for weekday in range(7) for hour in range(24)
 )
-"""A named profile of our own: full load on weekdays from 8 to 20 h, a quarter of it otherwise."""
+"""The profile `business-hours`: full load on weekdays from 8 to 20 h, a quarter of it otherwise. Our assumption."""
 BLOCK_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
-"""Instances of a Capacity Block (EC2 user guide, "Capacity Blocks for ML", reservation instance quantities)."""
+"""Instance counts at which a Capacity Block is sold (EC2 user guide, "Capacity Blocks for ML", reservation instance
+quantities)."""
 
 BLOCK_DAYS: Final = (*range(1, 15), *range(21, 183, 7))
-"""Days of a Capacity Block: 1 to 14, then whole weeks up to 182 (the same guide)."""
+"""Durations of a Capacity Block in days: 1 to 14, then whole weeks up to 182 (the same guide)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """A purchase and what runs of it on average over the demand profile."""
+    """A purchase, and the nodes that run on average over the demand profile."""
 
     purchase: Purchase
     reserved_price: InstancePrice | None
     mean_spot_nodes: float
     mean_on_demand_nodes: float
     mean_demand: float = 1.0
-    """As a fraction of the peak."""
+    """Mean of the demand as a fraction of its peak."""
 
 
 def demand_fractions(capacity: Capacity) -> tuple[float, ...]:
-    """Hourly fractions of the peak, relative to the profile's own highest hour.
+    """Returns the demand of every hour as a fraction of the highest hour of the profile.
 
     Raises:
-        SpecError: the demand is still the name of a file.
+        SpecError: the demand names a file whose hours have not been read.
     """
     if capacity.demand == "constant":
         return (1.0,)
     if capacity.demand == "business-hours":
         return BUSINESS_HOURS
     if isinstance(capacity.demand, str):
-        raise SpecError(
-            f"capacity.demand: {capacity.demand} is a file that nobody has read; load the spec from its file"
-        )
+        raise SpecError(f"capacity.demand: the file {capacity.demand} has not been read; load the spec from its file")
     peak = max(capacity.demand)
     return tuple(fraction / peak for fraction in capacity.demand)
 
 
 def mean_demand(capacity: Capacity) -> float:
-    """Mean of the demand, as a fraction of its peak."""
+    """Returns the mean of the demand as a fraction of its peak."""
     fractions = demand_fractions(capacity)
     return sum(fractions) / len(fractions)
 
 
 def serving_rates(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> Rates | None:
-    """What an hour of one replica of `gang` nodes costs in each way that the spec allows; None without a price.
+    """Returns the price of one replica of `gang` nodes by purchase option; None without an on-demand price.
 
-    Without a commitment price a reservation costs the on-demand rate, and a single node has no use for one.
+    A reservation costs the on-demand rate where no commitment price is known. A single node is reserved only with a
+    commitment.
     """
     if offers.on_demand is None:
         return None
@@ -77,21 +77,21 @@ def serving_rates(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> 
 
 
 def serving_demand(nodes: int, gang: int, capacity: Capacity) -> Demand:
-    """Replicas in use over the demand profile."""
+    """Returns the replicas in use over the demand profile."""
     return _demand(demand_fractions(capacity), nodes // gang)
 
 
 @lru_cache(maxsize=256)
 def _demand(fractions: tuple[float, ...], replicas: int) -> Demand:
-    # The search asks for the same few fleets over and over, and a year has 8,760 hours.
+    # The search evaluates the same few fleets many times, and a year has 8,760 hours.
     return Demand.of(fractions, replicas)
 
 
 def serving_mix(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> Mix | None:
-    """Mix for a fleet of replicas of `gang` nodes each; None when nothing with a known price can carry it.
+    """Returns the mix for a fleet of replicas of `gang` nodes each; None without an on-demand price.
 
-    The policy of the spec decides (`planner.purchase.policy`): `optimal` is the cheapest, `tiered` the hardware
-    guide's.
+    The policy of the spec decides (`planner.purchase.policy`): `optimal` is the cheapest, `tiered` follows the hardware
+    guide.
     """
     rates = serving_rates(nodes, gang, capacity, offers)
     if rates is None:
@@ -115,10 +115,10 @@ def serving_mix(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> Mi
 
 
 def training_mix(nodes: int, capacity: Capacity, offers: Offers, spot_goodput: float) -> Mix | None:
-    """Mix for one gang that runs until it is done; None when nothing with a known price can carry it.
+    """Returns the mix for the gang of one training run; None when no usable option has a known price.
 
-    An interruption costs the gang, not the node, so all of it is bought one way: Spot where it is tolerated and
-    `usd / spot_goodput` is below on-demand, otherwise capacity held for the run.
+    An interruption stops the whole gang, so all nodes use the same purchase option: Spot where interruption is
+    tolerated and `usd / spot_goodput` is below on-demand, otherwise capacity that is held for the run.
     """
     if (
         capacity.interruption == "tolerate"
@@ -130,12 +130,22 @@ def training_mix(nodes: int, capacity: Capacity, offers: Offers, spot_goodput: f
     if offers.on_demand is None:
         return None
     if capacity.reservation == "auto" and nodes > 1 and offers.can_reserve(nodes):
-        reason = "a gang needs all of its nodes at once: capacity is reserved for the run, at the on-demand rate"
+        reason = "the run needs all of its nodes at once: capacity is reserved for the run at the on-demand rate"
         return Mix(Purchase(reserved_nodes=nodes, reason=reason), offers.on_demand, 0.0, 0.0)
     reason = "interruption is not tolerated"
     if capacity.reservation == "auto" and nodes > 1:
         reason += "; capacity of this type cannot be reserved inside one RDMA network"
     return Mix(Purchase(on_demand_nodes=nodes, reason=reason), None, 0.0, float(nodes))
+
+
+def block_instances(nodes: int) -> int | None:
+    """Returns the smallest Capacity Block with room for `nodes`, in instances; None if the largest is too small."""
+    return next((size for size in BLOCK_SIZES if size >= nodes), None)
+
+
+def block_days(days: float) -> int | None:
+    """Returns the shortest Capacity Block of at least `days`, in days; None if the longest is too short."""
+    return next((term for term in BLOCK_DAYS if term >= days), None)
 
 
 def own_reservation_mix(nodes: int, own: OwnReservation, offers: Offers) -> Mix:
@@ -145,16 +155,17 @@ def own_reservation_mix(nodes: int, own: OwnReservation, offers: Offers) -> Mix:
 
 
 def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:
-    """Mix of a cluster that stands in one Capacity Block, bought at the next size on sale.
+    """Returns the mix of a cluster in one Capacity Block of the next purchasable size.
 
     Raises:
-        ValueError: no block has room for `nodes`.
+        ValueError: the largest block has fewer instances than `nodes`.
     """
-    instances = next((size for size in BLOCK_SIZES if size >= nodes), None)
+    instances = block_instances(nodes)
     if instances is None:
         raise ValueError(f"{nodes} nodes; a Capacity Block has at most {BLOCK_SIZES[-1]} instances")
-    idle = f"; {instances - nodes} of them stand idle" if instances > nodes else ""
-    reason = f"a Capacity Block of {instances} for {block.days} days from {block.start}, paid in advance{idle}"
+    idle = f"; {instances - nodes} of them idle" if instances > nodes else ""
+    size = f"{instances} instance{'' if instances == 1 else 's'}"
+    reason = f"a Capacity Block of {size} for {block.days} days from {block.start}, paid in advance{idle}"
     purchase = Purchase(capacity_block_nodes=nodes, capacity_block_instances=instances, reason=reason)
     return Mix(purchase, offers.block, 0.0, 0.0)
 
@@ -162,13 +173,19 @@ def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:
 def _serving_reason(reserved: int, spot: int, nodes: int, capacity: Capacity, offers: Offers) -> str:
     parts = []
     if capacity.policy == "tiered":
-        parts.append("tiers of the hardware guide: Spot below half, reserved below 80 %, on-demand above")
+        parts.append("tiered policy of the hardware guide: Spot below half, reserved below 80 %, on-demand above")
     if reserved:
-        rate = f"a {capacity.commitment} commitment" if offers.commitment else "the on-demand rate"
-        why = "are busy often enough to be reserved" if capacity.policy == "optimal" else "are reserved"
-        parts.append(f"{reserved} nodes {why} at {rate}")
+        nodes_reserved = f"{reserved} node{'' if reserved == 1 else 's'}"
+        if offers.commitment:
+            worth = ", busy often enough to pay off" if capacity.policy == "optimal" else ""
+            parts.append(f"{nodes_reserved} under a {capacity.commitment} commitment{worth}")
+        else:
+            parts.append(
+                f"{nodes_reserved} in capacity reservations: capacity is held, without a discount, and idle hours are"
+                " billed"
+            )
     if spot:
-        parts.append(f"{spot} of {nodes} on Spot, as interruption is tolerated")
+        parts.append(f"{spot} of {nodes} nodes on Spot, since interruption is tolerated")
     if nodes - reserved - spot:
-        parts.append("on-demand carries " + ("the rest" if parts else "all of it"))
+        parts.append("the rest on-demand" if parts else "all nodes on-demand")
     return "; ".join(parts)

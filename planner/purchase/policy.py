@@ -1,7 +1,7 @@
 """Policies that split a fleet into reserved, Spot and on-demand units, for one demand and one set of prices.
 
-A unit is what is bought together: a replica of one or more nodes. Whatever a policy buys is used in the same order:
-reserved units first, which are paid for anyway, then Spot, then on-demand.
+A unit is a replica of one or more nodes, which are bought together. Under every policy demand takes reserved units
+first, because they are paid for in any case, then Spot, then on-demand.
 """
 
 from bisect import bisect_right
@@ -16,32 +16,32 @@ from planner.reliability.recovery import SERVING_RESTART_S
 from planner.reliability.spot_reclaims import SPOT_RECLAIMS_PER_NODE_HOUR
 
 SERVING_SPOT_SHARE: Final = 0.5
-"""Serving fleets keep half of their nodes off Spot, so that a reclaim of all Spot nodes halves capacity at worst; the
-hardware guide that this product follows draws the same line."""
+"""Largest share of Spot in a serving fleet, so that a reclaim of all Spot nodes halves capacity at worst. The hardware
+guide that this product follows sets the same limit."""
 TIERED_RESERVED_SHARE: Final = 0.8
-"""The guide's second line: below it capacity is reserved, above it on-demand."""
+"""Share of the fleet up to which the guide reserves capacity; the nodes above it are on-demand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD of one unit for one hour; None where the option is not on sale or not allowed."""
+    """Price of one unit in USD an hour by purchase option; None where an option is not sold or not allowed."""
 
     on_demand: float
     reserved: float | None
-    """Paid in every hour, in use or not."""
+    """Price of a reserved unit, billed in idle hours too."""
     spot: float | None
     spot_lost_share: float = 0.0
-    """Hours lost to interruptions for each hour of Spot; they are run again, and paid again."""
+    """Hours lost to interruptions for each Spot hour; the work is repeated and billed again."""
 
     @property
     def spot_effective(self) -> float | None:
-        """What an hour of work on Spot costs."""
+        """Price of an hour of finished work on Spot, with the repeated hours."""
         return None if self.spot is None else self.spot * (1 + self.spot_lost_share)
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Units by way of buying."""
+    """Units by purchase option."""
 
     reserved: int
     spot: int
@@ -49,7 +49,7 @@ class Shares:
 
 
 class Demand:
-    """Units in use hour by hour, and how many of them are in use how often."""
+    """Units in use in every hour, and the share of hours in which each unit is in use."""
 
     def __init__(self, hourly_units: Sequence[int], units: int) -> None:
         self.hourly_units = tuple(hourly_units)
@@ -65,25 +65,25 @@ class Demand:
 
     @classmethod
     def of(cls, fractions: Sequence[float], units: int) -> "Demand":
-        """From hourly fractions of the peak, which takes all `units`."""
+        """Builds the demand from hourly fractions of the peak, which needs all `units`."""
         return cls([ceil(fraction * units - 1e-9) for fraction in fractions], units)
 
     def share(self, units: int) -> float:
-        """P(demand >= units), with at least one unit asked for."""
+        """Returns P(demand >= units); `units` is at least 1."""
         return self._share[units - 1] if units <= self.units else 0.0
 
     def mean_units(self, first: int, last: int) -> float:
-        """Units in use on average, of those that carry demand above `first` up to `last`."""
+        """Returns the mean number in use of the units numbered above `first` up to `last`."""
         return self._cumulative[last] - self._cumulative[first]
 
 
 def spot_lost_share(nodes_per_unit: int) -> float:
-    """Hours lost for each Spot hour of a unit: any reclaimed node stops all of it until it is replaced."""
+    """Returns the hours lost for each Spot hour of a unit: one reclaimed node stops it until the node is replaced."""
     return nodes_per_unit * SPOT_RECLAIMS_PER_NODE_HOUR * SERVING_RESTART_S / 3600
 
 
 def usd_per_hour(shares: Shares, demand: Demand, rates: Rates) -> float:
-    """Expected cost of an hour; see `Rates`."""
+    """Returns the expected cost of the fleet in USD an hour."""
     in_use = shares.reserved + shares.spot
     return (
         shares.reserved * (rates.reserved or 0.0)
@@ -93,12 +93,12 @@ def usd_per_hour(shares: Shares, demand: Demand, rates: Rates) -> float:
 
 
 def optimal(demand: Demand, rates: Rates) -> Shares:
-    """The cheapest split that keeps the share of Spot: the newsvendor's, with a second supplier who may fail.
+    """Returns the cheapest split within the Spot limit: a newsvendor problem with an unreliable second supplier.
 
     Without Spot, unit r is reserved while P(demand >= r) >= reserved / on-demand. With s units of Spot on top, one
-    more reserved unit replaces Spot at the lower edge and on-demand at the upper one: it pays while
-    reserved <= spot·P(demand >= r) + (on-demand - spot)·P(demand >= r + s). The right side falls with r, so the first
-    unit that does not pay ends the search. Where it makes no difference a unit is reserved: that holds capacity.
+    more reserved unit replaces a Spot unit at the lower edge and an on-demand unit at the upper one. It pays while
+    reserved <= spot·P(demand >= r) + (on-demand - spot)·P(demand >= r + s). The right side falls with r, so the search
+    ends at the first unit that does not pay. On a tie the unit is reserved, because that holds capacity.
     """
     units, on_demand = demand.units, rates.on_demand
     spot_usd = rates.spot_effective
@@ -119,9 +119,9 @@ def optimal(demand: Demand, rates: Rates) -> Shares:
 
 
 def tiered(demand: Demand, rates: Rates) -> Shares:
-    """The hardware guide's policy: Spot below half of the fleet, reserved below 80 %, on-demand above.
+    """Follows the hardware guide: Spot below half of the fleet, reserved below 80 %, on-demand above.
 
-    A tier that is not on sale, or not allowed, goes to the next one.
+    The units of a tier that is not sold or not allowed go to the next tier.
     """
     units = demand.units
     spot = int(units * SERVING_SPOT_SHARE) if rates.spot is not None else 0
@@ -130,27 +130,27 @@ def tiered(demand: Demand, rates: Rates) -> Shares:
 
 
 def all_on_demand(demand: Demand, _: Rates) -> Shares:
-    """Nothing committed."""
+    """Buys all units on demand."""
     return Shares(0, 0, demand.units)
 
 
 def all_reserved(demand: Demand, rates: Rates) -> Shares:
-    """Everything committed, where that is on sale."""
+    """Reserves all units; on-demand where reserved capacity is not sold."""
     return Shares(demand.units, 0, 0) if rates.reserved is not None else all_on_demand(demand, rates)
 
 
 def half_spot(demand: Demand, rates: Rates) -> Shares:
-    """Spot up to the share that a serving fleet may have, on-demand above."""
+    """Buys Spot up to the limit of a serving fleet, and the rest on demand."""
     spot = int(demand.units * SERVING_SPOT_SHARE) if rates.spot is not None else 0
     return Shares(0, spot, demand.units - spot)
 
 
 Policy = Callable[[Demand, Rates], Shares]
 POLICIES: Final[dict[str, Policy]] = {"optimal": optimal, "tiered": tiered}
-"""What `capacity.policy` selects."""
-FIXED: Final[dict[str, Policy]] = {
+"""Policies that `capacity.policy` selects."""
+BASELINE_POLICIES: Final[dict[str, Policy]] = {
     "all on-demand": all_on_demand,
     "all reserved": all_reserved,
     "half Spot": half_spot,
 }
-"""What they are compared with."""
+"""Simple policies that the selectable ones are compared with."""

@@ -1,4 +1,4 @@
-"""A year, or a run, hour by hour, with Spot nodes that are reclaimed: what policies are judged by."""
+"""Simulates a year of a fleet, or one training run, with reclaims of Spot nodes; policies are compared on it."""
 
 from dataclasses import dataclass
 from math import inf
@@ -16,25 +16,25 @@ HOURS_PER_WEEK: Final = 168
 
 @dataclass(frozen=True, slots=True)
 class SimulatedYear:
-    """What a fleet cost in a simulated year."""
+    """Cost of a fleet in a simulated year."""
 
     usd: float
     reserved_usd: float
     spot_usd: float
     on_demand_usd: float
     interruptions: int
-    """Units lost to a reclaim of one of their nodes."""
+    """Number of times that a reclaimed node stopped a unit."""
     lost_unit_hours: float
-    """Until they were back; run again on Spot, and paid again."""
+    """Unit-hours until stopped units were back; the work is repeated on Spot and billed again."""
 
 
 def simulate_year(demand: Demand, shares: Shares, rates: Rates, nodes_per_unit: int, seed: int = 0) -> SimulatedYear:
-    """The cost of a year of the demand with units bought as `shares` says.
+    """Returns the cost of a year of the demand with units bought as `shares` says.
 
-    Every hour takes reserved units first, then Spot, then on-demand. Reclaims come as a Poisson process over the node
-    hours on Spot, and each stops a whole unit for the time of a restart. A demand of a day or a week is repeated for
-    whole weeks and the sum scaled to 8,760 hours, so that every weekday weighs the same. The same seed gives the same
-    reclaims, hour of Spot for hour of Spot, whatever the policy.
+    Demand takes reserved units first, then Spot, then on-demand. Reclaims are a Poisson process over the node-hours on
+    Spot, and each one stops a whole unit for the time of a restart. A demand of a day or a week is repeated for whole
+    weeks and the sum is scaled to 8,760 hours, so that every weekday has the same weight. The same seed gives the same
+    reclaims after the same number of Spot hours under every policy.
     """
     random = Random(seed)  # noqa: S311 - a simulation, no secret
     per_unit_hour = nodes_per_unit * SPOT_RECLAIMS_PER_NODE_HOUR
@@ -69,22 +69,21 @@ def simulate_year(demand: Demand, shares: Shares, rates: Rates, nodes_per_unit: 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRun:
-    """A training run on Spot."""
+    """Duration and interruptions of a simulated training run on Spot."""
 
     hours: float
     interruptions: int
 
 
 def simulate_run(work_hours: float, mtbf_hours: float, timing: CheckpointTiming, seed: int = 0) -> SimulatedRun:
-    """How long a gang takes for `work_hours` of undisturbed work when any reclaimed or failed node stops all of it.
+    """Simulates a gang with `work_hours` of undisturbed work, which stops whenever a node is reclaimed or fails.
 
-    A stop costs the work since the state of the last checkpoint that counts, and a restart, during which another stop
-    may come.
+    A stop costs the work since the last complete checkpoint and a restart, during which the gang can stop again.
 
     Args:
-        work_hours: Time of the steps alone.
+        work_hours: Time of the training steps alone.
         mtbf_hours: Mean time between stops of the whole gang.
-        timing: Of its checkpoints and restarts.
+        timing: Checkpoint interval, stall and restart times.
         seed: The same seed gives the same stops.
     """
     random = Random(seed)  # noqa: S311 - a simulation, no secret

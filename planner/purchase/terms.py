@@ -1,4 +1,4 @@
-"""What a year of a serving fleet costs under a real commitment, and under the hardware guide's one figure for all."""
+"""Yearly cost of a serving fleet under each commitment term, and under the flat discount of the hardware guide."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from provider_catalog.purchase_kinds import COMMITMENT_YEARS, COMMITTED_OPTIONS
 from provider_catalog.units import HOURS_PER_YEAR
 
 FLAT_DISCOUNT: Final = 0.40
-"""The hardware guide's one figure for everything reserved: 40 % less than on-demand. Compared with, never used."""
+"""Discount on on-demand that the hardware guide assumes for all reserved capacity. It is compared with, never used."""
 TERMS: Final[tuple[tuple[str, PurchaseOption, int], ...]] = tuple(
     (term, option, COMMITMENT_YEARS[term]) for term, option in COMMITTED_OPTIONS.items()
 )
@@ -23,47 +23,53 @@ TERMS: Final[tuple[tuple[str, PurchaseOption, int], ...]] = tuple(
 
 
 class TermYear(PlanModel):
-    """The cheapest mix under a rate for what is reserved, and its simulated year."""
+    """The cheapest mix at one rate for reserved nodes, and the cost of its simulated year."""
 
     reserved_nodes: int
     spot_nodes: int
     on_demand_nodes: int
     usd_per_year: float
     saved_usd_per_year: float
-    """Against the same demand with nothing committed."""
+    """Saving over the cheapest mix for the same demand without a commitment."""
     committed_usd: float
-    """Signed for: what the reserved nodes cost over the whole term, in use or not."""
+    """Cost of the reserved nodes over the whole term, billed in idle hours too."""
 
 
 class FlatRule(TermYear):
-    """The year of `optimal` if reserved capacity cost 40 % less, as the hardware guide has it."""
+    """Year of the cheapest mix if reserved capacity cost 40 % less, as the hardware guide assumes."""
 
     discount: float = FLAT_DISCOUNT
 
 
 class ReservedTerm(PlanModel):
-    """A commitment: its rate, what it saves, and what the flat rule gets wrong about it."""
+    """A commitment term: its rate, its saving, and the error of the flat discount."""
 
     term: str
     usd_per_hour: float | None
-    """Per node, nothing paid up front; None: no source knows it."""
+    """Price of a node-hour with no upfront payment; None if unknown."""
     discount: float | None
-    """Against on-demand."""
+    """Discount on the on-demand price, as a fraction."""
     breakeven_share: float | None
-    """Of the hours, in use, from which on it costs less than on-demand."""
+    """Share of hours in use above which the commitment costs less than on-demand."""
     provenance: Provenance | None
     discount_range: tuple[float, float] | None = None
-    """Least and most that other types of the cloud save at this term: an estimate where the rate is unknown."""
+    """Smallest and largest discount of other types of the cloud at this term; given where the rate is unknown."""
     year: TermYear | None = None
-    """Serving, at a known rate."""
+    """Simulated year of a serving fleet at the known rate; None if unknown or for training."""
     year_range_usd: tuple[float, float] | None = None
-    """Serving, at an unknown rate: the year of the cheapest mix at both ends of `discount_range`."""
+    """Yearly cost of the cheapest serving mix at both ends of `discount_range`; given where the rate is unknown."""
     flat_mix_usd_per_year: float | None = None
-    """The mix that the flat rule buys, billed at the real rate."""
+    """Yearly cost of the mix chosen under the flat discount, billed at the real rate."""
 
 
 def reserved_terms(catalog: Catalog, place: tuple[str, str, str], zone: str | None) -> tuple[ReservedTerm, ...]:
-    """The terms of one instance type in one region, known or not; `place` is provider, region, type."""
+    """Returns all terms of one instance type in one region, with or without a known rate.
+
+    Args:
+        catalog: The catalog with prices.
+        place: Provider, region and instance type.
+        zone: Availability zone; None for any.
+    """
     on_demand = catalog.prices.instance(*place, "on-demand", zone)
     terms = []
     for name, option, _ in TERMS:
@@ -85,7 +91,7 @@ def reserved_terms(catalog: Catalog, place: tuple[str, str, str], zone: str | No
 def discount_range(
     prices: Iterable[InstancePrice], provider: str, option: PurchaseOption
 ) -> tuple[float, float] | None:
-    """Least and most that a term saves against on-demand, over all types and regions of a cloud; None without any."""
+    """Returns the smallest and largest discount of a term over all types and regions of a cloud; None without any."""
     found: dict[tuple[str, str], dict[PurchaseOption, float]] = {}
     for price in prices:
         if price.provider == provider and price.option in (option, "on-demand"):
@@ -98,15 +104,15 @@ def discount_range(
 def with_years(
     terms: tuple[ReservedTerm, ...], demand: Demand, rates: Rates, gang: int, seed: int
 ) -> tuple[tuple[ReservedTerm, ...], FlatRule]:
-    """Each term with the year of its cheapest mix, and the flat rule's, all on the same simulated demand.
+    """Adds to each term the year of its cheapest mix, and returns the year of the flat discount on the same demand.
 
     Args:
-        terms: From `reserved_terms`.
+        terms: The terms from `reserved_terms`.
         demand: Replicas in use by the hour.
-        rates: Of one replica; what is reserved is set here. A commitment is a matter of the bill: it takes no
-            reservation of capacity.
-        gang: Nodes of a replica.
-        seed: Of the simulated reclaims.
+        rates: Prices of one replica; the reserved rate is replaced by that of each term. A commitment affects only the
+            bill and reserves no capacity.
+        gang: Nodes of one replica.
+        seed: Seed of the simulated reclaims.
     """
     fleet = _Fleet(demand, rates, gang, seed)
     flat_rate = (1 - FLAT_DISCOUNT) * rates.on_demand
@@ -129,7 +135,7 @@ def with_years(
 
 @dataclass(frozen=True)
 class _Fleet:
-    """A demand and its rates, but for that of what is reserved."""
+    """A demand and its rates; the reserved rate is a parameter of each method."""
 
     demand: Demand
     rates: Rates
@@ -145,7 +151,7 @@ class _Fleet:
 
     @cached_property
     def uncommitted_usd(self) -> float:
-        """The year with nothing committed."""
+        """Yearly cost of the cheapest mix without a commitment."""
         return self.usd(self.mix(None), None)
 
     def year(self, reserved: float, years: int) -> TermYear:

@@ -1,4 +1,4 @@
-"""What to change when nothing serves: one constraint relaxed at a time, each by planning again.
+"""Finds what to change when nothing serves: it relaxes one constraint at a time and plans again.
 
 May import search and every room below it.
 """

@@ -1,4 +1,4 @@
-"""What to change when a training run is infeasible: each constraint relaxed alone, by planning again."""
+"""Finds what to change when a training run is infeasible: each constraint is relaxed alone by planning again."""
 
 from collections.abc import Callable, Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR
@@ -6,102 +6,109 @@ from math import ceil
 from typing import Any, Final
 
 from planner.cost.updates import EVALUATION_SHARE, START_H
-from planner.errors import PERIODS, Exceeded, Lack, NearestPlan, times
+from planner.errors import PERIOD_WORDS, BudgetExcess, NearestPlan, ShortfallKind, times
 from planner.plan.plan import Plan, TrainingPerformance
-from planner.relax.trials import Attempt, Trial, three_digits
+from planner.relax.replanning import PlanAt, Replanner, three_digits
 from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
 from planner.training.step_cache import StepCache
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 
 LONGEST_DAYS: Final = 3650.0
+"""Longest deadline that is tried, in days."""
 MOST_NODES: Final = 16384
+"""Largest node count that is tried."""
 PRECISION: Final = 1.08
-"""Bounds are found to 8 %, and a plan's own days within them are a bound as well."""
+"""Ratio to which bounds are found: 8 %. The days of a plan within that ratio are a bound too."""
 DEADLINES: Final = ("workload.deadline_days", "workload.every_days")
 WITH_TIME_LEFT: Final = 1.1
-"""Of the least days of an update: enough to read weights and data in."""
-LEAST_TOKENS: Final = 1 / 64
-"""Of what was asked; a run of fewer is another one."""
+"""Factor on the shortest duration of an update that leaves time to load weights and data."""
+SMALLEST_TOKEN_SHARE: Final = 1 / 64
+"""Smallest share of the requested tokens that is tried; fewer tokens would be a different run."""
 
 
 def nearest_plans(
     spec: ClusterSpec,
     architecture: ModelArchitecture,
     catalog: Catalog,
-    lacks: Lack,
+    lacks: ShortfallKind,
     step_cache: StepCache | None = None,
-    exceeded: Exceeded | None = None,
+    budget_excess: BudgetExcess | None = None,
 ) -> tuple[NearestPlan, ...]:
-    """Plans that exist when one constraint of a training spec is relaxed; empty for serving.
+    """Returns plans that are feasible when one constraint of a training spec is relaxed; empty for serving.
 
     Args:
-        spec: Which no plan keeps.
-        architecture: Of its model.
-        catalog: What is on sale.
-        lacks: What the nearest candidate falls short of; only what may help with that is tried.
-        step_cache: Of the plan that does not hold.
-        exceeded: The budget that the nearest candidate exceeds, where it lacks nothing else.
+        spec: The infeasible spec.
+        architecture: Architecture of its model.
+        catalog: The catalog with machines and prices.
+        lacks: Constraint that the nearest candidate misses; only changes that may help with it are tried.
+        step_cache: Step times of the infeasible plan.
+        budget_excess: By how much the nearest candidate exceeds the budget, if it misses nothing else.
     """
     workload = spec.workload
     if not isinstance(workload, TrainingWorkload):
         return ()
-    trial = Trial(spec, architecture, catalog, PRECISION, step_cache or StepCache())
-    money = () if exceeded is None else _budgets(trial, exceeded)
-    found = (*money, *(plan for relax in RELAXATIONS[lacks] for plan in relax(trial, workload)))
+    replanner = Replanner(spec, architecture, catalog, PRECISION, step_cache or StepCache())
+    money = () if budget_excess is None else _budgets(replanner, budget_excess)
+    found = (*money, *(plan for relax in RELAXATIONS[lacks] for plan in relax(replanner, workload)))
     return tuple(plan for plan in found if plan.changes_something)
 
 
-def too_slow(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:
-    """By how much the fastest plan misses the deadline; None where none is known."""
+def deadline_message(spec: ClusterSpec, plans: tuple[NearestPlan, ...]) -> str | None:
+    """Returns a message on how far the fastest plan misses the deadline; None if no such plan is known."""
     fastest = next((found for found in plans if found.field in DEADLINES), None)
     if fastest is None or not isinstance(fastest.given, float) or fastest.days is None:
         return None
     return (
         f"no cluster carries {spec.name!r}: the fastest takes {fastest.days:.3g} days ({fastest.nodes:,} x"
-        f" {fastest.instance_type}), {times(fastest.days / fastest.given)} what {fastest.field} allows,"
-        f" {fastest.given:g}"
+        f" {fastest.instance_type}), {times(fastest.days / fastest.given)} what {fastest.field}"
+        f" ({fastest.given:g}) allows"
     )
 
 
-def _deadline(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    own = "deadline_days" in workload.model_fields_set
+def _deadline(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    deadline_given = "deadline_days" in workload.model_fields_set
     if workload.every_days is not None:
-        # Whoever named no deadline wants an update to end before the next, however long that is.
+        # Without a deadline in the spec, an update only has to end before the next one starts.
         def attempt(days: float, among: Plan | None) -> Plan | None:
-            return trial.planned(among, workload={"every_days": days, **({} if own else {"deadline_days": days})})
+            return replanner.planned(
+                among, workload={"every_days": days, **({} if deadline_given else {"deadline_days": days})}
+            )
 
-        found = _fastest_update(trial, attempt)
+        found = _fastest_update(replanner, attempt)
         if found is None:
-            found = trial.least(attempt, workload.every_days, LONGEST_DAYS, lambda _: LONGEST_DAYS)
-        yield from _later("workload.every_days", workload.every_days, found)
-    fastest = _fastest_days(trial) if workload.every_days is None else None
+            found = replanner.lowest_feasible(attempt, workload.every_days, LONGEST_DAYS, lambda _: LONGEST_DAYS)
+        yield from _longer_time("workload.every_days", workload.every_days, found)
+    fastest = _fastest_days(replanner) if workload.every_days is None else None
     if fastest is not None:
         days = three_digits(fastest, ROUND_CEILING)
-        decided = trial.planned(workload={"deadline_days": days})
+        decided = replanner.planned(workload={"deadline_days": days})
         if decided is not None:
-            yield from _later("workload.deadline_days", workload.deadline_days, (days, decided))
+            yield from _longer_time("workload.deadline_days", workload.deadline_days, (days, decided))
             return
-    if workload.every_days is None or own:
+    if workload.every_days is None or deadline_given:
         longest = workload.every_days or LONGEST_DAYS
-        found = trial.least(
-            lambda days, among: trial.planned(among, workload={"deadline_days": days}),
+        found = replanner.lowest_feasible(
+            lambda days, among: replanner.planned(among, workload={"deadline_days": days}),
             workload.deadline_days,
             longest,
             _days,
         )
-        yield from _later("workload.deadline_days", workload.deadline_days, found)
+        yield from _longer_time("workload.deadline_days", workload.deadline_days, found)
 
 
-def _fastest_days(trial: Trial) -> float | None:
-    """Days of the fastest run there is, where it alone decides: money is no object, and nothing is pinned."""
-    spec = trial.spec
-    return None if spec.budget != Budget() or spec.pin != Pin() else trial.fastest_days
+def _fastest_days(replanner: Replanner) -> float | None:
+    """Returns the days of the fastest run if neither a budget nor a pin can make it infeasible; else None."""
+    spec = replanner.spec
+    return None if spec.budget != Budget() or spec.pin != Pin() else replanner.fastest_days
 
 
-def _fastest_update(trial: Trial, attempt: Attempt) -> tuple[float, Plan] | None:
-    """Days of the fastest update with what it takes beside training, which an update with some time left tells."""
-    fastest = _fastest_days(trial)
+def _fastest_update(replanner: Replanner, attempt: PlanAt) -> tuple[float, Plan] | None:
+    """Returns the shortest `every_days` with its plan.
+
+    The time beside training is taken from the plan of an update with some time left.
+    """
+    fastest = _fastest_days(replanner)
     if fastest is None:
         return None
     training_h = fastest * 24 * (1 + EVALUATION_SHARE)
@@ -114,84 +121,88 @@ def _fastest_update(trial: Trial, attempt: Attempt) -> tuple[float, Plan] | None
     return None if decided is None else (days, decided)
 
 
-def _later(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
+def _longer_time(field: str, given: float, found: tuple[float, Plan] | None) -> Iterator[NearestPlan]:
     if found is not None and found[0] > given:
         needed, decided = found
         change = f"{needed:g} instead of {given:g} ({needed - given:.3g} days more, {times(needed / given)})"
-        yield _nearest(decided, field, given, needed, change)
+        yield _nearest_plan(decided, field, given, needed, change)
 
 
-def _budgets(trial: Trial, exceeded: Exceeded) -> Iterator[NearestPlan]:
-    """The budget in which the nearest candidate fits, the other one kept."""
-    field = "usd_per_month" if exceeded.period == "month" else "usd_per_run"
-    decided = trial.planned(budget={field: exceeded.usd * (1 + 1e-9)})
-    usd = None if decided is None else _monthly(decided) if exceeded.period == "month" else _run_usd(decided)
+def _budgets(replanner: Replanner, budget_excess: BudgetExcess) -> Iterator[NearestPlan]:
+    """Yields the budget that the nearest candidate needs, with the other budget unchanged."""
+    field = "usd_per_month" if budget_excess.period == "month" else "usd_per_run"
+    decided = replanner.planned(budget={field: budget_excess.usd * (1 + 1e-9)})
+    usd = None if decided is None else _monthly(decided) if budget_excess.period == "month" else _run_usd(decided)
     if decided is not None and usd is not None:
-        given = exceeded.budget_usd
+        given = budget_excess.budget_usd
         change = f"{usd:,.0f} instead of {given:,.0f} ({usd - given:,.0f} USD more, {times(usd / given)})"
-        yield _nearest(decided, f"budget.{field}", given, _cents_up(usd), change)
+        yield _nearest_plan(decided, f"budget.{field}", given, _cents_up(usd), change)
 
 
 def _cents_up(usd: float) -> float:
-    """An amount that is a budget in which `usd` fits."""
+    """Rounds an amount up to whole cents, so that it fits into that budget."""
     return ceil(usd * 100) / 100
 
 
-def _nodes(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _nodes(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
-    given = trial.spec.placement.max_nodes
-    if given >= MOST_NODES or trial.spec.pin.nodes is not None:
+    given = replanner.spec.placement.max_nodes
+    if given >= MOST_NODES or replanner.spec.pin.nodes is not None:
         return
-    decided = trial.planned(placement={"max_nodes": MOST_NODES})
+    decided = replanner.planned(placement={"max_nodes": MOST_NODES})
     if decided is not None:
         needed = decided.choice.nodes
         change = f"{needed:,} instead of {given:,} ({needed - given:,} more)"
-        yield _nearest(decided, "placement.max_nodes", given, needed, change)
+        yield _nearest_plan(decided, "placement.max_nodes", given, needed, change)
 
 
-def _machines(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _machines(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
-    placement, pin = trial.spec.placement, trial.spec.pin
+    placement, pin = replanner.spec.placement, replanner.spec.pin
     if pin.instance_type is not None:
-        decided = trial.planned(pin=_without(pin, "instance_type"))
+        decided = replanner.planned(pin=_without(pin, "instance_type"))
         if decided is not None:
-            yield _nearest(decided, "pin.instance_type", pin.instance_type, decided.choice.instance_type, "left out")
+            yield _nearest_plan(
+                decided, "pin.instance_type", pin.instance_type, decided.choice.instance_type, "left out"
+            )
         return
     if pin.node is not None:
         return
     if placement.instance_types != "any":
         given = ", ".join(placement.instance_types)
-        decided = trial.planned(placement={"instance_types": "any"})
+        decided = replanner.planned(placement={"instance_types": "any"})
         if decided is not None:
-            yield _nearest(decided, "placement.instance_types", given, "any", "any")
+            yield _nearest_plan(decided, "placement.instance_types", given, "any", "any")
     if placement.providers or placement.regions:
         given = ", ".join((*placement.providers, *placement.regions))
-        decided = trial.planned(placement={"providers": [], "regions": [], "zone": None})
+        decided = replanner.planned(placement={"providers": [], "regions": [], "zone": None})
         if decided is not None:
-            yield _nearest(decided, "placement.regions", given, None, "any provider in its default region")
+            yield _nearest_plan(decided, "placement.regions", given, None, "any provider in its default region")
 
 
-def _spot(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _spot(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
-    if trial.spec.capacity.interruption == "tolerate" or trial.spec.capacity.block is not None:
+    if replanner.spec.capacity.interruption == "tolerate" or replanner.spec.capacity.block is not None:
         return
-    decided = trial.planned(capacity={"interruption": "tolerate"})
+    decided = replanner.planned(capacity={"interruption": "tolerate"})
     if decided is not None and decided.choice.purchase.spot_nodes:
-        yield _nearest(decided, "capacity.interruption", "never", "tolerate", "tolerate, on Spot nodes")
+        yield _nearest_plan(decided, "capacity.interruption", "never", "tolerate", "tolerate, on Spot nodes")
 
 
-def _block(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _block(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
-    block = trial.spec.capacity.block
+    block = replanner.spec.capacity.block
     if block is None:
         return
-    decided = trial.planned(capacity={"block": None})
+    decided = replanner.planned(capacity={"block": None})
     if decided is not None:
-        yield _nearest(decided, "capacity.block", f"{block.days} days", None, "left out, nodes bought for the run")
+        yield _nearest_plan(
+            decided, "capacity.block", f"{block.days} days", None, "left out, with nodes bought for the run"
+        )
 
 
-def _tokens(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    """The largest share of the tokens that holds, within the precision."""
+def _tokens(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """Yields the largest feasible number of tokens, within the precision."""
     if workload.dataset is None:
         field, given = "workload.tokens", float(workload.tokens or 0.0)
     else:
@@ -200,111 +211,113 @@ def _tokens(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     def attempt(share: float, among: Plan | None) -> Plan | None:
         amount = three_digits(share * given, ROUND_FLOOR)
         if workload.dataset is None:
-            return trial.planned(among, workload={"tokens": amount})
+            return replanner.planned(among, workload={"tokens": amount})
         data = workload.dataset.model_dump(mode="json", exclude_unset=True)
-        return trial.planned(among, workload={"dataset": {**data, "examples": max(1, int(amount))}})
+        return replanner.planned(among, workload={"dataset": {**data, "examples": max(1, int(amount))}})
 
-    fastest = _fastest_days(trial) if workload.every_days is None else None
+    fastest = _fastest_days(replanner) if workload.every_days is None else None
     if fastest is not None:
-        # Days are as the steps; the last step may be one too many, or fall victim to rounding.
+        # Days are proportional to steps; rounding or the last step can exceed the deadline, so 99 % is tried too.
         for share in (workload.deadline_days / fastest, 0.99 * workload.deadline_days / fastest):
-            most = attempt(share, None) if LEAST_TOKENS <= share < 1 else None
+            most = attempt(share, None) if SMALLEST_TOKEN_SHARE <= share < 1 else None
             if most is not None:
                 needed = three_digits(share * given, ROUND_FLOOR)
-                yield _nearest(most, field, given, needed, f"{needed:,g} instead of {given:,g} ({share:.0%})")
+                yield _nearest_plan(most, field, given, needed, f"{needed:,g} instead of {given:,g} ({share:.0%})")
                 return
-    # Halve until it holds, then close in.
+    # Halve the share until it is feasible, then search upwards.
     high, low, decided = 1.0, 0.5, None
-    while low >= LEAST_TOKENS and (decided := attempt(low, None)) is None:
+    while low >= SMALLEST_TOKEN_SHARE and (decided := attempt(low, None)) is None:
         high, low = low, low / 2
     if decided is None:
         return
-    low, decided = trial.greatest(attempt, low, high, decided)
+    low, decided = replanner.highest_feasible(attempt, low, high, decided)
     needed = three_digits(low * given, ROUND_FLOOR)
-    yield _nearest(decided, field, given, needed, f"{needed:,g} instead of {given:,g} ({low:.0%})")
+    yield _nearest_plan(decided, field, given, needed, f"{needed:,g} instead of {given:,g} ({low:.0%})")
 
 
-def _method(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _method(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     if workload.kind != "finetuning" or workload.method == "qlora":
         return
     for method in ("lora", "qlora"):
         if method == workload.method:
             continue
-        decided = trial.planned(workload={"method": method})
+        decided = replanner.planned(workload={"method": method})
         if decided is not None:
-            yield _nearest(
+            yield _nearest_plan(
                 decided, "workload.method", workload.method, method, f"{method} instead of {workload.method}"
             )
             return
 
 
-def _optimizer(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _optimizer(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     smaller = "adamw-8bit" if workload.method == "full" else "paged-adamw"
     if workload.optimizer == smaller:
         return
-    decided = trial.planned(workload={"optimizer": smaller, "gradient_precision": "bf16"})
+    decided = replanner.planned(workload={"optimizer": smaller, "gradient_precision": "bf16"})
     if decided is not None:
         change = f"{smaller} instead of {workload.optimizer}, with gradient_precision bf16"
-        yield _nearest(decided, "workload.optimizer", workload.optimizer, smaller, change)
+        yield _nearest_plan(decided, "workload.optimizer", workload.optimizer, smaller, change)
 
 
-def _sequence(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    """The longest of the halves of the sequence that holds; what is trained on fewer tokens at a time learns less."""
+def _sequence(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """Yields the longest feasible sequence among repeated halves; a model trained on shorter sequences learns less."""
     length = workload.sequence_length // 2
     while length >= 512:
-        decided = trial.planned(workload={"sequence_length": length})
+        decided = replanner.planned(workload={"sequence_length": length})
         if decided is not None:
             change = f"{length:,} instead of {workload.sequence_length:,}"
-            yield _nearest(decided, "workload.sequence_length", workload.sequence_length, length, change)
+            yield _nearest_plan(decided, "workload.sequence_length", workload.sequence_length, length, change)
             return
         length //= 2
 
 
-def _batch(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
-    """A larger batch lets more replicas work; what it does to convergence is not known here."""
+def _batch(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+    """Yields the smallest feasible multiple of the batch; its effect on convergence is not modelled."""
     given = workload.global_batch_tokens
     for factor in (2, 4, 16, 64):
-        decided = trial.planned(workload={"global_batch_tokens": factor * given})
+        decided = replanner.planned(workload={"global_batch_tokens": factor * given})
         if decided is not None:
-            change = f"{factor * given:,g} instead of {given:,g}, if training converges as well with it"
-            yield _nearest(decided, "workload.global_batch_tokens", given, factor * given, change)
+            change = f"{factor * given:,g} instead of {given:,g}, if training converges as well"
+            yield _nearest_plan(decided, "workload.global_batch_tokens", given, factor * given, change)
             return
 
 
-def _scratch(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _scratch(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
-    given = trial.spec.storage.scratch_gb
+    given = replanner.spec.storage.scratch_gb
     if not given:
         return
-    largest = max(kind.nvme_total_gb for kind in trial.catalog.instance_types.values())
-    decided = trial.planned(storage={"scratch_gb": min(given, largest)}) or trial.planned(storage={"scratch_gb": 0})
+    largest = max(kind.nvme_total_gb for kind in replanner.catalog.instance_types.values())
+    decided = replanner.planned(storage={"scratch_gb": min(given, largest)}) or replanner.planned(
+        storage={"scratch_gb": 0}
+    )
     if decided is not None:
         choice = decided.choice
-        has = trial.catalog.instance_type(choice.provider, choice.instance_type).nvme_total_gb
-        yield _nearest(decided, "storage.scratch_gb", given, has, f"{has:,} instead of {given:,g}")
+        has = replanner.catalog.instance_type(choice.provider, choice.instance_type).nvme_total_gb
+        yield _nearest_plan(decided, "storage.scratch_gb", given, has, f"{has:,} instead of {given:,g}")
 
 
-def _pins(trial: Trial, workload: TrainingWorkload) -> Iterator[NearestPlan]:
+def _pins(replanner: Replanner, workload: TrainingWorkload) -> Iterator[NearestPlan]:
     del workload
-    pin = trial.spec.pin
+    pin = replanner.spec.pin
     if pin.nodes is not None:
-        decided = trial.planned(pin=_without(pin, "nodes"))
+        decided = replanner.planned(pin=_without(pin, "nodes"))
         if decided is not None:
             nodes = decided.choice.nodes
-            yield _nearest(decided, "pin.nodes", pin.nodes, nodes, f"{nodes:,} instead of {pin.nodes:,}")
+            yield _nearest_plan(decided, "pin.nodes", pin.nodes, nodes, f"{nodes:,} instead of {pin.nodes:,}")
     if pin.layout != Pin().layout:
-        decided = trial.planned(pin=_without(pin, "layout"))
+        decided = replanner.planned(pin=_without(pin, "layout"))
         if decided is not None:
-            yield _nearest(decided, "pin.layout", str(pin.layout.model_dump(exclude_none=True)), None, "left out")
+            yield _nearest_plan(decided, "pin.layout", str(pin.layout.model_dump(exclude_none=True)), None, "left out")
 
 
-RELAXATIONS: Final[dict[Lack, tuple[Callable[[Trial, TrainingWorkload], Iterator[NearestPlan]], ...]]] = {
+RELAXATIONS: Final[dict[ShortfallKind, tuple[Callable[[Replanner, TrainingWorkload], Iterator[NearestPlan]], ...]]] = {
     "budget": (_deadline, _spot, _machines, _tokens, _method),
     "time": (_deadline, _nodes, _machines, _tokens, _batch, _method, _block, _pins),
     "memory": (_nodes, _machines, _method, _optimizer, _sequence, _pins),
     "other": (_machines, _spot, _block, _scratch, _pins),
 }
-"""What may help with what is lacking."""
+"""Relaxations that may help, by the constraint that is missed."""
 
 
 def _without(pin: Pin, field: str) -> dict[str, Any]:
@@ -318,22 +331,22 @@ def _days(decided: Plan) -> float:
 
 
 def _monthly(decided: Plan) -> float | None:
-    """What a budget of the month is held against."""
+    """Returns the amount that a monthly budget bounds, in USD."""
     return decided.cost.usd_per_month if decided.updates is None else decided.updates.usd_per_month
 
 
 def _run_usd(decided: Plan) -> float | None:
-    """What a budget of the run is held against."""
+    """Returns the amount that a budget per run bounds, in USD."""
     return decided.cost.usd_per_run if decided.updates is None else decided.updates.usd_per_update
 
 
-def _nearest(
+def _nearest_plan(
     decided: Plan, field: str, given: str | float | None, needed: str | float | None, change: str
 ) -> NearestPlan:
     choice, performance = decided.choice, decided.performance
     days = performance.days if isinstance(performance, TrainingPerformance) else None
     usd = _run_usd(decided)
-    money = "" if usd is None else f", {usd:,.0f} USD {PERIODS['run' if decided.updates is None else 'update']}"
+    money = "" if usd is None else f", {usd:,.0f} USD {PERIOD_WORDS['run' if decided.updates is None else 'update']}"
     where = f"{choice.nodes:,} x {choice.instance_type} in {choice.region}"
     return NearestPlan(
         field=field,

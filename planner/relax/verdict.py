@@ -1,17 +1,17 @@
-"""Whether a plan keeps what its spec asks for. Pins can make it miss; a free search returns only plans that hold."""
+"""Checks whether a plan meets its spec. Only pins can make a plan miss it; a free search returns none that does."""
 
 from planner.plan.plan import InferencePerformance, Plan, TrainingPerformance
 from planner.serving.slo import slo_lines
 from planner.spec import InferenceWorkload, TrainingWorkload
 
 
-def holds(plan: Plan) -> bool:
-    """Whether a plan fits its memory and keeps the SLO, or the deadline when training."""
-    return fits(plan) and _in_time(plan)
+def meets_spec(plan: Plan) -> bool:
+    """Returns whether a plan fits its memory and meets the SLO, or the deadline when training."""
+    return fits_memory(plan) and _in_time(plan)
 
 
-def fits(plan: Plan) -> bool:
-    """Whether a plan fits its memory."""
+def fits_memory(plan: Plan) -> bool:
+    """Returns whether a plan fits its memory."""
     return plan.memory_per_gpu.total_bytes <= plan.memory_per_gpu.capacity_bytes
 
 

@@ -1,4 +1,4 @@
-"""From the winner of the search to the Plan: choice, alternatives, notes."""
+"""Assembles the Plan from the result of the search: choice, alternatives, notes."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def assemble(
     topology: Topology | None = None,
     proposals: tuple[CompressionProposal, ...] = (),
 ) -> Plan:
-    """The Plan of a finished search."""
+    """Builds the Plan of a finished search."""
     choice = _choice(spec, best)
     scaling = autoscaling(spec, best.candidate)
     return Plan(
@@ -106,7 +106,13 @@ def _choice(spec: ClusterSpec, best: Priced) -> Choice:
 
 
 def alternative(option: Priced, best: Priced, every: Sequence[Priced] = ()) -> Alternative:
-    """Another cluster beside the best, and why it was not taken."""
+    """Describes an option that was not chosen, with the reason.
+
+    Args:
+        option: The option.
+        best: The chosen cluster.
+        every: All options that the Pareto front is taken over; empty: only the chosen cluster.
+    """
     machine, candidate = option.machine, option.candidate
     per_million = option.cost.usd_per_million_output_tokens
     return Alternative(
@@ -123,25 +129,21 @@ def alternative(option: Priced, best: Priced, every: Sequence[Priced] = ()) -> A
         reason=_why_not(option, best),
         weights=candidate.weights,
         tokens_per_usd=1e6 / per_million if per_million else None,
-        on_pareto_front=not any(_outdoes(other, option) for other in every or (best,)),
+        on_pareto_front=not any(_dominates(other, option) for other in every or (best,)),
     )
 
 
-def _outdoes(one: Priced, other: Priced) -> bool:
-    """Whether one is no dearer and no slower than the other, and better in either."""
-    ours, theirs = (one.objective_usd, one.slowness), (other.objective_usd, other.slowness)
+def _dominates(one: Priced, other: Priced) -> bool:
+    """Returns whether `one` is no more expensive and no slower than `other`, and better in one of the two."""
+    ours, theirs = (one.search_cost_usd, one.days_or_tpot_ms), (other.search_cost_usd, other.days_or_tpot_ms)
     return ours != theirs and ours[0] <= theirs[0] and ours[1] <= theirs[1]
 
 
 def _why_not(option: Priced, best: Priced) -> str:
     if option.cost.usd_per_hour is None:
-        return "its price is unknown"
-    extra = option.objective_usd / best.objective_usd - 1
+        return "no known price"
+    extra = option.search_cost_usd / best.search_cost_usd - 1
     what = "a run" if isinstance(option.candidate.performance, TrainingPerformance) else "an hour"
-    if option.unknown_usd_per_hour or best.unknown_usd_per_hour:
-        what += ", with the most that others ask for what has no known price"
-    return (
-        f"costs {extra:.1%} more {what}"
-        if extra > 0.0005
-        else "costs the same, and ranks lower for speed or simplicity"
-    )
+    if option.unpriced_usd_per_hour or best.unpriced_usd_per_hour:
+        what += ", counting unpriced items at the highest known rate"
+    return f"costs {extra:.1%} more {what}" if extra > 0.0005 else "same price, slower or more complex"

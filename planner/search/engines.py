@@ -1,4 +1,4 @@
-"""Which engine evaluates a spec, and what about the spec contradicts the model."""
+"""Chooses the engine that evaluates a spec, and refuses specs that contradict the model."""
 
 from math import inf
 
@@ -17,10 +17,10 @@ from provider_catalog.precision import BITS_PER_VALUE, Precision
 
 
 def check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> None:
-    """Refuse sequences that the model does not reach.
+    """Refuses sequences that are longer than the model supports.
 
     Raises:
-        SpecError: the field, and how far the model reaches.
+        SpecError: a sequence is too long; the message has the field and the limit.
     """
     limit, workload = architecture.max_position_embeddings, spec.workload
     if limit is None:
@@ -31,41 +31,41 @@ def check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> N
         context, field = workload.sequence_length, "sequence_length"
     measured = isinstance(workload, InferenceWorkload) and (spec.pin.nodes or spec.pin.batch)
     if context > limit and not measured:
-        raise SpecError(f"workload.{field} is {context}; {architecture.name} reaches {limit} tokens at most")
+        raise SpecError(f"workload.{field} is {context}; {architecture.name} supports at most {limit} tokens")
 
 
 def _check_training(spec: ClusterSpec) -> None:
-    """Refuse what only serving knows.
+    """Refuses fields that apply only to serving.
 
     Raises:
-        SpecError: the field, and what to do.
+        SpecError: such a field is set; the message says what to do.
     """
     weights, pin = spec.precision.weights, spec.pin
     if spec.precision.experts != "auto" or spec.precision.keep:
-        raise SpecError("precision.experts and precision.keep are about serving; leave them out when training")
+        raise SpecError("precision.experts and precision.keep apply only to serving; leave them out when training")
     if weights in ("int8", "int4"):
         raise SpecError(
-            f"precision.weights is {weights}, which is for serving: training multiplies in floating point; allowed are"
+            f"precision.weights is {weights}, which is only for serving: training needs floating point; allowed are"
             " auto, fp32, bf16, fp16, fp8, nvfp4 and mxfp4"
         )
     for name, given in (("pin.batch", pin.batch), ("pin.layout.attention_data", pin.layout.attention_data)):
         if given is not None:
-            raise SpecError(f"{name} is {given}; it is about serving: leave it out when training")
+            raise SpecError(f"{name} is {given}, but applies only to serving; leave it out when training")
 
 
 def engine_of(
     spec: ClusterSpec, architecture: ModelArchitecture, step_cache: StepCache, *, wants_nearest: bool = True
 ) -> Engine:
-    """The engine that evaluates a spec.
+    """Returns the engine that evaluates a spec.
 
     Args:
-        spec: What is wanted.
-        architecture: Of its model.
-        step_cache: What training engines of the model share.
-        wants_nearest: Whether misses of a training engine have to name the layout that comes nearest.
+        spec: The workload and its constraints.
+        architecture: Architecture of its model.
+        step_cache: Cache of step times that training engines of the model share.
+        wants_nearest: Whether near misses of a training engine must name the closest layout.
 
     Raises:
-        SpecError: formats that the model, the method or training does not know.
+        SpecError: the model, the method or training does not support a number format.
     """
     weights, kv_cache = spec.precision.weights, spec.precision.kv_cache
     experts, keep = spec.precision.experts, spec.precision.keep

@@ -1,4 +1,4 @@
-"""Notes of a plan: roundings, assumptions and missed targets that a reviewer should read."""
+"""Notes of a plan for its reviewer: rounding, assumptions and missed targets."""
 
 from planner.cost.priced import Priced
 from planner.cost.updates import START_H
@@ -15,11 +15,11 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.precision import BITS_PER_VALUE
 
 SHORT_RUN_H = 5.0
-"""Runs for which the start of the nodes is worth a note."""
+"""Duration in hours below which a run gets a note on the time to start its nodes."""
 
 
 def _missed_targets(spec: ClusterSpec, best: Priced) -> list[str]:
-    """What a pinned configuration does not keep; the search offers nothing else that misses."""
+    """Returns the targets that a pinned configuration misses; a free search returns only plans that meet them."""
     performance, workload = best.candidate.performance, spec.workload
     if isinstance(performance, TrainingPerformance) and isinstance(workload, TrainingWorkload):
         limits = {"workload.deadline_days": workload.deadline_days}
@@ -38,7 +38,7 @@ def _missed_targets(spec: ClusterSpec, best: Priced) -> list[str]:
 def _missed(line: SloLine) -> str:
     statistic = "" if line.statistic == "mean" else f" {line.statistic}"
     if line.predicted_ms is None:
-        return f"{line.name}{statistic} grows without end at this rate; the SLO is {line.asked_ms:g} ms"
+        return f"{line.name}{statistic} grows without limit at this request rate; the SLO is {line.asked_ms:g} ms"
     return f"{line.name}{statistic} is {line.predicted_ms:.4g} ms; the SLO is {line.asked_ms:g} ms"
 
 
@@ -50,24 +50,27 @@ def _rounded_batch(spec: ClusterSpec) -> list[str]:
     if planned * length == asked:
         return []
     return [
-        f"workload.global_batch_tokens {asked:g} is {asked / length:g} sequences; planned with {planned:,}, that is"
-        f" {planned * length:,} tokens"
+        f"workload.global_batch_tokens {asked:g} is {asked / length:g} sequences; the plan uses {planned:,} sequences,"
+        f" which are {planned * length:,} tokens"
     ]
 
 
-def _terms_on_offer(spec: ClusterSpec, catalog: Catalog, choice: Choice) -> list[str]:
-    """What signing for a term would save; a training run is bought for its window."""
+def _commitment_notes(spec: ClusterSpec, catalog: Catalog, choice: Choice) -> list[str]:
+    """Returns a note on what commitments would save for a serving fleet without one."""
     if isinstance(spec.workload, TrainingWorkload) or spec.capacity.commitment != "none":
         return []
     place = (choice.provider, choice.region, choice.instance_type)
     known = [
-        f"{term.discount:.1%} less for {term.term} ({term.usd_per_hour:,.4g} USD a node and hour)"
+        (term.term, f"by {term.discount:.1%} ({term.usd_per_hour:,.4g} USD a node-hour)")
         for term in reserved_terms(catalog, place, choice.zone)
         if term.discount is not None and term.discount > 0
     ]
     if not known:
         return []
-    return [f"signed for, what is reserved costs {' or '.join(known)}: capacity.commitment, compared by llmcluster mix"]
+    (first, saving), *longer = known
+    cuts = f"a {first} commitment cuts the cost of reserved nodes {saving}"
+    also = "".join(f", a {term} commitment {saving}" for term, saving in longer)
+    return [f"{cuts}{also}: set capacity.commitment, and compare with llmcluster mix"]
 
 
 def _checkpoint_notes(spec: ClusterSpec, catalog: Catalog, best: Priced, choice: Choice) -> list[str]:
@@ -86,7 +89,7 @@ def _checkpoint_notes(spec: ClusterSpec, catalog: Catalog, best: Priced, choice:
 
 
 def _data_notes(spec: ClusterSpec, best: Priced) -> list[str]:
-    """What a data set loses to sequences, and what starting the nodes adds to a short fine-tuning run."""
+    """Returns notes on padding and truncation of the data set, and on the start of the nodes of a short run."""
     workload, performance = spec.workload, best.candidate.performance
     if not isinstance(workload, TrainingWorkload) or not isinstance(performance, TrainingPerformance):
         return []
@@ -98,17 +101,17 @@ def _data_notes(spec: ClusterSpec, best: Priced) -> list[str]:
         cut = (
             ""
             if useful >= given
-            else f"; {1 - useful / given:.0%} of the tokens are beyond sequence_length and cut off"
+            else f"; {1 - useful / given:.0%} of the tokens exceed sequence_length and are cut off"
         )
         notes.append(
-            f"workload.dataset is {useful:,.0f} tokens in all epochs; {computed:,.0f} pass through the model,"
-            f" {1 - useful / computed:.0%} of them padding ({data.packing}){cut}"
+            f"workload.dataset has {useful:,.0f} tokens in all epochs; {computed:,.0f} pass through the model, of which"
+            f" {1 - useful / computed:.0%} are padding ({data.packing}){cut}"
         )
     hours, hourly = performance.days * 24, best.cost.usd_per_hour
     if workload.kind == "finetuning" and best.updates is None and hours < SHORT_RUN_H and hourly is not None:
         notes.append(
-            f"starting the nodes takes {START_H * hourly:,.2f} USD beside the run, about {START_H:g} hours (estimate,"
-            " 0.2 to 1)"
+            f"starting the nodes adds about {START_H:g} hours (estimate, 0.2 to 1) and {START_H * hourly:,.2f} USD to"
+            " the run"
         )
     return notes
 
@@ -143,40 +146,40 @@ def _own_reservation_notes(own: object, choice: Choice) -> list[str]:
 def plan_notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
-    """Everything about the chosen cluster that a reviewer should read, most basic first."""
+    """Returns the notes on the chosen cluster, the most basic first."""
     notes = list(architecture.warnings)
     storage = choice.shared_storage
     if storage is not None and storage.size_gib != storage.requested_gib:
         notes.append(
             f"storage.shared_tib asks for {storage.requested_gib:,.0f} GiB; {storage.sku}"
             f"{' with EFA' if spec.storage.lustre.efa else ''} is sold at"
-            f" {storage.size_gib:,} GiB, the next legal size"
+            f" {storage.size_gib:,} GiB, the next purchasable size"
         )
     if spec.storage.scratch == "raid0" and not best.machine.nvme_disks and not best.machine.place.owned:
-        notes.append(f"{choice.instance_type} has no local NVMe disks: there is no scratch array")
+        notes.append(f"{choice.instance_type} has no local NVMe disks, so there is no scratch array")
     memory = best.candidate.memory
     if memory.total_bytes > memory.capacity_bytes:
         notes.append(
-            f"the pinned layout does not fit: {memory.total_bytes / 2**30:.1f} GiB on the fullest GPU,"
-            f" {memory.capacity_bytes / 2**30:.1f} GiB may be used"
+            f"the pinned layout does not fit: the fullest GPU needs {memory.total_bytes / 2**30:.1f} GiB,"
+            f" of which {memory.capacity_bytes / 2**30:.1f} GiB are usable"
         )
     notes += _missed_targets(spec, best) + _rounded_batch(spec) + _data_notes(spec, best)
     notes += _checkpoint_notes(spec, catalog, best, choice)
     if spec.capacity.block is not None and spec.capacity.block.reservation_id is None:
         notes.append(
-            "the Capacity Block is not bought yet: the compute stack looks up what is on offer, and makes nodes once"
-            " capacity.block.reservation_id names it"
+            "the Capacity Block is not purchased by Terraform: buy it and set capacity.block.reservation_id. Until then"
+            " the compute stack only looks up the blocks on offer and creates no nodes"
         )
     place = best.machine.place
     if choice.purchase.reserved_nodes:
         commitment = place.defaults and place.defaults.commitment_note
         notes += [commitment] if commitment else []
-        notes += _terms_on_offer(spec, catalog, choice)
+        notes += _commitment_notes(spec, catalog, choice)
     notes += _own_reservation_notes(spec.capacity.reservation, choice)
     if not place.owned:
         notes += zone_notes(spec, catalog, choice)
     notes += quota_notes(choice.purchase, place, choice.instance_type, choice.region)
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:
-        notes.append(f"weights are published in {published}; planned in {choice.weights}")
+        notes.append(f"weights are published in {published}; the plan uses {choice.weights}")
     return (*notes, *best.cost.notes)

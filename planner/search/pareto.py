@@ -7,7 +7,7 @@ from planner.plan.plan import ParetoPoint, TrainingPerformance
 
 
 def pareto_front(options: Sequence[Priced]) -> tuple[ParetoPoint, ...]:
-    """Training runs that none of the options beats in both time and cost, as the search compares it; cheapest first."""
+    """Returns the training runs that no other option beats in both time and search cost, cheapest first."""
     front: list[ParetoPoint] = []
     for option in sorted(options, key=lambda option: option.rank):
         performance, usd = option.candidate.performance, option.cost.usd_per_run

@@ -1,4 +1,4 @@
-"""Quotas of an account that the nodes of a plan count against."""
+"""Notes on the account quotas that the nodes of a plan count against."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from provider_catalog.hardware import InstanceType
 
 @dataclass(frozen=True, slots=True)
 class QuotaNeed:
-    """What the nodes of a plan take of one quota."""
+    """The part of one quota that the nodes of a plan use."""
 
     quota: VcpuQuota
     nodes: int
@@ -19,9 +19,9 @@ class QuotaNeed:
 
 
 def quota_needs(purchase: Purchase, defaults: ProviderDefaults, sold: InstanceType) -> list[QuotaNeed]:
-    """The quotas that the nodes count against; empty where the catalog knows none.
+    """Returns the quotas that the nodes count against; empty where the catalog has none.
 
-    Nodes of a Capacity Block count against none (EC2 user guide, "Capacity Blocks for ML").
+    Nodes of a Capacity Block count against no quota (EC2 user guide, "Capacity Blocks for ML").
     """
     family = sold.name.partition(".")[0]
     nodes = {"on-demand": purchase.on_demand_nodes + purchase.reserved_nodes, "spot": purchase.spot_nodes}
@@ -33,12 +33,12 @@ def quota_needs(purchase: Purchase, defaults: ProviderDefaults, sold: InstanceTy
 
 
 def quota_notes(purchase: Purchase, place: Place, instance_type: str, region: str) -> list[str]:
-    """A note for each quota that the nodes count against."""
+    """Returns a note for each quota that the nodes count against; none where the catalog has no quotas."""
     defaults, sold = place.defaults, place.instance_type(instance_type)
     if defaults is None or sold is None:
         return []
     return [
-        f"{need.nodes} x {sold.name} count {need.vcpus:,} vCPUs of the account's quota"
-        f' "{need.quota.name}" ({need.quota.code}) in {region}; where it is lower, nodes do not start'
+        f"{need.nodes} x {sold.name} use {need.vcpus:,} vCPUs of the account's quota"
+        f' "{need.quota.name}" ({need.quota.code}) in {region}; nodes fail to start if the quota is lower'
         for need in quota_needs(purchase, defaults, sold)
     ]

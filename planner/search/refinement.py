@@ -1,4 +1,4 @@
-"""The shortlist of a serving search, timed once more by measured kernels."""
+"""Re-evaluates the shortlist of a serving search with measured kernel times."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,28 +10,30 @@ from planner.serving.engine import InferenceEngine
 from planner.serving.silicon import SILICON, UnsupportedError, installed
 
 SHORTLIST = 8
-"""Clusters that are timed again; the cost of one is some tenths of a second."""
+"""Number of clusters that are timed again; each takes some tenths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refined:
-    """What is left of the shortlist, with the better numbers."""
+class RefinedShortlist:
+    """The shortlist after measured kernels have timed it."""
 
     served: list[Priced]
     missed: list[tuple[Priced, NearMiss]]
-    """Those that miss the SLO once measured kernels time them."""
+    """Options that miss the SLO with measured kernel times."""
     notes: tuple[str, ...]
 
 
-def is_wanted(engine: object) -> bool:
-    """Whether the spec asks for measured kernels; `auto` does where the package is installed."""
+def wants_measured_kernels(engine: object) -> bool:
+    """Returns whether the spec asks for measured kernels; `auto` does if the package is installed."""
     if not isinstance(engine, InferenceEngine):
         return False
     return engine.workload.engine == "silicon" or (engine.workload.engine == "auto" and installed())
 
 
-def refine(ranked: Sequence[Priced], engine: InferenceEngine, price: Callable[[Machine, Candidate], Priced]) -> Refined:
-    """Time the first of `ranked` by measured kernels; one that was not measured keeps its analytic numbers."""
+def refine(
+    ranked: Sequence[Priced], engine: InferenceEngine, price: Callable[[Machine, Candidate], Priced]
+) -> RefinedShortlist:
+    """Times the first options of `ranked` with measured kernels; options without measurements keep analytic numbers."""
     refined, kept, missed = [], [], []
     reasons: dict[str, str] = {}
     for option in ranked[:SHORTLIST]:
@@ -39,15 +41,17 @@ def refine(ranked: Sequence[Priced], engine: InferenceEngine, price: Callable[[M
         try:
             found = engine.refined(option.candidate, machine.node, machine.max_nodes)
         except UnsupportedError as error:
-            reasons.setdefault(str(error), f"{machine.name} {option.candidate.layout.gpus_per_replica} GPUs a replica")
+            reasons.setdefault(
+                str(error), f"{machine.name} with {option.candidate.layout.gpus_per_replica} GPUs a replica"
+            )
             kept.append(option)
             continue
         if isinstance(found, NearMiss):
             missed.append((option, found))
         else:
             refined.append(price(machine, found))
-    notes = [f"analytic engine in place of {SILICON} for {what}: {reason}" for reason, what in reasons.items()]
+    notes = [f"the analytic engine replaces {SILICON} for {what}: {reason}" for reason, what in reasons.items()]
     if refined:
-        notes.insert(0, f"{len(refined)} of {min(len(ranked), SHORTLIST)} shortlisted clusters timed by {SILICON}")
+        notes.insert(0, f"{len(refined)} of {min(len(ranked), SHORTLIST)} shortlisted clusters are timed by {SILICON}")
     served = sorted([*refined, *kept, *ranked[SHORTLIST:]], key=lambda priced: priced.rank)
-    return Refined(served, missed, tuple(notes))
+    return RefinedShortlist(served, missed, tuple(notes))

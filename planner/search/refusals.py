@@ -1,9 +1,9 @@
-"""What a search says when nothing serves: what the nearest miss lacks, and by how much."""
+"""The error of a search in which nothing serves: which constraint the nearest miss fails, and by how much."""
 
 from math import inf
 
 from planner.engine.candidate import NearMiss
-from planner.errors import InfeasibleError, Lack, NearestMiss, times
+from planner.errors import InfeasibleError, NearestMiss, ShortfallKind, times
 from planner.plan.plan import Rejection
 from planner.spec import ClusterSpec, TrainingWorkload
 
@@ -11,43 +11,43 @@ NEAREST_SHOWN = 5
 
 
 def infeasible(spec: ClusterSpec, near_misses: list[tuple[NearMiss, Rejection]]) -> InfeasibleError:
-    """The error of a search that found nothing.
+    """Returns the error of a search that found nothing.
 
     Args:
-        spec: What was wanted.
-        near_misses: The nearest of every machine, as it stands in `rejected`.
+        spec: The workload and its constraints.
+        near_misses: The nearest miss of every machine, with its rejection.
     """
     nearest = sorted(near_misses, key=lambda near_miss: (near_miss[0].distance, near_miss[1].candidate))[:NEAREST_SHOWN]
     first = nearest[0][0]
     return InfeasibleError(
-        f"no cluster carries {spec.name!r}: {_by_how_much(spec, first, len(near_misses))}",
+        f"no cluster carries {spec.name!r}: {_shortfall_words(spec, first, len(near_misses))}",
         tuple(NearestMiss(rejection.candidate, rejection.reason) for _, rejection in nearest),
-        lacks=_lacks(first),
-        exceeded=first.exceeded,
+        lacks=_shortfall_kind(first),
+        budget_excess=first.budget_excess,
     )
 
 
-def _lacks(nearest: NearMiss) -> Lack:
-    if nearest.serves:
+def _shortfall_kind(nearest: NearMiss) -> ShortfallKind:
+    if nearest.only_over_budget:
         return "budget"
     if nearest.shortfall == inf:
         return "other"
     return "time" if nearest.fits_memory else "memory"
 
 
-def _by_how_much(spec: ClusterSpec, nearest: NearMiss, looked_at: int) -> str:
-    """What the nearest of the misses lacks."""
-    among = "the one machine looked at" if looked_at == 1 else f"the {looked_at} machines looked at"
-    lacks, so_much = _lacks(nearest), times(nearest.shortfall)
-    over = nearest.exceeded
+def _shortfall_words(spec: ClusterSpec, nearest: NearMiss, searched: int) -> str:
+    """Says in words by how much the nearest miss fails its constraint."""
+    machines = "the one machine" if searched == 1 else f"the {searched} machines"
+    kind, ratio = _shortfall_kind(nearest), times(nearest.shortfall)
+    over = nearest.budget_excess
     if over is not None:
         return (
-            f"the cheapest that does it costs {over.words}, {over.usd - over.budget_usd:,.0f} more than the budget of"
-            f" {over.budget_usd:,.0f} ({so_much})"
+            f"the cheapest feasible option costs {over.words}, {over.usd - over.budget_usd:,.0f} more than the budget"
+            f" of {over.budget_usd:,.0f} ({ratio})"
         )
-    if isinstance(spec.workload, TrainingWorkload) and lacks == "time":
+    if isinstance(spec.workload, TrainingWorkload) and kind == "time":
         at_least = "at least " if nearest.bound else ""
-        return f"of {among} the nearest is {at_least}{so_much} too slow, on as many nodes as it may have"
-    if isinstance(spec.workload, TrainingWorkload) and lacks == "memory":
-        return f"it does not fit: of {among} the nearest needs {so_much} the memory that may be used"
-    return f"none of {among} will do" if looked_at > 1 else f"{among} will not do: {nearest.reason}"
+        return f"the closest of {machines} is {at_least}{ratio} too slow even at the largest allowed node count"
+    if isinstance(spec.workload, TrainingWorkload) and kind == "memory":
+        return f"it does not fit: the closest of {machines} needs {ratio} the usable memory"
+    return f"none of {machines} can serve it" if searched > 1 else f"{machines} cannot serve it: {nearest.reason}"

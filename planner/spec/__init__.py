@@ -23,6 +23,7 @@ from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
 from planner.spec.reservation import OwnReservation, check_reservation
 from planner.spec.rollout import Rollout
+from planner.spec.text import FilePath, ImportAddress, ImportId, ModelReference, TagKey, TagValue
 from planner.spec.workload import (
     GradientCompression,
     InferenceWorkload,
@@ -83,7 +84,7 @@ class ClusterSpec(SpecModel):
     """A model, a workload and what is allowed. Everything but name, model and workload.kind has a default."""
 
     name: str = Field(pattern=NAME_PATTERN, description="3 to 29 lower-case letters, digits and hyphens")
-    model: str | NominalModel = Field(description="A preset, a path to a config.json, or {parameters: 65B}")
+    model: ModelReference | NominalModel = Field(description="A preset, a path to a config.json, or {parameters: 65B}")
     workload: Workload
     precision: PrecisionChoice = PrecisionChoice()
     placement: Placement = Placement()
@@ -93,7 +94,7 @@ class ClusterSpec(SpecModel):
         default="none", description="none: nodes set up by cloud-init; kubernetes: EKS; slurm: AWS ParallelCluster"
     )
     kubernetes: Kubernetes = Field(default=Kubernetes(), exclude_if=lambda given: given == Kubernetes())
-    prices: str | None = Field(
+    prices: FilePath | None = Field(
         default=None,
         # What no spec says must not change the hash of every spec and lock that stands.
         exclude_if=lambda path: path is None,
@@ -105,7 +106,7 @@ class ClusterSpec(SpecModel):
     security: Security = Security()
     rollout: Rollout = Rollout()
     observability: Observability = Observability()
-    imports: dict[str, str] = Field(
+    imports: dict[ImportAddress, ImportId] = Field(
         default_factory=dict,
         description=(
             "What exists already and Terraform takes over: `<stack>.<resource type>.<name>`, such as "
@@ -113,7 +114,9 @@ class ClusterSpec(SpecModel):
         ),
     )
     state: State = State()
-    tags: dict[str, str] = Field(default_factory=dict, description="Put on every resource beside the cluster's own")
+    tags: dict[TagKey, TagValue] = Field(
+        default_factory=dict, description="Put on every resource beside the cluster's own"
+    )
     pin: Pin = Pin()
 
     @model_validator(mode="after")

@@ -8,16 +8,19 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from planner.spec.base import SpecModel
 from planner.spec.lustre import Lustre
 from planner.spec.reservation import OwnReservation
+from planner.spec.text import DemandFile, Identifier, KeyPrefix, PolicyArn, ResourceGroup, StateBucket, StateContainer
 from provider_catalog.units import HOURS_PER_YEAR
 
 
 class Placement(SpecModel):
     """Where the cluster may stand. Empty lists leave the choice to the planner."""
 
-    providers: tuple[str, ...] = ()
-    regions: tuple[str, ...] = Field(default=(), description="Empty: the default region of each provider")
-    zone: str | None = Field(default=None, description="AWS: availability zone id (use1-az6); Azure: zone number")
-    zones: tuple[str, ...] = Field(
+    providers: tuple[Identifier, ...] = ()
+    regions: tuple[Identifier, ...] = Field(default=(), description="Empty: the default region of each provider")
+    zone: Identifier | None = Field(
+        default=None, description="AWS: availability zone id (use1-az6); Azure: zone number"
+    )
+    zones: tuple[Identifier, ...] = Field(
         default=(),
         exclude_if=lambda zones: not zones,
         description=(
@@ -25,7 +28,7 @@ class Placement(SpecModel):
             "instance type"
         ),
     )
-    instance_types: tuple[str, ...] | Literal["any"] = "any"
+    instance_types: tuple[Identifier, ...] | Literal["any"] = "any"
     max_nodes: int = Field(default=2048, gt=0, le=16384)
 
     @model_validator(mode="after")
@@ -41,7 +44,9 @@ class Storage(SpecModel):
     """Shared file system and node-local scratch."""
 
     shared_tib: float = Field(default=1.0, gt=0, le=10_000, description="Usable size; rounded up to a size on sale")
-    shared_sku: str | None = Field(default=None, description="A SKU of the provider; None: the provider's default")
+    shared_sku: Identifier | None = Field(
+        default=None, description="A SKU of the provider; None: the provider's default"
+    )
     scratch: Literal["raid0", "none"] = "raid0"
     scratch_gb: float = Field(
         default=0, ge=0, le=1_000_000, description="Least local NVMe of a node, 10^9 bytes; smaller types are rejected"
@@ -66,7 +71,7 @@ class CapacityBlock(SpecModel):
     days: int = Field(
         ge=1, le=BLOCK_MAX_DAYS, description="Term in days: 1 to 14, or whole weeks up to 182; it ends at 11:30 UTC"
     )
-    zone: str | None = Field(
+    zone: Identifier | None = Field(
         default=None, description="Zone id of the block where it is known; the cluster then stands there"
     )
     reservation_id: str | None = Field(
@@ -91,8 +96,6 @@ class CapacityBlock(SpecModel):
         return self.start + timedelta(days=self.days)
 
 
-DemandFile = Annotated[str, Field(pattern=r"\.[cC][sS][vV]$")]
-"""Whoever reads the spec file replaces it by the hours in that file."""
 DEMAND_HOURS = (24, 168, HOURS_PER_YEAR)
 """A day, a week, a year of 365 days."""
 
@@ -189,10 +192,8 @@ class Budget(SpecModel):
 class Security(SpecModel):
     """What an organisation asks of every identity."""
 
-    permissions_boundary: str | None = Field(
-        default=None,
-        pattern=r"^arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\w+=,.@/-]+$",
-        description="AWS: ARN of the policy that bounds every role of the cluster",
+    permissions_boundary: PolicyArn | None = Field(
+        default=None, description="AWS: ARN of the policy that bounds every role of the cluster"
     )
     ebs_default_key: bool = Field(
         default=False,
@@ -215,13 +216,13 @@ class State(SpecModel):
     """Where Terraform keeps its state. Paths are relative, so that the output does not depend on the folder."""
 
     backend: Literal["local", "s3", "azurerm"] = "local"
-    bucket: str | None = Field(default=None, description="s3: bucket; azurerm: storage account")
-    container: str = "tfstate"
-    resource_group: str | None = Field(default=None, description="azurerm: of the storage account")
-    region: str | None = Field(
+    bucket: StateBucket | None = Field(default=None, description="s3: bucket; azurerm: storage account")
+    container: StateContainer = "tfstate"
+    resource_group: ResourceGroup | None = Field(default=None, description="azurerm: of the storage account")
+    region: Identifier | None = Field(
         default=None, description="s3: region of the bucket; azurerm: of the account, for bootstrap-state"
     )
-    key_prefix: str = "llmcluster"
+    key_prefix: KeyPrefix = "llmcluster"
 
     @model_validator(mode="after")
     def _where(self) -> "State":

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from planner.spec.base import SpecModel
+from planner.spec.text import BucketUrl, MountFolder
 
 METADATA_IOPS = (1500, 3000, 6000, *range(12_000, 192_001, 12_000))
 """FSx API reference, FileSystemLustreMetadataConfiguration, Iops of SSD file systems."""
@@ -15,10 +16,8 @@ DataRepositoryEvent = Literal["new", "changed", "deleted"]
 class DataRepository(SpecModel):
     """A bucket whose objects appear as files below a path of the file system."""
 
-    bucket: str = Field(
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", description="s3://bucket or s3://bucket/prefix"
-    )
-    path: str = Field(default="/data", pattern=r"^/[A-Za-z0-9._/-]*$", description="Folder of the file system")
+    bucket: BucketUrl = Field(description="s3://bucket or s3://bucket/prefix")
+    path: MountFolder = Field(default="/data", description="Folder of the file system")
     import_events: tuple[DataRepositoryEvent, ...] = Field(
         default=("new", "changed", "deleted"), description="What happens in the bucket and is followed in the folder"
     )

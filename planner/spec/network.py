@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from planner.spec.base import SpecModel
+from planner.spec.text import Cidr, Registry
 
 LOG_RETENTION_DAYS = (
     1,
@@ -37,12 +38,11 @@ LOG_RETENTION_DAYS = (
 class Network(SpecModel):
     """Addresses of the cluster and its way out."""
 
-    cidr: str = Field(
+    cidr: Cidr = Field(
         default="10.42.0.0/16",
-        pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$",
         description="Range of the cluster's own network; nothing is made of it where vpc_id is given",
     )
-    connected_cidrs: tuple[str, ...] = Field(
+    connected_cidrs: tuple[Cidr, ...] = Field(
         default=(), description="Ranges that nodes must reach (peered networks, offices); cidr may not overlap them"
     )
     vpc_id: str | None = Field(
@@ -61,9 +61,8 @@ class Network(SpecModel):
     egress: Literal["nat", "endpoints-only"] = Field(
         default="nat", description="endpoints-only: no way to the Internet, private endpoints of the services in use"
     )
-    image_registry: str | None = Field(
+    image_registry: Registry | None = Field(
         default=None,
-        pattern=r"^[a-z0-9][a-z0-9.-]*\.[a-z0-9.-]+(:\d+)?(/[a-z0-9._/-]+)?$",
         exclude_if=lambda registry: registry is None,
         description=(
             "AWS: registry that holds copies of the public images below their own paths "

@@ -1,12 +1,9 @@
 """What is watched, and who hears of it."""
 
-from typing import Annotated
-
 from pydantic import Field
 
 from planner.spec.base import SpecModel
-
-Email = Annotated[str, Field(pattern=r"^[^@\s,]+@[^@\s,]+\.[^@\s,]+$")]
+from planner.spec.text import Email
 
 
 class Observability(SpecModel):

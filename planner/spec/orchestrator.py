@@ -1,16 +1,14 @@
 """What hands out the nodes to jobs, and the settings of those that have some."""
 
-import re
 from ipaddress import IPv4Network
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from planner.spec.base import SpecModel
+from planner.spec.text import Cidr, RoleArn
 
 Orchestrator = Literal["none", "kubernetes", "slurm"]
-
-ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
 
 
 class Kubernetes(SpecModel):
@@ -18,14 +16,14 @@ class Kubernetes(SpecModel):
 
     version: str = Field(
         default="1.35",
-        pattern=r"^1\.\d{2}$",
+        pattern=r"^1\.[0-9]{2}$",
         description="Minor version; 1.35 is under standard support of EKS until 2027-03-27",
     )
-    public_api_cidrs: tuple[str, ...] = Field(
+    public_api_cidrs: tuple[Cidr, ...] = Field(
         default=(),
         description="Ranges that may reach the API from the Internet; empty: the API is reachable from inside only",
     )
-    administrators: tuple[str, ...] = Field(
+    administrators: tuple[RoleArn, ...] = Field(
         default=(),
         description="AWS: ARNs of the IAM roles that administer the cluster; empty: whoever applies the stack",
     )
@@ -42,12 +40,4 @@ class Kubernetes(SpecModel):
                 ) from error
             if network.prefixlen == 0:
                 raise ValueError(f"{given} opens the API to everybody; name the ranges that administer the cluster")
-        return value
-
-    @field_validator("administrators")
-    @classmethod
-    def _role_arns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for given in value:
-            if not ROLE_ARN.fullmatch(given):
-                raise ValueError(f"{given!r} is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/ops")
         return value

@@ -3,6 +3,7 @@
 from pydantic import Field, model_validator
 
 from planner.spec.base import SpecModel
+from planner.spec.text import GpuName, Identifier
 from planner.vocabulary import Recompute, Schedule, ZeroStage
 
 
@@ -26,7 +27,7 @@ class PinnedLayout(SpecModel):
 class PinnedNode(SpecModel):
     """A node of one's own, instead of an instance type."""
 
-    gpu: str
+    gpu: GpuName
     gpus: int = Field(gt=0, le=1024)
     nvlink_gb_per_s: float | None = Field(default=None, ge=0, description="Per GPU, both directions together")
     nic_gbit_per_s: float = Field(gt=0, description="Per node, one direction")
@@ -38,7 +39,7 @@ class PinnedNode(SpecModel):
 class Pin(SpecModel):
     """What the search may not change. With everything pinned, one configuration is evaluated."""
 
-    instance_type: str | None = None
+    instance_type: Identifier | None = None
     node: PinnedNode | None = None
     nodes: int | None = Field(default=None, gt=0, le=1_000_000)
     layout: PinnedLayout = PinnedLayout()

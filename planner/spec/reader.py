@@ -8,10 +8,13 @@ from pydantic_core import ErrorDetails
 
 from planner.errors import SpecError
 from planner.spec import ClusterSpec
+from planner.spec.text import allowed_text
 from provider_catalog.suggestions import did_you_mean
+from provider_catalog.text import kind_of, one_line, shortened
 
 SHOWN_ERRORS = 8
-SHOWN_CHARACTERS = 60
+SHOWN_KEY = 80
+"""Characters of a key."""
 
 
 def read_spec(document: object, where: str) -> ClusterSpec:
@@ -27,7 +30,7 @@ def read_spec(document: object, where: str) -> ClusterSpec:
     if document is None:
         raise SpecError(f"{where}: the file is empty; a spec needs name, model and workload")
     if not isinstance(document, Mapping):
-        raise SpecError(f"{where}: expected a mapping with name, model and workload, found a {_kind(document)}")
+        raise SpecError(f"{where}: expected a mapping with name, model and workload, found {kind_of(document)}")
     try:
         return ClusterSpec.model_validate(document)
     except ValidationError as error:
@@ -40,7 +43,8 @@ def read_spec(document: object, where: str) -> ClusterSpec:
 
 def _message(detail: ErrorDetails) -> str:
     path = [part for part in detail["loc"] if part not in _BRANCHES]
-    field = ".".join(str(part) for part in path)
+    # A key of a mapping is what the user wrote: it may hold anything.
+    field = one_line(".".join(str(part)[:SHOWN_KEY] for part in path))
     if detail["type"] == "extra_forbidden":
         siblings = sorted(_fields_at(path[:-1]))
         hint = did_you_mean(str(path[-1]), siblings)
@@ -48,22 +52,28 @@ def _message(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"{field}: missing; it has no default"
     if detail["type"] == "union_tag_invalid":
-        return f"{field}.kind: no such kind {detail['ctx']['tag']!r}; allowed: inference, training, finetuning"
+        return f"{field}.kind: no such kind {shortened(detail['ctx']['tag'])}; allowed: inference, training, finetuning"
     if detail["type"] == "union_tag_not_found":
         return f"{field}.kind: missing; allowed: inference, training, finetuning"
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "string_pattern_mismatch" and (meaning := _description(path)):
-        message = f"{meaning}; the pattern is {detail['ctx']['pattern']}"
+    message = one_line(detail["msg"].removeprefix("Value error, "))
+    if detail["type"] == "string_pattern_mismatch":
+        pattern = detail["ctx"]["pattern"]
+        if words := allowed_text(pattern):
+            message = f"allowed: {words}"
+        elif meaning := _description(path):
+            message = f"{meaning}; the pattern is {pattern}"
     # A rule about several fields names them itself; all that was given beside them would bury them.
     several = detail["type"] == "value_error" and isinstance(detail["input"], Mapping)
-    given = "" if several else f"; given: {_shorten(detail['input'])}"
+    given = "" if several else f"; given: {shortened(detail['input'])}"
     return f"{field}: {message}{given}" if field else message
 
 
-_BRANCHES = frozenset({"inference", "training", "finetuning", "str", "constrained-str", "NominalModel", "constant"}) | {
+_BRANCHES = frozenset(
+    {"inference", "training", "finetuning", "str", "constrained-str", "NominalModel", "constant", "[key]"}
+) | {
     "literal['constant','business-hours']",
     "tuple[constrained-float, ...]",
-    "tuple[str, ...]",
+    "tuple[constrained-str, ...]",
     "literal['any']",
     "keyword",
     "existing",
@@ -102,14 +112,3 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models_in(argument)
-
-
-def _kind(document: object) -> str:
-    return {list: "list", str: "text", int: "number", float: "number", bool: "truth value"}.get(
-        type(document), type(document).__name__
-    )
-
-
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from planner.spec.base import SpecModel
+from planner.spec.text import Identifier
 
 if TYPE_CHECKING:
     from planner.spec import ClusterSpec
@@ -22,10 +23,10 @@ class OwnReservation(SpecModel):
         pattern=r"^arn:aws[a-z-]*:resource-groups:[a-z0-9-]+:\d{12}:group/[A-Za-z0-9_./-]+$",
         description="ARN of a resource group of reservations, in place of id",
     )
-    instance_type: str | None = Field(
+    instance_type: Identifier | None = Field(
         default=None, description="Type of its instances; the search then looks at no other type"
     )
-    zone: str | None = Field(default=None, description="Zone id of its instances; the cluster then stands there")
+    zone: Identifier | None = Field(default=None, description="Zone id of its instances; the cluster then stands there")
     instances: int | None = Field(
         default=None, gt=0, description="Number of its instances, which the plan does not exceed"
     )

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 from planner.spec.base import SpecModel
 from planner.spec.dataset import Dataset
 from planner.spec.fault_tolerance import FaultTolerance
+from planner.spec.text import ModuleName, NominalSize
 from planner.spec.training_software import DEFAULT_SOFTWARE, TrainingSoftware
 from planner.vocabulary import Recompute
 from provider_catalog.precision import KEEP_PATTERN, Precision
@@ -17,7 +18,9 @@ class NominalModel(SpecModel):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    parameters: str = Field(description="Nominal size such as 7B, 65B, 1.5B; the published shape of that class is used")
+    parameters: NominalSize = Field(
+        description="Nominal size such as 7B, 65B, 1.5B; the published shape of that class is used"
+    )
 
 
 SloPercentile = Literal["mean", "p50", "p95", "p99"]
@@ -116,7 +119,9 @@ class InferenceWorkload(SpecModel):
 
 Optimizer = Literal["adamw", "adamw-bf16-moments", "adamw-8bit", "adafactor", "muon", "sgd-momentum", "paged-adamw"]
 TrainingMethod = Literal["full", "lora", "qlora"]
-LoraTargets = Literal["attention", "attention-and-mlp"] | Annotated[tuple[str, ...], Field(min_length=1)]
+LoraTargets = (
+    Literal["attention", "attention-and-mlp"] | Annotated[tuple[ModuleName, ...], Field(min_length=1, max_length=1000)]
+)
 """Blocks, or linear layers by the names that Hugging Face gives them."""
 DEFAULT_POWERSGD_RANK = 4
 """Of the ranks 1, 2 and 4 of the paper (arXiv 1905.13727, Table 3) the one that keeps its accuracy everywhere."""
@@ -215,7 +220,8 @@ class TrainingWorkload(SpecModel):
     def _updates_end_before_the_next(self) -> "TrainingWorkload":
         if (
             self.every_days is not None
-            and "deadline_days" in self.model_fields_set
+            # The default counts as left out, so that a plan reads as its spec does.
+            and self.deadline_days != type(self).model_fields["deadline_days"].default
             and self.deadline_days > self.every_days
         ):
             raise ValueError(

@@ -1,31 +1,40 @@
 """A demand trace: the CSV file that `capacity.demand` may name, as hourly fractions of its peak."""
 
 import csv
+import io
 import math
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from planner.errors import SpecError
+from provider_catalog.text import one_line, shortened
+from provider_catalog.text_files import MissingFileError, UnreadableFileError, read_text_file
 from provider_catalog.units import HOURS_PER_YEAR
 
 LARGEST_BYTES: Final = 2_000_000
 COLUMNS: Final = ["hour", "demand"]
+LAST_YEAR: Final = 9998
+"""The hour after the last one has a date of its own, in every time zone."""
 DIGITS: Final = 6
 """Of a fraction: finer than any fleet is cut, and the same bytes on every machine."""
 
 
-def read_demand(path: Path) -> tuple[float, ...]:
+def read_demand(path: Path, folder: Path | None = None) -> tuple[float, ...]:
     """The 8,760 hourly fractions of the peak in a CSV file with the columns `hour` and `demand`.
 
     `hour` counts 0 to 8759 (or 1 to 8760), or is an ISO time that moves on by an hour a row; `demand` is in any unit.
+
+    Args:
+        path: The file.
+        folder: That of the spec; a link below it may not lead out of it.
 
     Raises:
         SpecError: the file cannot be read, hours are missing or doubled, a value is negative or no number, or the
             file holds another number of hours than a year of 365 days.
     """
     where = f"capacity.demand: {path}"
-    rows = _rows(path, where)
+    rows = _rows(path, folder, where)
     if len(rows) != HOURS_PER_YEAR:
         raise SpecError(
             f"{where}: {len(rows):,} hours; a year has {HOURS_PER_YEAR:,}: give each hour of 365 days once "
@@ -42,33 +51,29 @@ def read_demand(path: Path) -> tuple[float, ...]:
     return tuple(round(value / peak, DIGITS) for value in demand)
 
 
-def _rows(path: Path, where: str) -> list[tuple[int, tuple[str, str]]]:
+def _rows(path: Path, folder: Path | None, where: str) -> list[tuple[int, tuple[str, str]]]:
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise SpecError(f"{where}: larger than the {LARGEST_BYTES:,} bytes that are read")
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
-            header = [name.strip().lower() for name in next(reader, [])]
-            if header != COLUMNS:
+        text = read_text_file(path, largest_bytes=LARGEST_BYTES, folder=folder, encoding="utf-8-sig")
+    except MissingFileError as error:
+        raise SpecError(f"{where}: {error}; a relative path starts at the folder of the spec") from None
+    except UnreadableFileError as error:
+        raise SpecError(f"{where}: {error}") from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        if header != COLUMNS:
+            # What stands there instead is not shown: the path may be that of another file.
+            raise SpecError(f"{where}: the first line is another; it must name the columns {','.join(COLUMNS)}")
+        rows = []
+        for cells in reader:
+            if len(cells) != len(COLUMNS):
                 raise SpecError(
-                    f"{where}: the first line is {','.join(header)!r}; it must name the columns {','.join(COLUMNS)}"
+                    f"{where}, line {reader.line_num}: {len(cells)} cells; each line has an hour and a demand"
                 )
-            rows = []
-            for cells in reader:
-                if len(cells) != len(COLUMNS):
-                    raise SpecError(
-                        f"{where}, line {reader.line_num}: {len(cells)} cells; each line has an hour and a demand"
-                    )
-                rows.append((reader.line_num, (cells[0].strip(), cells[1].strip())))
-            return rows
-    except FileNotFoundError:
-        raise SpecError(f"{where}: no such file; a relative path starts at the folder of the spec") from None
-    except UnicodeDecodeError:
-        raise SpecError(f"{where}: not UTF-8 text") from None
+            rows.append((reader.line_num, (cells[0].strip(), cells[1].strip())))
+        return rows
     except csv.Error as error:
         raise SpecError(f"{where}: not a CSV file: {error}") from None
-    except OSError as error:
-        raise SpecError(f"{where}: cannot be read: {error.strerror}") from None
 
 
 def _next_hour(given: str, previous: float | datetime | None, where: str) -> float | datetime:
@@ -76,7 +81,11 @@ def _next_hour(given: str, previous: float | datetime | None, where: str) -> flo
     try:
         hour = int(given) if given.isdigit() else datetime.fromisoformat(given)
     except ValueError:
-        raise SpecError(f"{where}: hour is {given!r}; give 0 to 8759, or times such as 2026-01-01T00:00") from None
+        raise SpecError(
+            f"{where}: hour is {shortened(given)}; give 0 to 8759, or times such as 2026-01-01T00:00"
+        ) from None
+    if isinstance(hour, datetime) and hour.year > LAST_YEAR:
+        raise SpecError(f"{where}: hour is {shortened(given)}; a trace ends before the year {LAST_YEAR + 1}")
     if previous is None:
         if isinstance(hour, int) and hour not in (0, 1):
             raise SpecError(f"{where}: the first hour is {hour}; a trace starts at 0 or 1")
@@ -88,11 +97,13 @@ def _next_hour(given: str, previous: float | datetime | None, where: str) -> flo
     elif isinstance(hour, int) and isinstance(previous, int):
         expected = previous + 1
     else:
-        raise SpecError(f"{where}: hour is {given!r}, after one of another kind; write all of them the same way")
+        raise SpecError(
+            f"{where}: hour is {shortened(given)}, after one of another kind; write all of them the same way"
+        )
     if isinstance(expected, datetime) and isinstance(hour, datetime) and _is_leap_day(expected):
         expected += timedelta(days=0 if _is_leap_day(hour) else 1)  # the trace has 365 days
     if hour != expected:
-        raise SpecError(f"{where}: hour is {given}, {_why_not(hour, expected)}")
+        raise SpecError(f"{where}: hour is {one_line(given[:60])}, {_why_not(hour, expected)}")
     return hour
 
 
@@ -115,8 +126,8 @@ def _amount(given: str, where: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        what = f"is {given!r}" if given else "is empty"
+        what = f"is {shortened(given)}" if given else "is empty"
         raise SpecError(f"{where}: demand {what}; give a number of 0 or more (fill gaps before planning)")
     if value < 0:
-        raise SpecError(f"{where}: demand is {given}; it cannot be negative")
+        raise SpecError(f"{where}: demand is {value:g}; it cannot be negative")
     return value

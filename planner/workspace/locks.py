@@ -1,16 +1,36 @@
-"""Locked plans: `<spec>.plan.json` beside the spec, committed with it, keeps the decision although prices move."""
+"""Locked plans: `<spec>.plan.json` beside the spec, committed with it, keeps the decision although prices move.
+
+A lock is a file that others can edit, so that it is read, compared and checked, and never believed: the spec in it has
+to be the spec as it reads now, which then takes its place, and the decision has to keep to the rules of
+`planner.workspace.lock_rules`.
+"""
 
 import json
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NoReturn
 
 from pydantic import ValidationError
 
 from planner.errors import SpecError
-from planner.plan.plan import Plan
-from provider_catalog.files import read_text, write_atomically
+from planner.plan.plan import PLAN_SCHEMA_VERSION, Plan
+from planner.spec import ClusterSpec
+from planner.spec.hash import spec_sha256
+from planner.workspace.lock_rules import broken_values, violations
+from planner.workspace.specs import LoadedSpec
+from provider_catalog.catalog import Catalog
+from provider_catalog.errors import UnreadableError
+from provider_catalog.files import write_atomically
+from provider_catalog.models import find_preset
+from provider_catalog.text import kind_of, one_line, shortened
+from provider_catalog.text_files import MissingFileError, UnreadableFileError, read_text_file
 
 LOCK_SUFFIX: Final = ".plan.json"
+LARGEST_PLAN_BYTES: Final = 50_000_000
+LONGEST_NAME_BYTES: Final = 255
+"""Of a file, on the file systems of Linux and macOS."""
+SHOWN_DIFFERENCES: Final = 3
 
 
 def lock_path(spec_path: Path) -> Path:
@@ -27,51 +47,209 @@ def write_lock(plan: Plan, spec_path: Path) -> Path:
     """Locks `plan` for the spec at `spec_path`; from now on it is synthesized as it stands.
 
     Raises:
+        SpecError: the name of the spec is too long to have one for the lock.
         NothingWrittenError: the lock cannot be written; an older one is untouched.
     """
     path = lock_path(spec_path)
+    # write_atomically adds a dot and eight characters to the name of the file that it moves.
+    if len(path.name.encode()) > LONGEST_NAME_BYTES - 10:
+        raise SpecError(f"{one_line(spec_path.name)}: the name is too long for a lock beside it; shorten it")
     write_atomically(path, plan_json(plan))
     return path
 
 
-def read_lock(spec_path: Path, spec_sha256: str) -> Plan | None:
+def read_lock(spec_path: Path, loaded: LoadedSpec, catalog: Catalog) -> Plan | None:
     """The locked plan of the spec at `spec_path`, or None where there is no lock.
 
     Args:
         spec_path: The spec, not the lock.
-        spec_sha256: Hash of the spec as it reads now.
+        loaded: The spec as it reads now; it is the spec of the plan that is returned.
+        catalog: What the decision is checked against; prices may have moved.
 
     Raises:
-        SpecError: the lock is broken, or the spec has changed since it was locked.
+        SpecError: the lock is broken or edited, of a version that cannot be read, or the spec has changed since.
         UnreadableError: the lock is there and cannot be read.
     """
     path = lock_path(spec_path)
+    lock = _Lock(path, spec_path)
     try:
-        text = read_text(path)
-    except FileNotFoundError:
+        document = lock.document(read_text_file(path, largest_bytes=LARGEST_PLAN_BYTES, folder=path.parent))
+    except MissingFileError:
         return None
-    except UnicodeDecodeError as error:
-        raise _broken(path, spec_path, "it is not UTF-8 text") from error
+    except UnreadableFileError as error:
+        if error.errno is not None:
+            raise UnreadableError(error.errno, os.strerror(error.errno), str(path)) from None
+        lock.refuse(str(error))
+    lock.check_version()
+    lock.check_spec(loaded.spec)
+    plan = lock.plan(loaded.spec)
+    if where := _coerced(document, plan.model_dump(mode="json")):
+        lock.refuse(f"{where} is not of the type that a plan has there")
+    for violation in _violations(plan, document, loaded, catalog):
+        lock.refuse(violation)
+    # A lock of an older version is migrated: its hash was taken in another way.
+    return plan.model_copy(update={"spec_sha256": spec_sha256(loaded.spec), "schema_version": PLAN_SCHEMA_VERSION})
+
+
+class _Lock:
+    """A lock while it is read: its place for messages, its version, and what it holds."""
+
+    def __init__(self, path: Path, spec_path: Path) -> None:
+        self.path, self.spec_path = path, spec_path
+        self.version = 0
+        self._document: dict[str, Any] = {}
+
+    def document(self, text: str) -> dict[str, Any]:
+        """The parsed text."""
+        try:
+            self._document = parse_plan(text)
+        except ValueError as error:
+            self.refuse(str(error))
+        return self._document
+
+    def refuse(self, what: str) -> NoReturn:
+        """Refuses the lock as broken or edited; one of another version for that reason."""
+        if self.version != PLAN_SCHEMA_VERSION and "schema_version" not in what and self._document:
+            raise SpecError(
+                f"{self.path}: written by an older llmcluster (schema_version {self.version}, this one writes"
+                f" {PLAN_SCHEMA_VERSION}), and cannot be taken as it stands: {what}. {self.way_out()}"
+            )
+        raise SpecError(f"{self.path}: not a locked plan: {what}. {self.way_out()}")
+
+    def way_out(self) -> str:
+        """What to do."""
+        return f"Run `llmcluster plan {self.spec_path} --lock` to write it anew, or delete it"
+
+    def check_version(self) -> None:
+        """Refuses versions of the schema that are newer than this program."""
+        version = self._document.get("schema_version", 0)
+        if not isinstance(version, int) or isinstance(version, bool) or version < 0:
+            self.refuse(f"schema_version is {shortened(version)}; it is a whole number")
+        if version > PLAN_SCHEMA_VERSION:
+            raise SpecError(
+                f"{self.path}: written by a newer llmcluster (schema_version {version}, this one reads up to"
+                f" {PLAN_SCHEMA_VERSION}). Update llmcluster. {self.way_out()}"
+            )
+        self.version = version
+
+    def check_spec(self, now: ClusterSpec) -> None:
+        """Compares the spec that was locked with the spec as it reads now."""
+        try:
+            locked = ClusterSpec.model_validate(self._document.get("spec"))
+        except ValidationError as error:
+            self.refuse(f"spec.{_first(error)}")
+        given = now.model_dump(mode="json", exclude_unset=True)
+        different = list(_differences(locked.model_dump(mode="json"), now.model_dump(mode="json")))
+        unsaid = [text for path, text in different if not _holds(given, path)]
+        if different and len(unsaid) == len(different) and self.version < PLAN_SCHEMA_VERSION:
+            self.refuse(f"defaults are others since: {_some(unsaid)}")
+        sha256, recorded = spec_sha256(now), self._document.get("spec_sha256")
+        if different:
+            raise SpecError(
+                f"{self.spec_path}: the spec has changed since {self.path.name} was written:"
+                f" {_some([text for _, text in different])} (spec_sha256 {sha256[:12]}, locked"
+                f" {shortened(recorded)[1:13]}). Run `llmcluster plan {self.spec_path} --lock` to decide anew, restore"
+                " the spec, or delete the lock"
+            )
+        if self.version == PLAN_SCHEMA_VERSION and recorded != sha256:
+            self.refuse(f"spec_sha256 is {shortened(recorded, 20)}, and the spec in it has {sha256[:12]}…")
+
+    def plan(self, spec: ClusterSpec) -> Plan:
+        """The plan with `spec` in place of the one that the lock holds."""
+        try:
+            return Plan.model_validate({**self._document, "spec": spec})
+        except ValidationError as error:
+            self.refuse(_first(error))
+
+
+def parse_plan(text: str) -> dict[str, Any]:
+    """The JSON object of a plan, with no text or number that no plan holds.
+
+    Raises:
+        ValueError: it is no such object; the message is a reason without the content of the file.
+    """
     try:
-        plan = Plan.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise _broken(path, spec_path, f"{where}: {first['msg']}") from error
-    if plan.spec_sha256 != spec_sha256:
-        raise SpecError(
-            f"{spec_path}: the spec has changed since {path.name} was written "
-            f"(spec_sha256 {spec_sha256[:12]}, locked {plan.spec_sha256[:12]}). "
-            f"Run `llmcluster plan {spec_path} --lock` to decide anew, restore the spec, or delete the lock"
-        )
-    return plan
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no valid JSON ({error.msg}, line {error.lineno})") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError:
+        raise ValueError("it holds a number that no plan has") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"it holds {kind_of(document)} and no JSON object")
+    for broken in broken_values(document):
+        raise ValueError(one_line(broken[:300]))
+    return document
+
+
+def _coerced(written: object, read: object, path: str = "") -> str | None:
+    """The first place of a document that reads as another value than it holds, such as a text for a number."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        # What the spec of the lock says has been compared with the spec itself.
+        inner = ((key, value) for key, value in written.items() if (path, key) != ("", "spec"))
+        found = (_coerced(value, read.get(key), f"{path}.{key}".lstrip(".")) for key, value in inner)
+        return next(filter(None, found), None)
+    if isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        pairs = enumerate(zip(written, read, strict=True))
+        return next(filter(None, (_coerced(*pair, f"{path}.{index}") for index, pair in pairs)), None)
+    same = written == read and isinstance(written, bool) == isinstance(read, bool)
+    return None if same else path
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _violations(plan: Plan, document: Mapping[str, Any], loaded: LoadedSpec, catalog: Catalog) -> Iterator[str]:
+    architecture, model = loaded.architecture, loaded.spec.model
+    if plan.model.name != architecture.name:
+        yield f"model.name is {plan.model.name}, and the model of the spec is {architecture.name}"
+    counted = (architecture.total_parameters, architecture.active_parameters)
+    if isinstance(model, str) and find_preset(model) is None and counted != _parameters(plan):
+        yield f"model has {plan.model.total_parameters:,} parameters, and the configuration counts {counted[0]:,} now"
+    yield from violations(plan, catalog)
+
+
+def _parameters(plan: Plan) -> tuple[int, int]:
+    return plan.model.total_parameters, plan.model.active_parameters
+
+
+def _differences(locked: object, now: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Fields in which two dumps of specs differ, with both values in words."""
+    if isinstance(locked, Mapping) and isinstance(now, Mapping):
+        for key in dict.fromkeys((*locked, *now)):
+            yield from _differences(locked.get(key), now.get(key), (*path, str(key)))
+    elif locked != now:
+        yield path, one_line(f"{'.'.join(path)} is {shortened(now, 40)}, locked {shortened(locked, 40)}")
+
+
+def _holds(given: object, path: tuple[str, ...]) -> bool:
+    """Whether the user wrote something at `path`."""
+    for key in path:
+        if not isinstance(given, Mapping) or key not in given:
+            return False
+        given = given[key]
+    return True
+
+
+def _some(different: list[str]) -> str:
+    more = len(different) - SHOWN_DIFFERENCES
+    return "; ".join(different[:SHOWN_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _first(error: ValidationError) -> str:
+    """Where the first error is and what it is, without the value: the file may be another one's."""
+    first = error.errors(include_url=False)[0]
+    where = one_line(".".join(str(part)[:80] for part in first["loc"])) or "the document"
+    return f"{where}: {one_line(first['msg'].removeprefix('Value error, '))}"
 
 
 def holds_plan(path: Path) -> bool:
     """Whether a JSON file is meant to be a plan, whole or broken; a document of Terraform has no spec."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        document = json.loads(read_text_file(path, largest_bytes=LARGEST_PLAN_BYTES, folder=path.parent))
+    except (ValueError, RecursionError):
         return False
     return isinstance(document, dict) and "spec_sha256" in document
 
@@ -83,18 +261,24 @@ def read_plan(path: Path) -> Plan:
         SpecError: the file cannot be read, or holds no plan.
     """
     try:
-        return Plan.model_validate_json(read_text(path))
-    except FileNotFoundError:
-        raise SpecError(f"{path}: no such file; name a spec, a locked plan or an output folder of synth") from None
-    except UnicodeDecodeError:
-        raise SpecError(f"{path}: not UTF-8 text; a plan is a JSON file") from None
+        text = read_text_file(path, largest_bytes=LARGEST_PLAN_BYTES, folder=path.parent)
+    except MissingFileError as error:
+        raise SpecError(f"{path}: {error}; name a spec, a locked plan or an output folder of synth") from None
+    except UnreadableFileError as error:
+        raise SpecError(f"{path}: {error}; a plan is a JSON file") from None
+    try:
+        document = parse_plan(text)
+    except ValueError as error:
+        raise SpecError(f"{path}: not a plan: {error}") from None
+    try:
+        plan = Plan.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise SpecError(f"{path}: not a plan: {where}: {first['msg']}") from None
+        raise SpecError(f"{path}: not a plan: {_older(document)}{_first(error)}") from None
+    if plan.schema_version == PLAN_SCHEMA_VERSION and plan.spec_sha256 != spec_sha256(plan.spec):
+        raise SpecError(f"{path}: not a plan: spec_sha256 is not that of the spec in it; plan the spec again")
+    return plan
 
 
-def _broken(path: Path, spec_path: Path, what: str) -> SpecError:
-    return SpecError(
-        f"{path}: not a locked plan: {what}. Run `llmcluster plan {spec_path} --lock` to write it anew, or delete it"
-    )
+def _older(document: Mapping[str, Any]) -> str:
+    version = document.get("schema_version", 0)
+    return "" if version == PLAN_SCHEMA_VERSION else f"written by another llmcluster (schema_version {version}): "

@@ -7,7 +7,6 @@ from pathlib import Path
 from planner.errors import InfeasibleError, SpecError
 from planner.plan.plan import Plan
 from planner.search.optimizer import plan as make_plan
-from planner.spec.hash import spec_sha256
 from planner.workspace.locks import read_lock
 from planner.workspace.specs import LoadedSpec, load_spec, priced_catalog
 from provider_catalog.architecture import ModelArchitecture
@@ -52,7 +51,7 @@ def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | Non
                 f"name: {name!r} stands in {planned[name].path} and in {path}; "
                 "stacks and state are named after it, so give one of them another name"
             )
-        locked = read_lock(path, spec_sha256(loaded.spec))
+        locked = read_lock(path, loaded, catalog)
         priced = _priced(loaded, catalog, overlay)
         plan = locked or _decide(loaded, priced)
         planned[name] = PlannedSpec(path, plan, locked is not None, loaded.architecture, priced)

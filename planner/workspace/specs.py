@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from planner.errors import SpecError
 from planner.spec import ClusterSpec, NominalModel
 from planner.spec.reader import read_spec
@@ -15,6 +13,9 @@ from provider_catalog.errors import CatalogError
 from provider_catalog.models import load_model
 from provider_catalog.price_overlay import read_overlay
 from provider_catalog.scenarios import PREFIX, load_scenario
+from provider_catalog.text import one_line
+from provider_catalog.text_files import MissingFileError, UnreadableFileError, read_text_file
+from provider_catalog.yaml_text import BrokenYamlError, parse_yaml
 
 LARGEST_SPEC_BYTES = 1_000_000
 
@@ -37,7 +38,7 @@ def load_spec(path: Path) -> LoadedSpec:
         SpecError: the file cannot be read, is no YAML mapping, or a field or the model is wrong.
         CatalogError: there is no such scenario.
     """
-    named = str(path)
+    named = one_line(str(path))
     if named.startswith(PREFIX):
         document: object = load_scenario(PACKAGED_DATA, named.removeprefix(PREFIX)).spec
     else:
@@ -45,9 +46,9 @@ def load_spec(path: Path) -> LoadedSpec:
     spec = read_spec(document, named)
     model = spec.model.model_dump() if isinstance(spec.model, NominalModel) else spec.model
     try:
-        architecture = load_model(model, path.parent)
+        architecture = load_model(model, path.parent, confined=True)
     except CatalogError as error:
-        raise SpecError(f"{path}: model: {error}") from error
+        raise SpecError(f"{named}: model: {error}") from error
     return LoadedSpec(spec, architecture, path)
 
 
@@ -59,7 +60,7 @@ def _with_demand(document: object, folder: Path) -> object:
         return document
     if not demand.lower().endswith(".csv"):
         return document
-    return {**document, "capacity": {**capacity, "demand": read_demand(folder / demand)}}
+    return {**document, "capacity": {**capacity, "demand": read_demand(folder / demand, folder)}}
 
 
 def priced_catalog(catalog: Catalog, loaded: LoadedSpec | None, overlay: Path | None = None) -> Catalog:
@@ -74,50 +75,27 @@ def priced_catalog(catalog: Catalog, loaded: LoadedSpec | None, overlay: Path | 
         SpecError: a price file cannot be read, or prices something that the catalog does not know.
     """
     if loaded is not None and loaded.spec.prices is not None:
-        catalog = _under(catalog, loaded.path.parent / loaded.spec.prices, "prices")
+        folder = loaded.path.parent
+        catalog = _under(catalog, folder / loaded.spec.prices, "prices", folder)
     return catalog if overlay is None else _under(catalog, overlay, "--prices")
 
 
-def _under(catalog: Catalog, price_file: Path, named_by: str) -> Catalog:
+def _under(catalog: Catalog, price_file: Path, named_by: str, folder: Path | None = None) -> Catalog:
     try:
-        return catalog.under(read_overlay(price_file, catalog))
+        return catalog.under(read_overlay(price_file, catalog, folder))
     except CatalogError as error:
         raise SpecError(f"{named_by}: {error}") from error
 
 
 def _parse(path: Path) -> object:
+    shown = one_line(str(path))
     try:
-        size_bytes = path.stat().st_size
-        if path.is_dir():
-            raise SpecError(f"{path}: is a folder; name a spec file in it")
-        if size_bytes > LARGEST_SPEC_BYTES:
-            raise SpecError(
-                f"{path}: {size_bytes:,} bytes are no spec; the largest that is read is {LARGEST_SPEC_BYTES:,} bytes"
-            )
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise SpecError(f"{path}: no such file; name a spec, such as one in clusters/") from None
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: not UTF-8 text (byte {error.start}); a spec is a YAML file") from None
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
+        text = read_text_file(path, largest_bytes=LARGEST_SPEC_BYTES, folder=path.parent)
+    except MissingFileError as error:
+        raise SpecError(f"{shown}: {error}; name a spec, such as one in clusters/") from None
+    except UnreadableFileError as error:
+        raise SpecError(f"{shown}: {error}; a spec is a YAML file of at most {LARGEST_SPEC_BYTES:,} bytes") from None
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise SpecError(f"{path}: nested too deeply for a spec") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, which YAML would let the last one win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if isinstance(key, str) and key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.YAMLError(f"key {key!r} stands twice, line {key_node.start_mark.line + 1}")
-            if isinstance(key, str):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
+        return parse_yaml(text)
+    except BrokenYamlError as error:
+        raise SpecError(f"{shown}: {error}") from None

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 from provider_catalog.errors import CatalogError
+from provider_catalog.text import harmless, shortened
 
 MAX_WIDTH: Final = 1 << 22
 """Largest accepted width (hidden, intermediate, head). The widest published decoder has 53248 (Llama 3.1 405B)."""
@@ -30,10 +31,7 @@ class ConfigFields:
     def error(self, key: str, allowed: str) -> CatalogError:
         """Make the error for a value of `key` that is not allowed."""
         given = self.values.get(key)
-        shown = repr(given)
-        if len(shown) > 60:
-            shown = shown[:57] + "..."
-        verb = "is missing" if key not in self.values else f"is {shown}"
+        verb = "is missing" if key not in self.values else f"is {shortened(given)}"
         return CatalogError(f"{self.model}: config key '{self.path}{key}' {verb}; allowed: {allowed}")
 
     def integer(self, *keys: str, default: int | None = None, minimum: int = 1, maximum: int = MAX_WIDTH) -> int:
@@ -103,7 +101,7 @@ class ConfigFields:
                 continue
             if not isinstance(value, str):
                 raise self.error(key, "a string")
-            return value
+            return harmless(value)
         return default
 
     def words(self, key: str, length: int) -> tuple[str, ...] | None:

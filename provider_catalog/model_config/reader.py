@@ -11,6 +11,7 @@ from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.parts import Parts
 from provider_catalog.model_config.published_formats import published_formats
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
+from provider_catalog.text import harmless, kind_of, one_line
 
 MAX_PARAMETERS: Final = 10**15
 """Largest accepted number of parameters: a thousand times the largest published decoder."""
@@ -91,7 +92,8 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
         CatalogError: the configuration is not an object, or a key is missing, has a wrong type or is out of bounds.
     """
     if not isinstance(config, Mapping):
-        raise CatalogError(f"{name}: config.json holds {type(config).__name__}; allowed: a JSON object")
+        raise CatalogError(f"{name}: config.json holds {kind_of(config)}; allowed: a JSON object")
+    name = harmless(name)
     root = ConfigFields(config, name)
     text = _text_fields(root)
     model_type = text.text("model_type", default="") or root.text("model_type", default="")
@@ -119,7 +121,10 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
         published_precision=published.precision,
         published_formats=published.formats,
         active_leaves_out=parts.active_leaves_out,
-        warnings=(*parts.warnings, *published.warnings, *vision_warnings, *audio_warnings),
+        # They quote keys and values of the configuration.
+        warnings=tuple(
+            map(one_line, (*parts.warnings, *published.warnings, *vision_warnings, *audio_warnings)),
+        ),
     )
     if architecture.total_parameters > MAX_PARAMETERS:
         raise CatalogError(

@@ -1,14 +1,19 @@
 """Parts that all AWS stacks share: backend, provider, tags, outputs."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from cdktf import App, TerraformOutput, TerraformStack
 
 from cdk.aws.provider import aws
 from planner.errors import SpecError
 from planner.plan.plan import Plan
+from provider_catalog.text import shortened, terraform_literal
 from stacks.clouds import StackRole, stack_id
 from stacks.state import name_provider_source, set_backend
+
+_TAG_SIGNS: Final = " _.:/=+-@"
+"""EC2 user guide, "Tag restrictions"; what services beside EC2 take as well."""
 
 
 def new_stack(app: App, plan: Plan, role: StackRole) -> TerraformStack:
@@ -49,9 +54,15 @@ def checked_tags(given: Mapping[str, str]) -> dict[str, str]:
         SpecError: AWS would refuse a tag (EC2 user guide, "Tag restrictions").
     """
     for key, value in given.items():
+        for part in (key, value):
+            if signs := sorted({sign for sign in part if not (sign.isalnum() or sign in _TAG_SIGNS)}):
+                raise SpecError(
+                    f"tags: {shortened(key)}: {shortened(value)} holds {' '.join(map(shortened, signs))}; AWS takes"
+                    f" letters, digits, spaces and {_TAG_SIGNS.strip()}"
+                )
         if not 1 <= len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
             raise SpecError(
-                f"tags: {key!r}: {value!r} is not a tag that AWS accepts; keys have 1 to 128 characters and do not "
-                "begin with aws:, values have at most 256"
+                f"tags: {shortened(key)}: {shortened(value)} is not a tag that AWS accepts; keys have 1 to 128 "
+                "characters and do not begin with aws:, values have at most 256"
             )
-    return dict(given)
+    return {terraform_literal(key): terraform_literal(value) for key, value in given.items()}

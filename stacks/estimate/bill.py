@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 
 from planner.errors import SpecError
@@ -19,10 +18,14 @@ from planner.plan.plan import Usage
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import PriceBook
+from provider_catalog.text_files import UnreadableFileError, read_text_file
 from provider_catalog.units import HOURS_PER_MONTH
+from provider_catalog.yaml_text import parse_yaml
 from stacks.estimate.documents import Resource, Resources, clusters, read_resources
 from stacks.estimate.meters import Context, Meter, NotPriced, Reader, Reading
 
+LARGEST_USAGE_BYTES: Final = 20_000_000
+"""Size of the largest cost.json, which holds every line of a bill."""
 LARGEST_QUANTITY: Final = 1e12
 """Quantities above this are errors in a document."""
 NOT_PURCHASED: Final = "the capacity block is not purchased by Terraform, so it is neither built nor billed"
@@ -115,18 +118,18 @@ def read_usage(path: Path) -> Usage:
         SpecError: the file cannot be read, or a field is wrong.
     """
     try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document: Any = parse_yaml(read_text_file(path, largest_bytes=LARGEST_USAGE_BYTES))
         fields = document.get("usage", document)
         return Usage.model_validate(fields)
-    except OSError as error:
-        raise SpecError(f"--usage {path}: cannot be read: {error.strerror}") from None
+    except UnreadableFileError as error:
+        raise SpecError(f"--usage {path}: cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SpecError(
             f"--usage {path}: {where}: {first['msg']}; allowed are {', '.join(Usage.model_fields)}"
         ) from None
-    except (AttributeError, ValueError, yaml.YAMLError):
+    except (AttributeError, ValueError):
         raise SpecError(
             f"--usage {path}: not a mapping; give a cost.json, or {', '.join(Usage.model_fields)}"
         ) from None
@@ -135,9 +138,19 @@ def read_usage(path: Path) -> Usage:
 def _usage_beside(files: Sequence[Path]) -> tuple[Usage | None, str]:
     for file in files:
         beside = file.with_name("cost.json")
-        if beside.is_file() and "usage" in json.loads(beside.read_text(encoding="utf-8")):
+        if beside.is_file() and "usage" in _cost_beside(beside):
             return read_usage(beside), str(beside)
     return None, ""
+
+
+def _cost_beside(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(read_text_file(path, largest_bytes=LARGEST_USAGE_BYTES))
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise SpecError(f"{path}: no JSON object; synthesize again, or give --usage")
+    return document
 
 
 def _estimate(name: str, resources: Resources, catalog: Catalog, usage: Usage | None, usage_source: str) -> Estimate:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from planner.errors import SpecError
+from provider_catalog.text_files import UnreadableFileError, read_text_file
 from stacks.estimate.expressions import Scope
 
 DOCUMENT: Final = "cdk.tf.json"
@@ -171,10 +172,12 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _json(path: Path) -> Mapping[str, Any]:
-    if path.stat().st_size > LARGEST_DOCUMENT_BYTES:
-        raise SpecError(f"{path}: larger than {LARGEST_DOCUMENT_BYTES:,} bytes, the limit for a document")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        text = read_text_file(path, largest_bytes=LARGEST_DOCUMENT_BYTES)
+    except UnreadableFileError as error:
+        raise SpecError(f"{path}: {error}") from None
+    try:
+        document = json.loads(text)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

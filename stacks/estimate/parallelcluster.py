@@ -6,9 +6,9 @@ Fields are those of ParallelCluster 3.16, "Cluster configuration file".
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import yaml
-
 from provider_catalog.purchase_kinds import PurchaseKind
+from provider_catalog.text import shortened
+from provider_catalog.yaml_text import parse_yaml
 from stacks.estimate.documents import Resource
 from stacks.estimate.meters import (
     NOT_KNOWN_YET,
@@ -31,11 +31,11 @@ def _configuration(output: Resource, context: Context) -> Reading:
     if not text:
         return [NotPriced(f"{output.kind} {NOT_KNOWN_YET}")]
     try:
-        document = yaml.safe_load(text)
+        document = parse_yaml(text)
         head, queues = document["HeadNode"], document["Scheduling"]["SlurmQueues"]
         return [*_head_node(head, context), *(line for queue in queues for line in _queue(queue, context))]
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
-        return [NotPriced(f"not a configuration of ParallelCluster with Slurm ({error!r})")]
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        return [NotPriced(f"not a configuration of ParallelCluster with Slurm ({shortened(str(error))})")]
 
 
 def _head_node(head: Mapping[str, Any], context: Context) -> Iterator[Meter | NotPriced]:

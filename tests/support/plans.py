@@ -16,6 +16,7 @@ from planner.plan.plan import (
     TrainingPerformance,
 )
 from planner.spec import ClusterSpec
+from planner.spec.hash import spec_sha256
 from planner.workspace.planning import PlannedSpec
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
@@ -86,17 +87,18 @@ def example_plan(provider: str = "aws", *, spec: dict[str, Any] | None = None, *
         **choice,
     }
     decided = Choice(**fields)
+    written = ClusterSpec.model_validate(
+        {
+            "name": "example",
+            "model": {"parameters": "7B"},
+            "workload": {"kind": "training", "tokens": 1e12},
+            **(spec or {}),
+        }
+    )
     return Plan(
         name="example",
-        spec=ClusterSpec.model_validate(
-            {
-                "name": "example",
-                "model": {"parameters": "7B"},
-                "workload": {"kind": "training", "tokens": 1e12},
-                **(spec or {}),
-            }
-        ),
-        spec_sha256="0" * 64,
+        spec=written,
+        spec_sha256=spec_sha256(written),
         catalog=CatalogStamp(version="tests", prices_as_of="2026-01-01"),
         model=ModelSummary(name="7B", total_parameters=6_738_415_616, active_parameters=6_738_415_616),
         choice=decided,

@@ -1,4 +1,4 @@
-"""Planning again with one thing changed: how what would help is found, for serving and for training."""
+"""Plans a spec again with one change; used to find feasible changes for serving and training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from typing import Any
 from planner.errors import InfeasibleError, SpecError
 from planner.market.place import place_of
 from planner.plan.plan import Plan
-from planner.relax.verdict import holds
+from planner.relax.verdict import meets_spec
 from planner.search.optimizer import fastest_days, plan
 from planner.spec import ClusterSpec
 from planner.spec.reader import read_spec
@@ -19,20 +19,20 @@ from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 
-Attempt = Callable[[float, Plan | None], Plan | None]
-"""The plan at a value, among the types of another plan; None where it does not hold."""
+PlanAt = Callable[[float, Plan | None], Plan | None]
+"""Plans at a value, limited to the instance types of another plan; returns None if infeasible."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class Replanner:
     """Plans variations of one spec.
 
     Attributes:
-        spec: Which no plan keeps.
-        architecture: Of its model.
-        catalog: What is on sale.
+        spec: The infeasible spec.
+        architecture: Architecture of its model.
+        catalog: The catalog with machines and prices.
         precision: Ratio to which bounds are found.
-        step_cache: What all of them share.
+        step_cache: Step times that all plans share.
     """
 
     spec: ClusterSpec
@@ -43,19 +43,19 @@ class Trial:
 
     @cached_property
     def fastest_days(self) -> float | None:
-        """Days of the fastest run of the spec, whatever it costs; None where none is known."""
+        """Days of the fastest run of the spec at any cost; None if unknown."""
         try:
             return fastest_days(self.spec, self.architecture, self.catalog, self.step_cache)
         except (SpecError, CatalogError):
             return None
 
     def planned(self, among: Plan | None = None, **changes: dict[str, Any] | None) -> Plan | None:
-        """The plan when some fields are changed; None when it still does not hold.
+        """Returns the plan with some fields changed; None if it is still infeasible.
 
         Args:
-            among: Only the instance types of this plan and its alternatives are tried: what holds under stricter terms
-                held under looser ones.
-            changes: Fields by part of the spec; a part given as None is left out.
+            among: A plan under looser constraints; only its instance types and those of its alternatives are tried,
+                since no other type can be feasible under stricter ones.
+            changes: Changed fields by section of the spec; a section given as None is left out.
         """
         document = self.spec.model_dump(mode="json", exclude_unset=True)
         if among is not None and not place_of(among.choice.provider, self.catalog).owned:
@@ -65,18 +65,18 @@ class Trial:
         for part, fields in changes.items():
             document[part] = {} if fields is None else {**document.get(part, {}), **fields}
         try:
-            spec = read_spec(document, "trial")
+            spec = read_spec(document, "replanned spec")
             decided = plan(spec, self.architecture, self.catalog, step_cache=self.step_cache, wants_nearest=False)
         except (InfeasibleError, SpecError, CatalogError):
             return None
-        return decided if holds(decided) else None
+        return decided if meets_spec(decided) else None
 
-    def least(
-        self, attempt: Attempt, low: float, high: float, bound: Callable[[Plan], float]
+    def lowest_feasible(
+        self, attempt: PlanAt, low: float, high: float, bound: Callable[[Plan], float]
     ) -> tuple[float, Plan] | None:
-        """The least value above `low` that holds, to three digits and never below; None where not even `high` does.
+        """Returns the lowest feasible value above `low`, rounded up to three digits; None if `high` is infeasible.
 
-        What a plan predicts (`bound`) is a bound as well: it holds there.
+        The value that a plan predicts (`bound`) is feasible too, which shortens the search.
         """
         decided = attempt(high, None)
         if decided is None:
@@ -91,8 +91,8 @@ class Trial:
                 high, decided = min(middle, bound(found)), found
         return high, decided
 
-    def greatest(self, attempt: Attempt, low: float, high: float, decided: Plan) -> tuple[float, Plan]:
-        """The greatest value below `high` that holds; `decided` is the plan at `low`."""
+    def highest_feasible(self, attempt: PlanAt, low: float, high: float, decided: Plan) -> tuple[float, Plan]:
+        """Returns the highest feasible value below `high`; `decided` is the plan at `low`."""
         while high > low * self.precision:
             middle = sqrt(low * high)
             found = attempt(middle, decided)
@@ -104,5 +104,5 @@ class Trial:
 
 
 def three_digits(value: float, rounding: str) -> float:
-    """A value to three significant digits, rounded as `decimal` names it."""
+    """Rounds a value to three significant digits; `rounding` is a constant of `decimal`."""
     return float(Context(prec=3, rounding=rounding).create_decimal(Decimal(value)))

@@ -1,4 +1,4 @@
-"""The topology part of a plan, from what the search decided."""
+"""Derives the topology of a plan from the chosen candidate."""
 
 from planner.engine.candidate import Candidate, Engine
 from planner.market.machines import Machine
@@ -10,12 +10,12 @@ from planner.training.engine import TrainingEngine
 
 
 def topology_of(engine: Engine, machine: Machine, candidate: Candidate) -> Topology:
-    """Where the groups of `candidate` lie on nodes of `machine`, and the environment that their fabric wants.
+    """Returns the placement of the parallel groups on nodes, and the environment variables for their fabric.
 
     Args:
-        engine: the engine that found the candidate.
-        machine: the nodes.
-        candidate: the layout.
+        engine: The engine that found the candidate.
+        machine: The machine type of the nodes.
+        candidate: The candidate with its layout.
     """
     network, environment = machine.place.network(machine.name)
     layout, node = candidate.layout, machine.node
