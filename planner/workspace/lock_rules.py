@@ -78,7 +78,7 @@ def _against_the_spec(spec: ClusterSpec, plan: Plan) -> Iterator[str]:
     for field, value, values in allowed:
         if values and value not in values and not (own and field != "name"):
             yield f"{field} is {value}, and the spec allows {', '.join(map(str, values))}"
-    if own != (choice.provider == OWN):
+    if own != (choice.provider == ON_PREM_PROVIDER):
         yield f"choice.provider is {choice.provider}, and pin.node of the spec says otherwise"
     if pin.nodes is not None and choice.nodes != pin.nodes:
         yield f"choice.nodes is {choice.nodes}, and pin.nodes is {pin.nodes}"
@@ -88,7 +88,7 @@ def _against_the_spec(spec: ClusterSpec, plan: Plan) -> Iterator[str]:
     if choice.scratch != "none" and spec.storage.scratch == "none":
         yield f"choice.scratch is {choice.scratch}, and storage.scratch is none"
     shared = choice.shared_storage
-    if (shared is None) != (choice.provider == OWN):
+    if (shared is None) != (choice.provider == ON_PREM_PROVIDER):
         yield "choice.shared_storage does not go with the provider: clouds have one, nodes of one's own do not"
     if shared is not None:
         if spec.storage.shared_sku is not None and shared.sku != spec.storage.shared_sku:
