@@ -7,7 +7,8 @@ from typing import Any
 
 from benchmarks.accuracy_training import layout_words, runs, summary
 from benchmarks.timing import ROOT
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture

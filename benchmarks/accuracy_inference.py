@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks.leave_one_out import Point, held_out_errors
 from benchmarks.timing import ROOT
-from planner.plan.plan import InferencePerformance
+from planner.plan.performance import InferencePerformance
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture

@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks.timing import ROOT
 from planner.plan.layout import Layout
-from planner.plan.plan import TrainingPerformance
+from planner.plan.performance import TrainingPerformance
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture

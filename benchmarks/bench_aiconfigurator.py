@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from planner.engine.candidate import Candidate
-from planner.plan.plan import InferencePerformance
+from planner.plan.performance import InferencePerformance
 from planner.serving.engine import InferenceEngine
 from planner.serving.silicon import UnsupportedError
 from planner.sizing.profile import ModelProfile

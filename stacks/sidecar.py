@@ -4,7 +4,8 @@ import json
 import math
 from typing import Any
 
-from planner.plan.plan import CostItem, Plan
+from planner.plan.cost import CostItem
+from planner.plan.plan import Plan
 from planner.workspace.locks import plan_json
 from provider_catalog.text import markdown_text
 from provider_catalog.units import HOURS_PER_MONTH

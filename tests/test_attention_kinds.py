@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from planner.plan.plan import InferencePerformance, Plan, TrainingPerformance
+from planner.plan.performance import InferencePerformance, TrainingPerformance
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.sizing.adapters import adapter_shares
 from planner.sizing.kv_cache import kv_cache_bytes, kv_cache_bytes_per_gpu, kv_cache_bytes_per_token

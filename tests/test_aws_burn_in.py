@@ -15,7 +15,7 @@ import yaml
 
 from cdk.aws.eks.burn_in import BURN_IN, REPORT
 from cdk.bootstrap import BetweenNodes, BurnIn, all_reduce
-from planner.plan.plan import PassThresholds, Purchase
+from planner.plan.choice import PassThresholds, Purchase
 from tests.support.aws_stacks import Documents, synthesize
 from tests.support.nodes import AWS, files, unit
 from tests.support.plans import example_plan

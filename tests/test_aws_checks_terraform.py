@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 from moto.ec2.exceptions import EC2ClientError
 
-from planner.plan.plan import Plan, Purchase
+from planner.plan.choice import Purchase
+from planner.plan.plan import Plan
 from tests.support import moto_account
 from tests.support.aws_remains import remains
 from tests.support.aws_stacks import stack_folder, synthesize

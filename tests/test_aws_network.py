@@ -8,7 +8,7 @@ import pytest
 from planner.cost.network_lines import network_lines, unbuilt_roles
 from planner.errors import SpecError
 from planner.market.features import check_features
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 from planner.spec import ClusterSpec
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog

@@ -14,7 +14,7 @@ import yaml
 from cdk.aws.alarms import FREE_SHARE
 from cdk.bootstrap import Health, Metrics, cloud_init
 from planner.errors import SpecError
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 from planner.search.optimizer import plan as make_plan
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog

@@ -9,7 +9,8 @@ import pytest
 from moto.ec2.models.subnets import SubnetBackend
 from moto.ec2.models.vpcs import VPCBackend
 
-from planner.plan.plan import Plan, Purchase
+from planner.plan.choice import Purchase
+from planner.plan.plan import Plan
 from stacks.imports import add_import_blocks
 from stacks.state_bootstrap import bootstrap_state
 from tests.support.aws_remains import remains

@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
-from planner.plan.plan import Plan, Purchase
+from planner.plan.choice import Purchase
+from planner.plan.plan import Plan
 from stacks.hcl import readable_hcl
 from tests.support import parallelcluster
 from tests.support.aws_matrix import state

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 from tests.support.aws_stacks import FEATURES, ORCHESTRATED, Documents, synthesize
 from tests.support.plans import example_plan
 

@@ -14,7 +14,7 @@ from cdk.aws.phases import nodes_to_validate
 from cdk.bootstrap import BurnIn
 from llmcluster.cli import cli
 from planner.errors import SpecError
-from planner.plan.plan import PassThresholds, Purchase
+from planner.plan.choice import PassThresholds, Purchase
 from planner.reliability.burn_in import pass_thresholds
 from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from planner.errors import SpecError
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 from tests.support.aws_stacks import (
     CLUSTERS,
     ROLES,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 from provider_catalog.catalog import Catalog
 from stacks.estimate.bill import estimate
 from tests.support.aws_stacks import ROLES, stack_folder, synthesize

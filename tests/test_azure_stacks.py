@@ -11,8 +11,10 @@ from cdktf import App
 
 from cdk.azure.sizes import vm_sizes
 from planner.errors import SpecError
+from planner.plan.choice import Purchase, SharedStorage
 from planner.plan.layout import Layout
-from planner.plan.plan import InferencePerformance, Plan, Purchase, SharedStorage
+from planner.plan.performance import InferencePerformance
+from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
 from stacks.azure import AzureCluster
 from stacks.hcl import readable_hcl

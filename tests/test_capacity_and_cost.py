@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from planner.cost.bill import BilledServices, cluster_cost
 from planner.errors import InfeasibleError
 from planner.market.offers import Offers
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.purchase.mix import BUSINESS_HOURS, serving_mix, training_mix
 from planner.search.optimizer import plan
 from planner.spec import Capacity

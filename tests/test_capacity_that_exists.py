@@ -8,7 +8,8 @@ import yaml
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
 
 from planner.errors import SpecError
-from planner.plan.plan import Plan, Purchase
+from planner.plan.choice import Purchase
+from planner.plan.plan import Plan
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
 from provider_catalog.errors import CatalogError

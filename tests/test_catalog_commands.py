@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from llmcluster.cli import cli
 from llmcluster.reports.date_warnings import STALE_DAYS, age_days, warn_of_dates
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 from planner.search.optimizer import plan
 from planner.workspace.specs import load_spec
 from provider_catalog.catalog import PACKAGED_DATA, Catalog

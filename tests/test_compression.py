@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from planner.errors import SpecError
 from planner.plan.layout import Layout
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.sizing.efficiency import KernelRates
 from planner.sizing.optimizer_state import StateRules

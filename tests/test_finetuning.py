@@ -11,7 +11,8 @@ from benchmarks.accuracy_finetuning import PUBLISHED, replay
 from benchmarks.accuracy_training import runs
 from planner.errors import SpecError
 from planner.plan.layout import Layout
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.sizing.adapters import adapter_shares, linear_layers
 from planner.sizing.optimizer_state import StateRules

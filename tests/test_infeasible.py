@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from llmcluster.cli import cli
 from planner.errors import InfeasibleError, NearestPlan
-from planner.plan.plan import TrainingPerformance
+from planner.plan.performance import TrainingPerformance
 from planner.relax.decide import decide
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy_inference import REFERENCE, RUNS, read_points, replay, replay_run, summary
 from planner.errors import InfeasibleError, SpecError
-from planner.plan.plan import InferencePerformance
+from planner.plan.performance import InferencePerformance
 from tests.support.serving import performance, serve
 
 AWS = {"providers": ["aws"], "regions": ["us-east-1"]}

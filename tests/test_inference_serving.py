@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from planner.errors import InfeasibleError, SpecError
-from planner.plan.plan import InferencePerformance
+from planner.plan.performance import InferencePerformance
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from planner.errors import InfeasibleError, SpecError
-from planner.plan.plan import CostItem, Plan, TrainingPerformance
+from planner.plan.cost import CostItem
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.purchase.mix import block_mix
 from planner.search.optimizer import plan as make_plan
 from planner.spec import CapacityBlock

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy_training import replay, runs
 from planner.errors import InfeasibleError, SpecError
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.plan.reliability import Reliability
 from planner.reliability.checkpoints import ON_PREM_STORAGE, CheckpointStore, checkpoint_bytes, stall_s
 from planner.reliability.failures import FailureModel, NodeEnvironment

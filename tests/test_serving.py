@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from llmcluster.reports.plan_text import print_plan
 from planner.errors import InfeasibleError
-from planner.plan.plan import InferencePerformance, Plan
+from planner.plan.performance import InferencePerformance
+from planner.plan.plan import Plan
 from planner.relax.serving import nearest_plans
 from planner.relax.verdict import meets_spec
 from planner.search.optimizer import plan

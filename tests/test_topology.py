@@ -16,7 +16,8 @@ from cdk.bootstrap import NodeBootstrap, cloud_init
 from llmcluster.reports.topology_text import topology_facts
 from planner.launch.launch_files import launch_files, launch_of
 from planner.plan.layout import Layout
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.plan.topology import GroupKind
 from planner.search.optimizer import plan
 from planner.sizing.communication import (

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from benchmarks.accuracy_training import architecture, replay, runs, spec_of
 from planner.errors import InfeasibleError, SpecError
 from planner.plan.layout import Layout
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.sizing.optimizer_state import StateRules
 from planner.sizing.profile import ModelProfile

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.plan.layout import Layout, MemoryPerGpu
-from planner.plan.plan import TrainingPerformance
+from planner.plan.performance import TrainingPerformance
 from planner.search.optimizer import plan
 from planner.sizing.activations import activation_bytes, in_flight_micro_batches
 from planner.sizing.adapters import BLOCKS

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from planner.cost.unpriced import price_bounds
-from planner.plan.plan import CostDriver, Plan
+from planner.plan.cost import CostDriver
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.spec import Budget
 from planner.spec.reader import read_spec

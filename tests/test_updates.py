@@ -8,7 +8,9 @@ import pytest
 from planner.compare.clouds import compare_placements
 from planner.compare.plan_diff import diff_plans
 from planner.errors import InfeasibleError
-from planner.plan.plan import Plan, TrainingPerformance, UpdateCosts
+from planner.plan.cost import UpdateCosts
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.reliability.checkpoints import checkpoint_bytes
 from planner.search.optimizer import plan
 from planner.sizing.optimizer_state import StateRules

@@ -10,8 +10,10 @@ from rich.table import Table
 from llmcluster.reports.serving_text import operating_point, serving_facts, slo_table, without_slot_wait
 from llmcluster.reports.terminal import terminal
 from llmcluster.reports.topology_text import topology_facts
+from planner.plan.cost import Cost
 from planner.plan.layout import Layout
-from planner.plan.plan import Cost, InferencePerformance, Plan, TrainingPerformance
+from planner.plan.performance import InferencePerformance, TrainingPerformance
+from planner.plan.plan import Plan
 from planner.plan.reliability import Reliability
 from provider_catalog.units import HOURS_PER_MONTH
 

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from rich import box
 from rich.table import Table
 
-from planner.plan.plan import InferencePerformance, Plan, SoftwareRequirement
+from planner.plan.choice import SoftwareRequirement
+from planner.plan.performance import InferencePerformance
+from planner.plan.plan import Plan
 from planner.serving.slo import SloLine, slo_lines
 from planner.spec import InferenceWorkload
 

@@ -15,7 +15,8 @@ from planner.compare.tco import (
 from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.errors import InfeasibleError, SpecError
 from planner.plan.base import PlanModel
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.purchase.mix import mean_demand
 from planner.search.optimizer import plan as make_plan
 from planner.spec import Budget, ClusterSpec, Pin, PinnedNode, Placement, TrainingWorkload

@@ -6,8 +6,9 @@ from typing import Any, Final, Literal
 
 from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.plan.base import PlanModel
+from planner.plan.cost import Cost, CostItem, UpdateCosts
 from planner.plan.layout import Layout
-from planner.plan.plan import Cost, CostItem, Plan, UpdateCosts
+from planner.plan.plan import Plan
 from provider_catalog.units import HOURS_PER_MONTH
 
 _UNKNOWN: Final[dict[tuple[bool, bool], Literal["", "old", "new", "both"]]] = {

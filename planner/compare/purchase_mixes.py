@@ -6,7 +6,8 @@ from planner.errors import SpecError
 from planner.market.offers import offers_of
 from planner.market.place import place_of
 from planner.plan.base import PlanModel
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.purchase.mix import (
     BLOCK_DAYS,
     BLOCK_SIZES,

@@ -7,7 +7,8 @@ from math import ceil
 from planner.cost.bill import GB_PER_GIB
 from planner.market.place import place_of
 from planner.plan.base import PlanModel
-from planner.plan.plan import InferencePerformance, Plan, TrainingPerformance
+from planner.plan.performance import InferencePerformance, TrainingPerformance
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.sizing.communication import HOP_LATENCY_S
 from planner.spec import ClusterSpec, TrainingWorkload

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from planner.market.offers import Offers
-from planner.plan.plan import Cost, CostItem, InferencePerformance, SharedStorage, TrainingPerformance, Usage
+from planner.plan.choice import SharedStorage
+from planner.plan.cost import Cost, CostItem, Usage
+from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.purchase.mix import Mix
 from provider_catalog.defaults import OrchestratorDefaults
 from provider_catalog.facts import Provenance

@@ -3,7 +3,7 @@
 from typing import Final
 
 from planner.cost.bill import ServiceLine
-from planner.plan.plan import SharedStorage
+from planner.plan.choice import SharedStorage
 from planner.spec import Lustre
 
 METADATA_IOPS_OF_SIZE: Final = ((1_200, 1_500), (2_400, 3_000), (9_600, 6_000), (45_600, 12_000))

@@ -9,7 +9,9 @@ from planner.cost.observability_lines import observability_lines
 from planner.cost.unpriced import unpriced_upper_bound_usd_per_hour
 from planner.engine.candidate import Candidate
 from planner.market.machines import Machine
-from planner.plan.plan import Cost, Purchase, SharedStorage, TrainingPerformance, UpdateCosts
+from planner.plan.choice import Purchase, SharedStorage
+from planner.plan.cost import Cost, UpdateCosts
+from planner.plan.performance import TrainingPerformance
 from planner.purchase.mix import Mix, block_mix, mean_demand, own_reservation_mix, serving_mix, training_mix
 from planner.spec import ClusterSpec, OwnReservation, TrainingWorkload
 from provider_catalog.catalog import Catalog

@@ -9,17 +9,9 @@ from planner.cost.bill import NAT_GB_PER_NODE_MONTH, NAT_GB_RANGE
 from planner.cost.unpriced import unpriced_driver
 from planner.engine.candidate import Candidate
 from planner.market.machines import Machine
-from planner.plan.plan import (
-    Cost,
-    CostDriver,
-    CostItem,
-    CostRange,
-    InferencePerformance,
-    Purchase,
-    SpareNodesCost,
-    TokenCosts,
-    TrainingPerformance,
-)
+from planner.plan.choice import Purchase
+from planner.plan.cost import Cost, CostDriver, CostItem, CostRange, SpareNodesCost, TokenCosts
+from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.purchase.mix import Mix, block_instances
 from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
 from provider_catalog.catalog import Catalog

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from planner.cost.bill import hours_per_unit
-from planner.plan.plan import Cost, CostDriver, CostItem, CostRange
+from planner.plan.cost import Cost, CostDriver, CostItem, CostRange
 from provider_catalog.catalog import Catalog
 from provider_catalog.prices import ServicePrice
 from provider_catalog.storage import FileSystemSku

@@ -6,7 +6,8 @@ from typing import Final
 
 from planner.cost.priced import Priced
 from planner.errors import times
-from planner.plan.plan import Cost, TrainingPerformance, UpdateCosts, UpdateOption
+from planner.plan.cost import Cost, UpdateCosts, UpdateOption
+from planner.plan.performance import TrainingPerformance
 from planner.purchase.mix import block_days, block_instances
 from planner.reliability.checkpoints import ON_PREM_STORAGE
 from planner.sizing.optimizer_state import WEIGHT_BYTES

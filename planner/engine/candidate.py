@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from planner.errors import BudgetExcess
 from planner.plan.layout import Layout, MemoryPerGpu
-from planner.plan.plan import InferencePerformance, TrainingPerformance
+from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.reliability.failures import FailureModel, NodeEnvironment
 from provider_catalog.hardware import NodeTopology
 from provider_catalog.precision import Precision

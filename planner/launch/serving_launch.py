@@ -7,7 +7,8 @@ from planner.errors import SpecError
 from planner.launch import sglang, tensorrt_llm, vllm
 from planner.launch.commands import Command, Launch, fabric_environment
 from planner.launch.serving_settings import ServingSettings, serving_settings, split_notes
-from planner.plan.plan import InferencePerformance, Plan
+from planner.plan.performance import InferencePerformance
+from planner.plan.plan import Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu

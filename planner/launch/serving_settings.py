@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from planner.launch.commands import MODEL_PATH
-from planner.plan.plan import InferencePerformance, Plan
+from planner.plan.performance import InferencePerformance
+from planner.plan.plan import Plan
 from planner.serving.replica_memory import PREFILL_CHUNK_TOKENS
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture

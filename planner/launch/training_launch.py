@@ -2,7 +2,8 @@
 
 from planner.errors import SpecError
 from planner.launch.commands import HEAD, NODE_RANK, Command, Launch, fabric_environment, flags
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.spec import TrainingWorkload
 from planner.training.compression import METHODS
 from provider_catalog.architecture import LayerGroup, ModelArchitecture

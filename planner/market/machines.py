@@ -10,7 +10,7 @@ from planner.market.lustre import no_efa_client
 from planner.market.offers import Offers, offers_of
 from planner.market.place import ON_PREM_PROVIDER, ON_PREMISES, CloudPlace, Place
 from planner.market.zones import check_zones, no_known_zone, zone_of
-from planner.plan.plan import RootDisk
+from planner.plan.choice import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, OwnReservation, PinnedNode
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError

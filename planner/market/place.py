@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from planner.errors import SpecError
 from planner.market.lustre import check_lustre
-from planner.plan.plan import SharedStorage
+from planner.plan.choice import SharedStorage
 from planner.reliability.checkpoint_stores import file_system_store, object_store
 from planner.reliability.checkpoints import ON_PREM_STORAGE, CheckpointStore
 from planner.spec import ClusterSpec

@@ -1,7 +1,7 @@
 """The zone in which nodes of a type stand: the one of the spec, or one that is known to sell the type."""
 
 from planner.errors import SpecError
-from planner.plan.plan import Choice
+from planner.plan.choice import Choice
 from planner.spec import ClusterSpec, OwnReservation
 from provider_catalog.catalog import Catalog
 

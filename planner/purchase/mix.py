@@ -6,7 +6,7 @@ from typing import Final
 
 from planner.errors import SpecError
 from planner.market.offers import Offers
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 from planner.purchase.policy import POLICIES, Demand, Rates, spot_lost_share
 from planner.spec import Capacity, CapacityBlock, OwnReservation
 from provider_catalog.prices import InstancePrice

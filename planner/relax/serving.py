@@ -6,7 +6,8 @@ from decimal import ROUND_CEILING
 from typing import Final
 
 from planner.errors import NearestPlan
-from planner.plan.plan import InferencePerformance, Plan
+from planner.plan.performance import InferencePerformance
+from planner.plan.plan import Plan
 from planner.relax.replanning import Replanner, three_digits
 from planner.serving.slo import slo_lines
 from planner.spec import ClusterSpec, InferenceWorkload

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from planner.cost.updates import EVALUATION_SHARE, START_H
 from planner.errors import PERIOD_WORDS, BudgetExcess, NearestPlan, ShortfallKind, times
-from planner.plan.plan import Plan, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import Plan
 from planner.relax.replanning import PlanAt, Replanner, three_digits
 from planner.spec import Budget, ClusterSpec, Pin, TrainingWorkload
 from planner.training.step_cache import StepCache

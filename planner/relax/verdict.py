@@ -1,6 +1,7 @@
 """Checks whether a plan meets its spec. Only pins can make a plan miss it; a free search returns none that does."""
 
-from planner.plan.plan import InferencePerformance, Plan, TrainingPerformance
+from planner.plan.performance import InferencePerformance, TrainingPerformance
+from planner.plan.plan import Plan
 from planner.serving.slo import slo_lines
 from planner.spec import InferenceWorkload, TrainingWorkload
 

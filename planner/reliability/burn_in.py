@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from planner.plan.plan import PassThresholds
+from planner.plan.choice import PassThresholds
 from planner.sizing.communication import BUS_EFFICIENCY, links
 from provider_catalog.hardware import NodeTopology
 

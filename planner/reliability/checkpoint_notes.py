@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from math import floor, inf
 
 from planner.errors import SpecError
-from planner.plan.plan import SharedStorage
+from planner.plan.choice import SharedStorage
 from planner.reliability.checkpoint_stores import file_system_store
 from planner.reliability.checkpoints import KEPT_CHECKPOINTS, CheckpointStore
 from planner.reliability.failures import SHARED_PREFERRED_WITHIN, CheckpointPlan, FailureModel

@@ -5,17 +5,10 @@ from collections.abc import Sequence
 from planner.cost.priced import Priced
 from planner.cost.totals import with_totals
 from planner.cost.updates import update_notes
-from planner.plan.plan import (
-    Alternative,
-    CatalogStamp,
-    Choice,
-    CompressionProposal,
-    ModelSummary,
-    ParetoPoint,
-    Plan,
-    Rejection,
-    TrainingPerformance,
-)
+from planner.plan.alternatives import Alternative, CompressionProposal, ParetoPoint, Rejection
+from planner.plan.choice import Choice
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import CatalogStamp, ModelSummary, Plan
 from planner.plan.topology import Topology
 from planner.reliability.burn_in import pass_thresholds
 from planner.search.notes import plan_notes

@@ -10,7 +10,8 @@ from planner.engine.candidate import NO_INCUMBENTS, Candidate, Engine, Incumbent
 from planner.errors import Period
 from planner.market.environment import node_environment
 from planner.market.machines import Machine, machines
-from planner.plan.plan import Rejection, TrainingPerformance
+from planner.plan.alternatives import Rejection
+from planner.plan.performance import TrainingPerformance
 from planner.search.budget import budget_excess
 from planner.search.pareto import pareto_front
 from planner.serving.software_requirements import unsupported_reason

@@ -3,7 +3,8 @@
 from planner.cost.priced import Priced
 from planner.cost.updates import START_H
 from planner.market.zones import zone_notes
-from planner.plan.plan import Choice, InferencePerformance, TrainingPerformance
+from planner.plan.choice import Choice
+from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.purchase.terms import reserved_terms
 from planner.reliability.checkpoint_notes import checkpoint_notes
 from planner.search.quotas import quota_notes

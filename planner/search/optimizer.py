@@ -8,7 +8,8 @@ from planner.cost.priced import Priced, price
 from planner.errors import PERIOD_WORDS, Period
 from planner.market.environment import node_environment
 from planner.market.machines import machines
-from planner.plan.plan import CompressionProposal, Plan, Rejection
+from planner.plan.alternatives import CompressionProposal, Rejection
+from planner.plan.plan import Plan
 from planner.search.assembly import alternative, assemble
 from planner.search.budget import budget_excess, tightest
 from planner.search.engines import check_against_model, engine_of

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from planner.cost.priced import Priced
-from planner.plan.plan import ParetoPoint, TrainingPerformance
+from planner.plan.alternatives import ParetoPoint
+from planner.plan.performance import TrainingPerformance
 
 
 def pareto_front(options: Sequence[Priced]) -> tuple[ParetoPoint, ...]:

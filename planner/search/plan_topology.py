@@ -2,7 +2,7 @@
 
 from planner.engine.candidate import Candidate, Engine
 from planner.market.machines import Machine
-from planner.plan.plan import TrainingPerformance
+from planner.plan.performance import TrainingPerformance
 from planner.plan.topology import Topology
 from planner.topology.placement import serving_topology, training_topology
 from planner.training.communication_volume import step_bytes

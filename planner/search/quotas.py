@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from planner.market.place import Place
-from planner.plan.plan import Purchase
+from planner.plan.choice import Purchase
 from provider_catalog.defaults import ProviderDefaults, VcpuQuota
 from provider_catalog.hardware import InstanceType
 

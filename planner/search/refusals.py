@@ -4,7 +4,7 @@ from math import inf
 
 from planner.engine.candidate import NearMiss
 from planner.errors import InfeasibleError, NearestMiss, ShortfallKind, times
-from planner.plan.plan import Rejection
+from planner.plan.alternatives import Rejection
 from planner.spec import ClusterSpec, TrainingWorkload
 
 NEAREST_SHOWN = 5

@@ -3,7 +3,7 @@
 from math import ceil
 
 from planner.engine.candidate import Candidate
-from planner.plan.plan import Autoscaling
+from planner.plan.choice import Autoscaling
 from planner.purchase.mix import demand_fractions
 from planner.spec import Capacity, ClusterSpec, InferenceWorkload
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from planner.engine.candidate import NearMiss
-from planner.plan.plan import InferencePerformance, Queueing, ServingPool
+from planner.plan.performance import InferencePerformance, Queueing, ServingPool
 from planner.serving.bisection import largest
 from planner.serving.queueing import STATISTICS, RequestQueue
 from planner.serving.replica import Replica

@@ -8,7 +8,7 @@ from math import ceil
 from planner.engine.candidate import NO_INCUMBENTS, Candidate, Incumbents, NearMiss
 from planner.errors import SpecError
 from planner.plan.layout import Layout
-from planner.plan.plan import InferencePerformance
+from planner.plan.performance import InferencePerformance
 from planner.reliability.failures import NodeEnvironment
 from planner.serving.bisection import largest
 from planner.serving.disaggregated import DisaggregatedFleet

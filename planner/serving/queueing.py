@@ -9,7 +9,7 @@ from functools import cached_property
 from math import ceil, inf, log
 from typing import Final
 
-from planner.plan.plan import Queueing
+from planner.plan.performance import Queueing
 from planner.spec.workload import SloPercentile
 
 QUANTILE: Final[dict[SloPercentile, float]] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from planner.engine.candidate import NearMiss
 from planner.plan.layout import Layout
-from planner.plan.plan import InferencePerformance
+from planner.plan.performance import InferencePerformance
 from planner.serving.bisection import largest
 from planner.serving.forward import Pass
 from planner.serving.queueing import TtftModel

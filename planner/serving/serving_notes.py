@@ -1,7 +1,8 @@
 """Notes of a serving plan: spare replicas, full batches and autoscaling."""
 
 from planner.engine.candidate import Candidate
-from planner.plan.plan import Autoscaling, InferencePerformance
+from planner.plan.choice import Autoscaling
+from planner.plan.performance import InferencePerformance
 from planner.spec import ClusterSpec, InferenceWorkload, Slo
 
 LONG_SLOT_WAIT = 0.05

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from planner.plan.plan import InferencePerformance
+from planner.plan.performance import InferencePerformance
 from planner.spec import Slo
 from planner.spec.workload import SloPercentile
 

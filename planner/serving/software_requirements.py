@@ -1,6 +1,6 @@
 """Software requirements of a plan, from the catalog's software matrix: what cannot run, and what must be installed."""
 
-from planner.plan.plan import SoftwareRequirement
+from planner.plan.choice import SoftwareRequirement
 from planner.spec import ClusterSpec, InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu

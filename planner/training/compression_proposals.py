@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from planner.engine.candidate import Candidate
 from planner.errors import SpecError
+from planner.plan.alternatives import CompressionProposal
 from planner.plan.layout import Layout
-from planner.plan.plan import CompressionProposal, TrainingPerformance
+from planner.plan.performance import TrainingPerformance
 from planner.training.compression import METHODS, Compression, compression_of, constrained_pin
 from planner.training.data_parallel_exchange import GATHERED_BYTES
 from planner.training.engine import TrainingEngine

@@ -8,7 +8,7 @@ from math import ceil, inf
 from planner.engine.candidate import NO_INCUMBENTS, Candidate, Incumbents, NearMiss
 from planner.errors import SpecError
 from planner.plan.layout import Layout, MemoryPerGpu
-from planner.plan.plan import TrainingPerformance
+from planner.plan.performance import TrainingPerformance
 from planner.reliability.checkpoints import checkpoint_bytes
 from planner.reliability.failures import FailureModel, NodeEnvironment
 from planner.sizing.efficiency import best_flops_per_s

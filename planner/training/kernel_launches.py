@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from planner.plan.plan import InferencePerformance, TrainingPerformance
+from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.spec.training_software import CudaGraphs
 from planner.training.layer_time import LayerTime
 from planner.training.traffic import LayerTraffic

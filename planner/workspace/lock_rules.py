@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from planner.market.place import ON_PREM_PROVIDER
-from planner.plan.plan import Choice, Plan
+from planner.plan.choice import Choice
+from planner.plan.plan import Plan
 from planner.reliability.burn_in import pass_thresholds
 from planner.spec import ClusterSpec, OwnReservation
 from provider_catalog.catalog import Catalog

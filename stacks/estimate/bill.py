@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from planner.errors import SpecError
-from planner.plan.plan import Usage
+from planner.plan.cost import Usage
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import PriceBook

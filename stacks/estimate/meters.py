@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from planner.plan.plan import Usage
+from planner.plan.cost import Usage
 from provider_catalog.prices import PurchaseOption
 from provider_catalog.purchase_kinds import COMMITTED_OPTIONS, MARKETS, PurchaseKind, compute_role, slug
 from stacks.estimate.documents import Resource, Resources

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from planner.plan.plan import PassThresholds, Plan, Purchase, SharedStorage
+from planner.plan.choice import PassThresholds, Purchase, SharedStorage
+from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
 from tests.support.plans import example_plan
 

@@ -3,18 +3,11 @@
 from pathlib import Path
 from typing import Any, Final
 
+from planner.plan.choice import Choice, Purchase, SharedStorage
+from planner.plan.cost import Cost, CostItem
 from planner.plan.layout import Layout, MemoryPerGpu
-from planner.plan.plan import (
-    CatalogStamp,
-    Choice,
-    Cost,
-    CostItem,
-    ModelSummary,
-    Plan,
-    Purchase,
-    SharedStorage,
-    TrainingPerformance,
-)
+from planner.plan.performance import TrainingPerformance
+from planner.plan.plan import CatalogStamp, ModelSummary, Plan
 from planner.spec import ClusterSpec
 from planner.spec.hash import spec_sha256
 from planner.workspace.planning import PlannedSpec

@@ -3,7 +3,8 @@
 from functools import cache
 from typing import Any
 
-from planner.plan.plan import InferencePerformance, Plan
+from planner.plan.performance import InferencePerformance
+from planner.plan.plan import Plan
 from planner.search.optimizer import plan
 from planner.spec.reader import read_spec
 from provider_catalog.architecture import ModelArchitecture
