@@ -103,7 +103,7 @@ def test_the_first_zone_of_the_order_that_sells_the_type_is_planned_and_the_next
         ({"zones": ["use1-az4", "use1-az4"]}, "name each once"),
         ({"zones": ["us-east-1a"]}, "placement.zones[0] is 'us-east-1a'"),
         ({"zones": ["use1-az6", "usw2-az1"]}, "placement.zones[1] is 'usw2-az1'"),
-        ({"providers": ["azure"], "regions": ["eastus"], "zones": ["1"]}, "placement.zones: not built on"),
+        ({"providers": ["azure"], "regions": ["eastus"], "zones": ["1"]}, "placement.zones: not supported on"),
     ],
 )
 def test_an_order_of_zones_that_makes_no_sense_is_refused(placement: dict[str, Any], words: str) -> None:
@@ -188,7 +188,7 @@ def test_a_plan_takes_no_more_nodes_than_the_reservation_holds() -> None:
         ),
         (
             {"capacity": {"reservation": {"id": CR}}, "placement": {"providers": ["azure"], "regions": ["eastus"]}},
-            "capacity.reservation: not built on",
+            "capacity.reservation: not supported on",
         ),
     ],
 )
