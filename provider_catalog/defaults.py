@@ -39,6 +39,8 @@ class OrchestratorDefaults(Fact):
 
 Feature = Literal[
     "own-network",
+    "own-reservation",
+    "zone-order",
     "private-endpoints",
     "flow-logs",
     "permissions-boundary",

@@ -39,6 +39,8 @@ class SlurmQueue:
     """Number of nodes that always run, because they are paid for."""
     placement_group: str | None
     reservation_id: str | None
+    reservation_group_arn: str | None = None
+    """ARN of a group of reservations, in place of `reservation_id`."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,7 @@ def _queue(config: SlurmConfig, queue: SlurmQueue) -> dict[str, Any]:
         # A job gets all GPUs and network cards of its nodes.
         "JobExclusiveAllocation": True,
         **({"AllocationStrategy": "capacity-optimized"} if queue.kind == "spot" else {}),
-        **(
-            {"CapacityReservationTarget": {"CapacityReservationId": queue.reservation_id}}
-            if queue.reservation_id
-            else {}
-        ),
+        **_reservation_target(queue),
         "HealthChecks": {"Gpu": {"Enabled": True}},
         "Networking": {
             "SubnetIds": [config.subnet_id],
@@ -150,6 +148,14 @@ def _queue(config: SlurmConfig, queue: SlurmQueue) -> dict[str, Any]:
             **_script_access(config),
         },
     }
+
+
+def _reservation_target(queue: SlurmQueue) -> dict[str, Any]:
+    if queue.reservation_group_arn:
+        return {"CapacityReservationTarget": {"CapacityReservationResourceGroupArn": queue.reservation_group_arn}}
+    if queue.reservation_id:
+        return {"CapacityReservationTarget": {"CapacityReservationId": queue.reservation_id}}
+    return {}
 
 
 def _number(value: int | str) -> int | str:

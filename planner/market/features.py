@@ -1,7 +1,7 @@
 """Refuses spec features that the stacks of a cloud do not build, so that none is dropped silently."""
 
 from planner.errors import SpecError
-from planner.spec import ClusterSpec
+from planner.spec import ClusterSpec, OwnReservation
 from provider_catalog.defaults import Feature, ProviderDefaults
 
 
@@ -23,6 +23,8 @@ def check_features(spec: ClusterSpec, defaults: ProviderDefaults) -> None:
 
 def _requested_features(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], ...]:
     return (
+        ("capacity.reservation", "own-reservation", isinstance(spec.capacity.reservation, OwnReservation)),
+        ("placement.zones", "zone-order", bool(spec.placement.zones)),
         ("network.vpc_id", "own-network", spec.network.vpc_id is not None),
         ("network.egress", "private-endpoints", spec.network.egress == "endpoints-only"),
         ("security.permissions_boundary", "permissions-boundary", spec.security.permissions_boundary is not None),

@@ -2,6 +2,7 @@
 
 from planner.cost.priced import Priced
 from planner.cost.updates import START_H
+from planner.market.zones import zone_notes
 from planner.plan.choice import Choice
 from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.purchase.terms import reserved_terms
@@ -9,7 +10,7 @@ from planner.reliability.checkpoint_notes import checkpoint_notes
 from planner.search.quotas import quota_notes
 from planner.serving.slo import SloLine, slo_lines
 from planner.sizing.legal_layouts import batch_sequences
-from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from planner.spec import ClusterSpec, InferenceWorkload, OwnReservation, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.precision import BITS_PER_VALUE
@@ -145,6 +146,33 @@ def _image(spec: ClusterSpec, best: Priced) -> list[str]:
     return ["image: a node starts from the newest image at that time; image_id gives all nodes the same one"]
 
 
+def _own_reservation_notes(own: object, choice: Choice) -> list[str]:
+    """How the nodes in a reservation of the user are billed, and what of it is left unused."""
+    if not isinstance(own, OwnReservation):
+        return []
+    notes = [
+        f"all nodes run in {own.name}, which exists already; they are billed at the on-demand rate or under its"
+        " commitment, and AWS bills the reservation whether nodes run in it or not"
+    ]
+    unused = (own.instances or choice.nodes) - choice.nodes
+    if unused > 0:
+        notes.append(
+            f"{unused} of the {own.instances} instances of the reservation are not used by this plan; AWS bills them"
+            " too, and they are in no sum of this bill"
+        )
+    if own.placement_group is None and choice.multi_node:
+        notes.append(
+            "capacity.reservation.placement_group is not given: nodes are in no placement group, so that AWS decides"
+            " how close together they stand. If the reservation was made in a placement group, name it"
+        )
+    if own.group is not None:
+        notes.append(
+            "a group of reservations that is full lets nodes start on demand outside of it (EC2 user guide); Terraform"
+            " checks that the group exists, and not what its reservations hold"
+        )
+    return notes
+
+
 def plan_notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
@@ -178,6 +206,9 @@ def plan_notes(
         commitment = place.defaults and place.defaults.commitment_note
         notes += [commitment] if commitment else []
         notes += _commitment_notes(spec, catalog, choice)
+    notes += _own_reservation_notes(spec.capacity.reservation, choice)
+    if not place.owned:
+        notes += zone_notes(spec, catalog, choice)
     notes += quota_notes(choice.purchase, place, choice.instance_type, choice.region)
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:

@@ -25,6 +25,7 @@ from planner.spec.network import Network
 from planner.spec.observability import Observability
 from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
+from planner.spec.reservation import OwnReservation, check_reservation
 from planner.spec.rollout import Rollout
 from planner.spec.text import FilePath, ImportAddress, ImportId, ModelReference, TagKey, TagValue
 from planner.spec.workload import (
@@ -61,6 +62,7 @@ __all__ = [
     "Observability",
     "Optimizer",
     "Orchestrator",
+    "OwnReservation",
     "Pin",
     "PinnedLayout",
     "PinnedNode",
@@ -182,6 +184,11 @@ class ClusterSpec(SpecModel):
                 f"budget.usd_per_run is {self.budget.usd_per_run:g}, but workload.kind is inference, which does not"
                 " end; use budget.usd_per_month"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _own_reservation(self) -> "ClusterSpec":
+        check_reservation(self)
         return self
 
     @model_validator(mode="after")

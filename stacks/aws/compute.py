@@ -11,6 +11,7 @@ from planner.spec import Orchestrator
 from provider_catalog.catalog import Catalog
 from provider_catalog.hardware import InstanceType
 from stacks.aws.base import add_outputs, new_stack
+from stacks.aws.checks import add_checks
 from stacks.aws.foundation import BuiltNodes, Foundation, add_foundation
 from stacks.aws.kubernetes import kubernetes_nodes
 from stacks.aws.monitoring import add_alarms
@@ -38,6 +39,7 @@ def compute_stack(
 ) -> BuiltStack:
     """Adds the nodes of `plan` to `app`."""
     stack = new_stack(app, plan, "compute")
+    add_checks(stack, plan, catalog)
     foundation = add_foundation(
         stack,
         plan,

@@ -13,12 +13,14 @@ from cdk.aws.identity import IdentityConfig
 from cdk.aws.phases import nodes_to_validate
 from cdk.bootstrap import LustreMount, Metrics
 from planner.plan.plan import Plan
+from planner.spec import OwnReservation
 from provider_catalog.catalog import Catalog
 from provider_catalog.collective_environment import Variable
 from provider_catalog.defaults import OrchestratorDefaults
 from provider_catalog.purchase_kinds import PurchaseKind
 from stacks.aws.base import add_outputs
-from stacks.aws.network import closed_network, control_plane_outputs, zone_id
+from stacks.aws.network import closed_network, control_plane_outputs
+from stacks.aws.zones import zone_id
 from stacks.state import remote_state
 
 
@@ -40,6 +42,8 @@ class Foundation:
     storage: TerraformRemoteState
     security: NodeSecurityGroup
     placement_group: PlacementGroup | None
+    own_reservation: OwnReservation | None
+    """The reservation of the user that all nodes run in; None without one."""
     nodes: Mapping[PurchaseKind, int]
     """Nodes by purchase kind. A Capacity Block that is not bought yet is left out."""
     reserved_capacity: Mapping[PurchaseKind, ReservedCapacity]
@@ -68,6 +72,10 @@ class Foundation:
     def reservation_id(self, kind: PurchaseKind) -> str | None:
         """Id of the reservation in which nodes of this kind run; None where there is none."""
         return self.reserved_capacity[kind].reservation_id if kind in self.reserved_capacity else None
+
+    def reservation_group_arn(self, kind: PurchaseKind) -> str | None:
+        """ARN of the group of reservations in which nodes of this kind run; None where there is none."""
+        return self.reserved_capacity[kind].group_arn if kind in self.reserved_capacity else None
 
     def reservations_before(self, kind: PurchaseKind) -> list[ITerraformDependable]:
         """Reservations of other kinds that must exist before nodes of this kind start; empty unless there is a gang.
@@ -104,9 +112,15 @@ class Foundation:
         """Nodes by purchase kind in the phase `validate`; all nodes where the spec asks for no phases."""
         return nodes_to_validate(self.nodes, plan.spec.rollout.validation_nodes or plan.choice.nodes)
 
-    def placement_of(self, kind: PurchaseKind) -> PlacementGroup | None:
-        """Placement group of nodes of this kind; None for a Capacity Block, which AWS places close together itself."""
-        return None if kind == "capacity_block" else self.placement_group
+    def placement_of(self, kind: PurchaseKind) -> str | None:
+        """Name of the placement group of nodes of this kind.
+
+        None for a Capacity Block, which AWS places close together itself. Nodes in a reservation of the user are in
+        the group that the reservation was made in, if any: in another group EC2 may find no room for them.
+        """
+        if kind == "reserved" and self.own_reservation is not None:
+            return self.own_reservation.placement_group
+        return None if kind == "capacity_block" or self.placement_group is None else self.placement_group.name
 
 
 def add_foundation(
@@ -135,11 +149,14 @@ def add_foundation(
     storage = remote_state(stack, storage_stack, plan)
     nodes = choice.purchase.nodes_by_kind()
     zone_name = network.get_string("availability_zone")
-    placement_group = (
-        gang_placement(stack, plan.name) if choice.multi_node and set(nodes) != {"capacity_block"} else None
-    )
+    asked = plan.spec.capacity.reservation
+    own = asked if isinstance(asked, OwnReservation) else None
+    needs_group = choice.multi_node and own is None and set(nodes) != {"capacity_block"}
+    placement_group = gang_placement(stack, plan.name) if needs_group else None
     reserved_capacity: dict[PurchaseKind, ReservedCapacity] = {}
-    if "reserved" in nodes:
+    if own is not None:
+        reserved_capacity["reserved"] = ReservedCapacity(own.id, own.group)
+    elif "reserved" in nodes:
         reserved_capacity["reserved"] = reserve(
             stack,
             name=f"{plan.name}-reserved",
@@ -169,6 +186,7 @@ def add_foundation(
             connected_cidrs=plan.spec.network.connected_cidrs,
         ),
         placement_group=placement_group,
+        own_reservation=own,
         nodes=nodes,
         reserved_capacity=reserved_capacity,
         block=block,

@@ -1,6 +1,5 @@
 """The network stack."""
 
-import re
 from typing import Final
 
 from cdktf import App, TerraformOutput, TerraformRemoteState
@@ -18,15 +17,14 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.defaults import OrchestratorDefaults
 from stacks.aws.address_counts import file_server_addresses, node_addresses
 from stacks.aws.base import add_outputs, new_stack
+from stacks.aws.checks import add_checks
 from stacks.aws.existing_network import CONTROL_PLANE_SUBNET, existing_network
+from stacks.aws.zones import zone_id
 from stacks.clouds import BuiltStack
 from stacks.state import depend_on
 
 COMPUTE_SUBNET: Final = "compute_subnet_id"
 """Output with the subnet of nodes and file servers."""
-
-ZONE_ID: Final = re.compile(r"[a-z]+\d+(-[a-z]+\d+)?-az\d+")
-"""`use1-az6`, and with a Local Zone in the middle (AWS Regions and Availability Zones guide, "AZ IDs")."""
 
 
 def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple[Interface, ...]) -> BuiltStack:
@@ -36,6 +34,7 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
         SpecError: the network range is too small, or the zone is not one of AWS.
     """
     stack = new_stack(app, plan, "network")
+    add_checks(stack, plan, catalog)
     orchestrator = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator]
     if plan.spec.network.vpc_id is not None:
         return existing_network(
@@ -141,35 +140,6 @@ def closed_network(plan: Plan, network: TerraformRemoteState) -> ClosedNetwork |
 def _uses_dynamodb(plan: Plan) -> bool:
     """Whether nodes need a private way to DynamoDB, where ParallelCluster keeps the state of its nodes."""
     return plan.spec.network.egress == "endpoints-only" and plan.spec.orchestrator == "slurm"
-
-
-def zone_id(plan: Plan, catalog: Catalog) -> str:
-    """Id of the zone of a plan: the planned one, otherwise the default of its region.
-
-    Raises:
-        SpecError: none is known, or it is not a zone of the region.
-    """
-    region = plan.choice.region
-    zone = plan.choice.zone or catalog.provider_defaults("aws").default_zones.get(region)
-    if zone is None:
-        raise SpecError(
-            f"placement.zone: none given, and no default is known for region {region}; give a zone id such as use1-az6 "
-            "(aws ec2 describe-availability-zones prints them as ZoneId)"
-        )
-    if not ZONE_ID.fullmatch(zone):
-        raise SpecError(
-            f"placement.zone: {zone!r} is not an AWS zone id; ids look like use1-az6. Names such as us-east-1a are not "
-            "accepted, because they mean different places in different accounts"
-        )
-    known = catalog.provider_defaults("aws").default_zones.get(region)
-    if known is not None and zone.split("-")[0] != known.split("-")[0]:
-        block = plan.spec.capacity.block
-        field = "capacity.block.zone" if block is not None and block.zone == zone else "placement.zone"
-        raise SpecError(
-            f"{field}: {zone} is not a zone of region {region}, whose zone ids look like {known}; give one of "
-            "these, or put the region of that zone into placement.regions"
-        )
-    return zone
 
 
 def _subnets(plan: Plan, needed_addresses: int) -> Subnets:

@@ -1,7 +1,6 @@
 """Plain nodes, without an orchestrator: Auto Scaling groups whose nodes are set up by cloud-init."""
 
 from dataclasses import replace
-from typing import Final
 
 from cdktf import ITerraformDependable, TerraformStack, TerraformVariable
 
@@ -18,15 +17,10 @@ from provider_catalog.collective_environment import reasons, values
 from provider_catalog.hardware import InstanceType
 from provider_catalog.purchase_kinds import compute_role
 from stacks.aws.base import add_outputs, add_thresholds, tags
+from stacks.aws.checks import IMAGE_PARAMETER
 from stacks.aws.dashboard import grafana_dashboard
 from stacks.aws.foundation import BuiltNodes, Foundation, block_switch
 from stacks.aws.monitoring import health, metrics
-
-IMAGE_PARAMETER: Final = (
-    "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
-)
-"""Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023): NVIDIA driver, EFA installer, libfabric and
-aws-ofi-nccl for P4d to P6-B300 and G5 to G6e (DLAMI developer guide, release notes of 2026-09-04)."""
 
 
 def plain_nodes(

@@ -97,8 +97,9 @@ def slurm_nodes(
                     kind=kind,
                     max_nodes=max_nodes,
                     min_nodes=min_nodes,
-                    placement_group=group.name if (group := foundation.placement_of(kind)) else None,
+                    placement_group=foundation.placement_of(kind),
                     reservation_id=foundation.reservation_id(kind),
+                    reservation_group_arn=foundation.reservation_group_arn(kind),
                 )
                 for kind, (max_nodes, min_nodes) in _counts(stack, plan, foundation).items()
             ],
