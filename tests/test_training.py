@@ -255,7 +255,7 @@ def test_a_batch_smaller_than_the_replicas_is_the_users_error() -> None:
 
 @pytest.mark.parametrize("pin", [{}, {"nodes": 4}])
 def test_a_sequence_beyond_the_model_is_the_users_error(pin: dict[str, Any]) -> None:
-    with pytest.raises(SpecError, match=r"workload\.sequence_length is 4096; .* 2048 tokens at most"):
+    with pytest.raises(SpecError, match=r"workload\.sequence_length is 4096; .* supports at most 2048 tokens"):
         train(LLAMA_13B, {"tokens": 1e11, "sequence_length": 4096}, placement=ON_P4D, pin=pin)
 
 
