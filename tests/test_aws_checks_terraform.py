@@ -136,6 +136,8 @@ def in_reservation(**own: Any) -> Plan:
     )
 
 
+QUERY: Final = json.dumps({"ResourceTypeFilters": ["AWS::AllSupported"], "TagFilters": []})
+"""moto makes no group without a query."""
 GROUP: Final = "arn:aws:ec2:us-east-1:123456789012:placement-group/racks"
 MISFITS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "type": ({"InstanceType": "p5.48xlarge"}, "holds p5.48xlarge, and the nodes are p4d.24xlarge"),
@@ -174,7 +176,7 @@ def test_a8_a_reservation_that_fits_passes_and_a_group_has_to_hold_reservations(
     pool = [{"Type": "AWS::EC2::CapacityReservationPool"}]
     arns = {
         name: groups.create_group(
-            Name=name, Configuration=configuration, ResourceQuery={"Type": "TAG_FILTERS_1_0", "Query": "{}"}
+            Name=name, Configuration=configuration, ResourceQuery={"Type": "TAG_FILTERS_1_0", "Query": QUERY}
         )["Group"]["GroupArn"]
         for name, configuration in (("pool", pool), ("tagged", []))
     }

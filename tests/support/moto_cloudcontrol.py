@@ -7,6 +7,7 @@ AWS::EC2::CapacityReservation and AWS::ResourceGroups::Group.
 import json
 import re
 import sys
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -27,6 +28,10 @@ class ResourceNotFoundError(JsonRESTError):
         super().__init__(
             "ResourceNotFoundException", f"Resource of type '{type_name}' with identifier '{identifier}' was not found."
         )
+
+
+def _rfc3339(end: datetime | str) -> str:
+    return end if isinstance(end, str) else end.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class CloudControlBackend(BaseBackend):
@@ -61,7 +66,7 @@ class CloudControlBackend(BaseBackend):
             "InstanceMatchCriteria": found.instance_match_criteria,
             "Tenancy": found.tenancy,
             "EndDateType": found.end_date_type,
-            "EndDate": found.end_date if found.end_date_type == "limited" else None,
+            "EndDate": _rfc3339(found.end_date) if found.end_date_type == "limited" else None,
             "PlacementGroupArn": found.placement_group_arn,
         }
         return {name: value for name, value in properties.items() if value is not None}
