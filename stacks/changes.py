@@ -1,4 +1,4 @@
-"""What a change of spec or plan does to a cluster that runs, from the table of its cloud (stacks/<cloud>/changes.yaml).
+"""Effects of a change of spec or plan on a running cluster, from the table of its cloud (stacks/<cloud>/changes.yaml).
 
 The table is generated: `python -m benchmarks.aws_changes` plans each change with Terraform against a running cluster.
 """
@@ -38,7 +38,7 @@ def table_of(provider: str) -> tuple[Row, ...]:
 
 
 def effects(diff: PlanDiff, old: Plan, new: Plan) -> tuple[Effect, ...]:
-    """What the changes of `diff`, which is between `old` and `new`, do to the cluster that was built from `old`."""
+    """Returns the effects of `diff`, the changes from `old` to `new`, on the cluster that was built from `old`."""
     if old.choice.provider != new.choice.provider:
         reason = "the cluster stands in another cloud; destroy the old one with its own documents"
         return (Effect(field="provider", verdict="replaced", reason=reason),)

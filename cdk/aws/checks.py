@@ -43,7 +43,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class ReservationNeeds:
-    """What the nodes need of a reservation that exists already."""
+    """Requirements that an existing reservation must meet."""
 
     reservation_id: str
     instance_type: str

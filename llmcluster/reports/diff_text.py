@@ -155,5 +155,5 @@ def _side(item: ItemChange, side: Literal["old", "new"]) -> str:
 
 
 def _cell(text: str) -> str:
-    """What a spec says (tags, names of files) is shown and never read as Markdown or HTML, and mentions nobody."""
+    """Escapes text of a spec (tags, file names), so that it is neither Markdown nor HTML and mentions nobody."""
     return markdown_text(text)

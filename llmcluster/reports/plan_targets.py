@@ -1,4 +1,4 @@
-"""What a plan has to meet (memory, load, SLO, deadline), and whether it does, in words of one line."""
+"""The targets of a plan (memory, load, SLO, deadline) and whether it meets them, each in one line of words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -52,7 +52,7 @@ class Change(PlanModel):
 
 
 class Effect(PlanModel):
-    """What changing a field does to a cluster that runs."""
+    """The effect that changing a field has on a running cluster."""
 
     field: str
     """Field of the spec, or decision of the plan."""
@@ -78,7 +78,7 @@ class PlanDiff(PlanModel):
     left_out: tuple[str, ...] = ()
     """Unpriced items before and after, one line for each side; no total includes them."""
     effects: tuple[Effect, ...] = ()
-    """What the change does to the running cluster, by field; empty where nothing is known of the cloud."""
+    """Effect of the change on the running cluster, by field; empty if the cloud has no table of changes."""
 
     @property
     def same(self) -> bool:

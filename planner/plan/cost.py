@@ -28,7 +28,7 @@ class CostItem(PlanModel):
 
     name: str
     role: Role
-    """What the item pays for, in the same word for every cloud; the stacks map it to a resource address."""
+    """The thing that the item pays for, in the same word for every cloud; the stacks map it to a resource address."""
     stack: Literal["network", "storage", "compute"]
     sku: Sku = ""
     """Key of the price in the catalog: a service or an instance type."""

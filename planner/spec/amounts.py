@@ -1,4 +1,4 @@
-"""What a spec may write shorter: 1T for a number, one value for a list of one."""
+"""Short forms that a spec may use: 1T for a number, and one value for a list with one entry."""
 
 import re
 from collections.abc import Mapping

@@ -107,7 +107,7 @@ def _message(path: Path, details: Sequence[ErrorDetails], document: Mapping[Any,
 
 
 def _rule(path: Path, detail: ErrorDetails) -> str:
-    """What is allowed, in words of our own."""
+    """Returns the allowed values in words of this project."""
     if detail["type"] == "string_pattern_mismatch":
         pattern = detail["ctx"]["pattern"]
         if words := allowed_text(pattern):
@@ -119,7 +119,7 @@ def _rule(path: Path, detail: ErrorDetails) -> str:
 
 
 def _unknown_key(path: Path, document: Mapping[Any, Any]) -> str:
-    """Where the key belongs, or the nearest one, and the keys of this kind of workload."""
+    """Returns the section that the key belongs to or the most similar key, and the keys of this kind of workload."""
     key = str(path[-1])
     siblings = sorted(_fields_at(path[:-1], document))
     near = SYNONYMS.get(key)
