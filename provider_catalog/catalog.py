@@ -22,6 +22,7 @@ from provider_catalog.storage import FileSystemSku
 from provider_catalog.suggestions import did_you_mean
 from provider_catalog.text import kind_of
 from provider_catalog.wiring import FabricWiring, NodeWiring, Wiring
+from provider_catalog.zones import InstanceZones, read_zones
 
 if TYPE_CHECKING:
     from provider_catalog.architecture import ModelArchitecture
@@ -152,6 +153,18 @@ class Catalog:
         """The regions of the cloud that have prices or a default zone, sorted."""
         named = {price.region for price in self.instance_prices if price.provider == provider}
         return tuple(sorted(named | set(self.provider_defaults(provider).default_zones)))
+
+    def zones(self, provider: str, region: str, instance_type: str) -> tuple[str, ...] | None:
+        """The zones in which the type is sold or has a price, sorted; None for a cloud whose zones are not recorded."""
+        known = self._zones.get(provider)
+        if not known:
+            return None
+        row = known.get((region, instance_type))
+        return tuple(sorted({*(row.zones if row else ()), *self.prices.zones(provider, region, instance_type)}))
+
+    @cached_property
+    def _zones(self) -> Mapping[str, Mapping[tuple[str, str], InstanceZones]]:
+        return {provider: read_zones(self.folder / provider) for provider in self.providers}
 
     @cached_property
     def shared_file_systems(self) -> Mapping[str, tuple[FileSystemSku, ...]]:

@@ -5,7 +5,19 @@ from typing import Literal
 from pydantic import Field
 
 from provider_catalog.facts import Fact
-from provider_catalog.storage import ObjectStore
+from provider_catalog.storage import EfaClients, ObjectStore
+
+
+class TagLimit(Fact):
+    """How many tags a kind of resource takes, and how many of them are not the user's."""
+
+    resource: str
+    most: int = Field(gt=0)
+    """Tags that the provider accepts on the resource."""
+    own: tuple[str, ...]
+    """Keys that the stacks or the provider's services set; a user's tag of the same key is not counted twice."""
+    node_services: bool = False
+    """Whether the resource exists only where nodes publish error counts or metrics."""
 
 
 class OrchestratorDefaults(Fact):
@@ -19,10 +31,16 @@ class OrchestratorDefaults(Fact):
     service_instance_type: str | None = None
     """Instance type of the nodes without GPUs; it is also the SKU of their price."""
     service_root_disk_gib: int = Field(default=0, ge=0)
+    no_control_plane_zones: tuple[str, ...] = ()
+    """Ids of zones in which the provider places no managed control plane; nodes may stand there."""
+    tag_limits: tuple[TagLimit, ...] = ()
+    """Kinds of resources whose number of tags limits the tags of a spec; empty where no limit is known."""
 
 
 Feature = Literal[
     "own-network",
+    "own-reservation",
+    "zone-order",
     "private-endpoints",
     "flow-logs",
     "permissions-boundary",
@@ -30,6 +48,7 @@ Feature = Literal[
     "phases",
     "alarms",
     "metrics",
+    "image-id",
 ]
 
 
@@ -87,6 +106,8 @@ class ProviderDefaults(Fact):
     """Private endpoints of a cluster without Internet access; empty where the stacks do not build such a cluster."""
     object_store: ObjectStore | None = None
     """Object store that checkpoints may be written to instead of the shared file system."""
+    efa_clients: EfaClients | None = None
+    """Limits of clients that reach a shared file system over EFA; None where there is no EFA."""
     source: str
     as_of: str
 

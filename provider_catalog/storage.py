@@ -21,6 +21,29 @@ class ObjectStore(Fact):
     source: str
 
 
+class EfaClients(Fact):
+    """Limits of clients that reach a managed Lustre file system over EFA."""
+
+    connections: int = Field(gt=0)
+    """Largest number of EFA connections of one file system; each interface of each client is one."""
+    interfaces: dict[str, int]
+    """Interfaces that a client uses, by instance type."""
+    several_cards: int = Field(gt=0)
+    """Interfaces of other instance types that have several network cards."""
+    single_card: int = Field(gt=0)
+    """Interfaces of other instance types that have one network card."""
+    source: str
+
+    def interfaces_of(self, instance_type: str, cards: int) -> int:
+        """Return the number of EFA interfaces that a client of this type uses, of the EFA cards that it has."""
+        others = self.several_cards if cards > 1 else self.single_card
+        return min(cards, self.interfaces.get(instance_type, others))
+
+    def most_clients(self, instance_type: str, cards: int) -> int:
+        """Return the largest number of clients of this type that one file system accepts."""
+        return self.connections // self.interfaces_of(instance_type, cards)
+
+
 class FileSystemSku(Fact):
     """One SKU of a managed Lustre service: its throughput, its sizes and its features."""
 

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,9 +47,16 @@ class SynthesizedStack:
 
 
 def synthesize(
-    spec_paths: Sequence[Path], outdir: Path, hcl_outdir: Path | None = None, overlay: Path | None = None
+    spec_paths: Sequence[Path],
+    outdir: Path,
+    hcl_outdir: Path | None = None,
+    overlay: Path | None = None,
+    *,
+    review: Callable[[Sequence[PlannedSpec]], None] | None = None,
 ) -> list[SynthesizedStack]:
     """Plans the specs and writes their stacks below `outdir`, and as HCL below `hcl_outdir` if that is given.
+
+    `review` is called with the plans before the first file changes.
 
     The bytes depend on specs, locks, catalog, negotiated prices (`overlay`) and versions, but not on the folders.
 
@@ -60,7 +67,10 @@ def synthesize(
     """
     if hcl_outdir is not None and hcl_outdir.resolve() == outdir.resolve():
         raise SpecError(f"HCL and JSON cannot share the folder {outdir}: Terraform would read both; give HCL its own")
-    return write_stacks(plan_specs(spec_paths, Catalog.load(), overlay), outdir, hcl_outdir)
+    planned = plan_specs(spec_paths, Catalog.load(), overlay)
+    if review is not None:
+        review(planned)
+    return write_stacks(planned, outdir, hcl_outdir)
 
 
 def write_stacks(

@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+from planner.cost.unpriced import without_unpriced
 from planner.plan.cost import CostItem
 from planner.plan.plan import Plan
 from planner.workspace.locks import plan_json
@@ -46,6 +47,7 @@ def stack_cost(plan: Plan, built: BuiltStack) -> dict[str, Any]:
         **({"cluster_usd_per_hour_by_rollout": rollout} if (rollout := plan.cost.usd_per_hour_by_rollout) else {}),
         "cluster_range": None if plan.cost.range is None else plan.cost.range.model_dump(mode="json"),
         "cluster_usd_per_month": plan.cost.usd_per_month,
+        **({"cluster_unknown": list(plan.cost.unknown)} if plan.cost.unknown else {}),
     }
 
 
@@ -55,20 +57,22 @@ def _item(item: CostItem, address: str | None) -> dict[str, Any]:
 
 def cost_markdown(cost: dict[str, Any]) -> str:
     """The bill of `stack_cost` as Markdown."""
+    total = f"Total{without_unpriced(len(cost['unknown']))}"
     lines = [
         f"# {cost['cluster']}: cost of the {cost['stack']} stack",
         "",
         "| Item | Resource | Quantity | Unit | Unit price, USD | USD per hour | USD per month | Source |",
         "|---|---|--:|---|--:|--:|--:|---|",
         *(_row(item) for item in cost["items"]),
-        f"| **Total** | | | | | **{_usd(cost['total_usd_per_hour'])}** | **{_usd(cost['total_usd_per_month'])}** | |",
+        f"| **{total}** | | | | | **{_usd(cost['total_usd_per_hour'])}** | **{_usd(cost['total_usd_per_month'])}** | |",
         "",
     ]
     if cost["unknown"]:
         lines += [f"Price unknown, not in the total: {markdown_text(', '.join(cost['unknown']))}.", ""]
     lines.append(
         f"The whole cluster costs {_usd(cost['cluster_usd_per_hour'])} USD per hour, "
-        f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours. "
+        f"{_usd(cost['cluster_usd_per_month'])} USD per month of {HOURS_PER_MONTH} hours"
+        f"{without_unpriced(len(cost.get('cluster_unknown', ())))}. "
         f"The newest price in the catalog dates from {cost['prices_as_of']}."
     )
     for of, key in (

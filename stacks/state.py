@@ -36,9 +36,9 @@ def set_backend(stack: TerraformStack, plan: Plan) -> None:
         case "local":
             LocalBackend(stack, path=_local_path(stack_id))
         case "s3":
-            backend = S3Backend(
-                stack, bucket=_given(state.bucket), key=_key(state, stack_id), region=state.region, encrypt=True
-            )
+            # Without `encrypt`, S3 encrypts by the default of the bucket, which is a customer key in the bucket of
+            # bootstrap-state. With `encrypt` but no key of its own, Terraform asks for AES256 (S3 backend, kms_key_id).
+            backend = S3Backend(stack, bucket=_given(state.bucket), key=_key(state, stack_id), region=state.region)
             # The binding does not know this argument: a lock object in the bucket replaces the DynamoDB table.
             backend.add_override("use_lockfile", True)
         case "azurerm":

@@ -151,7 +151,6 @@ def test_json_synthesis_removes_the_hcl_that_an_earlier_run_left(tmp_path: Path)
                 "bucket": "states",
                 "key": "llmcluster/example-network.tfstate",
                 "region": "us-east-1",
-                "encrypt": True,
                 "use_lockfile": True,
             },
         ),
@@ -177,7 +176,7 @@ def test_backend_is_the_one_of_the_spec(
     assert document["terraform"]["backend"] == {kind: expected}
     reader = json.loads((compute.folder / "cdk.tf.json").read_text())["data"]["terraform_remote_state"]["network"]
     assert reader["backend"] == kind
-    shared = {key: value for key, value in expected.items() if key not in ("encrypt", "use_lockfile")}
+    shared = {key: value for key, value in expected.items() if key != "use_lockfile"}
     assert reader["config"] == shared
 
 

@@ -1,5 +1,6 @@
 """Networks of AWS clusters: NAT, private endpoints only, and an existing network (rules A4, A5, A17)."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,49 @@ def test_a5_a_zone_of_another_region_is_refused(spec: dict[str, Any], field: str
     plan = example_plan(instance_type="p5.48xlarge", nodes=2, zone="usw2-az1", purchase=purchase, spec=spec)
     with pytest.raises(SpecError, match=rf"{field}: usw2-az1 is not a zone of region us-east-1.* use1-az6"):
         synthesize(plan, tmp_path)
+
+
+# The policy of the S3 endpoint, and connected networks
+
+
+def s3_statements(tmp_path: Path, network: dict[str, Any], orchestrator: str = "none") -> dict[str, dict[str, Any]]:
+    plan = example_plan(spec={"network": network, "orchestrator": orchestrator})
+    endpoints = synthesize(plan, tmp_path)["network"]["resource"]["aws_vpc_endpoint"]
+    policy = json.loads(endpoints["s3"]["policy"])
+    return {statement["Sid"]: statement for statement in policy["Statement"]}
+
+
+def test_only_principals_of_the_account_write_through_the_s3_endpoint(tmp_path: Path) -> None:
+    found = s3_statements(tmp_path, {})
+    account = "${data.aws_caller_identity.current.account_id}"
+    assert found["OwnAccount"]["Condition"] == {"StringEquals": {"aws:PrincipalAccount": account}}
+    assert set(found) == {"OwnAccount", "ReadPublic"}
+    # Registries and hubs hand out signed URLs of their own buckets, which nodes behind NAT read through the endpoint.
+    assert found["ReadPublic"]["Resource"] == "*"
+    assert set(found["ReadPublic"]["Action"]) == {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}
+
+
+def test_a_closed_network_reads_buckets_of_aws_alone(tmp_path: Path) -> None:
+    found = s3_statements(tmp_path, {"egress": "endpoints-only"}, "slurm")
+    arn = "arn:${data.aws_partition.current.partition}:s3:::"
+    # What nodes fetch there at boot: image layers, packages of Amazon Linux, agents.
+    assert {
+        f"{arn}prod-us-east-1-starport-layer-bucket/*",
+        f"{arn}al2023-repos-us-east-1-de612dc2/*",
+        f"{arn}amazon-ssm-us-east-1/*",
+        f"{arn}us-east-1-aws-parallelcluster/*",
+    } <= set(found["ReadPublic"]["Resource"])
+    assert found["ReadPublic"]["Action"] == "s3:GetObject"
+    assert not any(name.startswith(f"{arn}*") for name in found["ReadPublic"]["Resource"])
+    assert found["Signals"]["Resource"] == f"{arn}cloudformation-waitcondition-us-east-1/*"
+
+
+@pytest.mark.parametrize("egress", ["nat", "endpoints-only"])
+def test_nodes_reach_every_connected_network_on_every_port(egress: str, tmp_path: Path) -> None:
+    ranges = ["10.8.0.0/16", "192.168.10.0/24"]
+    plan = example_plan(spec={"network": {"egress": egress, "connected_cidrs": ranges}})
+    rules = synthesize(plan, tmp_path)["compute"]["resource"]["aws_vpc_security_group_egress_rule"]
+    made = {rule["cidr_ipv4"]: rule for name, rule in rules.items() if rule.get("cidr_ipv4") in ranges}
+    assert set(made) == set(ranges)
+    assert all(rule["ip_protocol"] == "-1" and "from_port" not in rule for rule in made.values())
+    assert "to_10_8_0_0_16" in rules

@@ -1,5 +1,7 @@
 """Rules of AWS on clusters with an orchestrator and on Capacity Blocks; see test_aws_stacks.py for those without."""
 
+import ipaddress
+import itertools
 import json
 import re
 from pathlib import Path
@@ -113,6 +115,41 @@ def test_a5_nodes_stand_in_one_zone_and_the_control_plane_in_two(kubernetes: Doc
     zones = kubernetes["network"]["data"]["aws_availability_zones"]["others"]
     assert "use1-az6" in zones["exclude_zone_ids"]
     assert "use1-az3" in zones["exclude_zone_ids"]
+
+
+# EKS user guide, "View Amazon EKS networking requirements for VPC and subnets".
+@pytest.mark.parametrize(
+    ("zone", "region"), [("use1-az3", "us-east-1"), ("usw1-az2", "us-west-1"), ("cac1-az3", "ca-central-1")]
+)
+def test_a5_nodes_in_a_zone_without_control_plane_leave_it_two_other_zones(
+    zone: str, region: str, tmp_path: Path
+) -> None:
+    documents = synthesize(example_plan(zone=zone, region=region, spec={"orchestrator": "kubernetes"}), tmp_path)
+    group = resources(documents, "aws_eks_node_group")["system"]
+    assert group["subnet_ids"] == [COMPUTE_SUBNET]
+    subnet_ids = only(documents, "aws_eks_cluster")["vpc_config"]["subnet_ids"]
+    outputs = {f"${{data.terraform_remote_state.network.outputs.{name}}}" for name in documents["network"]["output"]}
+    assert len(subnet_ids) == 2
+    assert COMPUTE_SUBNET not in subnet_ids
+    assert set(subnet_ids) < outputs
+    zones = documents["network"]["data"]["aws_availability_zones"]["others"]
+    assert zone in zones["exclude_zone_ids"]
+    assert zones["lifecycle"]["postcondition"][0]["condition"] == "${length(self.names) >= 2}"
+    assert "placement.zone" in zones["lifecycle"]["postcondition"][0]["error_message"]
+    ranges = [subnet["cidr_block"] for subnet in documents["network"]["resource"]["aws_subnet"].values()]
+    networks = [ipaddress.ip_network(cidr) for cidr in ranges]
+    assert len(networks) == 4
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(networks, 2))
+
+
+def test_a5_an_existing_network_in_a_zone_without_control_plane_is_refused(tmp_path: Path) -> None:
+    network = {"vpc_id": "vpc-0a1b2c3d", "subnet_id": "subnet-0a1b2c3d", "control_plane_subnet_id": "subnet-1a1b2c3d"}
+    spec = {"orchestrator": "kubernetes", "network": network}
+    with pytest.raises(SpecError, match=r"network\.subnet_id: .*use1-az3.*placement\.zone"):
+        synthesize(example_plan(zone="use1-az3", spec=spec), tmp_path / "refused")
+    documents = synthesize(example_plan(spec=spec), tmp_path / "planned")
+    rules = documents["network"]["data"]["aws_subnet"]["control_plane"]["lifecycle"]["postcondition"]
+    assert any("use1-az3" in rule["condition"] and "availability_zone_id" in rule["condition"] for rule in rules)
 
 
 def test_a5_a_gang_of_node_groups_shares_one_cluster_placement_group(clusters: dict[str, Documents]) -> None:
@@ -305,14 +342,17 @@ def test_a17_control_plane_is_logged_and_its_secrets_are_encrypted(kubernetes: D
     assert usable["condition"][0]["values"][0].endswith(":log-group:/aws/eks/example/cluster")
 
 
-def test_a18_administrators_are_named_or_it_is_the_creator(tmp_path: Any, kubernetes: Documents) -> None:
-    created = only(kubernetes, "aws_eks_cluster")["access_config"]
-    assert created == {"authentication_mode": "API", "bootstrap_cluster_creator_admin_permissions": True}
+def test_a18_administrators_are_access_entries_and_the_cluster_does_not_know_them(
+    tmp_path: Any, kubernetes: Documents
+) -> None:
     arn = "arn:aws:iam::123456789012:role/ops"
-    named = {"orchestrator": "kubernetes", "kubernetes": {"administrators": [arn]}}
+    named = {"orchestrator": "kubernetes", "kubernetes": {"administrators": [arn, arn]}}
     documents = synthesize(example_plan(spec=named), tmp_path)
-    assert only(documents, "aws_eks_cluster")["access_config"]["bootstrap_cluster_creator_admin_permissions"] is False
+    assert only(documents, "aws_eks_cluster")["access_config"] == only(kubernetes, "aws_eks_cluster")["access_config"]
     assert only(documents, "aws_eks_access_entry")["principal_arn"] == arn
+    entry = only(kubernetes, "aws_eks_access_entry")
+    assert entry["principal_arn"] == "${data.aws_iam_session_context.applier.issuer_arn}"
+    assert entry["lifecycle"] == {"ignore_changes": ["principal_arn"]}
 
 
 def test_a18_jobs_reach_the_checkpoints_by_pod_identity_and_nodes_do_not(kubernetes: Documents) -> None:

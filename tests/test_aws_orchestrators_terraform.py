@@ -15,8 +15,8 @@ from planner.plan.choice import Purchase
 from planner.plan.plan import Plan
 from stacks.hcl import readable_hcl
 from tests.support import parallelcluster
-from tests.support.aws_matrix import state
-from tests.support.aws_stacks import ORCHESTRATED, cluster_plan, stack_folder, synthesize
+from tests.support.aws_ground import compute, lay_ground
+from tests.support.aws_stacks import ORCHESTRATED, cluster_plan
 from tests.support.moto_server import REGION, MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform
@@ -25,30 +25,7 @@ from tests.support.terraform import Terraform
 @pytest.fixture
 def ground(account: MotoServer) -> Mapping[str, str]:
     """A VPC with a subnet in each of two zones, and a group of file system clients."""
-    ec2 = account.client("ec2")
-    vpc_id = ec2.create_vpc(CidrBlock="10.42.0.0/16")["Vpc"]["VpcId"]
-    subnets = [
-        ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.42.{index}.0/24", AvailabilityZone=f"{REGION}{letter}")
-        for index, letter in enumerate("ab")
-    ]
-    first, second = (subnet["Subnet"]["SubnetId"] for subnet in subnets)
-    clients = ec2.create_security_group(GroupName="clients", Description="clients", VpcId=vpc_id)["GroupId"]
-    return {
-        "vpc_id": vpc_id,
-        "compute_subnet_id": first,
-        "control_plane_subnet_id": second,
-        "availability_zone": f"{REGION}a",
-        "shared_clients_security_group_id": clients,
-    }
-
-
-def compute(plan: Plan, folder: Path, ground: Mapping[str, str]) -> Path:
-    """The folder of the compute stack, with states of the others in place."""
-    documents = synthesize(plan, folder)
-    for role in ("network", "storage"):
-        path = folder / "state" / f"{plan.name}-{role}.tfstate"
-        path.write_text(json.dumps(state(documents[role]["output"], **ground)))
-    return stack_folder(folder, plan, "compute")
+    return lay_ground(account)
 
 
 def kubernetes(nodes: int) -> Plan:

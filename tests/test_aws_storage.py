@@ -150,7 +150,7 @@ def test_a_node_joins_the_file_system_over_efa_before_it_mounts() -> None:
         cluster="example",
         scratch="none",
         nvme_disks=0,
-        lustre=LustreMount("aws", "fs-1@tcp:/abc", efa=True),
+        lustre=LustreMount("aws", "fs-1@tcp:/abc", efa_interfaces=8),
         fabric="efa",
         rdma_cards=32,
         gpus=8,
@@ -158,7 +158,7 @@ def test_a_node_joins_the_file_system_over_efa_before_it_mounts() -> None:
     written = {file["path"]: file["content"] for file in yaml.safe_load(cloud_init(node))["write_files"]}
     script = written["/usr/local/sbin/llmcluster-lustre-client"]
     assert "lnetctl net add --net efa --if" in script
-    assert script.index("configure_efa()") < script.index("&& modprobe lustre")
+    assert script.index("lnetctl net add --net efa") < script.index("\nmodprobe lustre\n")
 
 
 # The document and the bill
@@ -180,7 +180,7 @@ def test_backups_carry_tags_and_a_time(tmp_path: Path) -> None:
 def test_buckets_appear_as_folders_and_outlive_the_link(tmp_path: Path) -> None:
     repository = {"bucket": "s3://corpus/tokens", "path": "/corpus", "export_events": ["new"]}
     documents = synthesize(example_plan(spec={"storage": {"lustre": {"data_repositories": [repository]}}}), tmp_path)
-    link = documents["storage"]["resource"]["aws_fsx_data_repository_association"]["repository_0"]
+    (link,) = documents["storage"]["resource"]["aws_fsx_data_repository_association"].values()
     assert (link["data_repository_path"], link["file_system_path"]) == ("s3://corpus/tokens", "/corpus")
     assert link["s3"]["auto_import_policy"]["events"] == ["NEW", "CHANGED", "DELETED"]
     assert link["s3"]["auto_export_policy"]["events"] == ["NEW"]
@@ -190,7 +190,7 @@ def test_buckets_appear_as_folders_and_outlive_the_link(tmp_path: Path) -> None:
 def test_data_goes_with_the_stack_only_when_that_was_asked_for(tmp_path: Path) -> None:
     storage = synthesize(example_plan(spec={"storage": {"keep_on_destroy": False}}), tmp_path)["storage"]["resource"]
     for kind in ("aws_kms_key", "aws_s3_bucket", "aws_fsx_lustre_file_system"):
-        assert all("lifecycle" not in resource for resource in storage[kind].values()), kind
+        assert all("prevent_destroy" not in resource.get("lifecycle", {}) for resource in storage[kind].values()), kind
 
 
 # FSx for Lustre guide, "File system metadata performance": what comes with a size.

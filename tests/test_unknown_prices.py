@@ -4,7 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cdktf import App
 
+from llmcluster.reports.diff_text import markdown
+from llmcluster.reports.plan_text import decision, print_plan
+from planner.compare.plan_diff import diff_plans
 from planner.cost.unpriced import price_bounds
 from planner.plan.cost import CostDriver
 from planner.plan.plan import Plan
@@ -15,6 +19,8 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from provider_catalog.price_layers import PriceLayer
 from provider_catalog.price_overlay import read_overlay
+from stacks.azure import AzureCluster
+from stacks.sidecar import cost_markdown, stack_cost
 
 CATALOG = Catalog.packaged()
 TOKYO = 0.31 / 1200 * 730
@@ -125,3 +131,39 @@ def test_an_unknown_price_without_a_bound_is_named_in_the_range() -> None:
     before, after = unknown_of(serve(METADATA)), unknown_of(serve(METADATA, catalog))
     assert before.high_usd - after.high_usd == pytest.approx(9000 * 0.055)
     assert "since no comparable item has a price: metadata IOPS beyond the included ones" in after.assumption
+
+
+# Every total that leaves something out says so in its own line.
+
+
+def line_with(text: str, start: str) -> str:
+    (line,) = [line for line in text.splitlines() if line.startswith(start)]
+    return line
+
+
+def test_the_totals_of_a_plan_say_in_their_line_what_they_leave_out(capsys: pytest.CaptureFixture[str]) -> None:
+    decided = serve(AZURE)
+    assert len(decided.cost.unknown) == 1
+    print_plan(decided)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"without 1 unpriced item ({decided.cost.unknown[0]})" in printed
+    assert decision(decided).endswith("USD/h, without 1 unpriced item")
+    priced = serve({"placement": {"providers": ["aws"], "regions": ["us-east-1"]}})
+    assert not priced.cost.unknown
+    assert "unpriced" not in decision(priced)
+
+
+def test_the_totals_of_cost_md_say_in_their_line_what_they_leave_out() -> None:
+    decided = serve(AZURE)
+    for built in AzureCluster().build(App(), decided, CATALOG):
+        cost = stack_cost(decided, built)
+        text = cost_markdown(cost)
+        remark = ", without 1 unpriced item" if built.role == "storage" else ""
+        assert line_with(text, "| **Total").startswith(f"| **Total{remark}** |")
+        assert "hours, without 1 unpriced item." in line_with(text, "The whole cluster costs")
+
+
+def test_the_totals_of_a_diff_say_in_their_line_what_they_leave_out() -> None:
+    text = markdown(diff_plans(serve(AZURE), serve({**AZURE, "storage": {"checkpoints_tib": 5}})))
+    assert "USD per month without unpriced items" in text.splitlines()[0]
+    assert line_with(text, "| month").startswith("| month without unpriced items |")

@@ -14,10 +14,19 @@ _ACCOUNT, _PARTITION = "current-account", "current-partition"
 
 def account_id(scope: Construct) -> str:
     """Id of the account in which the stack of `scope` is deployed."""
+    return _caller(scope).account_id
+
+
+def caller_arn(scope: Construct) -> str:
+    """ARN of the principal that deploys the stack of `scope`; under an assumed role it is the ARN of the session."""
+    return _caller(scope).arn
+
+
+def _caller(scope: Construct) -> DataAwsCallerIdentity:
     stack = TerraformStack.of(scope)
     found = stack.node.try_find_child(_ACCOUNT)
     # A second look-up of the same name would be merged in JSON, but would be an error in HCL.
-    return cast("DataAwsCallerIdentity", found or named(DataAwsCallerIdentity(stack, _ACCOUNT), "current")).account_id
+    return cast("DataAwsCallerIdentity", found or named(DataAwsCallerIdentity(stack, _ACCOUNT), "current"))
 
 
 def partition(scope: Construct) -> str:

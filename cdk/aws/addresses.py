@@ -58,23 +58,30 @@ def cut(cidr: str, needed_addresses: int) -> Subnets:
     return Subnets(network=str(network), public=str(public), compute=str(compute))
 
 
-def control_plane_range(subnets: Subnets) -> str:
-    """Range for interfaces of a Kubernetes control plane: the end of the lower half.
+def control_plane_ranges(subnets: Subnets, zones: int) -> list[str]:
+    """Ranges for interfaces of a Kubernetes control plane, from the end of the lower half downwards.
+
+    Args:
+        subnets: The other subnets.
+        zones: Number of zones beside that of the nodes in which the control plane has a subnet.
 
     Raises:
         ValueError: the network is too small to hold it beside the public subnet.
     """
     network, public = ipaddress.IPv4Network(subnets.network), ipaddress.IPv4Network(subnets.public)
     lower = next(network.subnets())
-    found = (
-        list(lower.subnets(new_prefix=CONTROL_PLANE_PREFIX))[-1] if lower.prefixlen < CONTROL_PLANE_PREFIX else lower
-    )
-    if found.overlaps(public):
+    parts = list(lower.subnets(new_prefix=CONTROL_PLANE_PREFIX)) if lower.prefixlen < CONTROL_PLANE_PREFIX else [lower]
+    found = parts[-zones:][::-1]
+    if len(found) < zones or any(part.overlaps(public) for part in found):
         raise ValueError(
-            f"{subnets.network} is too small: the control plane of Kubernetes takes a subnet of its own in a second "
-            f"zone; give a /{CONTROL_PLANE_PREFIX - 2} or larger, up to /{LARGEST_PREFIX}"
+            f"{subnets.network} is too small: the control plane of Kubernetes takes {_subnets(zones)}; "
+            f"give a /{CONTROL_PLANE_PREFIX - 1 - zones} or larger, up to /{LARGEST_PREFIX}"
         )
-    return str(found)
+    return [str(part) for part in found]
+
+
+def _subnets(zones: int) -> str:
+    return "a subnet of its own in a second zone" if zones == 1 else f"subnets of its own in {zones} other zones"
 
 
 def _remedy(needed_addresses: int) -> str:

@@ -27,7 +27,7 @@ from constructs import Construct
 
 from cdk.aws.account import account_id
 from cdk.aws.encryption import rotated_key
-from cdk.naming import named
+from cdk.naming import content_name, named
 
 FREE_SHARE: Final = 0.1
 """Free share of the shared file system that raises an alarm: below it, servers that fill unevenly refuse writes."""
@@ -87,13 +87,13 @@ class Alarms(Construct):
         )
         # Messages sent before the topic accepts them are lost without a trace.
         self._published = named(SnsTopicPolicy(self, "policy", arn=self.topic.arn, policy=policy.json), "alarms")
-        for number, email in enumerate(config.emails):
-            named(
-                SnsTopicSubscription(
-                    self, f"email_{number}", topic_arn=self.topic.arn, protocol="email", endpoint=email
-                ),
-                f"email_{number}",
+        for number, email in enumerate(dict.fromkeys(config.emails)):
+            name = content_name("email", email)
+            subscription = named(
+                SnsTopicSubscription(self, name, topic_arn=self.topic.arn, protocol="email", endpoint=email), name
             )
+            # Earlier versions named it by its position; a new subscription would have to be confirmed again.
+            subscription.move_from_id(f"{subscription.terraform_resource_type}.email_{number}")
         self.alarms = self._alarms()
         if config.spot:
             self._spot()

@@ -20,7 +20,6 @@ from cdktf_cdktf_provider_aws.autoscaling_group import (
 )
 from cdktf_cdktf_provider_aws.autoscaling_lifecycle_hook import AutoscalingLifecycleHook
 from cdktf_cdktf_provider_aws.autoscaling_schedule import AutoscalingSchedule
-from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
 from cdk.aws.capacity import BlockConfig, ReservedCapacity
@@ -90,7 +89,7 @@ class AutoScalingNodes(Construct):
         kind: PurchaseKind,
         nodes: int,
         config: NodeConfig,
-        placement_group: PlacementGroup | None,
+        placement_group: str | None,
         capacity: ReservedCapacity | None = None,
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
@@ -113,7 +112,7 @@ class AutoScalingNodes(Construct):
         if kind == "spot" and not config.gang:
             self._wait_for_save()
 
-    def _group(self, nodes: int, running: int | float, placement_group: PlacementGroup | None) -> AutoscalingGroup:
+    def _group(self, nodes: int, running: int | float, placement_group: str | None) -> AutoscalingGroup:
         config = self._config
         spot = self._kind == "spot"
         version = Token.as_string(self.launch_template.latest_version)
@@ -127,7 +126,7 @@ class AutoScalingNodes(Construct):
                 max_size=nodes,
                 desired_capacity=running,
                 vpc_zone_identifier=[config.subnet_id],
-                placement_group=placement_group.name if placement_group else None,
+                placement_group=placement_group,
                 launch_template=(
                     None if spot else AutoscalingGroupLaunchTemplate(id=self.launch_template.id, version=version)
                 ),

@@ -39,9 +39,10 @@ class BlockConfig:
 
 @dataclass(frozen=True)
 class ReservedCapacity:
-    """A reservation that launch templates target."""
+    """A reservation, or a group of reservations, that launch templates target: `reservation_id` or `group_arn`."""
 
-    reservation_id: str
+    reservation_id: str | None = None
+    group_arn: str | None = None
     reservation: Ec2CapacityReservation | None = None
     """The reservation, which is billed; None where the user bought the capacity outside of Terraform."""
 
@@ -77,7 +78,7 @@ def reserve(
         ),
         "reserved",
     )
-    return ReservedCapacity(reservation.id, reservation)
+    return ReservedCapacity(reservation.id, reservation=reservation)
 
 
 def capacity_block_offering(

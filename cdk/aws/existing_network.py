@@ -1,5 +1,6 @@
 """An existing network of the user: it is looked up, and checked before anything is put into it (rules A4, A5)."""
 
+import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,8 @@ class ExistingNetworkConfig:
     """Descriptions of a node's interfaces that have an address; interfaces of running nodes are found by them."""
     control_plane_subnet_id: str | None = None
     """A subnet in another zone, which the Kubernetes API needs; None without Kubernetes."""
+    no_control_plane_zone_ids: tuple[str, ...] = ()
+    """Zones in which EKS places no control plane."""
 
 
 class ExistingNetwork(Construct):
@@ -119,6 +122,11 @@ class ExistingNetwork(Construct):
                         f'{_SELF}.availability_zone_id != "{config.zone_id}"',
                         f"network.control_plane_subnet_id: {subnet_id} is in the zone of the nodes; the Kubernetes API "
                         "asks for subnets in two zones. Name a subnet of another zone.",
+                    ),
+                    (
+                        f"!contains({json.dumps(config.no_control_plane_zone_ids)}, {_SELF}.availability_zone_id)",
+                        f"network.control_plane_subnet_id: {subnet_id} is in a zone where EKS places no control plane "
+                        f"({', '.join(config.no_control_plane_zone_ids)}). Name a subnet of another zone.",
                     ),
                 ),
             ),

@@ -1,5 +1,6 @@
 """The fabric between nodes: the placement group of a gang, and the security group that lets EFA traffic through."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cdktf import ITerraformDependable
@@ -32,7 +33,14 @@ class NodeSecurityGroup(Construct):
     """Security group of nodes: all traffic among them, HTTPS to the outside, nothing from outside (rules A1, A17)."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, name: str, vpc_id: str, closed: ClosedNetwork | None = None
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: str,
+        vpc_id: str,
+        closed: ClosedNetwork | None = None,
+        connected_cidrs: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         self.group = named(
@@ -69,7 +77,8 @@ class NodeSecurityGroup(Construct):
             ),
             "to_nodes",
         )
-        self.rules: tuple[ITerraformDependable, ...] = (from_nodes, to_nodes, *self._outside(closed))
+        connected = [self._to_connected(cidr) for cidr in connected_cidrs]
+        self.rules: tuple[ITerraformDependable, ...] = (from_nodes, to_nodes, *self._outside(closed), *connected)
         """Rules that must exist before nodes start: they need the network as soon as they boot."""
 
     def _outside(self, closed: ClosedNetwork | None) -> list[VpcSecurityGroupEgressRule]:
@@ -84,6 +93,21 @@ class NodeSecurityGroup(Construct):
             description = "HTTPS to DynamoDB through its gateway"
             rules.append(self._https("to_dynamodb", description, prefix_list_id=closed.dynamodb_prefix_list_id))
         return rules
+
+    def _to_connected(self, cidr: str) -> VpcSecurityGroupEgressRule:
+        # Named by content: a range that is added or removed leaves the rules of the others alone.
+        role = f"to_{cidr.replace('.', '_').replace('/', '_')}"
+        return named(
+            VpcSecurityGroupEgressRule(
+                self,
+                role,
+                description="All traffic to a connected network",
+                security_group_id=self.group.id,
+                cidr_ipv4=cidr,
+                ip_protocol="-1",
+            ),
+            role,
+        )
 
     def _https(
         self, name: str, description: str, *, cidr_ipv4: str | None = None, prefix_list_id: str | None = None

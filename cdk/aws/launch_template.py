@@ -120,7 +120,8 @@ def launch_template(
 def _target(capacity: ReservedCapacity) -> LaunchTemplateCapacityReservationSpecification:
     return LaunchTemplateCapacityReservationSpecification(
         capacity_reservation_target=LaunchTemplateCapacityReservationSpecificationCapacityReservationTarget(
-            capacity_reservation_id=capacity.reservation_id
+            capacity_reservation_id=capacity.reservation_id,
+            capacity_reservation_resource_group_arn=capacity.group_arn,
         )
     )
 

@@ -16,9 +16,11 @@ from cdktf_cdktf_provider_aws.vpc import Vpc
 from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
 from constructs import Construct
 
+from cdk.aws.account import account_id, partition
 from cdk.aws.addresses import Subnets
 from cdk.aws.endpoints import EndpointConfig, InterfaceEndpoints
 from cdk.aws.flow_logs import FlowLogConfig, NetworkFlowLog
+from cdk.aws.s3_endpoint_policy import s3_endpoint_policy
 from cdk.findings import accept
 from cdk.naming import named
 
@@ -37,6 +39,8 @@ class NetworkConfig:
     """Services reached by private endpoints under `endpoints-only`: names below com.amazonaws.<region>."""
     dynamodb: bool = False
     """Whether nodes reach DynamoDB through a gateway endpoint."""
+    signals: bool = False
+    """Whether nodes send signals to CloudFormation through S3, as those of ParallelCluster do."""
     flow_log_days: int | None = None
     """Days for which flow logs are kept; None: there are none."""
 
@@ -80,7 +84,10 @@ class ClusterNetwork(Construct):
         compute_routes, joined = self._route_table("compute", name, self.compute_subnet)
         self.nat = self._nat(config, compute_routes) if config.egress == "nat" else None
         # Checkpoints and weights use this endpoint, free of charge, instead of the NAT gateway.
-        self.s3_endpoint = self._gateway("s3", config, compute_routes)
+        allowed = s3_endpoint_policy(
+            config.region, partition(self), account_id(self), config.egress, signals=config.signals
+        )
+        self.s3_endpoint = self._gateway("s3", config, compute_routes, policy=allowed)
         self.dynamodb_endpoint = self._gateway("dynamodb", config, compute_routes) if config.dynamodb else None
         self.endpoints = self._endpoints(config) if config.egress == "endpoints-only" else ()
         gateways = (self.s3_endpoint, *((self.dynamodb_endpoint,) if self.dynamodb_endpoint else ()))
@@ -95,7 +102,9 @@ class ClusterNetwork(Construct):
         if not self.flow_log:
             accept(self.vpc, CKV2_AWS_11="the spec turns flow logs off")
 
-    def _gateway(self, service: str, config: NetworkConfig, routes: RouteTable) -> VpcEndpoint:
+    def _gateway(
+        self, service: str, config: NetworkConfig, routes: RouteTable, *, policy: str | None = None
+    ) -> VpcEndpoint:
         return named(
             VpcEndpoint(
                 self,
@@ -103,6 +112,7 @@ class ClusterNetwork(Construct):
                 vpc_id=self.vpc.id,
                 service_name=f"com.amazonaws.{config.region}.{service}",
                 vpc_endpoint_type="Gateway",
+                policy=policy,
                 route_table_ids=[routes.id],
                 tags={"Name": f"{config.name}-{service}"},
             ),

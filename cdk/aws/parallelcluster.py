@@ -39,6 +39,8 @@ class SlurmQueue:
     """Number of nodes that always run, because they are paid for."""
     placement_group: str | None
     reservation_id: str | None
+    reservation_group_arn: str | None = None
+    """ARN of a group of reservations, in place of `reservation_id`."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,11 @@ class SlurmConfig:
     """Policies of the head node, in addition to `policy_arns`."""
     queue_policy_arns: Sequence[str] = ()
     """Policies of the nodes of queues, in addition to `policy_arns`."""
+    image_id: str | None = None
+    """Image of all nodes; None: that of the version of ParallelCluster."""
     node_script: NodeScript | None = None
+    start_script: NodeScript | None = None
+    """Script that nodes of queues run before ParallelCluster sets them up and mounts the file system."""
     closed: bool = False
     """Whether the subnet has no access to the Internet."""
 
@@ -81,7 +87,7 @@ def configuration(config: SlurmConfig) -> str:
     """The cluster configuration file, as YAML."""
     document: dict[str, Any] = {
         "Region": config.region,
-        "Image": {"Os": "alinux2023"},
+        "Image": {"Os": "alinux2023", **({"CustomAmi": config.image_id} if config.image_id else {})},
         "Imds": {"ImdsSupport": "v2.0"},
         "HeadNode": _head_node(config),
         "Scheduling": {
@@ -119,11 +125,7 @@ def _queue(config: SlurmConfig, queue: SlurmQueue) -> dict[str, Any]:
         # A job gets all GPUs and network cards of its nodes.
         "JobExclusiveAllocation": True,
         **({"AllocationStrategy": "capacity-optimized"} if queue.kind == "spot" else {}),
-        **(
-            {"CapacityReservationTarget": {"CapacityReservationId": queue.reservation_id}}
-            if queue.reservation_id
-            else {}
-        ),
+        **_reservation_target(queue),
         "HealthChecks": {"Gpu": {"Enabled": True}},
         "Networking": {
             "SubnetIds": [config.subnet_id],
@@ -131,7 +133,7 @@ def _queue(config: SlurmConfig, queue: SlurmQueue) -> dict[str, Any]:
             "PlacementGroup": placement,
         },
         "ComputeSettings": {"LocalStorage": {**scratch, "RootVolume": _root_volume(config.root_disk_gib)}},
-        **_on_node_configured(config.node_script),
+        **_custom_actions(config),
         "ComputeResources": [
             {
                 "Name": "gpu",
@@ -143,23 +145,35 @@ def _queue(config: SlurmConfig, queue: SlurmQueue) -> dict[str, Any]:
         ],
         "Iam": {
             **_iam([*config.policy_arns, *config.queue_policy_arns]),
-            **_script_access(config.node_script),
+            **_script_access(config),
         },
     }
+
+
+def _reservation_target(queue: SlurmQueue) -> dict[str, Any]:
+    if queue.reservation_group_arn:
+        return {"CapacityReservationTarget": {"CapacityReservationResourceGroupArn": queue.reservation_group_arn}}
+    if queue.reservation_id:
+        return {"CapacityReservationTarget": {"CapacityReservationId": queue.reservation_id}}
+    return {}
 
 
 def _number(value: int | str) -> int | str:
     return _Reference(value) if isinstance(value, str) else value
 
 
-def _on_node_configured(script: NodeScript | None) -> dict[str, Any]:
-    if script is None:
-        return {}
-    return {"CustomActions": {"OnNodeConfigured": {"Script": f"s3://{script.bucket}/{script.key}"}}}
+def _custom_actions(config: SlurmConfig) -> dict[str, Any]:
+    actions = {
+        action: {"Script": f"s3://{script.bucket}/{script.key}"}
+        for action, script in (("OnNodeStart", config.start_script), ("OnNodeConfigured", config.node_script))
+        if script
+    }
+    return {"CustomActions": actions} if actions else {}
 
 
-def _script_access(script: NodeScript | None) -> dict[str, Any]:
-    return {"S3Access": [{"BucketName": script.bucket, "KeyName": script.key}]} if script else {}
+def _script_access(config: SlurmConfig) -> dict[str, Any]:
+    scripts = [script for script in (config.start_script, config.node_script) if script]
+    return {"S3Access": [{"BucketName": script.bucket, "KeyName": script.key} for script in scripts]} if scripts else {}
 
 
 def _root_volume(size_gib: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """FSx for Lustre file systems, with the security groups of their servers and clients."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from cdktf_cdktf_provider_aws.fsx_data_repository_association import (
     FsxDataRepositoryAssociation,
@@ -19,7 +19,7 @@ from cdktf_cdktf_provider_aws.vpc_security_group_ingress_rule import VpcSecurity
 from constructs import Construct
 
 from cdk.findings import accept
-from cdk.naming import named
+from cdk.naming import content_name, named
 
 _PolicyT = TypeVar(
     "_PolicyT", FsxDataRepositoryAssociationS3AutoExportPolicy, FsxDataRepositoryAssociationS3AutoImportPolicy
@@ -110,7 +110,7 @@ class SharedFileSystem(Construct):
                 subnet_ids=[config.subnet_id],
                 security_group_ids=[self.servers.id],
                 tags={"Name": config.name},
-                lifecycle={"prevent_destroy": True} if config.protect else None,
+                lifecycle=_lifecycle(config),
                 # FSx refuses to create a file system whose servers cannot reach each other yet.
                 depends_on=rules,
             ),
@@ -130,10 +130,12 @@ class SharedFileSystem(Construct):
         return FsxLustreFileSystemMetadataConfiguration(mode="AUTOMATIC") if config.efa else None
 
     def _repository(self, number: int, repository: RepositoryConfig) -> FsxDataRepositoryAssociation:
-        return named(
+        # A folder has one bucket at most: with another one, the same association is replaced, in the right order.
+        name = content_name("repository", repository.path)
+        association = named(
             FsxDataRepositoryAssociation(
                 self,
-                f"repository_{number}",
+                name,
                 file_system_id=self.file_system.id,
                 data_repository_path=repository.bucket,
                 file_system_path=repository.path,
@@ -149,8 +151,11 @@ class SharedFileSystem(Construct):
                     ),
                 ),
             ),
-            f"repository_{number}",
+            name,
         )
+        # Earlier versions named it by its position.
+        association.move_from_id(f"{association.terraform_resource_type}.repository_{number}")
+        return association
 
     def _group(self, role: str, config: LustreConfig, description: str) -> SecurityGroup:
         name = f"{config.name}-{role.replace('_', '-')}"
@@ -205,6 +210,14 @@ class SharedFileSystem(Construct):
                 )
             )
         return rules
+
+
+def _lifecycle(config: LustreConfig) -> dict[str, Any] | None:
+    # FSx takes the copying of tags at creation only, and the provider would replace a file system that gets backups
+    # later. Its backups then carry no tags.
+    kept = {"ignore_changes": ["copy_tags_to_backups"]} if config.persistent else {}
+    protected = {"prevent_destroy": True} if config.protect else {}
+    return {**kept, **protected} or None
 
 
 def _policy(events: tuple[str, ...], policy: type[_PolicyT]) -> _PolicyT | None:

@@ -25,8 +25,13 @@ class LustreMount:
     source: str
     """Mount source, `<dns name or address>@tcp:/<file system>`; it may hold Terraform tokens."""
     mount_point: str = "/shared"
-    efa: bool = False
-    """Whether FSx for Lustre is reached over EFA; TCP remains in use for the rest of the traffic."""
+    efa_interfaces: int = 0
+    """EFA interfaces through which FSx for Lustre is reached; 0: it is reached over TCP."""
+
+    @property
+    def efa(self) -> bool:
+        """Whether the file servers are reached over EFA; TCP remains in use for the rest of the traffic."""
+        return self.efa_interfaces > 0
 
 
 @dataclass(frozen=True)
@@ -92,11 +97,16 @@ class NodeServices:
     containers: bool = False
     """Whether exporters and agent run as Docker containers of the node; under Kubernetes they are pods."""
     burn_in: BatchBurnIn | None = None
+    lustre: LustreMount | None = None
+    """Shared file system whose client the node configures before the orchestrator mounts it; None: the orchestrator
+    configures the client itself."""
+    lustre_before: str | None = None
+    """Systemd unit that must not start unless the client is configured."""
 
     @property
     def any(self) -> bool:
         """Whether there is any service to add."""
-        return bool(self.health or self.metrics or self.burn_in)
+        return bool(self.health or self.metrics or self.burn_in or self.lustre)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from cdk.bootstrap.node import NodeBootstrap, NodeServices
 READY_MARKER: Final = "/run/llmcluster/ready"
 """File that exists while all steps of the bootstrap have succeeded since the last boot."""
 
+LUSTRE_UNIT: Final = "llmcluster-lustre-client.service"
 INTERRUPTION_UNIT: Final = "llmcluster-interruption.service"
 
 _BIN: Final = "/usr/local/sbin"
@@ -76,7 +77,7 @@ def services_script(services: NodeServices) -> str:
         ValueError: a value holds text that Terraform would interpret.
     """
     files = list(_service_files(services))
-    units = " ".join(sorted(_unit_names(files)))
+    units = " ".join(sorted(set(_unit_names(files)) - {LUSTRE_UNIT}))
     text = _environment().get_template("services.sh.j2").render(node=services, files=files, units=units)
     return _without_templates(text)
 
@@ -137,6 +138,8 @@ def _files(config: NodeBootstrap) -> Iterator[_File]:
     if config.environment:
         yield _File("/etc/profile.d/llmcluster.sh", _render("profile.sh.j2", config))
         yield _File("/etc/environment.d/50-llmcluster.conf", _render("environment.conf.j2", config))
+    if config.lustre and config.lustre.client == "aws":
+        yield _File(f"{_BIN}/llmcluster-lustre-settings", _render("lustre-settings.sh.j2", config), "0755")
     for name in names:
         template = f"lustre-client-{config.lustre.client}" if config.lustre and name == "lustre-client" else name
         yield _File(f"{_BIN}/llmcluster-{name}", _render(f"{template}.sh.j2", config), "0755")
@@ -156,6 +159,13 @@ def _service_files(services: NodeServices) -> Iterator[_File]:
     def render(template: str, **values: object) -> str:
         return _environment().get_template(template).render(node=services, metrics_dir=METRICS_DIR, **values)
 
+    if services.lustre:
+        yield _File("/etc/llmcluster/node.env", render("lustre.env.j2"))
+        yield _File(f"{_BIN}/llmcluster-lustre-client", render("lustre-client-aws.sh.j2"), "0755")
+        unit = render("lustre-client.service.j2", boot=not services.lustre_before)
+        yield _File(f"{_UNITS}/{LUSTRE_UNIT}", unit)
+        if services.lustre_before:
+            yield _File(f"{_UNITS}/{services.lustre_before}.d/llmcluster.conf", render("needs-lustre.conf.j2"))
     periodic = (*(("health",) if services.health else ()), *(("fabric-metrics",) if services.metrics else ()))
     for name in periodic:
         yield _File(f"{_BIN}/llmcluster-{name}", render(f"{name}.sh.j2"), "0755")
@@ -195,7 +205,8 @@ def _environment() -> Environment:
 
 def _render(template: str, config: NodeBootstrap) -> str:
     units = [f"llmcluster-{name}.service" for name in steps(config)]
-    return _environment().get_template(template).render(node=config, marker=READY_MARKER, units=units)
+    template_of = _environment().get_template(template)
+    return template_of.render(node=config, marker=READY_MARKER, units=units, boot=False)
 
 
 def _texts(config: object, path: str = "") -> Iterator[tuple[str, str]]:

@@ -64,18 +64,26 @@ def _diffs(before: "dict[str, Plan]", after: "dict[str, Plan]", old: Path, new: 
     Raises:
         SpecError: the two sides have no cluster in common.
     """
-    from planner.compare.plan_diff import cluster_added, cluster_removed, diff_plans
+    from planner.compare.plan_diff import cluster_added, cluster_removed
     from planner.errors import SpecError
 
     if len(before) == len(after) == 1:
         # Two versions of one cluster may bear different names.
-        yield diff_plans(next(iter(before.values())), next(iter(after.values())))
+        yield _diff(next(iter(before.values())), next(iter(after.values())))
         return
     if not before.keys() & after.keys():
         raise SpecError(f"{old} and {new} have no cluster in common: {_some(before)} against {_some(after)}")
-    yield from (diff_plans(plan, after[name]) for name, plan in before.items() if name in after)
+    yield from (_diff(plan, after[name]) for name, plan in before.items() if name in after)
     yield from (cluster_added(plan) for name, plan in after.items() if name not in before)
     yield from (cluster_removed(plan) for name, plan in before.items() if name not in after)
+
+
+def _diff(old: "Plan", new: "Plan") -> "PlanDiff":
+    from planner.compare.plan_diff import diff_plans
+    from stacks.changes import effects
+
+    found = diff_plans(old, new)
+    return found.model_copy(update={"effects": effects(found, old, new)})
 
 
 def _some(plans: "dict[str, Plan]") -> str:

@@ -2,12 +2,22 @@
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
-from planner.compare.plan_diff import Change, ItemChange, MoneyChange, PlanDiff
+from planner.compare.plan_diff import Change, Effect, ItemChange, MoneyChange, PlanDiff
 from provider_catalog.text import markdown_text
+
+RESOURCES_SHOWN: Final = 3
+WORDS: Final = {
+    "none": "no resource changes",
+    "in place": "changed in place",
+    "rolling": "nodes are replaced one by one",
+    "replaced": "destroyed and created again",
+    "refused": "refused",
+}
+"""Words for the verdicts of `Effect`."""
 
 
 def print_diffs(diffs: Sequence[PlanDiff], form: str) -> None:
@@ -31,7 +41,8 @@ def markdown(diff: PlanDiff) -> str:
     lines += [""] if diff.left_out else []
     lines += ["| USD per | before | after | change |", "|---|--:|--:|--:|"]
     lines += [
-        f"| {total.what} | {_usd(total.old_usd)} | {_usd(total.new_usd)} | {_change(total)} |" for total in diff.totals
+        f"| {_what(diff, total)} | {_usd(total.old_usd)} | {_usd(total.new_usd)} | {_change(total)} |"
+        for total in diff.totals
     ]
     if diff.items:
         lines += ["", "| line of the bill | before, USD/month | after, USD/month | by price | by quantity | why |"]
@@ -45,6 +56,9 @@ def markdown(diff: PlanDiff) -> str:
         if changes:
             lines += ["", f"| {heading} | before | after |", "|---|---|---|"]
             lines += [f"| {_cell(each.what)} | {_cell(each.old)} | {_cell(each.new)} |" for each in changes]
+    if diff.effects:
+        lines += ["", "| field | on the running cluster |", "|---|---|"]
+        lines += [f"| {_cell(each.field)} | {_cell(effect_words(each))} |" for each in diff.effects]
     if diff.causes:
         lines += ["", *(f"- {_cell(cause)}" for cause in diff.causes)]
     return "\n".join([*lines, ""])
@@ -59,7 +73,7 @@ def _print(diff: PlanDiff) -> None:
         return
     for left_out in diff.left_out:
         screen.print(f"[yellow]not in any total, because it has no known price:[/] {left_out}", highlight=False)
-    totals = [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]
+    totals = [(_what(diff, total), _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]
     screen.print(report_table(("USD per", "before", "after", "change"), totals, texts=(0,)))
     if diff.items:
         rows = [
@@ -72,8 +86,19 @@ def _print(diff: PlanDiff) -> None:
     for heading, changes in (("decision", diff.decision), ("spec", diff.spec), ("catalog", diff.catalog)):
         for each in changes:
             screen.print(f"[bold]{heading:<9}[/] {_line(each)}", highlight=False, markup=True)
+    for effect in diff.effects:
+        style = "red" if effect.verdict in ("replaced", "refused") else "bold"
+        screen.print(f"[{style}]running[/]   {effect.field}: {effect_words(effect)}", highlight=False)
     for cause in diff.causes:
         screen.print(f"[bold]why[/]       {cause}", highlight=False)
+
+
+def effect_words(effect: Effect) -> str:
+    """Returns what a change does to the running cluster, with the resources and the reason."""
+    shown = ", ".join(effect.resources[:RESOURCES_SHOWN])
+    more = len(effect.resources) - RESOURCES_SHOWN
+    named = f" ({shown}{f' and {more} more' if more > 0 else ''})" if shown else ""
+    return f"{WORDS[effect.verdict]}{named}" + (f": {effect.reason}" if effect.reason else "")
 
 
 def _line(change: Change) -> str:
@@ -88,18 +113,24 @@ def _headline(diff: PlanDiff) -> str:
     told = [total for what in ("run", "month") if (total := wanted.get(what)) is not None]
     total = next((each for each in told if each.old_usd is not None and each.new_usd is not None), None)
     if total is None or total.old_usd is None or total.new_usd is None:
-        return _one_side(told)
+        return _one_side(diff, told)
     if abs(total.new_usd - total.old_usd) < 0.005:
-        return f"same cost, {_usd(total.new_usd)} USD per {total.what}"
-    return f"{_change(total)} USD per {total.what}, from {_usd(total.old_usd)} to {_usd(total.new_usd)}"
+        return f"same cost, {_usd(total.new_usd)} USD per {_what(diff, total)}"
+    to = f"from {_usd(total.old_usd)} to {_usd(total.new_usd)}"
+    return f"{_change(total)} USD per {_what(diff, total)}, {to}"
 
 
-def _one_side(told: Sequence[MoneyChange]) -> str:
+def _what(diff: PlanDiff, total: MoneyChange) -> str:
+    """Return the period or unit of a total, with the remark that it leaves out unpriced items where it does."""
+    return f"{total.what} without unpriced items" if diff.left_out else total.what
+
+
+def _one_side(diff: PlanDiff, told: Sequence[MoneyChange]) -> str:
     for total in told:
         if total.new_usd is not None:
-            return f"{_usd(total.new_usd)} USD per {total.what}; the cost before is unknown"
+            return f"{_usd(total.new_usd)} USD per {_what(diff, total)}; the cost before is unknown"
         if total.old_usd is not None:
-            return f"{_usd(total.old_usd)} USD per {total.what} before; the cost after is unknown"
+            return f"{_usd(total.old_usd)} USD per {_what(diff, total)} before; the cost after is unknown"
     return "the cost is unknown"
 
 

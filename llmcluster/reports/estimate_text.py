@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
+from planner.cost.unpriced import without_unpriced
 from provider_catalog.units import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _print_estimate(estimate: "Estimate") -> None:
         "unknown"
         if hourly is None
         else f"{hourly:,.2f} USD/h, {hourly * HOURS_PER_MONTH:,.0f} USD/month ({HOURS_PER_MONTH} h)"
+        f"{without_unpriced(len(estimate.unknown) + len(estimate.not_priced))}"
     )
     screen.print(f"[bold]cost[/]         {total}; prices of {estimate.region or 'no region'}", highlight=False)
     if estimate.usage is not None:

@@ -9,6 +9,7 @@ from llmcluster.reports.serving_text import operating_point, serving_facts, slo_
 from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
 from llmcluster.reports.topology_text import topology_facts
+from planner.cost.unpriced import without_unpriced
 from planner.plan.cost import Cost
 from planner.plan.layout import Layout
 from planner.plan.performance import InferencePerformance, TrainingPerformance
@@ -64,7 +65,11 @@ def print_plan(plan: Plan, changes: tuple[str, ...] = ()) -> None:
 def decision(plan: Plan) -> str:
     """Returns the decision in one line."""
     choice, cost = plan.choice, plan.cost
-    money = "price unknown" if cost.usd_per_hour is None else f"{cost.usd_per_hour:,.2f} USD/h"
+    money = (
+        "price unknown"
+        if cost.usd_per_hour is None
+        else f"{cost.usd_per_hour:,.2f} USD/h{without_unpriced(len(cost.unknown))}"
+    )
     where = f"{choice.provider} {choice.region}" + (f" {choice.zone}" if choice.zone else "")
     where = "on-premises" if choice.provider == "own" else f"in {where}"
     return (
@@ -282,7 +287,9 @@ def _print_totals(screen: Console, plan: Plan) -> None:
         parts.append(f"{cost.usd_per_million_output_tokens:,.2f} USD per million output tokens")
     if cost.usd_per_million_training_tokens is not None:
         parts.append(f"{cost.usd_per_million_training_tokens:,.4f} USD per million training tokens")
-    screen.print(f"[bold]cost[/]         {', '.join(parts)}", highlight=False)
+    named = f" ({', '.join(cost.unknown)})" if cost.unknown else ""
+    left_out = without_unpriced(len(cost.unknown)) + named
+    screen.print(f"[bold]cost[/]         {', '.join(parts)}{left_out}", highlight=False)
     for label, text in _cost_parts(cost):
         screen.print(f"[bold]{label:<12}[/] {text}", highlight=False)
 

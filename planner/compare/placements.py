@@ -210,6 +210,7 @@ def _cloud_spec(spec: ClusterSpec, catalog: Catalog, provider: str) -> ClusterSp
                 providers=(provider,),
                 regions=regions,
                 zone=placement.zone if regions == placement.regions and regions else None,
+                zones=placement.zones if regions == placement.regions and regions else (),
                 instance_types=types,
                 max_nodes=placement.max_nodes,
             ),

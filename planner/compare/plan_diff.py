@@ -51,6 +51,18 @@ class Change(PlanModel):
     new: str
 
 
+class Effect(PlanModel):
+    """The effect that changing a field has on a running cluster."""
+
+    field: str
+    """Field of the spec, or decision of the plan."""
+    verdict: Literal["none", "in place", "rolling", "replaced", "refused"]
+    """`rolling`: nodes are replaced one by one; `replaced`: a resource is destroyed and created again."""
+    resources: tuple[str, ...] = ()
+    """Terraform addresses, each after the name of its stack, of what is replaced or rolls."""
+    reason: str = ""
+
+
 class PlanDiff(PlanModel):
     """All differences between two plans, with their causes."""
 
@@ -65,6 +77,8 @@ class PlanDiff(PlanModel):
     """Causes of the differences, one sentence each."""
     left_out: tuple[str, ...] = ()
     """Unpriced items before and after, one line for each side; no total includes them."""
+    effects: tuple[Effect, ...] = ()
+    """Effect of the change on the running cluster, by field; empty if the cloud has no table of changes."""
 
     @property
     def same(self) -> bool:

@@ -10,6 +10,9 @@ FLOW_LOG_GB_PER_NODE_MONTH: Final = 0.1
 """Estimate, 0.01 to 2 GB: 200 concurrent flows (Lustre servers, services, peers), each with a record of about 120 bytes
 every 10 minutes. EFA traffic bypasses the network stack and leaves no records."""
 
+FILE_SYSTEM_SERVICES: Final = ("fsx",)
+"""Services that only clusters with a shared file system use."""
+
 NAT_ROLES: Final = frozenset({"nat_gateway", "nat_data", "public_ip"})
 
 
@@ -20,7 +23,12 @@ def endpoint_services(spec: ClusterSpec, defaults: ProviderDefaults) -> tuple[st
     # The managed collector of Kubernetes sends its samples without an endpoint in the VPC.
     metrics = {"metrics"} if spec.observability.metrics and spec.orchestrator != "kubernetes" else set()
     users = {"nodes", spec.orchestrator, *metrics}
-    return tuple(endpoint.service for endpoint in defaults.private_endpoints if endpoint.used_by in users)
+    without = () if spec.storage.shared_tib else FILE_SYSTEM_SERVICES
+    return tuple(
+        endpoint.service
+        for endpoint in defaults.private_endpoints
+        if endpoint.used_by in users and endpoint.service not in without
+    )
 
 
 def unbuilt_roles(spec: ClusterSpec) -> frozenset[str]:

@@ -12,8 +12,8 @@ from planner.market.machines import Machine
 from planner.plan.choice import Purchase, SharedStorage
 from planner.plan.cost import Cost, UpdateCosts
 from planner.plan.performance import TrainingPerformance
-from planner.purchase.mix import Mix, block_mix, mean_demand, serving_mix, training_mix
-from planner.spec import ClusterSpec, TrainingWorkload
+from planner.purchase.mix import Mix, block_mix, mean_demand, own_reservation_mix, serving_mix, training_mix
+from planner.spec import ClusterSpec, OwnReservation, TrainingWorkload
 from provider_catalog.catalog import Catalog
 
 
@@ -90,12 +90,16 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
     mix: Mix | None
     owned = machine.place.owned
     busy = 1.0 if isinstance(spec.workload, TrainingWorkload) else mean_demand(spec.capacity)
-    block = spec.capacity.block
+    block, own = spec.capacity.block, spec.capacity.reservation
     if block is not None and not owned:
         mix = replace(block_mix(candidate.nodes, block, machine.offers), mean_demand=busy)
         if isinstance(performance, TrainingPerformance):
             # A block is paid in advance for its whole term, however long the run takes.
             run_hours = block.days * 24.0
+    elif isinstance(own, OwnReservation) and not owned:
+        mix = replace(own_reservation_mix(candidate.nodes, own, machine.offers), mean_demand=busy)
+        if isinstance(performance, TrainingPerformance):
+            run_hours = performance.days * 24
     elif isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
         on_spot = _on_spot(performance, candidate)
         late = on_spot.days > spec.workload.deadline_days

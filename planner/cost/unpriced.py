@@ -37,6 +37,11 @@ def price_bounds(catalog: Catalog, provider: str, sku: str) -> PriceBounds | Non
     )
 
 
+def without_unpriced(items: int) -> str:
+    """Return the remark of a total that leaves out items without a known price; empty where there are none."""
+    return "" if not items else f", without {items} unpriced item{'' if items == 1 else 's'}"
+
+
 def unpriced_upper_bound_usd(bounds: CostRange | None) -> float:
     """Returns the upper bound for unpriced items in USD for the period of the range; 0 if all prices are known."""
     drivers = () if bounds is None else bounds.drivers

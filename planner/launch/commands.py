@@ -46,6 +46,8 @@ class Launch(PlanModel):
     environment: tuple[Variable, ...] = ()
     """Default environment variables of every process, each with its reason; the operator may override them."""
     notes: tuple[str, ...] = ()
+    meanings: dict[str, str] = Field(default_factory=dict, exclude_if=lambda meanings: not meanings)
+    """Meaning of operator variables where it differs from the usual one (`script.VARIABLES`), by name."""
 
 
 def fabric_environment(plan: Plan) -> tuple[Variable, ...]:

@@ -27,13 +27,14 @@ _REFERENCE: Final = re.compile(
 
 def script(launch: Launch) -> str:
     """Return the Bash script, which is the same on all nodes; NODE_RANK identifies the node in its gang."""
+    meanings = VARIABLES | launch.meanings
     used = [name for name in VARIABLES if any(_uses(command, name) for command in launch.commands)]
     lines = [
         "#!/usr/bin/env bash",
         f"# {one_line(launch.engine)} {one_line(launch.version)}; flags from {one_line(launch.flags_from)}.",
         *(f"# {one_line(note)}" for note in launch.notes),
         "set -euo pipefail",
-        *(f': "${{{name}:?{VARIABLES[name]}}}"' for name in used),
+        *(f': "${{{name}:?{meanings[name]}}}"' for name in used),
     ]
     for entry in launch.environment:
         if entry.value is not None:

@@ -28,6 +28,8 @@ ONE_QUEUE = Variable(
     reason="with tensor parallelism communication must be queued before the computation that hides it",
     source="Megatron-LM, megatron/training/arguments.py",
 )
+CHECKPOINTS_IN_OBJECTS = "where checkpoints go, a mount of the object store"
+"""Meaning of CHECKPOINT_FOLDER on a cluster without a shared file system."""
 CHECKPOINT_STEPS = 500
 """Steps between checkpoints where the plan has no reliability part."""
 
@@ -80,6 +82,7 @@ def training_launch(plan: Plan, architecture: ModelArchitecture, software: Softw
         ),
         environment=(*fabric_environment(plan), *((ONE_QUEUE,) if choice.layout.tensor > 1 else ())),
         notes=_notes(plan, workload, _places_left(plan, architecture)),
+        meanings={} if plan.spec.storage.shared_tib else {"CHECKPOINT_FOLDER": CHECKPOINTS_IN_OBJECTS},
     )
 
 

@@ -1,7 +1,7 @@
 """Refuses spec features that the stacks of a cloud do not build, so that none is dropped silently."""
 
 from planner.errors import SpecError
-from planner.spec import ClusterSpec
+from planner.spec import ClusterSpec, OwnReservation
 from provider_catalog.defaults import Feature, ProviderDefaults
 
 
@@ -18,10 +18,13 @@ def check_features(spec: ClusterSpec, defaults: ProviderDefaults) -> None:
                 "placement.providers"
             )
     _check_combinations(spec)
+    _check_tag_counts(spec, defaults)
 
 
 def _requested_features(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], ...]:
     return (
+        ("capacity.reservation", "own-reservation", isinstance(spec.capacity.reservation, OwnReservation)),
+        ("placement.zones", "zone-order", bool(spec.placement.zones)),
         ("network.vpc_id", "own-network", spec.network.vpc_id is not None),
         ("network.egress", "private-endpoints", spec.network.egress == "endpoints-only"),
         ("security.permissions_boundary", "permissions-boundary", spec.security.permissions_boundary is not None),
@@ -29,10 +32,28 @@ def _requested_features(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], .
         ("rollout.validation_nodes", "phases", spec.rollout.validation_nodes is not None),
         ("observability.notify", "alarms", bool(spec.observability.notify)),
         ("observability.metrics", "metrics", spec.observability.metrics),
+        ("image_id", "image-id", spec.image_id is not None),
     )
 
 
+def _check_tag_counts(spec: ClusterSpec, defaults: ProviderDefaults) -> None:
+    services = bool(spec.observability.notify) or spec.observability.metrics
+    for limit in defaults.orchestrators[spec.orchestrator].tag_limits:
+        given = len(spec.tags.keys() - set(limit.own))
+        room = limit.most - len(limit.own)
+        if given > room and (services or not limit.node_services):
+            raise SpecError(
+                f"tags: {given} are given, and {limit.resource} on {defaults.name} has at most {limit.most}, of which "
+                f"{len(limit.own)} are set already ({', '.join(limit.own)}); give at most {room}"
+            )
+
+
 def _check_combinations(spec: ClusterSpec) -> None:
+    if spec.image_id is not None and spec.orchestrator == "kubernetes":
+        raise SpecError(
+            "image_id: EKS chooses the image of its node groups; pin its release by the Terraform variable "
+            "release_version, and leave image_id out"
+        )
     if spec.security.ebs_default_key and spec.orchestrator != "slurm":
         raise SpecError(
             f"security.ebs_default_key: with orchestrator {spec.orchestrator} the launch template encrypts root "

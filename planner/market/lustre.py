@@ -3,7 +3,7 @@
 from planner.errors import SpecError
 from planner.spec import Lustre
 from provider_catalog.hardware import NodeTopology
-from provider_catalog.storage import FileSystemSku
+from provider_catalog.storage import EfaClients, FileSystemSku
 
 
 def check_lustre(lustre: Lustre, system: FileSystemSku) -> None:
@@ -29,3 +29,15 @@ def no_efa_client(lustre: Lustre, system: FileSystemSku, instance_type: str, nod
     if node.fabric == "efa" and family not in system.efa_not_from:
         return None
     return f"cannot mount {system.sku} over EFA, which storage.lustre.efa requires"
+
+
+def too_many_efa_clients(clients: EfaClients, instance_type: str, cards: int, nodes: int) -> str | None:
+    """Why a file system cannot serve that many nodes over EFA; None when it can."""
+    most = clients.most_clients(instance_type, cards)
+    if nodes <= most:
+        return None
+    each = clients.interfaces_of(instance_type, cards)
+    return (
+        f"with {each} EFA interfaces makes {nodes * each:,} connections on {nodes:,} nodes, and a file system accepts "
+        f'{clients.connections:,} (FSx for Lustre guide, "Configuring EFA clients"); use at most {most:,} nodes'
+    )

@@ -6,11 +6,12 @@ from math import inf
 
 from planner.errors import SpecError
 from planner.market.features import check_features
-from planner.market.lustre import no_efa_client
+from planner.market.lustre import no_efa_client, too_many_efa_clients
 from planner.market.offers import Offers, offers_of
 from planner.market.place import ON_PREM_PROVIDER, ON_PREMISES, CloudPlace, Place
+from planner.market.zones import check_zones, no_known_zone, zone_of
 from planner.plan.choice import RootDisk
-from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
+from planner.spec import BLOCK_MAX_NODES, ClusterSpec, OwnReservation, PinnedNode
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Provenance
@@ -68,10 +69,19 @@ def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:
     providers = _providers(spec, catalog)
     wanted = _wanted_types(spec, catalog, providers)
     _check_block(spec, catalog, providers)
-    for provider, region in _places(spec, catalog, providers):
+    places = _places(spec, catalog, providers)
+    check_zones(spec, catalog, places)
+    offered, homeless = False, None
+    for provider, region in places:
         for (owner, name), instance_type in sorted(catalog.instance_types.items()):
             if owner == provider and (wanted is None or name in wanted):
+                homeless = no_known_zone(spec, catalog, provider, region, name)
+                if homeless is not None and spec.pin.instance_type is not None:
+                    continue
+                offered = True
                 yield _machine(spec, catalog, region, instance_type)
+    if homeless is not None and not offered:
+        raise SpecError(f"placement.zone: missing; {homeless}")
 
 
 def _providers(spec: ClusterSpec, catalog: Catalog) -> tuple[str, ...]:
@@ -124,8 +134,11 @@ def _by_block(instance_type: InstanceType) -> bool:
 
 
 def _wanted_types(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> frozenset[str] | None:
+    own = spec.capacity.reservation
     if spec.pin.instance_type is not None:
         named = {"pin.instance_type": spec.pin.instance_type}
+    elif isinstance(own, OwnReservation) and own.instance_type is not None:
+        named = {"capacity.reservation.instance_type": own.instance_type}
     elif spec.placement.instance_types == "any":
         return None
     else:
@@ -163,19 +176,18 @@ def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> 
 
 
 def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: InstanceType) -> Machine:
-    provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
+    provider, name = instance_type.provider, instance_type.name
     place = CloudPlace(provider, catalog)
     defaults = place.defaults
-    block = spec.capacity.block
-    fixed_zone = spec.placement.zone or (block and block.zone)
-    zone = fixed_zone or defaults.default_zones[region]
-    zones = prices.zones(provider, region, name)
-    if fixed_zone is None and zones and zone not in zones:
-        zone = zones[0]
+    block, own = spec.capacity.block, spec.capacity.reservation
+    zone = zone_of(spec, catalog, provider, region, name)
     offers = offers_of(spec, catalog, region, zone, instance_type)
     gang_limit = defaults.max_gang_nodes or spec.placement.max_nodes
     if block is not None:
         gang_limit = min(gang_limit, BLOCK_MAX_NODES)
+    gang_limit = min(gang_limit, _most_efa_clients(spec, place, instance_type) or gang_limit)
+    if isinstance(own, OwnReservation) and own.instances is not None:
+        gang_limit = min(gang_limit, own.instances)
     return Machine(
         provider=provider,
         region=region,
@@ -188,7 +200,8 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
         multi_node=instance_type.multi_node,
         max_nodes=min(spec.placement.max_nodes, gang_limit),
         offers=offers,
-        unavailable_reason=_no_efa_storage(spec, place, instance_type)
+        unavailable_reason=no_known_zone(spec, catalog, provider, region, name)
+        or _no_efa_storage(spec, place, instance_type)
         or _unavailable_reason(spec, catalog, region, zone, instance_type, offers),
         place=place,
         host_memory_bytes=instance_type.memory_mib * 2**20,
@@ -227,7 +240,23 @@ def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: Instanc
     if not spec.storage.lustre.efa:
         return None
     topology = place.catalog.topology(instance_type)
-    return no_efa_client(spec.storage.lustre, place.file_system(spec), instance_type.name, topology)
+    reason = no_efa_client(spec.storage.lustre, place.file_system(spec), instance_type.name, topology)
+    clients, field, remedy = place.defaults.efa_clients, "pin.instance_type", "; pin another type"
+    if reason is None and clients is not None and spec.pin.nodes is not None:
+        field, remedy = "pin.nodes", ""
+        reason = too_many_efa_clients(clients, instance_type.name, instance_type.rdma_cards, spec.pin.nodes)
+    # A pinned type is evaluated without an offer, but not with a file system that it cannot reach.
+    if reason is not None and spec.pin.instance_type == instance_type.name:
+        raise SpecError(f"{field}: {instance_type.name} {reason}{remedy}, or leave storage.lustre.efa out")
+    return reason
+
+
+def _most_efa_clients(spec: ClusterSpec, place: CloudPlace, instance_type: InstanceType) -> int | None:
+    """Largest number of nodes that one file system serves over EFA; None where nodes reach it over TCP."""
+    clients = place.defaults.efa_clients
+    if not spec.storage.lustre.efa or clients is None or not instance_type.rdma_cards:
+        return None
+    return clients.most_clients(instance_type.name, instance_type.rdma_cards)
 
 
 def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:

@@ -101,8 +101,10 @@ class CloudPlace:
         except CatalogError as error:
             raise SpecError(f"storage.shared_sku: {error}") from error
 
-    def shared_storage(self, spec: ClusterSpec) -> SharedStorage:
+    def shared_storage(self, spec: ClusterSpec) -> SharedStorage | None:
         """See `Place`."""
+        if not spec.storage.shared_tib:
+            return None
         system = self.file_system(spec)
         check_lustre(spec.storage.lustre, system)
         requested_gib = spec.storage.shared_tib * 1024
@@ -118,8 +120,10 @@ class CloudPlace:
 
     def checkpoint_stores(self, spec: ClusterSpec, nic_gbit_per_s: float) -> tuple[CheckpointStore, ...]:
         """See `Place`."""
-        system, size_gib = self.file_system(spec), self.shared_storage(spec).size_gib
-        stores = [file_system_store(system, size_gib, nic_gbit_per_s, spec.storage.lustre.efa)]
+        shared, stores = self.shared_storage(spec), []
+        if shared is not None:
+            system = self.file_system(spec)
+            stores.append(file_system_store(system, shared.size_gib, nic_gbit_per_s, spec.storage.lustre.efa))
         if self.defaults.object_store is not None:
             stores.append(object_store(self.defaults.object_store, nic_gbit_per_s))
         _check_checkpoint_target(spec, self.provider, stores)
@@ -172,9 +176,32 @@ def place_of(provider: str, catalog: Catalog) -> Place:
 def _check_checkpoint_target(spec: ClusterSpec, provider: str, stores: Iterable[CheckpointStore]) -> None:
     if spec.workload.kind == "inference":
         return
-    wants_objects = spec.workload.fault_tolerance.checkpoint_to == "object_store"
+    target = spec.workload.fault_tolerance.checkpoint_to
+    if not spec.storage.shared_tib and provider != ON_PREM_PROVIDER:
+        _check_object_store(spec, provider, stores, target)
+    wants_objects = target == "object_store"
     if wants_objects and all(store.target != "object_store" for store in stores):
         raise SpecError(
             f"workload.fault_tolerance.checkpoint_to is object_store, and {provider} has no known object store;"
             " use auto, and give the speed of on-premises storage in storage_gb_per_s"
+        )
+
+
+def _check_object_store(spec: ClusterSpec, provider: str, stores: Iterable[CheckpointStore], target: str) -> None:
+    """Refuses a training run without a shared file system whose checkpoints have no object store either."""
+    if target == "shared_file_system":
+        raise SpecError(
+            "workload.fault_tolerance.checkpoint_to is shared_file_system, and storage.shared_tib is 0, so that there"
+            " is none; use auto or object_store, or give storage.shared_tib a size"
+        )
+    if not any(stores):
+        raise SpecError(
+            f"storage.shared_tib is 0, and nothing is known of an object store on {provider}: a training run has"
+            " nowhere to write checkpoints; give storage.shared_tib a size"
+        )
+    if not spec.storage.checkpoints_tib:
+        raise SpecError(
+            "storage.shared_tib and storage.checkpoints_tib are both 0: a training run has nowhere to write"
+            " checkpoints; give storage.checkpoints_tib the size of the checkpoints that are kept, or give"
+            " storage.shared_tib a size"
         )

@@ -8,7 +8,7 @@ from planner.errors import SpecError
 from planner.market.offers import Offers
 from planner.plan.choice import Purchase
 from planner.purchase.policy import POLICIES, Demand, Rates, spot_lost_share
-from planner.spec import Capacity, CapacityBlock
+from planner.spec import Capacity, CapacityBlock, OwnReservation
 from provider_catalog.prices import InstancePrice
 
 BUSINESS_HOURS: Final[tuple[float, ...]] = tuple(
@@ -146,6 +146,12 @@ def block_instances(nodes: int) -> int | None:
 def block_days(days: float) -> int | None:
     """Returns the shortest Capacity Block of at least `days`, in days; None if the longest is too short."""
     return next((term for term in BLOCK_DAYS if term >= days), None)
+
+
+def own_reservation_mix(nodes: int, own: OwnReservation, offers: Offers) -> Mix:
+    """Mix of a cluster whose nodes all run in a reservation that exists already."""
+    reason = f"the nodes run in {own.name}, which is paid for whether they run or not"
+    return Mix(Purchase(reserved_nodes=nodes, reason=reason), offers.commitment or offers.on_demand, 0.0, 0.0)
 
 
 def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:

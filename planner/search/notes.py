@@ -2,6 +2,7 @@
 
 from planner.cost.priced import Priced
 from planner.cost.updates import START_H
+from planner.market.zones import zone_notes
 from planner.plan.choice import Choice
 from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.purchase.terms import reserved_terms
@@ -9,7 +10,7 @@ from planner.reliability.checkpoint_notes import checkpoint_notes
 from planner.search.quotas import quota_notes
 from planner.serving.slo import SloLine, slo_lines
 from planner.sizing.legal_layouts import batch_sequences
-from planner.spec import ClusterSpec, InferenceWorkload, TrainingWorkload
+from planner.spec import ClusterSpec, InferenceWorkload, OwnReservation, TrainingWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.precision import BITS_PER_VALUE
@@ -116,6 +117,62 @@ def _data_notes(spec: ClusterSpec, best: Priced) -> list[str]:
     return notes
 
 
+def _no_shared_storage(spec: ClusterSpec, best: Priced, choice: Choice) -> list[str]:
+    """Return the note that says where weights, data and checkpoints live without a shared file system."""
+    defaults = best.machine.place.defaults
+    if choice.shared_storage is not None or defaults is None:
+        return []
+    local = "its root disk" if choice.root_disk == "ephemeral" else f"its root disk of {choice.root_disk_gib:,} GiB"
+    if choice.scratch == "raid0":
+        local = f"its local NVMe disks ({'emptyDir volumes' if spec.orchestrator == 'kubernetes' else '/scratch'})"
+    objects = "the object store" if defaults.object_store is None else defaults.object_store.name
+    kept = "weights" if spec.workload.kind == "inference" else "weights and data"
+    checkpoints = "" if spec.workload.kind == "inference" else f"; checkpoints are written to {objects}"
+    return [
+        f"storage.shared_tib is 0: no shared file system is built; {kept} are kept in {objects}, and each node copies"
+        f" what it needs to {local}, empty on a new node{checkpoints}"
+    ]
+
+
+def _image(spec: ClusterSpec, best: Priced) -> list[str]:
+    """Return the note that says which image nodes start from, where a spec may choose it."""
+    defaults = best.machine.place.defaults
+    if defaults is None or "image-id" not in defaults.features:
+        return []
+    if spec.image_id is not None:
+        return [f"image: every node starts from {spec.image_id}"]
+    if spec.orchestrator != "none":
+        return []
+    return ["image: a node starts from the newest image at that time; image_id gives all nodes the same one"]
+
+
+def _own_reservation_notes(own: object, choice: Choice) -> list[str]:
+    """How the nodes in a reservation of the user are billed, and what of it is left unused."""
+    if not isinstance(own, OwnReservation):
+        return []
+    notes = [
+        f"all nodes run in {own.name}, which exists already; they are billed at the on-demand rate or under its"
+        " commitment, and AWS bills the reservation whether nodes run in it or not"
+    ]
+    unused = (own.instances or choice.nodes) - choice.nodes
+    if unused > 0:
+        notes.append(
+            f"{unused} of the {own.instances} instances of the reservation are not used by this plan; AWS bills them"
+            " too, and they are in no sum of this bill"
+        )
+    if own.placement_group is None and choice.multi_node:
+        notes.append(
+            "capacity.reservation.placement_group is not given: nodes are in no placement group, so that AWS decides"
+            " how close together they stand. If the reservation was made in a placement group, name it"
+        )
+    if own.group is not None:
+        notes.append(
+            "a group of reservations that is full lets nodes start on demand outside of it (EC2 user guide); Terraform"
+            " checks that the group exists, and not what its reservations hold"
+        )
+    return notes
+
+
 def plan_notes(
     spec: ClusterSpec, architecture: ModelArchitecture, catalog: Catalog, best: Priced, choice: Choice
 ) -> tuple[str, ...]:
@@ -128,6 +185,7 @@ def plan_notes(
             f"{' with EFA' if spec.storage.lustre.efa else ''} is sold at"
             f" {storage.size_gib:,} GiB, the next purchasable size"
         )
+    notes += _no_shared_storage(spec, best, choice) + _image(spec, best)
     if spec.storage.scratch == "raid0" and not best.machine.nvme_disks and not best.machine.place.owned:
         notes.append(f"{choice.instance_type} has no local NVMe disks, so there is no scratch array")
     memory = best.candidate.memory
@@ -148,6 +206,9 @@ def plan_notes(
         commitment = place.defaults and place.defaults.commitment_note
         notes += [commitment] if commitment else []
         notes += _commitment_notes(spec, catalog, choice)
+    notes += _own_reservation_notes(spec.capacity.reservation, choice)
+    if not place.owned:
+        notes += zone_notes(spec, catalog, choice)
     notes += quota_notes(choice.purchase, place, choice.instance_type, choice.region)
     published = architecture.published_precision
     if spec.precision.weights == "auto" and BITS_PER_VALUE[choice.weights] != BITS_PER_VALUE[published]:

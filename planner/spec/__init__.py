@@ -25,6 +25,7 @@ from planner.spec.network import Network
 from planner.spec.observability import Observability
 from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedLayout, PinnedNode
+from planner.spec.reservation import OwnReservation, check_reservation
 from planner.spec.rollout import Rollout
 from planner.spec.text import FilePath, ImportAddress, ImportId, ModelReference, TagKey, TagValue
 from planner.spec.workload import (
@@ -61,6 +62,7 @@ __all__ = [
     "Observability",
     "Optimizer",
     "Orchestrator",
+    "OwnReservation",
     "Pin",
     "PinnedLayout",
     "PinnedNode",
@@ -123,6 +125,12 @@ class ClusterSpec(SpecModel):
         exclude_if=lambda given: given == Kubernetes(),
         description="Settings of the Kubernetes cluster; only with orchestrator: kubernetes",
     )
+    image_id: str | None = Field(
+        default=None,
+        pattern=r"^ami-[0-9a-f]{8,17}$",
+        exclude_if=lambda image: image is None,
+        description="AWS, orchestrators none and slurm: image of every node; None: the newest when a node starts",
+    )
     prices: FilePath | None = Field(
         default=None,
         # A field at its default must not change the hash of existing specs and locks.
@@ -176,6 +184,11 @@ class ClusterSpec(SpecModel):
                 f"budget.usd_per_run is {self.budget.usd_per_run:g}, but workload.kind is inference, which does not"
                 " end; use budget.usd_per_month"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _own_reservation(self) -> "ClusterSpec":
+        check_reservation(self)
         return self
 
     @model_validator(mode="after")

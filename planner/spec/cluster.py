@@ -3,10 +3,11 @@
 from datetime import date, timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from planner.spec.base import SpecModel
 from planner.spec.lustre import Lustre
+from planner.spec.reservation import OwnReservation
 from planner.spec.text import DemandFile, Identifier, KeyPrefix, PolicyArn, ResourceGroup, StateBucket, StateContainer
 from provider_catalog.units import HOURS_PER_YEAR
 
@@ -27,10 +28,26 @@ class Placement(SpecModel):
             "planner chooses"
         ),
     )
+    zones: tuple[Identifier, ...] = Field(
+        default=(),
+        exclude_if=lambda zones: not zones,
+        description=(
+            "AWS: zone ids in the order in which to try them, in place of zone; the plan takes the first zone that "
+            "sells the instance type"
+        ),
+    )
     instance_types: tuple[Identifier, ...] | Literal["any"] = Field(
         default="any", description="Instance types to search, such as [p5.48xlarge]. any: every type of the catalog"
     )
     max_nodes: int = Field(default=2048, gt=0, le=16384, description="Largest number of nodes that a plan may have")
+
+    @model_validator(mode="after")
+    def _zone_or_zones(self) -> "Placement":
+        if self.zone is not None and self.zones:
+            raise ValueError(f"zone is {self.zone} and zones is {', '.join(self.zones)}; give one of the two")
+        if len(set(self.zones)) != len(self.zones):
+            raise ValueError(f"zones names a zone twice: {', '.join(self.zones)}; name each once")
+        return self
 
 
 class Storage(SpecModel):
@@ -38,9 +55,9 @@ class Storage(SpecModel):
 
     shared_tib: float = Field(
         default=1.0,
-        gt=0,
+        ge=0,
         le=10_000,
-        description="Size of the shared file system in TiB, rounded up to a purchasable size",
+        description="Size of the shared file system in TiB, rounded up to a purchasable size; 0 builds none",
     )
     shared_sku: Identifier | None = Field(
         default=None,
@@ -67,6 +84,18 @@ class Storage(SpecModel):
         default=True,
         description="Whether Terraform refuses to destroy the encryption key, the checkpoints and the file system",
     )
+
+    @model_validator(mode="after")
+    def _options_need_a_file_system(self) -> "Storage":
+        if self.shared_tib:
+            return self
+        given = [*(["shared_sku"] if self.shared_sku else []), *(["lustre"] if self.lustre != Lustre() else [])]
+        if given:
+            raise ValueError(
+                f"shared_tib is 0, so that no shared file system is built, and {given[0]} describes one; leave "
+                f"{given[0]} out, or give shared_tib a size"
+            )
+        return self
 
 
 BLOCK_MAX_NODES = 64
@@ -134,11 +163,14 @@ class Capacity(SpecModel):
             "Whether the workload tolerates interruptions. tolerate: Spot capacity may be bought; never: it may not"
         ),
     )
-    reservation: Literal["auto", "none"] = Field(
+    reservation: Annotated[
+        Annotated[Literal["auto", "none"], Tag("keyword")] | Annotated[OwnReservation, Tag("existing")],
+        Discriminator(lambda given: "keyword" if isinstance(given, str) else "existing"),
+    ] = Field(
         default="auto",
         description=(
             "auto: capacity is reserved for nodes that run all the time and for nodes that must run together; none: "
-            "nothing is reserved"
+            "nothing is reserved; a mapping with id or group: all nodes run in a reservation that exists already"
         ),
     )
     block: CapacityBlock | None = Field(
@@ -164,12 +196,26 @@ class Capacity(SpecModel):
         ),
     )
 
+    @field_validator("reservation", mode="before")
+    @classmethod
+    def _id_in_a_mapping(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith(("cr-", "arn:")):
+            key = "id" if value.startswith("cr-") else "group"
+            raise ValueError(f"an existing reservation is written as {{{key}: {value}}}; auto and none are words")
+        return value
+
     @model_validator(mode="after")
     def _one_market(self) -> "Capacity":
         if self.block is not None and self.interruption == "tolerate":
             raise ValueError(
                 "block and interruption: tolerate exclude each other: a launch template buys nodes in one way only, "
                 "either as a Capacity Block, as Spot or in an On-Demand Capacity Reservation; drop one of the two"
+            )
+        if isinstance(self.reservation, OwnReservation) and (self.block is not None or self.interruption == "tolerate"):
+            other = "block" if self.block is not None else "interruption: tolerate"
+            raise ValueError(
+                f"reservation names one that exists, and {other} buys in another way: a launch template buys nodes "
+                "in one way; drop one of the two"
             )
         if self.block is not None and self.reservation == "none":
             raise ValueError("block is reserved capacity, but reservation is none; drop one of the two")

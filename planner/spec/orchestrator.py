@@ -29,7 +29,7 @@ class Kubernetes(SpecModel):
     administrators: tuple[RoleArn, ...] = Field(
         default=(),
         description=(
-            "AWS: ARNs of the IAM roles that administer the cluster. Empty: the identity that applies the stack"
+            "AWS: ARNs of the IAM roles that administer the cluster. Empty: the identity that first applies the stack"
         ),
     )
 

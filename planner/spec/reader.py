@@ -81,7 +81,9 @@ def _is_branch(part: int | str) -> bool:
     )
 
 
-_BRANCHES: Final = frozenset({"inference", "training", "finetuning", "str", "NominalModel", "constant", "[key]"})
+_BRANCHES: Final = frozenset(
+    {"inference", "training", "finetuning", "str", "NominalModel", "constant", "[key]", "keyword", "existing"}
+)
 
 
 def _message(path: Path, details: Sequence[ErrorDetails], document: Mapping[Any, Any]) -> str:

@@ -13,7 +13,7 @@ from planner.market.place import ON_PREM_PROVIDER
 from planner.plan.choice import Choice
 from planner.plan.plan import Plan
 from planner.reliability.pass_thresholds import pass_thresholds
-from planner.spec import ClusterSpec
+from planner.spec import ClusterSpec, OwnReservation
 from provider_catalog.catalog import Catalog
 from provider_catalog.text import shortened, unsafe_part
 
@@ -69,7 +69,7 @@ def _against_the_spec(spec: ClusterSpec, plan: Plan) -> Iterator[str]:
         ("name", plan.name, (spec.name,)),
         ("choice.provider", choice.provider, placement.providers),
         ("choice.region", choice.region, placement.regions),
-        ("choice.zone", choice.zone, () if placement.zone is None else (placement.zone,)),
+        ("choice.zone", choice.zone, placement.zones if placement.zone is None else (placement.zone,)),
         (
             "choice.instance_type",
             choice.instance_type,
@@ -91,8 +91,11 @@ def _against_the_spec(spec: ClusterSpec, plan: Plan) -> Iterator[str]:
     if choice.scratch != "none" and spec.storage.scratch == "none":
         yield f"choice.scratch is {choice.scratch}, but storage.scratch is none"
     shared = choice.shared_storage
-    if (shared is None) != (choice.provider == ON_PREM_PROVIDER):
-        yield "choice.shared_storage does not fit the provider: plans of clouds have one, on-premises plans do not"
+    if (shared is None) != (choice.provider == ON_PREM_PROVIDER or not spec.storage.shared_tib):
+        yield (
+            "choice.shared_storage does not fit the provider and storage.shared_tib: plans of clouds have one unless "
+            "storage.shared_tib is 0, on-premises plans do not"
+        )
     if shared is not None:
         if spec.storage.shared_sku is not None and shared.sku != spec.storage.shared_sku:
             yield f"choice.shared_storage.sku is {shared.sku}, but storage.shared_sku is {spec.storage.shared_sku}"
@@ -108,6 +111,16 @@ def _purchase_against_the_spec(spec: ClusterSpec, choice: Choice) -> Iterator[st
         yield "choice.purchase has nodes in a Capacity Block, but the spec has no capacity.block"
     if capacity.block is not None and bought.capacity_block_nodes != choice.nodes:
         yield "choice.purchase has nodes outside the Capacity Block of the spec"
+    held = capacity.reservation
+    if isinstance(held, OwnReservation):
+        if bought.reserved_nodes != choice.nodes:
+            yield "choice.purchase has nodes outside capacity.reservation, in which all nodes must run"
+        if held.instance_type not in (None, choice.instance_type) or held.zone not in (None, choice.zone):
+            yield (
+                f"choice is {choice.instance_type} in {choice.zone}, but capacity.reservation has another type or zone"
+            )
+        if held.instances is not None and choice.nodes > held.instances:
+            yield f"choice.nodes is {choice.nodes}, but capacity.reservation.instances is {held.instances}"
     if bought.capacity_block_instances and bought.capacity_block_instances < bought.capacity_block_nodes:
         yield "choice.purchase.capacity_block_instances is less than capacity_block_nodes"
 

@@ -11,13 +11,16 @@ from cdk.aws.capacity import BlockConfig, ReservedCapacity, capacity_block_offer
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from cdk.aws.identity import IdentityConfig
 from cdk.aws.phases import nodes_to_validate
-from cdk.bootstrap import Metrics
+from cdk.bootstrap import LustreMount, Metrics
 from planner.plan.plan import Plan
+from planner.spec import OwnReservation
+from provider_catalog.catalog import Catalog
 from provider_catalog.collective_environment import Variable
 from provider_catalog.defaults import OrchestratorDefaults
 from provider_catalog.purchase_kinds import PurchaseKind
 from stacks.aws.base import add_outputs
-from stacks.aws.network import closed_network
+from stacks.aws.network import closed_network, control_plane_outputs
+from stacks.aws.zones import zone_id
 from stacks.state import remote_state
 
 
@@ -39,6 +42,8 @@ class Foundation:
     storage: TerraformRemoteState
     security: NodeSecurityGroup
     placement_group: PlacementGroup | None
+    own_reservation: OwnReservation | None
+    """The reservation of the user that all nodes run in; None without one."""
     nodes: Mapping[PurchaseKind, int]
     """Nodes by purchase kind. A Capacity Block that is not bought yet is left out."""
     reserved_capacity: Mapping[PurchaseKind, ReservedCapacity]
@@ -48,8 +53,17 @@ class Foundation:
     """Variables of collective communication (NCCL, libfabric) on the nodes."""
     client_security_group_ids: tuple[str, ...]
     """Security groups that make nodes clients of a service, such as the shared file system."""
+    control_plane_subnet_ids: tuple[str, ...]
+    """Subnets of the Kubernetes control plane, in two zones; empty without Kubernetes."""
     fabric_client_security_group_ids: tuple[str, ...]
     """Those security groups among them whose service is reached over EFA."""
+    lustre: LustreMount | None
+    """The shared file system as nodes mount it; None without one."""
+
+    @property
+    def lustre_over_efa(self) -> LustreMount | None:
+        """The shared file system where nodes reach it over EFA; None otherwise."""
+        return self.lustre if self.lustre and self.lustre.efa else None
 
     def billed(self, kind: PurchaseKind) -> str | None:
         """Terraform address of the reservation that is billed for nodes of this kind; None where there is none."""
@@ -58,6 +72,10 @@ class Foundation:
     def reservation_id(self, kind: PurchaseKind) -> str | None:
         """Id of the reservation in which nodes of this kind run; None where there is none."""
         return self.reserved_capacity[kind].reservation_id if kind in self.reserved_capacity else None
+
+    def reservation_group_arn(self, kind: PurchaseKind) -> str | None:
+        """ARN of the group of reservations in which nodes of this kind run; None where there is none."""
+        return self.reserved_capacity[kind].group_arn if kind in self.reserved_capacity else None
 
     def reservations_before(self, kind: PurchaseKind) -> list[ITerraformDependable]:
         """Reservations of other kinds that must exist before nodes of this kind start; empty unless there is a gang.
@@ -94,30 +112,51 @@ class Foundation:
         """Nodes by purchase kind in the phase `validate`; all nodes where the spec asks for no phases."""
         return nodes_to_validate(self.nodes, plan.spec.rollout.validation_nodes or plan.choice.nodes)
 
-    def placement_of(self, kind: PurchaseKind) -> PlacementGroup | None:
-        """Placement group of nodes of this kind; None for a Capacity Block, which AWS places close together itself."""
-        return None if kind == "capacity_block" else self.placement_group
+    def placement_of(self, kind: PurchaseKind) -> str | None:
+        """Name of the placement group of nodes of this kind.
+
+        None for a Capacity Block, which AWS places close together itself. Nodes in a reservation of the user are in
+        the group that the reservation was made in, if any: in another group EC2 may find no room for them.
+        """
+        if kind == "reserved" and self.own_reservation is not None:
+            return self.own_reservation.placement_group
+        return None if kind == "capacity_block" or self.placement_group is None else self.placement_group.name
 
 
 def add_foundation(
     stack: TerraformStack,
     plan: Plan,
-    orchestrator: OrchestratorDefaults,
+    catalog: Catalog,
     environment: tuple[Variable, ...],
     network_stack: TerraformStack,
     storage_stack: TerraformStack,
+    lustre_efa_interfaces: int,
 ) -> Foundation:
-    """Adds the foundation of `plan` to its compute stack."""
+    """Adds the foundation of `plan` to its compute stack.
+
+    Args:
+        stack: The compute stack.
+        plan: The plan.
+        catalog: Holds the defaults of AWS and the zones of the EKS control plane.
+        environment: Variables of collective communication.
+        network_stack: Stack of the network.
+        storage_stack: Stack of the storage.
+        lustre_efa_interfaces: EFA interfaces through which a node reaches the shared file system; 0: over TCP.
+    """
     choice = plan.choice
+    orchestrator = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator]
     network = remote_state(stack, network_stack, plan)
     storage = remote_state(stack, storage_stack, plan)
     nodes = choice.purchase.nodes_by_kind()
     zone_name = network.get_string("availability_zone")
-    placement_group = (
-        gang_placement(stack, plan.name) if choice.multi_node and set(nodes) != {"capacity_block"} else None
-    )
+    asked = plan.spec.capacity.reservation
+    own = asked if isinstance(asked, OwnReservation) else None
+    needs_group = choice.multi_node and own is None and set(nodes) != {"capacity_block"}
+    placement_group = gang_placement(stack, plan.name) if needs_group else None
     reserved_capacity: dict[PurchaseKind, ReservedCapacity] = {}
-    if "reserved" in nodes:
+    if own is not None:
+        reserved_capacity["reserved"] = ReservedCapacity(own.id, own.group)
+    elif "reserved" in nodes:
         reserved_capacity["reserved"] = reserve(
             stack,
             name=f"{plan.name}-reserved",
@@ -139,17 +178,34 @@ def add_foundation(
         network=network,
         storage=storage,
         security=NodeSecurityGroup(
-            stack, "security", name=plan.name, vpc_id=network.get_string("vpc_id"), closed=closed_network(plan, network)
+            stack,
+            "security",
+            name=plan.name,
+            vpc_id=network.get_string("vpc_id"),
+            closed=closed_network(plan, network),
+            connected_cidrs=plan.spec.network.connected_cidrs,
         ),
         placement_group=placement_group,
+        own_reservation=own,
         nodes=nodes,
         reserved_capacity=reserved_capacity,
         block=block,
         orchestrator=orchestrator,
         environment=environment,
         client_security_group_ids=clients,
+        control_plane_subnet_ids=(
+            tuple(network.get_string(name) for name in control_plane_outputs(zone_id(plan, catalog), orchestrator))
+            if plan.spec.orchestrator == "kubernetes"
+            else ()
+        ),
         fabric_client_security_group_ids=clients if plan.spec.storage.lustre.efa else (),
+        lustre=_lustre(storage, lustre_efa_interfaces) if choice.shared_storage else None,
     )
+
+
+def _lustre(storage: TerraformRemoteState, efa_interfaces: int) -> LustreMount:
+    dns_name, mount_name = storage.get_string("shared_dns_name"), storage.get_string("shared_mount_name")
+    return LustreMount(client="aws", source=f"{dns_name}@tcp:/{mount_name}", efa_interfaces=efa_interfaces)
 
 
 def _add_block_offering(stack: TerraformStack, plan: Plan, zone_name: str, block: BlockConfig) -> None:

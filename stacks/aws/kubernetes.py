@@ -56,7 +56,7 @@ def kubernetes_nodes(
             name=plan.name,
             region=choice.region,
             version=spec.version,
-            subnet_ids=[compute_subnet_id, foundation.network.get_string("control_plane_subnet_id")],
+            subnet_ids=foundation.control_plane_subnet_ids,
             public_cidrs=spec.public_api_cidrs,
             administrators=spec.administrators,
             kms_key_arn=kms_key_arn,
@@ -85,7 +85,13 @@ def kubernetes_nodes(
             "session_manager": "AmazonSSMManagedInstanceCore",
         },
     )
-    services = NodeServices(plan.name, health(plan), metrics(plan, foundation))
+    services = NodeServices(
+        plan.name,
+        health(plan),
+        metrics(plan, foundation),
+        lustre=foundation.lustre_over_efa,
+        lustre_before="kubelet.service",
+    )
     user_data = node_user_data(
         raid=choice.scratch == "raid0", services=services_cloud_init(services) if services.any else None
     )
@@ -112,6 +118,7 @@ def kubernetes_nodes(
             interfaces=node_interfaces,
             security_group_id=foundation.security.group.id,
             client_security_group_ids=(control_plane.security_group_id, *foundation.client_security_group_ids),
+            fabric_client_security_group_ids=foundation.fabric_client_security_group_ids,
             kms_key_arn=kms_key_arn,
             root_disk_gib=choice.root_disk_gib,
             tags=tags(plan),
@@ -159,7 +166,7 @@ def kubernetes_nodes(
             stack,
             plan.name,
             cluster_arn=cluster.arn,
-            subnet_ids=[compute_subnet_id, foundation.network.get_string("control_plane_subnet_id")],
+            subnet_ids=foundation.control_plane_subnet_ids,
             security_group_id=control_plane.security_group_id,
             workspace_arn=storage.get_string("prometheus_workspace_arn"),
             configuration=TerraformLocal(stack, "scrape_configuration", scrape_configuration(plan.name)).as_string,

@@ -1,12 +1,11 @@
 """The network stack."""
 
-import re
 from typing import Final
 
 from cdktf import App, TerraformOutput, TerraformRemoteState
 
-from cdk.aws.addresses import Subnets, control_plane_range, cut
-from cdk.aws.eks.control_plane_subnet import ControlPlaneSubnet
+from cdk.aws.addresses import Subnets, control_plane_ranges, cut
+from cdk.aws.eks.control_plane_subnet import ControlPlaneSubnets
 from cdk.aws.fabric import ClosedNetwork
 from cdk.aws.interfaces import Interface
 from cdk.aws.network import ClusterNetwork, NetworkConfig
@@ -15,14 +14,17 @@ from planner.cost.network_lines import endpoint_services
 from planner.errors import SpecError
 from planner.plan.plan import Plan
 from provider_catalog.catalog import Catalog
+from provider_catalog.defaults import OrchestratorDefaults
 from stacks.aws.address_counts import file_server_addresses, node_addresses
 from stacks.aws.base import add_outputs, new_stack
+from stacks.aws.checks import add_checks
 from stacks.aws.existing_network import CONTROL_PLANE_SUBNET, existing_network
+from stacks.aws.zones import zone_id
 from stacks.clouds import BuiltStack
 from stacks.state import depend_on
 
-ZONE_ID: Final = re.compile(r"[a-z]+\d+(-[a-z]+\d+)?-az\d+")
-"""`use1-az6`, and with a Local Zone in the middle (AWS Regions and Availability Zones guide, "AZ IDs")."""
+COMPUTE_SUBNET: Final = "compute_subnet_id"
+"""Output with the subnet of nodes and file servers."""
 
 
 def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple[Interface, ...]) -> BuiltStack:
@@ -32,9 +34,16 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
         SpecError: the network range is too small, or the zone is not one of AWS.
     """
     stack = new_stack(app, plan, "network")
+    add_checks(stack, plan, catalog)
+    orchestrator = catalog.provider_defaults("aws").orchestrators[plan.spec.orchestrator]
     if plan.spec.network.vpc_id is not None:
         return existing_network(
-            stack, plan, _zone_id(plan, catalog), node_interfaces, node_addresses(plan, catalog, node_interfaces)
+            stack,
+            plan,
+            zone_id(plan, catalog),
+            orchestrator,
+            node_interfaces,
+            node_addresses(plan, catalog, node_interfaces),
         )
     spec = plan.spec.network
     endpoints = endpoint_services(plan.spec, catalog.provider_defaults("aws"))
@@ -46,11 +55,12 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
         NetworkConfig(
             name=plan.name,
             region=plan.choice.region,
-            zone_id=_zone_id(plan, catalog),
+            zone_id=zone_id(plan, catalog),
             subnets=subnets,
             egress=spec.egress,
             endpoint_services=endpoints,
             dynamodb=_uses_dynamodb(plan),
+            signals=plan.spec.orchestrator == "slurm",
             flow_log_days=spec.flow_log_days if spec.flow_logs else None,
         ),
     )
@@ -62,19 +72,22 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
         ),
     }
     if plan.spec.orchestrator == "kubernetes":
-        other = ControlPlaneSubnet(
+        names = control_plane_outputs(zone_id(plan, catalog), orchestrator)
+        others = ControlPlaneSubnets(
             stack,
             "control_plane",
             name=plan.name,
             vpc_id=network.vpc.id,
-            cidr=_control_plane_range(subnets),
-            compute_zone_id=_zone_id(plan, catalog),
+            cidrs=_control_plane_ranges(subnets, sum(name != COMPUTE_SUBNET for name in names)),
+            compute_zone_id=zone_id(plan, catalog),
+            avoided_zone_ids=orchestrator.no_control_plane_zones,
         )
-        outputs["control_plane_subnet_id"] = (other.subnet.id, CONTROL_PLANE_SUBNET)
+        for name, other in zip([name for name in names if name != COMPUTE_SUBNET], others.subnets, strict=True):
+            outputs[name] = (other.id, CONTROL_PLANE_SUBNET)
     # No node starts before NAT or the endpoints exist.
     subnet = TerraformOutput(
         stack,
-        "compute_subnet_id",
+        COMPUTE_SUBNET,
         value=network.compute_subnet.id,
         description="Private subnet of nodes and file servers",
     )
@@ -106,6 +119,13 @@ def network_stack(app: App, plan: Plan, catalog: Catalog, node_interfaces: tuple
     return BuiltStack("network", stack, addresses)
 
 
+def control_plane_outputs(zone: str, orchestrator: OrchestratorDefaults) -> tuple[str, str]:
+    """Outputs of this stack with the two subnets of a Kubernetes control plane, whose nodes stand in `zone`."""
+    if zone in orchestrator.no_control_plane_zones:
+        return "control_plane_subnet_id", "second_control_plane_subnet_id"
+    return COMPUTE_SUBNET, "control_plane_subnet_id"
+
+
 def closed_network(plan: Plan, network: TerraformRemoteState) -> ClosedNetwork | None:
     """Destinations that nodes may reach in a network without access to the Internet; None where there is access."""
     if plan.spec.network.egress != "endpoints-only":
@@ -122,30 +142,6 @@ def _uses_dynamodb(plan: Plan) -> bool:
     return plan.spec.network.egress == "endpoints-only" and plan.spec.orchestrator == "slurm"
 
 
-def _zone_id(plan: Plan, catalog: Catalog) -> str:
-    region = plan.choice.region
-    zone = plan.choice.zone or catalog.provider_defaults("aws").default_zones.get(region)
-    if zone is None:
-        raise SpecError(
-            f"placement.zone: none given, and no default is known for region {region}; give a zone id such as use1-az6 "
-            "(aws ec2 describe-availability-zones prints them as ZoneId)"
-        )
-    if not ZONE_ID.fullmatch(zone):
-        raise SpecError(
-            f"placement.zone: {zone!r} is not an AWS zone id; ids look like use1-az6. Names such as us-east-1a are not "
-            "accepted, because they mean different places in different accounts"
-        )
-    known = catalog.provider_defaults("aws").default_zones.get(region)
-    if known is not None and zone.split("-")[0] != known.split("-")[0]:
-        block = plan.spec.capacity.block
-        field = "capacity.block.zone" if block is not None and block.zone == zone else "placement.zone"
-        raise SpecError(
-            f"{field}: {zone} is not a zone of region {region}, whose zone ids look like {known}; give one of "
-            "these, or put the region of that zone into placement.regions"
-        )
-    return zone
-
-
 def _subnets(plan: Plan, needed_addresses: int) -> Subnets:
     try:
         return cut(plan.spec.network.cidr, needed_addresses)
@@ -153,8 +149,8 @@ def _subnets(plan: Plan, needed_addresses: int) -> Subnets:
         raise SpecError(f"network.cidr: {error}") from error
 
 
-def _control_plane_range(subnets: Subnets) -> str:
+def _control_plane_ranges(subnets: Subnets, zones: int) -> list[str]:
     try:
-        return control_plane_range(subnets)
+        return control_plane_ranges(subnets, zones)
     except ValueError as error:
         raise SpecError(f"network.cidr: {error}") from error

@@ -1,7 +1,6 @@
 """Plain nodes, without an orchestrator: Auto Scaling groups whose nodes are set up by cloud-init."""
 
 from dataclasses import replace
-from typing import Final
 
 from cdktf import ITerraformDependable, TerraformStack, TerraformVariable
 
@@ -11,22 +10,17 @@ from cdk.aws.images import burn_in_image, docker_login
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig
 from cdk.aws.phases import phase, phase_parameter, publish_phase
-from cdk.bootstrap import AWS_INSTANCE_STORE, BetweenNodes, BurnIn, LustreMount, NodeBootstrap, cloud_init
+from cdk.bootstrap import AWS_INSTANCE_STORE, BetweenNodes, BurnIn, NodeBootstrap, cloud_init
 from cdk.naming import address
 from planner.plan.plan import Plan
 from provider_catalog.collective_environment import reasons, values
 from provider_catalog.hardware import InstanceType
 from provider_catalog.purchase_kinds import compute_role
 from stacks.aws.base import add_outputs, add_thresholds, tags
+from stacks.aws.checks import IMAGE_PARAMETER
 from stacks.aws.dashboard import grafana_dashboard
 from stacks.aws.foundation import BuiltNodes, Foundation, block_switch
 from stacks.aws.monitoring import health, metrics
-
-IMAGE_PARAMETER: Final = (
-    "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
-)
-"""Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023): NVIDIA driver, EFA installer, libfabric and
-aws-ofi-nccl for P4d to P6-B300 and G5 to G6e (DLAMI developer guide, release notes of 2026-09-04)."""
 
 
 def plain_nodes(
@@ -42,22 +36,18 @@ def plain_nodes(
         stack,
         "image_id",
         type="string",
-        default=f"resolve:ssm:{IMAGE_PARAMETER}",
+        default=plan.spec.image_id or f"resolve:ssm:{IMAGE_PARAMETER}",
         description=(
             "Image of the nodes. The default is the newest Deep Learning Base image at the time when a node starts; "
             "give an ami-... id to run the same image for the life of a gang."
         ),
     )
-    lustre = None
-    if choice.shared_storage:
-        dns_name, mount_name = storage.get_string("shared_dns_name"), storage.get_string("shared_mount_name")
-        lustre = LustreMount(client="aws", source=f"{dns_name}@tcp:/{mount_name}", efa=plan.spec.storage.lustre.efa)
     bootstrap = NodeBootstrap(
         cluster=plan.name,
         scratch=choice.scratch if instance_type.nvme_disks else "none",
         nvme_disks=instance_type.nvme_disks,
         nvme_by_id=(AWS_INSTANCE_STORE,),
-        lustre=lustre,
+        lustre=foundation.lustre,
         fabric=instance_type.fabric,
         rdma_cards=instance_type.rdma_cards,
         gpus=instance_type.gpus,

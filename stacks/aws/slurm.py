@@ -1,5 +1,6 @@
 """Nodes under Slurm: the resources that AWS ParallelCluster needs, and the configuration that it takes."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -32,6 +33,7 @@ from stacks.aws.monitoring import health, metrics
 CONFIGURATION: Final = "parallelcluster.yaml"
 """File beside the document of the stack. It holds references where the output of Terraform has values."""
 NODE_SCRIPT: Final = "on-node-configured.sh"
+START_SCRIPT: Final = "on-node-start.sh"
 SCRIPT_DAYS: Final = 30
 """Days for which an earlier version of the script can be restored."""
 
@@ -65,6 +67,17 @@ def slurm_nodes(
     if not foundation.nodes:
         return BuiltNodes({})
     managed = f"arn:{partition(stack)}:iam::aws:policy"
+    # ParallelCluster mounts the file system after this script, so that the client must be ready when it ends.
+    client = NodeServices(plan.name, lustre=foundation.lustre_over_efa)
+    scripts = _scripts(
+        stack,
+        plan,
+        {
+            **({"node_script": (NODE_SCRIPT, services)} if services.any else {}),
+            **({"start_script": (START_SCRIPT, client)} if client.any else {}),
+        },
+        identity.kms_key_arn,
+    )
     text = configuration(
         SlurmConfig(
             region=choice.region,
@@ -84,8 +97,9 @@ def slurm_nodes(
                     kind=kind,
                     max_nodes=max_nodes,
                     min_nodes=min_nodes,
-                    placement_group=group.name if (group := foundation.placement_of(kind)) else None,
+                    placement_group=foundation.placement_of(kind),
                     reservation_id=foundation.reservation_id(kind),
+                    reservation_group_arn=foundation.reservation_group_arn(kind),
                 )
                 for kind, (max_nodes, min_nodes) in _counts(stack, plan, foundation).items()
             ],
@@ -95,7 +109,9 @@ def slurm_nodes(
                 *([f"{managed}/AmazonEC2ContainerRegistryPullOnly"] if identity.pulls_images else []),
                 *_metric_policy(stack, plan, identity),
             ],
-            node_script=_node_script(stack, plan, services, identity.kms_key_arn) if services.any else None,
+            image_id=plan.spec.image_id,
+            node_script=scripts.get("node_script"),
+            start_script=scripts.get("start_script"),
             closed=plan.spec.network.egress == "endpoints-only",
         )
     )
@@ -176,8 +192,19 @@ def _volume_policy(stack: TerraformStack, plan: Plan, kms_key_arn: str) -> list[
     return [_policy(stack, plan, "volumes", "Root volumes", access).arn]
 
 
-def _node_script(stack: TerraformStack, plan: Plan, services: NodeServices, kms_key_arn: str) -> NodeScript:
-    """Adds the script that nodes run as root, in a bucket to which no node may write."""
+def _scripts(
+    stack: TerraformStack, plan: Plan, wanted: Mapping[str, tuple[str, NodeServices]], kms_key_arn: str
+) -> dict[str, NodeScript]:
+    """Adds the scripts that nodes run as root, in a bucket to which no node may write.
+
+    Args:
+        stack: The compute stack.
+        plan: The plan.
+        wanted: Key in the bucket and services of each script, by its name in the HCL.
+        kms_key_arn: Key of the bucket.
+    """
+    if not wanted:
+        return {}
     scripts = PrivateBucket(
         stack,
         "scripts",
@@ -191,20 +218,23 @@ def _node_script(stack: TerraformStack, plan: Plan, services: NodeServices, kms_
             derived=True,
         ),
     )
-    text = TerraformLocal(stack, "node_script", services_script(services))
-    script = named(
-        S3Object(
-            stack,
-            "node_script_object",
-            bucket=scripts.bucket.bucket,
-            key=NODE_SCRIPT,
-            content=text.as_string,
-            kms_key_id=kms_key_arn,
-            depends_on=scripts.protections,
-        ),
-        "node_script",
-    )
-    return NodeScript(scripts.bucket.bucket, script.key)
+    built = {}
+    for name, (key, services) in wanted.items():
+        text = TerraformLocal(stack, name, services_script(services))
+        script = named(
+            S3Object(
+                stack,
+                f"{name}_object",
+                bucket=scripts.bucket.bucket,
+                key=key,
+                content=text.as_string,
+                kms_key_id=kms_key_arn,
+                depends_on=scripts.protections,
+            ),
+            name,
+        )
+        built[name] = NodeScript(scripts.bucket.bucket, script.key)
+    return built
 
 
 def _burn_in(plan: Plan, instance_type: InstanceType, foundation: Foundation) -> BatchBurnIn | None:

@@ -18,7 +18,7 @@ from stacks.estimate.meters import (
     node_meters,
     public_address,
 )
-from stacks.estimate.parallelcluster import ELSEWHERE, OUTPUTS, RESERVATIONS
+from stacks.estimate.parallelcluster import OUTPUTS, RESERVATIONS
 
 __all__ = ["FREE", "OFFERS", "OUTPUTS", "PROVIDER", "READERS"]
 
@@ -157,6 +157,10 @@ def _node_group(resource: Resource, context: Context) -> Reading:
     return _launched(resource, context, nodes, 0.0 if resource.text("capacity_type") == "SPOT" else nodes or 0)
 
 
+TARGETS: Final = ("capacity_reservation_id", "capacity_reservation_resource_group_arn")
+"""Arguments with which a launch template targets a reservation or a group of them."""
+
+
 def _of_block(resource: Resource, context: Context) -> bool:
     """Whether the nodes run in a Capacity Block, which is billed whether they run or not."""
     template = context.resources.linked(resource, "aws_launch_template")
@@ -176,8 +180,9 @@ def _launched(resource: Resource, context: Context, nodes: float | None, on_dema
     bought: Reading = []
     if not reserved and _of_block(resource, context):
         bought = node_meters(context, "capacity_block", instance_type, nodes * resource.count)
-    elif not reserved and target.get("capacity_reservation_id"):
-        bought = [ELSEWHERE]
+    elif not reserved and any(target.get(key) for key in TARGETS):
+        # A reservation made outside of these documents is billed through the nodes in it.
+        bought = node_meters(context, "reserved", instance_type, nodes * resource.count)
     elif not reserved:
         bought = [
             *node_meters(context, "on_demand", instance_type, on_demand * resource.count),

@@ -23,7 +23,6 @@ from stacks.estimate.meters import (
 
 RESERVATIONS: Final = ("aws_ec2_capacity_reservation", "aws_ec2_capacity_block_reservation")
 """Kinds of resources that are billed with or without nodes in them."""
-ELSEWHERE: Final = NotPriced("its nodes run in capacity that was bought outside of these documents")
 _KINDS: Final[dict[str, PurchaseKind]] = {"ONDEMAND": "on_demand", "SPOT": "spot", "CAPACITY_BLOCK": "capacity_block"}
 
 
@@ -46,12 +45,14 @@ def _head_node(head: Mapping[str, Any], context: Context) -> Iterator[Meter | No
 
 def _queue(queue: Mapping[str, Any], context: Context) -> Iterator[Meter | NotPriced]:
     purchase_kind = _KINDS[queue.get("CapacityType", "ONDEMAND")]
-    reservation = (queue.get("CapacityReservationTarget") or {}).get("CapacityReservationId")
+    target = queue.get("CapacityReservationTarget") or {}
+    reservation = target.get("CapacityReservationId") or target.get("CapacityReservationResourceGroupArn")
     for machines in queue["ComputeResources"]:
         instance_type, nodes = str(machines["InstanceType"]), float(machines["MaxCount"])
         if reservation and purchase_kind != "capacity_block":
             if not _holds_reservation(str(reservation), context):
-                yield ELSEWHERE
+                # A reservation made outside of these documents is billed through the nodes in it.
+                yield from node_meters(context, "reserved", instance_type, nodes)
         else:
             yield from node_meters(context, purchase_kind, instance_type, nodes)
         yield from _root_disks(queue["ComputeSettings"]["LocalStorage"]["RootVolume"], instance_type, nodes, context)

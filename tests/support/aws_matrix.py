@@ -137,25 +137,30 @@ def write_root(folder: Path, plans_by_name: dict[str, Plan]) -> Path:
 
     app = App(outdir=str(folder / "cdktf.out"))
     catalog = Catalog.load()
-    names = [built.stack.node.id for plan in plans_by_name.values() for built in AwsCluster().build(app, plan, catalog)]
+    regions = {
+        built.stack.node.id: plan.choice.region
+        for plan in plans_by_name.values()
+        for built in AwsCluster().build(app, plan, catalog)
+    }
     shared = {"backend": "s3", "bucket": "acme-states", "region": "us-east-1"}
     spec = next(iter(plans_by_name.values())).spec
-    names.append(AwsCluster().build_state(app, spec.model_copy(update={"state": State.model_validate(shared)})).node.id)
+    states_stack = AwsCluster().build_state(app, spec.model_copy(update={"state": State.model_validate(shared)}))
+    regions[states_stack.node.id] = "us-east-1"
     app.synth()
     root = folder / "cdktf.out" / "stacks" / "root"
     states = folder / "state"
     states.mkdir(parents=True)
     modules = {}
-    for name in names:
+    for name, region in regions.items():
         document = json.loads((root.parent / name / "cdk.tf.json").read_text())
-        modules[name] = {"source": f"./{name}"}
+        modules[name] = {"source": f"./{name}", "providers": {"aws": f"aws.{region}"}}
         _write(root / name / "main.tf.json", _as_module(document))
         _write(states / f"{name}.tfstate", state(document.get("output", {})))
     _write(
         root / "main.tf.json",
         {
             "terraform": {"required_providers": document["terraform"]["required_providers"]},
-            "provider": {"aws": [{"region": "us-east-1"}]},
+            "provider": {"aws": [{"region": region, "alias": region} for region in sorted(set(regions.values()))]},
             "module": modules,
         },
     )

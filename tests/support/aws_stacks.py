@@ -69,6 +69,24 @@ ORCHESTRATED: Final[dict[str, dict[str, Any]]] = {
         "purchase": Purchase(reserved_nodes=4),
         "spec": {"orchestrator": "slurm"},
     },
+    "slurm_in_own_reservation": {
+        "nodes": 2,
+        "purchase": Purchase(reserved_nodes=2),
+        "spec": {
+            "orchestrator": "slurm",
+            "capacity": {"reservation": {"id": "cr-0123456789abcdef0", "placement_group": "racks"}},
+        },
+    },
+    "slurm_in_own_group": {
+        "nodes": 2,
+        "purchase": Purchase(reserved_nodes=2),
+        "spec": {
+            "orchestrator": "slurm",
+            "capacity": {
+                "reservation": {"group": "arn:aws:resource-groups:us-east-1:123456789012:group/racks"},
+            },
+        },
+    },
     "slurm_replicas": {
         "instance_type": "g6.xlarge",
         "nodes": 3,

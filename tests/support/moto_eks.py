@@ -21,7 +21,7 @@ _delete_cluster = EKSBackend.delete_cluster
 _create_cluster_response = EKSResponse.create_cluster
 _create_nodegroup_response = EKSResponse.create_nodegroup
 
-ROLE = "(?P<principalArn>arn:[^/]+:role/[^/]+)"
+ROLE = "(?P<principalArn>arn:[^/]+:[a-z]+/[^/]+)"
 PATHS = (
     "/clusters/(?P<name>[^/]+)/addons$",
     "/clusters/(?P<name>[^/]+)/addons/(?P<addonName>[^/]+)$",

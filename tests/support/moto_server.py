@@ -25,7 +25,7 @@ from werkzeug.wsgi import ClosingIterator
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-from tests.support import moto_budgets, moto_eks, moto_extensions
+from tests.support import moto_account, moto_budgets, moto_cloudcontrol, moto_eks, moto_extensions
 
 REGION = "us-east-1"
 
@@ -135,6 +135,8 @@ def serve() -> Iterator[MotoServer]:
     moto_extensions.install()
     moto_eks.install()
     moto_budgets.install()
+    moto_account.install()
+    moto_cloudcontrol.install()
     errors: list[str] = []
     application = OneByOne(DomainDispatcherApplication(create_backend_app), errors)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)

@@ -32,7 +32,7 @@ EVERYTHING: Final = replace(
         204.0,
         BetweenNodes(2, 34.0, "registry.example/torch:1", "aws ecr get-login | docker login", "aws ec2 describe"),
     ),
-    lustre=LustreMount("aws", "fs-0123@tcp:/abcdefgh", efa=True),
+    lustre=LustreMount("aws", "fs-0123@tcp:/abcdefgh", efa_interfaces=4),
     metrics=Metrics("https://aps.example/workspaces/ws-1/api/v1/remote_write", "us-east-1"),
     health=Health("aws cloudwatch put-metric-data --namespace llmcluster/example"),
     interruptible=True,
@@ -68,12 +68,22 @@ def install(config: NodeBootstrap, folder: Path) -> dict[str, str]:
         stub_tool(tools, tool)
     for tool in ("modprobe", "mountpoint", "systemctl", "sleep", "curl", "apt-get", "fi_info", "chmod"):
         stub_tool(tools, tool)
+    for tool in ("mount.lustre", "lctl", "lnetctl", "lustre_rmmod", "lfs", "getent", "ip", "nproc"):
+        stub_tool(tools, tool)
+    (tools / "nproc.out").write_text("8\n")
     for path, content in files(config).items():
         if path.startswith("/usr/local/sbin/"):
             script = folder / Path(path).name
             script.write_text(content)
             script.chmod(0o755)
+    kernel = folder / "kernel"
+    for name in ("proc", "modprobe.d"):
+        (kernel / name).mkdir(parents=True)
+    (kernel / "proc" / "mounts").write_text("proc /proc proc rw 0 0\n")
+    (kernel / "proc" / "meminfo").write_text("MemTotal:       16000000 kB\n")
     environment = {"PATH": f"{tools}:{os.environ['PATH']}", "STUBS": str(tools)}
+    environment |= {"PROC_DIR": str(kernel / "proc"), "SYS_DIR": str(kernel / "sys")}
+    environment |= {"MODPROBE_DIR": str(kernel / "modprobe.d")}
     for line in files(config)["/etc/llmcluster/node.env"].splitlines():
         name, separator, value = line.partition("=")
         if separator and not line.startswith("#"):

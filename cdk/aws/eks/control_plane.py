@@ -9,6 +9,7 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
     DataAwsIamPolicyDocumentStatement,
 )
+from cdktf_cdktf_provider_aws.data_aws_iam_session_context import DataAwsIamSessionContext
 from cdktf_cdktf_provider_aws.eks_access_entry import EksAccessEntry
 from cdktf_cdktf_provider_aws.eks_access_policy_association import (
     EksAccessPolicyAssociation,
@@ -25,12 +26,14 @@ from cdktf_cdktf_provider_aws.eks_cluster import (
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from constructs import Construct
 
-from cdk.aws.account import partition
+from cdk.aws.account import caller_arn, partition
 from cdk.aws.roles import service_role
-from cdk.naming import named
+from cdk.naming import content_name, named
 
 CONTROL_PLANE_LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 LOG_RETENTION_DAYS: Final = 365
+CREATOR_ACCESS: Final = "access_config[0].bootstrap_cluster_creator_admin_permissions"
+"""Argument that EKS reads only when it creates a cluster; the provider replaces the cluster if it differs."""
 
 
 def control_plane_logs(name: str) -> str:
@@ -50,7 +53,7 @@ class ControlPlaneConfig:
     public_cidrs: Sequence[str]
     """Ranges of addresses that reach the API from the Internet; empty: none."""
     administrators: Sequence[str]
-    """ARNs of the roles of administrators; empty: the principal that creates the cluster is the administrator."""
+    """ARNs of the roles of administrators; empty: the principal that applies the stack first is the administrator."""
     kms_key_arn: str
 
 
@@ -99,8 +102,8 @@ class ControlPlane(Construct):
                 ),
                 access_config=EksClusterAccessConfig(
                     authentication_mode="API",
-                    # A cluster needs an administrator: without a named one it is the principal that creates it.
-                    bootstrap_cluster_creator_admin_permissions=not config.administrators,
+                    # Administrators are access entries, which come and go without touching the cluster.
+                    bootstrap_cluster_creator_admin_permissions=False,
                 ),
                 encryption_config=EksClusterEncryptionConfig(
                     resources=["secrets"], provider=EksClusterEncryptionConfigProvider(key_arn=config.kms_key_arn)
@@ -110,36 +113,48 @@ class ControlPlane(Construct):
                 bootstrap_self_managed_addons=False,
                 # Extended support costs six times as much an hour, and would start automatically.
                 upgrade_policy=EksClusterUpgradePolicy(support_type="STANDARD"),
+                # Earlier versions set it by the list of administrators; such clusters are not replaced.
+                lifecycle={"ignore_changes": [CREATOR_ACCESS]},
                 depends_on=[*role.attachments, secrets, self.logs],
             ),
             "cluster",
         )
-        for index, arn in enumerate(config.administrators):
-            self._administrator(index, arn)
+        for index, arn in enumerate(dict.fromkeys(config.administrators)):
+            entry, policy = self._administrator(content_name("administrator", arn), arn)
+            # Earlier versions named them by their position.
+            entry.move_from_id(f"{entry.terraform_resource_type}.administrator_{index}")
+            policy.move_from_id(f"{policy.terraform_resource_type}.administrator_{index}")
+        if not config.administrators:
+            self._applier()
 
     @property
     def security_group_id(self) -> str:
         """Security group through which control plane and nodes reach each other."""
         return self.cluster.vpc_config.cluster_security_group_id
 
-    def _administrator(self, index: int, arn: str) -> None:
+    def _applier(self) -> None:
+        """Makes the principal that applies the stack first the administrator."""
+        session = named(DataAwsIamSessionContext(self, "session", arn=caller_arn(self)), "applier")
+        entry, _ = self._administrator("applier", session.issuer_arn)
+        # A colleague who applies later must not take the place of the first.
+        entry.add_override("lifecycle", {"ignore_changes": ["principal_arn"]})
+
+    def _administrator(self, name: str, arn: str) -> tuple[EksAccessEntry, EksAccessPolicyAssociation]:
         entry = named(
-            EksAccessEntry(
-                self, f"administrator_{index}", cluster_name=self.cluster.name, principal_arn=arn, type="STANDARD"
-            ),
-            f"administrator_{index}",
+            EksAccessEntry(self, name, cluster_name=self.cluster.name, principal_arn=arn, type="STANDARD"), name
         )
-        named(
+        policy = named(
             EksAccessPolicyAssociation(
                 self,
-                f"administrator_{index}_policy",
+                f"{name}_policy",
                 cluster_name=self.cluster.name,
                 principal_arn=entry.principal_arn,
                 policy_arn=(f"arn:{self.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"),
                 access_scope=EksAccessPolicyAssociationAccessScope(type="cluster"),
             ),
-            f"administrator_{index}",
+            name,
         )
+        return entry, policy
 
     def _secrets(self, config: ControlPlaneConfig) -> DataAwsIamPolicyDocument:
         return named(

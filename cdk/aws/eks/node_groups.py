@@ -14,7 +14,6 @@ from cdktf_cdktf_provider_aws.eks_node_group import (
     EksNodeGroupTimeouts,
     EksNodeGroupUpdateConfig,
 )
-from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 from constructs import Construct
 
 from cdk.aws.capacity import BlockConfig, ReservedCapacity
@@ -150,7 +149,7 @@ class GpuNodes(Construct):
         *,
         kind: PurchaseKind,
         nodes: int,
-        placement_group: PlacementGroup | None,
+        placement_group: str | None,
         capacity: ReservedCapacity | None = None,
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
@@ -163,7 +162,7 @@ class GpuNodes(Construct):
             config.template,
             name=name,
             description=f"GPU nodes of cluster {config.template.name}, {label}",
-            placement_group=placement_group.name if placement_group else None,
+            placement_group=placement_group,
         )
         self.launch_template = launch_template(self, template, kind, capacity=capacity, block=block is not None)
         running = running_nodes(nodes, nodes if validating is None else validating, block_active)
