@@ -136,7 +136,9 @@ def in_reservation(**own: Any) -> Plan:
     )
 
 
-QUERY: Final = json.dumps({"ResourceTypeFilters": ["AWS::AllSupported"], "TagFilters": []})
+QUERY: Final = json.dumps(
+    {"ResourceTypeFilters": ["AWS::AllSupported"], "TagFilters": [{"Key": "cluster", "Values": ["example"]}]}
+)
 """moto makes no group without a query."""
 GROUP: Final = "arn:aws:ec2:us-east-1:123456789012:placement-group/racks"
 MISFITS: Final[dict[str, tuple[dict[str, Any], str]]] = {
