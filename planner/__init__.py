@@ -1,1 +1,4 @@
-"""Decisions: pure functions from a ClusterSpec and a Catalog to a Plan. No I/O, no clock, no cloud SDK."""
+"""Planning: pure functions that turn a ClusterSpec and a Catalog into a Plan.
+
+Nothing here reads the clock or calls a cloud SDK. Only `planner.workspace` reads and writes files.
+"""

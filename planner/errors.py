@@ -136,7 +136,7 @@ def failure(error: Exception) -> tuple[int, str]:
 
 
 def _outside_failure(error: OSError) -> str:
-    """What failed and why; that nothing was half-written is said only of writers that guarantee it."""
+    """Returns what failed and why. Only errors of writers that guarantee it say that nothing was half-written."""
     where = f"{error.filename}: " if error.filename else ""
     reason = error.strerror or str(error)
     if isinstance(error, UnreadableError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from provider_catalog.facts import Fact
 
 LARGEST_FOREIGN_BYTES: Final = 2_000_000
-"""Of a file of prices or figures: 10,000 lines of prices are half of it."""
+"""Bytes that are read of a file of prices or figures; 10,000 lines of prices take half of them."""
 
 FactT = TypeVar("FactT", bound="Fact")
 

@@ -1,7 +1,7 @@
-"""Writes files so that each appears whole or not at all.
+"""Writes files atomically: a file is written completely or not at all.
 
-Every writer of this project goes through this module: one file by `write_atomically`, several by `staged`,
-`write_files` and `publish`. A failed write raises `NothingWrittenError`.
+All code that writes files uses this module: `write_atomically` for one file; `staged`, `write_files` and `publish` for
+several. A failed write raises `NothingWrittenError`.
 """
 
 import errno
@@ -20,7 +20,7 @@ EXECUTABLE_MODE = 0o755
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replaces `path` by `text` in one step; a reader sees the old content or the new.
+    """Replaces the content of `path` by `text` in one step; readers see either the old or the new content.
 
     Raises:
         NothingWrittenError: the file cannot be written; the old content is untouched.
@@ -38,14 +38,14 @@ def write_atomically(path: Path, text: str) -> None:
         with suppress(OSError):
             Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            # The caller knows this path, not that of the temporary file, and a full disk names none.
+            # The error names `path`, because the caller does not know the temporary file and a full disk names none.
             raise NothingWrittenError(error.errno, error.strerror, str(path)) from error
         raise
 
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder on the file system of `folder` and removes it afterwards with all that is unpublished.
+    """Yields an empty folder on the file system of `folder` and removes it afterwards with its unpublished files.
 
     Raises:
         NothingWrittenError: the folder cannot be written, or the body of the `with` statement raised an OSError.
@@ -63,13 +63,13 @@ def staged(folder: Path) -> Iterator[Path]:
         if stage is not None:
             shutil.rmtree(stage, ignore_errors=True)
         for parent in created:
-            # Only folders that are still empty go: nothing was published into them.
+            # Removes only folders that are still empty because nothing was published into them.
             with suppress(OSError):
                 parent.rmdir()
 
 
 def write_files(folder: Path, files: Mapping[str, str], executable: Collection[str] = ()) -> None:
-    """Writes texts by path relative to `folder`, which is a stage or lies in one.
+    """Writes texts to files in `folder`, a stage or a folder in one; keys are relative paths.
 
     Raises:
         OSError: a file cannot be written; the error names it.
@@ -86,17 +86,17 @@ def write_files(folder: Path, files: Mapping[str, str], executable: Collection[s
 
 
 def publish(folders: Mapping[Path, Path], last: str = "") -> None:
-    """Moves every file of each stage to its place below its folder, files called `last` after all others.
+    """Moves every file of each stage to the same relative path in its folder, files named `last` after all others.
 
-    Files of a folder that its stage does not hold stay: Terraform keeps its working data beside the stacks. When a
-    file cannot take its place, those that have moved are taken back and the old ones return.
+    Other files in a folder stay, because Terraform keeps its working data beside the stacks. If a file cannot be moved,
+    the files that have been moved are removed and the old ones are restored.
 
     Args:
         folders: The folder to publish to, by stage.
         last: Name of the file that tells readers that the others are complete.
 
     Raises:
-        OSError: a file cannot take its place; every folder holds what it held before.
+        OSError: a file cannot be moved; every folder has its previous content.
     """
     moves = {
         path: folder / path.relative_to(stage)
@@ -106,12 +106,12 @@ def publish(folders: Mapping[Path, Path], last: str = "") -> None:
     made: list[Path] = []
     moved: list[tuple[Path, Path | None]] = []
     try:
-        # Steps that may fail come first: a renamed file needs no space of its own.
+        # Steps that may fail come first; renaming a file afterwards needs no space.
         for target in moves.values():
             made += _missing_parents(target.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "is a folder; a file is to be written there", str(target))
+                raise IsADirectoryError(errno.EISDIR, "is a folder, but a file must be written there", str(target))
         for path, target in moves.items():
             moved.append((target, _kept(target, path)))
             path.replace(target)
@@ -121,14 +121,14 @@ def publish(folders: Mapping[Path, Path], last: str = "") -> None:
 
 
 def _write_through(file: TextIO, text: str) -> None:
-    """Writes to the disk itself, so that a full disk is found out before the file takes its place."""
+    """Writes text through to the disk, so that a full disk is detected before the file is moved to its path."""
     file.write(text)
     file.flush()
     os.fsync(file.fileno())
 
 
 def _stage_parent(folder: Path) -> Path:
-    """Returns where the stage of `folder` lies: beside it, or inside it when it is a file system of its own."""
+    """Returns where the stage is made: beside `folder`, or in it if it is a mount point or its parent is read-only."""
     parent = folder.parent
     if folder.is_dir() and (folder.stat().st_dev != parent.stat().st_dev or not os.access(parent, os.W_OK)):
         return folder
@@ -136,7 +136,7 @@ def _stage_parent(folder: Path) -> Path:
 
 
 def _published_name(error: OSError, stage: Path | None, folder: Path) -> str:
-    """Returns the path that the user knows: where a file of the stage was to be published."""
+    """Returns the path that the user knows: the one to which the file of the stage would be published."""
     named = error.filename
     if not isinstance(named, str):
         return str(folder)
@@ -146,7 +146,7 @@ def _published_name(error: OSError, stage: Path | None, folder: Path) -> str:
 
 
 def _kept(target: Path, path: Path) -> Path | None:
-    """Keeps the file that `path` is about to replace, beside `path`; None where there is none."""
+    """Keeps a copy of the file that `path` will replace, beside `path`; returns None if there is no such file."""
     if not os.path.lexists(target):
         return None
     old = path.with_name(f".{path.name}.replaced")

@@ -337,9 +337,23 @@ def _size_text(parameters: float) -> str:
     return f"{parameters / 1e9:g}B"
 
 
+_QUANTIZED: Final = re.compile(r"(.+?)-(?:int4-)?(awq|gptq|fp8)(?:-int4)?")
+"""Names of quantized checkpoints as they are published: the name of the model, and the method."""
+_QUANTIZED_FORMATS: Final = {"awq": "int4", "gptq": "int4", "fp8": "fp8"}
+
+
 def _suggestion(reference: str) -> str:
-    """The start of a refusal: nothing has that name, and which presets have a similar one."""
+    """The start of a refusal: nothing has that name, and which presets have a similar one.
+
+    A name that ends in a method of quantization is a preset in another format, where the name without it is one.
+    """
     names = _by_name()
+    quantized = _QUANTIZED.fullmatch(reference.strip().casefold()[:200])
+    if quantized is not None and (base := names.get(quantized[1])) is not None:
+        return (
+            f"no preset and no file has that name; write model: {base.name} with precision: {{weights:"
+            f" {_QUANTIZED_FORMATS[quantized[2]]}}}. "
+        )
     similar = nearest_names(reference.strip().casefold()[:200], names, at_most=5)
     presets = list(dict.fromkeys(names[name].name for name in similar))[:3]
     return f"no preset and no file has that name{'; ' if presets else '. '}{question(presets)}"

@@ -1,18 +1,18 @@
-"""Text from outside on its way to a terminal, to Markdown, to a comment and to Terraform: one function for each.
+"""Checks and escapes untrusted text for terminals, Markdown, comments and Terraform.
 
-Specs, model configurations, price files and locks are written by others. What a reader model does not refuse is made
-harmless here, at the place where it leaves; docs/security.md lists the places.
+Specs, model configurations, price files and locks may be written by others. Text that validation accepts is escaped
+where it is written; docs/security.md lists these places.
 """
 
 from datetime import date, datetime
 from typing import Final
 
 TEMPLATE_OPENINGS: Final = ("${", "%{")
-"""Where Terraform begins an interpolation or a directive inside a string (Terraform language, "Strings and Templates").
-cdktf resolves its own tokens, `${TfToken[...]}`, in the same place."""
+"""Openings of interpolations and directives in strings (Terraform language, "Strings and Templates"). Tokens of cdktf,
+`${TfToken[...]}`, begin in the same way."""
 
 LONGEST_WORD: Final = 200
-"""Characters that are kept of a name."""
+"""Characters of a name that `harmless` keeps."""
 
 _KINDS: Final = (
     (0x1B, "an escape character"),
@@ -24,14 +24,14 @@ _KINDS: Final = (
 
 
 def unsafe_part(text: str) -> str | None:
-    """Name of the first thing in `text` that no field may hold, or None.
+    """Describes the first part of `text` that no field may contain; None if there is none.
 
-    Refused are control and format characters (escape sequences, line feeds, right-to-left marks), lone surrogates,
-    line separators, unassigned characters, and the openings of Terraform's templates.
+    Unsafe are control and format characters (escape sequences, line feeds, right-to-left marks), lone surrogates,
+    line separators, unassigned characters, and the openings of Terraform templates.
     """
     for opening in TEMPLATE_OPENINGS:
         if opening in text:
-            return f"{opening}, which opens a template of Terraform"
+            return f"{opening}, which opens a Terraform template"
     if text.isprintable():
         return None
     found = next(character for character in text if not character.isprintable())
@@ -40,11 +40,11 @@ def unsafe_part(text: str) -> str | None:
 
 
 def printable(text: str, keep: str = "\n") -> str:
-    r"""`text` with everything that could steer a terminal written as an escape, such as `\x1b`.
+    r"""Returns `text` with unprintable characters, which could control a terminal, as escapes such as `\x1b`.
 
     Args:
-        text: What somebody else wrote, or a message that quotes it.
-        keep: Characters that stay although they are not printable.
+        text: Untrusted text, or a message that quotes it.
+        keep: Unprintable characters that are not escaped.
     """
     if text.isprintable():
         return text
@@ -52,12 +52,12 @@ def printable(text: str, keep: str = "\n") -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` as the rest of a comment or as one field of a file of lines: line breaks and controls are escaped."""
+    """Returns `text` on one line, for comments and line-based files: line breaks and controls are escaped."""
     return printable(text, keep="")
 
 
 def harmless(text: str) -> str:
-    """A name or word of somebody else's document as it is kept: one line, bounded, and no template of Terraform."""
+    """Returns an untrusted name on one line, shortened, and without openings of Terraform templates."""
     text = one_line(text[:LONGEST_WORD])
     for opening in TEMPLATE_OPENINGS:
         text = text.replace(opening, f"{opening[0]} {opening[1]}")
@@ -65,11 +65,11 @@ def harmless(text: str) -> str:
 
 
 def shortened(value: object, characters: int = 60) -> str:
-    """A value as a message quotes it: printable, on one line, at most `characters` long."""
+    """Returns a value as messages quote it: printable, on one line, at most `characters` long."""
     if isinstance(value, str):
         text = repr(value[: characters + 1])
     elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > _QUOTED_BITS:
-        # Python refuses to write integers of more than 4,300 digits.
+        # Python refuses to convert integers of more than 4,300 digits to text.
         text = f"an integer of {value.bit_length()} bits"
     else:
         text = _repr(value)
@@ -78,7 +78,7 @@ def shortened(value: object, characters: int = 60) -> str:
 
 
 def kind_of(value: object) -> str:
-    """What a value of a document is, in words with an article: `a list`, `nothing`."""
+    """Returns the kind of a parsed value in words, such as `a list` or `nothing`."""
     return {
         type(None): "nothing",
         bool: "a truth value",
@@ -95,18 +95,18 @@ def kind_of(value: object) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """`text` as plain words of Markdown: no link, image, table, heading, HTML or mention comes of it."""
+    """Returns `text` escaped for Markdown, so that it makes no link, image, table, heading, HTML or mention."""
     return printable(" ".join(text.split("\n")), keep="").translate(_MARKDOWN).replace("://", ":&#47;&#47;")
 
 
 def terraform_literal(text: str) -> str:
-    """`text` for an argument of a Terraform resource: openings of templates are doubled, so that they stay text.
+    """Returns `text` for an argument of a Terraform resource, with template openings doubled so that they stay text.
 
     Raises:
-        ValueError: the text holds a token of cdktf, which would be resolved before Terraform sees it.
+        ValueError: the text contains a token of cdktf, which cdktf would resolve before Terraform reads it.
     """
     if "TfToken[" in text:
-        raise ValueError(f"{shortened(text)} holds a token of cdktf; write it differently")
+        raise ValueError(f"{shortened(text)} contains a token of cdktf; remove it")
     for opening in TEMPLATE_OPENINGS:
         text = text.replace(opening, opening[0] + opening)
     return text
@@ -126,4 +126,4 @@ def _repr(value: object) -> str:
     try:
         return repr(value)
     except ValueError:
-        return f"a {type(value).__name__} with an integer that is too long to be shown"
+        return f"a {type(value).__name__} with an integer that is too long to show"

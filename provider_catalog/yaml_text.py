@@ -1,6 +1,6 @@
-"""YAML that somebody else wrote: safe types only, bounded in what it expands to, errors without its content."""
+"""Parses untrusted YAML: safe types only, limited expansion, and error messages that do not quote it."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 import yaml
@@ -9,23 +9,24 @@ from provider_catalog.errors import CatalogError
 from provider_catalog.text import shortened
 
 LARGEST_DOCUMENT_NODES: Final = 200_000
-"""Values of a document with every alias counted as what it stands for; a year of hours is 8,760."""
+"""Largest number of values in a document with aliases expanded. A spec with the hours of a year has about 8,760."""
 DEEPEST_NESTING: Final = 100
+"""Largest number of nested levels in a document."""
 
 
 class BrokenYamlError(CatalogError):
-    """A text is no YAML that is read; the message says where and names no content but a key given twice."""
+    """A text is not acceptable YAML. The message states the place and quotes nothing but a repeated key."""
 
 
 def parse_yaml(text: str) -> Any:
-    """The document of a YAML text.
+    """Returns the document of a YAML text.
 
     Raises:
-        BrokenYamlError: it is no YAML, gives a key twice, nests or expands too far, or holds a value that is not of
-            the type that it is written as (a month 13, an integer of 5,000 digits).
+        BrokenYamlError: the text is not YAML, repeats a key, nests or expands too far, or contains a value that cannot
+            exist, such as a date with month 13 or an integer of 5,000 digits.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except BrokenYamlError:
         raise
     except yaml.MarkedYAMLError as error:
@@ -40,8 +41,31 @@ def parse_yaml(text: str) -> Any:
         raise BrokenYamlError("nested too deeply for a spec") from None
 
 
+def position(text: str, keys: Sequence[int | str]) -> str:
+    """Returns line and column of a key path as ":line:column", of its nearest part that stands in the text.
+
+    Args:
+        text: A YAML text that `parse_yaml` reads.
+        keys: Keys of mappings and indices of lists, from the outside in.
+    """
+    node = yaml.compose(text, Loader=_Loader)
+    mark = None
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == str(key)), None)
+            if pair is None:
+                break
+            mark, node = pair[0].start_mark, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            mark = node.start_mark
+        else:
+            break
+    return "" if mark is None else f":{mark.line + 1}:{mark.column + 1}"
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, which YAML would let the last one win, and what grows out of hand."""
+    """SafeLoader that refuses repeated keys, of which it would keep the last, and documents that expand too far."""
 
     def get_single_data(self) -> Any:
         node = self.get_single_node()
@@ -55,7 +79,7 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = key_node.value
             if isinstance(key, str) and key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                raise BrokenYamlError(f"not valid YAML: key {shortened(key)} stands twice{_where(key_node.start_mark)}")
+                raise BrokenYamlError(f"not valid YAML: key {shortened(key)} is repeated{_where(key_node.start_mark)}")
             if isinstance(key, str):
                 seen.add(key)
         return super().construct_mapping(node, deep)
@@ -68,8 +92,8 @@ class _Loader(yaml.SafeLoader):
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             kind = node.tag.rpartition(":")[2] if node.tag.startswith("tag:yaml.org,2002:") else "value"
             raise BrokenYamlError(
-                f"not valid YAML{_where(node.start_mark)}: it reads as {_KINDS.get(kind, 'a value')} and is none;"
-                " correct it, or put text in quotes"
+                f"not valid YAML{_where(node.start_mark)}: this looks like {_KINDS.get(kind, 'a value')}, but is not"
+                " valid; correct it, or put text in quotes"
             ) from None
 
 
@@ -83,7 +107,7 @@ _KINDS: Final = {
 
 
 def _refuse_bombs(root: yaml.Node) -> None:
-    """Counts the values below every node once; an alias adds what it stands for."""
+    """Refuses documents with too many values or levels; an alias counts as all values that it expands to."""
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
     stack: list[tuple[yaml.Node, bool]] = [(root, False)]
@@ -96,9 +120,7 @@ def _refuse_bombs(root: yaml.Node) -> None:
             open_nodes.discard(id(node))
             sizes[id(node)] = 1 + sum(sizes[id(child)] for child in inner)
             if sizes[id(node)] > LARGEST_DOCUMENT_NODES:
-                raise BrokenYamlError(
-                    f"more than {LARGEST_DOCUMENT_NODES:,} values once its aliases are written out; write fewer"
-                )
+                raise BrokenYamlError(f"more than {LARGEST_DOCUMENT_NODES:,} values with aliases expanded; write fewer")
             continue
         open_nodes.add(id(node))
         if len(open_nodes) > DEEPEST_NESTING:
@@ -106,7 +128,7 @@ def _refuse_bombs(root: yaml.Node) -> None:
         stack.append((node, True))
         for child in inner:
             if id(child) in open_nodes:
-                raise BrokenYamlError(f"an alias stands inside what it names{_where(child.start_mark)}")
+                raise BrokenYamlError(f"an alias is inside the value that it refers to{_where(child.start_mark)}")
             stack.append((child, False))
 
 

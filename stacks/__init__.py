@@ -1,4 +1,7 @@
-"""The stacks of a cluster, composed from constructs of `cdk` for a Plan, and the CDKTF app that cdktf.json starts."""
+"""The stacks of a cluster, composed from constructs of `cdk` for a Plan, and the CDKTF app that cdktf.json starts.
+
+May import cdk, planner and provider_catalog.
+"""
 
 from cdk.providers import use_bundled_node
 

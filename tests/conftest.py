@@ -38,6 +38,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Prices that a developer has refreshed are not those that the tests are about.
 os.environ["LLMCLUSTER_PRICES"] = "none"
+# Reports take the width of whoever runs the tests from it; without it a pipe has 120 columns.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.hookimpl(trylast=True)

@@ -110,13 +110,13 @@ def test_a5_zone_and_a4_addresses_of_ones_own_subnet_are_checked(own: Documents)
     ("network", "message"),
     [
         ({"vpc_id": "vpc-0a1b2c3d"}, r"both vpc_id and subnet_id; network\.subnet_id is missing"),
-        ({**OWN, "cidr": "10.0.0.0/16"}, "cidr belongs to a network that is made for the cluster"),
-        ({**OWN, "egress": "endpoints-only"}, "egress belongs to a network that is made"),
+        ({**OWN, "cidr": "10.0.0.0/16"}, "cidr applies to a new network, but vpc_id names an existing one"),
+        ({**OWN, "egress": "endpoints-only"}, "egress applies to a new network"),
         ({**OWN, "vpc_id": "default"}, r"network\.vpc_id"),
         ({"connected_cidrs": ["10.42.8.0/24"]}, r"10\.42\.0\.0/16 overlaps connected_cidrs\[0\] 10\.42\.8\.0/24"),
         ({"connected_cidrs": ["10.8.0.1/24"]}, r"connected_cidrs\[0\] '10\.8\.0\.1/24' is not an IPv4 network"),
         ({"cidr": "10.999.0.0/16"}, r"cidr '10\.999\.0\.0/16' is not an IPv4 network"),
-        ({"flow_log_days": 100}, "flow_log_days 100 is not a retention of CloudWatch Logs: 1, 3, 5"),
+        ({"flow_log_days": 100}, "flow_log_days is 100; CloudWatch Logs allows 1, 3, 5"),
     ],
 )
 def test_a_network_that_cannot_be_is_refused_with_the_field(network: dict[str, Any], message: str) -> None:

@@ -15,7 +15,7 @@ from cdk.bootstrap import BurnIn
 from llmcluster.cli import cli
 from planner.errors import SpecError
 from planner.plan.choice import PassThresholds, Purchase
-from planner.reliability.burn_in import pass_thresholds
+from planner.reliability.pass_thresholds import pass_thresholds
 from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
 from tests.support.aws_stacks import synthesize

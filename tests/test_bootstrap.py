@@ -295,7 +295,7 @@ def test_shell_text_passes_terraform_unchanged(terraform: Terraform, tmp_path: P
 
 @pytest.mark.parametrize("text", ["a\nid", "a\x1b[2J", "a\x00", "a\x7f"])
 def test_text_of_a_node_is_one_line(text: str) -> None:
-    """Whatever ends in a unit, an environment file or a script of a node."""
+    """Text for units, environment files and scripts of a node."""
     changes: tuple[dict[str, Any], ...] = (
         {"cluster": text},
         {"scratch_dir": text},

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from llmcluster.cli import cli
 from planner.spec import ClusterSpec
-from planner.spec.reader import read_spec
+from planner.spec.reader import Locate, read_spec
 
 ROOT = Path(__file__).parent.parent
 
@@ -141,7 +141,10 @@ def test_size_reads_a_config_and_its_folder(tmp_path: Path) -> None:
         (GOOD.replace("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7BB"), ["Qwen/Qwen2.5-7BB", "Qwen/Qwen2.5-7B"]),
         (GOOD.replace("placement:", "placment:"), ["placment", "did you mean 'placement'"]),
         (GOOD.replace("request_rate_per_s", "request_rate"), ["workload.request_rate", "request_rate_per_s"]),
-        (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: -1"), ["request_rate_per_s", "greater than"]),
+        (
+            GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: -1"),
+            ["request_rate_per_s", "at least 0.000000001"],
+        ),
         (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: .nan"), ["request_rate_per_s", "finite"]),
         (GOOD.replace("request_rate_per_s: 1", "request_rate_per_s: 5.0e-324"), ["request_rate_per_s", "0.000000001"]),
         (GOOD + "headroom: {memory_fraction: 1.0e-30}\n", ["headroom.memory_fraction", "0.01"]),
@@ -153,7 +156,7 @@ def test_size_reads_a_config_and_its_folder(tmp_path: Path) -> None:
         (GOOD.replace("[aws]", "[aws], instance_types: [p4d.24xlrge]"), ["p4d.24xlrge", "did you mean 'p4d.24xlarge'"]),
         (GOOD.replace("[aws]", "[aws], regions: [us-eastt-1]"), ["placement.regions[0]", "did you mean 'us-east-1'"]),
         (GOOD.replace("name: chat", "name: Chat_1"), ["name", "Chat_1"]),
-        (GOOD + "name: twice\n", ["'name' stands twice"]),
+        (GOOD + "name: twice\n", ["'name' is repeated"]),
         ("name: [unclosed", ["not valid YAML"]),
     ],
 )
@@ -173,9 +176,9 @@ def test_wrong_input_names_the_field_and_writes_nothing(tmp_path: Path, text: st
 def test_a_command_reads_its_spec_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     reads: list[str] = []
 
-    def counted(document: object, name: str) -> ClusterSpec:
+    def counted(document: object, name: str, locate: Locate) -> ClusterSpec:
         reads.append(name)
-        return read_spec(document, name)
+        return read_spec(document, name, locate)
 
     monkeypatch.setattr("planner.workspace.specs.read_spec", counted)
     spec = tmp_path / "spec.yaml"
@@ -241,6 +244,19 @@ def test_a_model_that_fits_nowhere_exits_3_with_the_nearest(tmp_path: Path) -> N
     assert "aws/us-east-1/g5.xlarge" in finished.stderr
     assert "GiB" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_schema_describes_every_field() -> None:
+    """Editors show these descriptions while a user writes a spec."""
+    schema = json.loads(run("spec", "schema").stdout)
+    models = {"ClusterSpec": schema, **schema["$defs"]}
+    fields = {
+        f"{name}.{field}": shape
+        for name, model in models.items()
+        for field, shape in model.get("properties", {}).items()
+    }
+    assert len(fields) > 100
+    assert not [name for name, shape in fields.items() if len(shape.get("description", "").split()) < 3]
 
 
 def test_schema_accepts_the_examples_and_refuses_a_misspelt_key() -> None:

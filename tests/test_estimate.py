@@ -330,7 +330,8 @@ def test_infracosts_readers_find_every_field_they_need(estimates: dict[str, Esti
 
 def test_the_command_prints_all_three_forms(written: Written) -> None:
     folder = str(written.out)
-    text = CliRunner().invoke(cli, ["cost", folder])
+    # Wide enough that no address is folded
+    text = CliRunner().invoke(cli, ["cost", folder], env={"COLUMNS": "250"})
     assert text.exit_code == 0, text.output
     assert "aws_fsx_lustre_file_system.shared" in text.stdout
     assert "azurerm_private_dns_zone.blob" in text.stdout

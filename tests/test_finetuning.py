@@ -162,17 +162,17 @@ def test_adapters_that_the_model_has_no_place_for(workload: dict[str, Any], told
 @pytest.mark.parametrize(
     ("workload", "told"),
     [
-        ({"tokens": None}, ["give tokens, or dataset", "neither"]),
-        ({"dataset": {"examples": 10, "tokens_per_example": 5}}, ["give tokens, or dataset", "both"]),
+        ({"tokens": None}, ["give either tokens, or dataset", "neither"]),
+        ({"dataset": {"examples": 10, "tokens_per_example": 5}}, ["give either tokens, or dataset", "both"]),
         (
             {"tokens": None, "dataset": {"examples": 10, "tokens_per_example": 5, "epochs": 0}},
-            ["epochs", "greater than 0"],
+            ["epochs", "more than 0"],
         ),
-        ({"tokens": None, "dataset": {"examples": 0, "tokens_per_example": 5}}, ["examples", "greater than 0"]),
+        ({"tokens": None, "dataset": {"examples": 0, "tokens_per_example": 5}}, ["examples", "more than 0"]),
         ({"tokens": None, "dataset": {"examples": 1, "tokens_per_example": []}}, ["tokens_per_example"]),
         ({"optimizer": "paged-adamw"}, ["paged-adamw", "method is full"]),
         ({"every_days": 7, "deadline_days": 10}, ["deadline_days is 10", "every 7 days", "up to 7"]),
-        ({"every_days": 0}, ["every_days", "greater than or equal to 0.1"]),
+        ({"every_days": 0}, ["every_days", "at least 0.1"]),
     ],
 )
 def test_contradictory_finetuning_settings_are_refused(workload: dict[str, Any], told: list[str]) -> None:

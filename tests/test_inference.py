@@ -125,7 +125,7 @@ def test_a_longer_prompt_or_larger_batch_is_never_faster(prompt: int, batch: int
 
 
 def test_a_context_beyond_the_models_is_refused() -> None:
-    with pytest.raises(SpecError, match="4096 tokens at most"):
+    with pytest.raises(SpecError, match="supports at most 4096 tokens"):
         serve("meta-llama/Llama-2-7b-hf", {"prompt_tokens": 4000, "output_tokens": 1000})
 
 

@@ -309,7 +309,7 @@ def test_the_command_prints_json_and_writes_what_it_names(tmp_path: Path) -> Non
     assert "Traceback" not in refused.stderr
 
 
-def test_words_of_others_stay_words_in_a_script() -> None:
+def test_untrusted_words_stay_words_in_a_script() -> None:
     hostile = 'x"; id; "$(id)`id`${HOME}\nid'
     made = Launch(
         engine="vllm\nid",

@@ -79,8 +79,9 @@ def test_moto_does_one_thing_at_a_time(server: MotoServer, monkeypatch: pytest.M
         finally:
             inside.pop()
 
-    monkeypatch.setattr(VPCBackend, "describe_vpcs", count)
     client = server.client("ec2")
+    client.describe_vpcs()  # moto makes the default VPC at the first request, and looks for it then
+    monkeypatch.setattr(VPCBackend, "describe_vpcs", count)
     threads = [threading.Thread(target=client.describe_vpcs) for _ in range(8)]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""Locked plans: what they keep, which versions are read, and that an edited one builds nothing its spec forbids."""
+"""Locked plans: their content, the versions that are read, and the refusal of edited locks."""
 
 import json
 import shutil
@@ -39,14 +39,14 @@ def locked(spec_path: Path, loaded: LoadedSpec | None = None) -> Plan | None:
     return read_lock(spec_path, loaded or load_spec(spec_path), CATALOG)
 
 
-def test_lock_stands_beside_the_spec_and_holds_the_whole_plan(spec_path: Path, decided: Plan) -> None:
+def test_lock_is_beside_the_spec_and_contains_the_whole_plan(spec_path: Path, decided: Plan) -> None:
     written = write_lock(decided, spec_path)
 
     assert written == spec_path.with_name("chat.plan.json")
     assert locked(spec_path) == decided
 
 
-def test_lock_of_a_lock_is_the_same_bytes(spec_path: Path, decided: Plan) -> None:
+def test_locking_a_locked_plan_again_gives_the_same_bytes(spec_path: Path, decided: Plan) -> None:
     first = write_lock(decided, spec_path).read_bytes()
     again = locked(spec_path)
 
@@ -121,13 +121,13 @@ def test_a_name_too_long_for_a_lock_is_wrong_input(tmp_path: Path, decided: Plan
 # The hash and the versions
 
 
-def test_hash_is_of_what_the_spec_says_beside_defaults() -> None:
+def test_hash_covers_the_fields_that_differ_from_defaults() -> None:
     smallest = {"name": "chat", "model": "x", "workload": {"kind": "inference"}}
     spelled_out = {**smallest, "storage": {"scratch": "raid0"}, "tags": {}}
     other = {**smallest, "storage": {"scratch": "none"}}
 
     class Later(ClusterSpec):
-        """As a later version may be: with a field more."""
+        """A later version of the spec, with an additional field."""
 
         colour: str = "red"
 
@@ -150,7 +150,7 @@ def test_hash_covers_the_hours_of_a_demand_file(tmp_path: Path) -> None:
 
 
 def test_a_plan_reads_as_its_spec_does() -> None:
-    """Defaults that a rule refuses when written out: a deadline beyond the next update."""
+    """A plan writes out defaults of its spec, such as a deadline after the next update, which must stay valid."""
     document = {
         "name": "again",
         "model": "x",
@@ -164,7 +164,7 @@ def test_a_plan_reads_as_its_spec_does() -> None:
 
 @pytest.mark.parametrize("name", ["before-versions", "966d0d1", "367613a"])
 def test_locks_of_earlier_commits_are_read_and_migrated(name: str, spec_path: Path) -> None:
-    """Written by the commit of that name, and by the last one before plans had a version."""
+    """Each lock was written by the commit of its name; before-versions by the last one without schema versions."""
     lock = LOCKS / f"{name}.plan.json"
     shutil.copy(lock, lock_path(spec_path))
 
@@ -194,7 +194,7 @@ def test_a_lock_whose_defaults_have_changed_is_refused_with_that_reason(spec_pat
     ("change", "reason"),
     [
         ({"schema_version": PLAN_SCHEMA_VERSION + 1}, "written by a newer llmcluster"),
-        ({"schema_version": "1; id"}, "it is a whole number"),
+        ({"schema_version": "1; id"}, "it must be a whole number"),
         ({"schema_version": 0, "colour": "red"}, "written by an older llmcluster"),
         ({"colour": "red"}, "not a locked plan: colour"),
         ({"spec_sha256": "f" * 64}, "spec_sha256"),
@@ -215,7 +215,7 @@ def test_a_plan_file_with_another_spec_in_it_is_no_plan(tmp_path: Path, decided:
     document["spec"]["storage"]["keep_on_destroy"] = False
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(document))
-    with pytest.raises(SpecError, match="spec_sha256 is not that of the spec"):
+    with pytest.raises(SpecError, match="spec_sha256 is not the hash of the spec"):
         read_plan(path)
 
 
@@ -280,7 +280,7 @@ HOSTILE: tuple[object, ...] = (
 
 
 def test_no_edit_of_one_value_reaches_a_script_or_a_stack(spec_path: Path, decided: Plan) -> None:
-    """Every value of a lock by turns: refused, or nothing but words and figures of reports is another."""
+    """Edits each value of a lock in turn: the lock is refused, or only texts and figures of reports change."""
     loaded = load_spec(spec_path)
     whole = json.loads(plan_json(decided))
     edits = [(path, value) for path in leaves(whole) for value in HOSTILE]
@@ -303,7 +303,7 @@ def test_no_edit_of_one_value_reaches_a_script_or_a_stack(spec_path: Path, decid
             assert plan.choice == decided.choice or path[-1] in OPTIONAL, path
     assert len(edits) > 3000
     assert all(message.isprintable() and "NoneType" not in message for message in messages)
-    assert taken, "texts of reports are free"
+    assert taken, "texts of reports are not restricted"
     for path, plan in taken.items():
         assert path[0] in FREE_TEXT or path[-1] == "reason", path
         assert commands(plan, loaded) == commands(decided, loaded), path
@@ -311,7 +311,7 @@ def test_no_edit_of_one_value_reaches_a_script_or_a_stack(spec_path: Path, decid
 
 
 OPTIONAL = {"reason", "zone", "multi_node", "sequence_parallel", "inside_gb_per_s", "between_gb_per_s"}
-"""Decisions that this spec leaves open: words, a zone, a placement group, thresholds of a burn-in it does not have."""
+"""Fields of the choice that this spec does not determine: texts, zone, placement group, and burn-in thresholds."""
 FREE_TEXT = {
     "alternatives", "catalog", "cost", "notes", "rejected", "performance", "model", "memory_per_gpu", "software",
     "topology", "choice",
@@ -319,7 +319,7 @@ FREE_TEXT = {
 
 
 def commands(plan: Plan, loaded: LoadedSpec) -> list[str]:
-    """What the launch script runs."""
+    """Returns the lines of the launch script without comments."""
     files = launch_files(launch_of(plan, loaded.architecture, CATALOG))
     return [line for text in files.values() for line in text.splitlines() if not line.startswith("#")]
 
@@ -338,7 +338,7 @@ def test_words_of_a_lock_make_no_markup_in_the_bill(decided: Plan) -> None:
 
 
 def leaves(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The place of every value that is no container; of long lists the first and the last."""
+    """Yields the path of every scalar value; in lists only below the first and the last element."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from leaves(inner, (*path, key))

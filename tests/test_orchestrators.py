@@ -129,7 +129,7 @@ def test_a7_block_terms_that_aws_sells_are_accepted(days: int) -> None:
     assert CapacityBlock.model_validate({**BLOCK, "days": days}).days == days
 
 
-@pytest.mark.parametrize(("days", "named"), [(15, "next term on sale is 21"), (20, "21"), (183, "182"), (0, "1")])
+@pytest.mark.parametrize(("days", "named"), [(15, "next longer term is 21"), (20, "21"), (183, "182"), (0, "1")])
 def test_a7_other_terms_are_refused_with_the_next_one(days: int, named: str) -> None:
     with pytest.raises(SpecError, match=rf"capacity\.block\.days.*{named}"):
         plan(capacity={"block": {**BLOCK, "days": days}})

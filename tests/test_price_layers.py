@@ -178,7 +178,7 @@ def test_a_wrong_overlay_ends_a_plan_with_2(tmp_path: Path) -> None:
     spec.write_text(SPEC + "prices: nowhere.yaml\n")
     result = run("plan", str(spec))
     assert result.exit_code == 2
-    assert "nowhere.yaml: no such file" in result.stderr
+    assert "nowhere.yaml: cannot be read, no such file" in result.stderr
     assert "Traceback" not in result.output
 
 
@@ -307,7 +307,10 @@ def test_a_plan_without_a_commitment_says_what_one_would_save(tmp_path: Path) ->
         "placement: {providers: [aws], regions: [us-east-1], instance_types: [p5.48xlarge]}\n"
     )
     # AWS price files of 2026-09-25: 55.04 on demand, 34.6752 for a year, 23.77728 for three
-    said = "37.0% less for 1-year (34.68 USD a node and hour) or 56.8% less for 3-year (23.78 USD a node and hour)"
+    said = (
+        "a 1-year commitment cuts the cost of reserved nodes by 37.0% (34.68 USD a node-hour), a 3-year commitment by"
+        " 56.8% (23.78 USD a node-hour)"
+    )
     notes = json.loads(run("plan", str(spec), "--json").stdout)["notes"]
     assert any(said in note for note in notes)
     spec.write_text(spec.read_text() + "capacity: {commitment: 1-year}\n")

@@ -389,7 +389,7 @@ def test_a_trace_of_wall_clocks_is_refused_with_the_way_out(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows.append((8760, 1)), "8,761 hours; a year has 8,760"),
+        (lambda rows: rows.append((8760, 1)), "8,761 hours, but a year has 8,760"),
         (lambda rows: rows.pop(), "8,759 hours"),
         (lambda rows: rows.__setitem__(slice(40, 42), [(41, 1), (42, 1)]), r"line 42: hour is 41, expected 40"),
         (lambda rows: rows.__setitem__(7, (7, "")), r"line 9: demand is empty"),

@@ -256,7 +256,7 @@ def test_exit_3_prints_what_would_help(tmp_path: Path) -> None:
 
 
 def test_plan_prints_the_slo_against_the_prediction() -> None:
-    command = [sys.executable, "-m", "llmcluster", "plan", "clusters/quickstart.yaml"]
+    command = [sys.executable, "-m", "llmcluster", "plan", "--detail", "clusters/quickstart.yaml"]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert "SLO against prediction" in finished.stdout
     assert "slack" in finished.stdout

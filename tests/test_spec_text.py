@@ -1,4 +1,4 @@
-"""Text of specs is refused, or arrives harmless: every text field of the models is planted with what steers others."""
+"""Hostile text in specs is refused or escaped: every text field of the models is tested with it."""
 
 import json
 import re
@@ -48,11 +48,11 @@ REFUSED_BUT_IN_FREE_TEXT = {
     "traversal": "../../x",
 }
 FREE_TEXT = {"tags"}
-"""Fields of which the clouds decide what they take; everything else has an alphabet of its own."""
+"""Fields with free text, which the clouds restrict further. Every other text field has a pattern."""
 NAMES_A_FILE = {"model", "prices", "capacity.demand"}
-"""Fields that hold a path: it may leave the folder where it says so, and reads a model or prices only."""
+"""Fields with a path, which may lead out of the folder of the spec; it is read as a model, as prices or as demand."""
 HARMLESS_IN = {
-    # By field: signs that its alphabet has, and that reach neither a shell nor a template.
+    # By field: hostile texts that its pattern allows, because it is written to neither a shell nor a template.
     "observability.notify": {"mention"},
     "imports": {"traversal", "pipe", "mention"},
     "workload.lora_targets": set(),
@@ -62,7 +62,7 @@ PLACES = text_places()
 
 
 def refused(place: Place, text: str) -> str | None:
-    """The message with which a spec is refused, None where it is taken."""
+    """Returns the error message for a spec with the text at a place; None if the spec is accepted."""
     try:
         read_spec(place.plant(text), "spec.yaml")
     except SpecError as error:
@@ -71,7 +71,7 @@ def refused(place: Place, text: str) -> str | None:
 
 
 def test_the_walk_finds_the_fields_that_were_open() -> None:
-    """The eleven fields of the first report, and one of each kind of container."""
+    """The walk finds the eleven fields that once accepted any text, and a field of each kind of container."""
     paths = {place.path for place in PLACES if place.free}
     assert {
         "tags", "imports", "observability.notify", "storage.lustre.data_repositories.bucket", "state.bucket",
@@ -87,8 +87,8 @@ def test_no_text_field_takes(name: str) -> None:
     text = REFUSED_EVERYWHERE[name]
     for place in PLACES:
         said = refused(place, text)
-        assert said is not None, f"{place.path} takes {name}"
-        # A message of a field starts with it; one about a key quotes it.
+        assert said is not None, f"{place.path} accepts {name}"
+        # A message about a value starts with its field; a message about a key quotes the key.
         assert place.path.split(".")[-1] in said, said
         for line in said.split("\n"):
             assert line.startswith("spec.yaml: "), said
@@ -97,17 +97,17 @@ def test_no_text_field_takes(name: str) -> None:
 
 @pytest.mark.parametrize("name", REFUSED_BUT_IN_FREE_TEXT)
 def test_only_free_text_takes(name: str) -> None:
-    """Shell, quotes and HTML: tags alone may hold them, and signs of paths and mail addresses."""
+    """Only tags accept shell syntax, quotes and HTML; paths and e-mail addresses accept a few of their characters."""
     text = REFUSED_BUT_IN_FREE_TEXT[name]
     for place in PLACES:
         if place.path in FREE_TEXT or name in HARMLESS_IN.get(place.path, ()):
             continue
         if place.path in NAMES_A_FILE and name in ("traversal", "mention", "link", "markup of rich"):
             continue
-        assert refused(place, text) is not None, f"{place.path} takes {name}: {text}"
+        assert refused(place, text) is not None, f"{place.path} accepts {name}: {text}"
 
 
-def test_a_plain_new_field_is_still_held_to_the_floor() -> None:
+def test_a_new_field_without_a_pattern_is_checked() -> None:
     class Grown(ClusterSpec):
         motto: str = ""
         mottos: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -154,12 +154,12 @@ def test_a_message_names_field_value_and_alphabet() -> None:
     with pytest.raises(SpecError) as said:
         read_spec(document, "spec.yaml")
     assert str(said.value) == (
-        "spec.yaml: state.key_prefix: allowed: letters, digits and . _ = + - in folders that / parts, without one at"
-        " the beginning; given: 'a;b'"
+        "spec.yaml: state.key_prefix: allowed: letters, digits and . _ = + - in folders separated by /, without a"
+        " leading /; given: 'a;b'"
     )
 
 
-# Sinks: what each function makes of text, whoever wrote it
+# Functions that escape text on output
 
 
 def test_terraform_keeps_text_that_looks_like_a_template() -> None:
@@ -191,13 +191,13 @@ def test_what_is_unsafe_is_named() -> None:
     assert unsafe_part("a\u202eb") == "the character U+202E, which is not printable"
 
 
-# Synthesized: what tags may hold stays text in JSON and HCL of both clouds
+# Synthesized stacks: hostile tags stay text in JSON and HCL on both clouds
 
 FREE = {f"t{index}": text for index, text in enumerate(REFUSED_BUT_IN_FREE_TEXT.values())}
 
 
 def rendered(spec: dict[str, Any], folder: Path) -> dict[str, str]:
-    """HCL and JSON of every stack of an example on Azure, by document."""
+    """Returns the HCL and JSON documents of every stack of an example on Azure, by name."""
     use_bundled_node()
     from planner.workspace.planning import PlannedSpec
     from provider_catalog.catalog import Catalog
@@ -232,7 +232,7 @@ def test_tags_with_signs_of_shells_stay_text_on_azure(tmp_path: Path, monkeypatc
 
 
 def expressions(value: object) -> list[str]:
-    """Every template that Terraform would read in a document."""
+    """Returns every template that Terraform would interpret in a document."""
     if isinstance(value, dict):
         return [found for key, inner in value.items() for found in expressions(key) + expressions(inner)]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What is printed shows text of others as it is: no markup of theirs is read, and nothing of it steers the terminal."""
+"""Untrusted text is printed literally: its markup is not interpreted, and it cannot control the terminal."""
 
 import io
 import json
@@ -53,11 +53,11 @@ def test_only_our_own_markup_is_read(text: str, expected: str) -> None:
     assert shown(text) == expected
 
 
-def test_without_markup_all_is_text() -> None:
+def test_without_markup_everything_is_text() -> None:
     assert shown("[bold]x[/] \x1b", markup=False) == "[bold]x[/] \\x1b"
 
 
-def test_cells_and_titles_are_text_as_well() -> None:
+def test_untrusted_cells_and_titles_are_text() -> None:
     screen = terminal()
     screen.file = io.StringIO()
     table = Table("[/]", title="[/x]\x1b")

@@ -240,7 +240,9 @@ def test_a_contradictory_pin_is_the_users_error(layout: dict[str, Any], names: l
 
 def test_a_batch_smaller_than_a_sequence_is_the_users_error() -> None:
     workload = {"tokens": 1e11, "sequence_length": 2048, "global_batch_tokens": 2047}
-    with pytest.raises(SpecError, match=r"global_batch_tokens is 2,047, less than one sequence; nearest is 2,048"):
+    with pytest.raises(
+        SpecError, match=r"global_batch_tokens is 2,047, less than one sequence; the smallest allowed value is 2,048"
+    ):
         train(LLAMA_13B, workload, placement=ON_P4D)
 
 
@@ -253,7 +255,7 @@ def test_a_batch_smaller_than_the_replicas_is_the_users_error() -> None:
 
 @pytest.mark.parametrize("pin", [{}, {"nodes": 4}])
 def test_a_sequence_beyond_the_model_is_the_users_error(pin: dict[str, Any]) -> None:
-    with pytest.raises(SpecError, match=r"workload\.sequence_length is 4096; .* 2048 tokens at most"):
+    with pytest.raises(SpecError, match=r"workload\.sequence_length is 4096; .* supports at most 2048 tokens"):
         train(LLAMA_13B, {"tokens": 1e11, "sequence_length": 4096}, placement=ON_P4D, pin=pin)
 
 

@@ -374,7 +374,7 @@ def test_adapters_belong_to_finetuning() -> None:
     assert adapted.lora_rank == 64
     with pytest.raises(Exception, match=r"method is lora, but kind is training.*kind: finetuning"):
         finetune(kind="training", method="lora")
-    with pytest.raises(Exception, match="lora_rank given, but method is full"):
+    with pytest.raises(Exception, match="lora_rank is given, but method is full"):
         finetune(kind="finetuning", lora_rank=8)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planner.compare.clouds import compare_placements
+from planner.compare.placements import compare_placements
 from planner.compare.plan_diff import diff_plans
 from planner.errors import InfeasibleError
 from planner.plan.cost import UpdateCosts

@@ -1,4 +1,7 @@
-"""Bootstrap of a node at every boot, as cloud-init user data. Knows no cloud and no cdktf."""
+"""Bootstrap of a node at every boot, as cloud-init user data. Knows no cloud and no cdktf.
+
+May import provider_catalog.
+"""
 
 from cdk.bootstrap.metrics import GPU_EXPORTER_IMAGE, METRICS_DIR, NODE_EXPORTER_IMAGE, Metrics, mirrored
 from cdk.bootstrap.node import (

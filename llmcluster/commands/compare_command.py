@@ -39,7 +39,7 @@ def compare(
     """Compare SPEC on every cloud and on servers of your own: cost, range, break-even month, CO2."""
     with exit_codes():
         from llmcluster.reports.comparison_text import print_comparisons
-        from planner.compare.clouds import compare_placements
+        from planner.compare.placements import compare_placements
         from planner.compare.worked_examples import guide_example, peer_comparisons
         from planner.errors import SpecError
         from planner.workspace.specs import load_spec, priced_catalog

@@ -27,7 +27,10 @@ class Money(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Returns the amount in USD."""
-        amount = float(super().convert(value, param, ctx))
+        from planner.spec.amounts import amount as written
+
+        short = written(value) if isinstance(value, str) else None
+        amount = float(super().convert(value if short is None else short, param, ctx))
         if not math.isfinite(amount):
             self.fail(f"{value} is no amount of money.", param, ctx)
         return amount

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Decide which cluster carries a workload.")
 @click.argument("spec", type=SPEC_FILE)
 @json_option
+@click.option("--detail", is_flag=True, help="Print everything: memory, queueing, bill, rejections and notes.")
 @click.option("--lock", is_flag=True, help="Save the plan beside the spec; synth then reproduces it byte for byte.")
 @click.option(
     "--max-usd-per-month", type=Money(), help="Refuse plans above this amount; exit 3 and show the closest plan."
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 def plan(
     spec: Path,
     as_json: bool,
+    detail: bool,
     lock: bool,
     max_usd_per_month: float | None,
     max_usd_per_run: float | None,
@@ -45,13 +47,20 @@ def plan(
         catalog = priced_catalog(Catalog.load(), loaded, prices)
         within = _bounds(loaded.spec, max_usd_per_month, max_usd_per_run)
         decided, nearest = decide(loaded.spec, loaded.architecture, catalog, within)
+        changes = tuple(found.change for found in nearest)
         warn_of_dates(decided)
         if as_json:
             click.echo(plan_json(decided), nl=False)
-        else:
+        elif detail:
             from llmcluster.reports.plan_text import print_plan
 
-            print_plan(decided, tuple(found.change for found in nearest))
+            print_plan(decided, changes)
+        else:
+            from llmcluster.reports.plan_screen import print_plan_screen
+            from planner.relax.cheaper import cheaper_plans
+
+            proposals = cheaper_plans(decided, loaded.architecture, catalog, within)
+            print_plan_screen(decided, catalog, spec, proposals, changes)
         if lock:
             click.echo(f"plan locked in {write_lock(decided, spec)}", err=True)
 

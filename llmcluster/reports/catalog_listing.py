@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rich import box
-from rich.table import Table
-
+from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
@@ -47,22 +45,31 @@ def listing(catalog: Catalog, provider: str | None, region: str | None) -> list[
     return rows
 
 
+HEADINGS: Final = ("on demand", "Spot", "1 year", "3 years", "capacity block")
+"""Headings of the prices, in the order of `OPTIONS`."""
+WIDE: Final = 100
+"""Columns from which on every row shows the date of its prices."""
+
+
 def print_listing(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints the rows as a table. A dash stands for a price without a source."""
-    table = Table(box=box.SIMPLE, title="USD per hour of the whole instance in its cheapest zone", title_justify="left")
-    for heading in ("cloud", "region", "instance type", "GPUs"):
-        table.add_column(heading, no_wrap=True)
-    for option in OPTIONS:
-        table.add_column(option, justify="right")
-    table.add_column("as of")
-    for row in rows:
-        prices = row["usd_per_hour"].values()
-        table.add_row(
-            row["provider"],
-            row["region"],
-            row["instance_type"],
-            f"{row['gpus']} x {row['gpu']}",
-            *("-" if price is None else f"{price:,.4g}" for price in prices),
-            row["prices_as_of"] or "-",
+    """Prints the rows as a table per region. A dash stands for a price without a source."""
+    screen = terminal()
+    dated = screen.width >= WIDE
+    for place in dict.fromkeys((row["provider"], row["region"]) for row in rows):
+        here = [row for row in rows if (row["provider"], row["region"]) == place]
+        dates = sorted(row["prices_as_of"] for row in here if row["prices_as_of"])
+        until = f", prices as of {dates[0]} to {dates[-1]}" if dates and not dated else ""
+        screen.print(
+            report_table(
+                ("instance type", "GPUs", *HEADINGS, *(["as of"] if dated else [])),
+                [_row(row, dated) for row in here],
+                texts=(0, 1),
+                title=f"{' '.join(place)}: USD per hour of the whole instance in its cheapest zone{until}",
+            )
         )
-    terminal(piped_width=150).print(table)
+
+
+def _row(row: dict[str, Any], dated: bool) -> tuple[str, ...]:
+    prices = ("-" if price is None else f"{price:,.4g}" for price in row["usd_per_hour"].values())
+    date = [row["prices_as_of"] or "-"] if dated else []
+    return (row["instance_type"], f"{row['gpus']} x {row['gpu']}", *prices, *date)

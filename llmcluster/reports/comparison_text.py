@@ -2,11 +2,9 @@
 
 import json
 
-from rich import box
-from rich.table import Table
-
+from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
-from planner.compare.clouds import PlacementComparison, PlacementOption
+from planner.compare.placements import PlacementComparison, PlacementOption
 from planner.compare.worked_examples import AMD_CLAIM, GuideExample, PeerComparison
 
 
@@ -33,17 +31,16 @@ def print_comparisons(
 def _print_comparison(found: PlacementComparison) -> None:
     screen = terminal()
     screen.rule(f"[bold]{found.name}[/]: cost per {found.period} at {found.utilisation:.0%} utilisation", align="left")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("place")
-    table.add_column("machines, or why there are none")
-    columns = [f"USD/{found.period}", "range", "breaks even after"] + (["t CO2"] if found.grid else [])
-    for column in columns:
-        table.add_column(column, justify="right")
+    headings = ["place", "machines, or why there are none", f"USD/{found.period}", "range", "breaks even after"]
+    rows = []
     for option in sorted(found.options, key=lambda each: (not each.feasible, each.compared_usd)):
         cells = [_usd(option.usd) if option.feasible else "", _bounds(option), _break_even(option)]
         if found.grid:
             cells.append("" if option.co2_tonnes is None else f"{option.co2_tonnes:,.1f}")
-        table.add_row(option.name, option.machines, *cells)
+        rows.append((option.name, option.machines, *cells))
+    if found.grid:
+        headings.append("t CO2")
+    table = report_table(headings, rows, texts=(0, 1, 3, 4), right=(3, 4))
     screen.print(table)
     for option in found.options:
         if option.own_cost is not None:
@@ -85,22 +82,26 @@ def _parts(option: PlacementOption) -> str:
 def _print_guide(found: GuideExample) -> None:
     screen = terminal()
     screen.rule("[bold]the hardware guide's example: a 13B model for one year[/]", align="left")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("part", "USD/year"):
-        table.add_column(column, justify="left" if column == "part" else "right")
     own = found.own
-    table.add_row(
-        f"cloud, guide's claim: {found.cloud_usd_per_gpu_hour:.2f} USD per GPU-hour", f"{found.cloud_usd:,.0f}"
-    )
-    for rate in found.rates:
-        where = f"{rate.instance_type}, {rate.region} ({rate.as_of})"
-        table.add_row(f"  {where}: {rate.usd_per_gpu_hour:.2f}", f"{rate.usd_per_year:,.0f}")
-    table.add_row("own servers, guide's claim", f"{found.claimed_own_usd:,.0f}")
     years = own.purchase_usd / own.depreciation_usd if own.depreciation_usd else 0
-    table.add_row(f"  depreciation of {own.purchase_usd:,.0f} over {years:.3g} years", f"{own.depreciation_usd:,.0f}")
-    for name in ("support", "electricity", "colocation", "staff"):
-        table.add_row(f"  {name}", f"{getattr(own, f'{name}_usd'):,.0f}")
-    table.add_row(f"  sum, range {found.own_low_usd:,.0f} to {found.own_high_usd:,.0f}", f"{found.own_usd:,.0f}")
+    rows = [
+        (f"cloud, guide's claim: {found.cloud_usd_per_gpu_hour:.2f} USD per GPU-hour", f"{found.cloud_usd:,.0f}"),
+        *(
+            (
+                f"  {rate.instance_type}, {rate.region} ({rate.as_of}): {rate.usd_per_gpu_hour:.2f}",
+                f"{rate.usd_per_year:,.0f}",
+            )
+            for rate in found.rates
+        ),
+        ("own servers, guide's claim", f"{found.claimed_own_usd:,.0f}"),
+        (f"  depreciation of {own.purchase_usd:,.0f} over {years:.3g} years", f"{own.depreciation_usd:,.0f}"),
+        *(
+            (f"  {name}", f"{getattr(own, f'{name}_usd'):,.0f}")
+            for name in ("support", "electricity", "colocation", "staff")
+        ),
+        (f"  sum, range {found.own_low_usd:,.0f} to {found.own_high_usd:,.0f}", f"{found.own_usd:,.0f}"),
+    ]
+    table = report_table(("part", "USD/year"), rows, texts=(0,))
     screen.print(table)
     months = "never" if found.break_even_months is None else f"after {found.break_even_months:.0f} months"
     lines = (

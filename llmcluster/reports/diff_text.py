@@ -4,9 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
-from rich import box
-from rich.table import Table
-
+from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
 from planner.compare.plan_diff import Change, ItemChange, MoneyChange, PlanDiff
 from provider_catalog.text import markdown_text
@@ -61,29 +59,21 @@ def _print(diff: PlanDiff) -> None:
         return
     for left_out in diff.left_out:
         screen.print(f"[yellow]not in any total, because it has no known price:[/] {left_out}", highlight=False)
-    screen.print(_table(("USD per", "before", "after", "change"),
-        [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]))  # fmt: skip
+    totals = [(total.what, _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]
+    screen.print(report_table(("USD per", "before", "after", "change"), totals, texts=(0,)))
     if diff.items:
         rows = [
             (item.name, _side(item, "old"), _side(item, "new"), f"{item.by_price_usd:+,.2f}",
              f"{item.by_quantity_usd:+,.2f}", item.why)
             for item in diff.items
         ]  # fmt: skip
-        screen.print(_table(("USD/month", "before", "after", "by price", "by quantity", "why"), rows))
+        headings = ("USD/month", "before", "after", "by price", "by quantity", "why")
+        screen.print(report_table(headings, rows, texts=(0, 5)))
     for heading, changes in (("decision", diff.decision), ("spec", diff.spec), ("catalog", diff.catalog)):
         for each in changes:
             screen.print(f"[bold]{heading:<9}[/] {_line(each)}", highlight=False, markup=True)
     for cause in diff.causes:
         screen.print(f"[bold]why[/]       {cause}", highlight=False)
-
-
-def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 or column == "why" else "right")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def _line(change: Change) -> str:
@@ -134,5 +124,5 @@ def _side(item: ItemChange, side: Literal["old", "new"]) -> str:
 
 
 def _cell(text: str) -> str:
-    """What a spec says (tags, names of files) is shown and never read as Markdown or HTML, and mentions nobody."""
+    """Escapes text of a spec (tags, file names), so that it is neither Markdown nor HTML and mentions nobody."""
     return markdown_text(text)

@@ -4,9 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.table import Table
-
+from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
 from provider_catalog.units import HOURS_PER_MONTH
 
@@ -63,14 +61,15 @@ def _document(estimate: "Estimate") -> dict[str, Any]:
 def _print_estimate(estimate: "Estimate") -> None:
     screen = terminal()
     screen.rule(f"[bold]{estimate.name}[/]: bill of its Terraform resources", align="left")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("resource", "billed item", "quantity", "unit price", "USD/h"):
-        table.add_column(column, justify="left" if column in ("resource", "billed item") else "right")
+    rows = []
     for line in estimate.lines:
         price = "unknown" if line.unit_price_usd is None else f"{line.unit_price_usd:,.4g} / {line.meter.unit}"
         amount = "unknown" if line.usd_per_hour is None else f"{line.usd_per_hour:,.4f}"
         used = " (usage-based)" if line.meter.by_use else ""
-        table.add_row(line.resource.address, line.meter.name + used, f"{line.meter.quantity:,.1f}", price, amount)
+        name = line.meter.name + used
+        rows.append((line.resource.address, name, f"{line.meter.quantity:,.1f}", price, amount))
+    headings = ("resource", "billed item", "quantity", "unit price", "USD/h")
+    table = report_table(headings, rows, texts=(0, 1, 3), right=(3,))
     screen.print(table)
     hourly = estimate.usd_per_hour
     total = (

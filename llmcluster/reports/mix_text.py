@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from rich import box
 from rich.table import Table
 
+from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
 from planner.compare.purchase_mixes import MixComparison
 from planner.purchase.terms import FlatRule, ReservedTerm, TermYear
@@ -37,48 +37,53 @@ def _policies(mix: MixComparison) -> Table:
         f"a simulated year (seed {mix.seed}): demand averages {mix.mean_demand:.0%} of its peak, reserved nodes are"
         f" billed at the {rate} rate"
     )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    table.add_column("policy")
-    for column in ("reserved", "Spot", "on-demand", "USD/year", "above optimal", "interruptions", "node-hours lost"):
-        table.add_column(column, justify="right")
-    for year in mix.policies:
-        nodes = (year.reserved_nodes, year.spot_nodes, year.on_demand_nodes)
-        lost = (f"{year.interruptions:,}", f"{year.lost_node_hours:,.1f}")
-        table.add_row(year.policy, *map(str, nodes), f"{year.usd_per_year:,.0f}", f"{year.above_optimal:+.1%}", *lost)
-    return table
+    headings = ("policy", "reserved", "Spot", "on demand", "USD/year", "above optimal", "stops", "lost node hours")
+    rows = [
+        (
+            year.policy,
+            *(f"{nodes:,}" for nodes in (year.reserved_nodes, year.spot_nodes, year.on_demand_nodes)),
+            f"{year.usd_per_year:,.0f}",
+            f"{year.above_optimal:+.1%}",
+            f"{year.interruptions:,}",
+            f"{year.lost_node_hours:,.1f}",
+        )
+        for year in mix.policies
+    ]
+    return report_table(headings, rows, texts=(0,), title=title)
 
 
 def _run(mix: MixComparison) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="ways to buy the nodes of one run", title_justify="left")
-    table.add_column("purchase")
-    for column in ("nodes", "days paid", "USD"):
-        table.add_column(column, justify="right")
-    table.add_column("")
-    for option in mix.run:
-        usd = "unknown" if option.usd is None else f"{option.usd:,.0f}"
-        table.add_row(option.option, str(option.nodes), f"{option.days:,.1f}", usd, option.note)
-    return table
+    rows = [
+        (
+            option.option,
+            f"{option.nodes:,}",
+            f"{option.days:,.1f}",
+            "unknown" if option.usd is None else f"{option.usd:,.0f}",
+            option.note,
+        )
+        for option in mix.run
+    ]
+    title = "ways to buy the nodes of one run"
+    return report_table(("purchase", "nodes", "days paid", "USD", ""), rows, texts=(0, 4), title=title)
 
 
 def _years(terms: tuple[ReservedTerm, ...], flat: FlatRule) -> Table:
     """Returns the cheapest mix at each term with a known price, and the mix of the flat rule on the same demand."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="cheapest mix at each term", title_justify="left")
-    table.add_column("term")
-    for column in ("discount", "pays off from", "reserved", "Spot", "on-demand", "USD/year", "savings"):
-        table.add_column(column, justify="right")
-    table.add_column("vs flat rule", justify="right")
-    table.add_column("USD committed", justify="right")
+    headings = ("term", "discount", "nodes", "USD/year", "savings", "vs flat rule", "USD committed")
 
-    def row(name: str, discount: float, year: TermYear, against: str) -> None:
-        nodes = (year.reserved_nodes, year.spot_nodes, year.on_demand_nodes)
+    def row(name: str, discount: float, year: TermYear, against: str) -> tuple[str, ...]:
+        kinds = {"reserved": year.reserved_nodes, "Spot": year.spot_nodes, "on-demand": year.on_demand_nodes}
+        nodes = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
         money = (f"{year.usd_per_year:,.0f}", f"{year.saved_usd_per_year:,.0f}", against, f"{year.committed_usd:,.0f}")
-        table.add_row(name, f"{discount:.1%}", f"{1 - discount:.1%}", *map(str, nodes), *money)
+        return (name, f"{discount:.1%}", nodes, *money)
 
-    for term in terms:
-        if term.year is not None and term.discount is not None:
-            row(term.term, term.discount, term.year, f"{term.year.usd_per_year - flat.usd_per_year:+,.0f}")
-    row(f"flat {flat.discount:.0%}", flat.discount, flat, "")
-    return table
+    rows = [
+        row(term.term, term.discount, term.year, f"{term.year.usd_per_year - flat.usd_per_year:+,.0f}")
+        for term in terms
+        if term.year is not None and term.discount is not None
+    ]
+    rows.append(row(f"flat {flat.discount:.0%}", flat.discount, flat, ""))
+    return report_table(headings, rows, texts=(0, 2), title="cheapest mix at each term")
 
 
 def _term(term: ReservedTerm) -> str:
@@ -87,8 +92,9 @@ def _term(term: ReservedTerm) -> str:
     against = f"{abs(term.discount):.1%} {'less' if term.discount >= 0 else 'more'} than on-demand"
     price = f"{term.usd_per_hour:,.4g} USD per node-hour, no upfront payment, {against}"
     source = f"{term.provenance.source} ({term.provenance.as_of}, {term.provenance.kind})"
+    price += f"; pays off when a node is in use more than {term.breakeven_share:.1%} of the hours"
     if term.flat_mix_usd_per_year is None:
-        return f"{price}; pays off when a node is in use more than {term.breakeven_share:.1%} of the hours; {source}"
+        return f"{price}; {source}"
     flat = f"the mix of the flat rule would cost {term.flat_mix_usd_per_year:,.0f} USD/year at this rate"
     return f"{price}; {flat}; {source}"
 

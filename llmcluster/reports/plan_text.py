@@ -1,13 +1,12 @@
 """The report of `llmcluster plan`: the decision in one line, then its details and its bill."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from llmcluster.reports.serving_text import operating_point, serving_facts, slo_table, without_slot_wait
+from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
 from llmcluster.reports.topology_text import topology_facts
 from planner.plan.cost import Cost
@@ -16,9 +15,6 @@ from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.plan.plan import Plan
 from planner.plan.reliability import Reliability
 from provider_catalog.units import HOURS_PER_MONTH
-
-if TYPE_CHECKING:
-    from stacks.app import SynthesizedStack
 
 GIB = 2**30
 TARGETS = {
@@ -40,7 +36,7 @@ def print_plan(plan: Plan, changes: tuple[str, ...] = ()) -> None:
     """
     screen = terminal()
     screen.rule(f"[bold]{plan.name}[/]", align="left")
-    screen.print(decision(plan), highlight=False, soft_wrap=True)
+    screen.print(decision(plan), highlight=False)
     screen.print(_memory_table(plan))
     slo = slo_table(plan)
     if slo is not None:
@@ -62,7 +58,7 @@ def print_plan(plan: Plan, changes: tuple[str, ...] = ()) -> None:
     for note in plan.notes:
         screen.print(f"[yellow]note[/] {note}", highlight=False)
     for change in changes:
-        screen.print(f"[yellow]would help[/] {change}", highlight=False, soft_wrap=True)
+        screen.print(f"[yellow]would help[/] {change}", highlight=False)
 
 
 def decision(plan: Plan) -> str:
@@ -84,27 +80,18 @@ def _schedule(layout: Layout) -> str:
     return f", {layout.schedule}{chunks}"
 
 
-def print_stack_folders(stacks: Sequence["SynthesizedStack"]) -> None:
-    """Prints the folders of the stacks of a cluster."""
-    screen = terminal()
-    for stack in stacks:
-        hcl = f" (for review: {stack.hcl_folder})" if stack.hcl_folder else ""
-        screen.print(f"[bold]{stack.role:<12}[/] {stack.folder}{hcl}", highlight=False, soft_wrap=True)
-    screen.print()
-
-
 def print_bill_with_sources(plan: Plan) -> None:
     """Prints the bill line by line, each with the source of its price."""
     screen = terminal()
-    screen.print(decision(plan), highlight=False, soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("item", "quantity", "unit price", "USD/h", "price source"):
-        table.add_column(column, justify="right" if column in {"quantity", "unit price", "USD/h"} else "left")
+    screen.print(decision(plan), highlight=False)
+    rows = []
     for item in plan.cost.items:
         source = f"{item.provenance.source} ({item.provenance.as_of}, {item.provenance.kind})"
         unit_price = "unknown" if item.unit_price_usd is None else f"{item.unit_price_usd:,.4g} / {item.unit}"
         hourly = "unknown" if item.usd_per_hour is None else f"{item.usd_per_hour:,.4f}"
-        table.add_row(item.name, f"{item.quantity:,.1f}", unit_price, hourly, source)
+        rows.append((item.name, f"{item.quantity:,.1f}", unit_price, hourly, source))
+    headings = ("item", "quantity", "unit price", "USD/h", "price source")
+    table = report_table(headings, rows, texts=(0, 2, 4), right=(2,))
     screen.print(table)
     _print_totals(screen, plan)
     for note in plan.cost.notes:
@@ -165,9 +152,7 @@ def _smallest(plan: Plan) -> Iterable[tuple[str, str]]:
 
 def _memory_table(plan: Plan) -> Table:
     memory = plan.memory_per_gpu
-    title = f"memory per GPU in GiB, {memory.rank}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    rows = {
+    held = {
         "weights": memory.weights_bytes,
         "KV cache": memory.kv_cache_bytes,
         "activations": memory.activations_bytes,
@@ -177,10 +162,8 @@ def _memory_table(plan: Plan) -> Table:
         "total": memory.total_bytes,
         "usable": memory.capacity_bytes,
     }
-    for name in rows:
-        table.add_column(name, justify="right")
-    table.add_row(*(f"{value / GIB:.1f}" for value in rows.values()))
-    return table
+    row = [f"{value / GIB:.1f}" for value in held.values()]
+    return report_table(list(held), [row], texts=(), title=f"memory per GPU in GiB, {memory.rank}")
 
 
 def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
@@ -272,13 +255,15 @@ def _short(value: float) -> str:
 
 
 def _print_bill(screen: Console, plan: Plan) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("cost item")
-    table.add_column("USD/h", justify="right")
-    table.add_column("price as of", justify="right")
-    for item in plan.cost.items:
-        hourly = "unknown" if item.usd_per_hour is None else f"{item.usd_per_hour:,.3f}"
-        table.add_row(item.name, hourly, item.provenance.as_of)
+    rows = [
+        (
+            item.name,
+            "unknown" if item.usd_per_hour is None else f"{item.usd_per_hour:,.3f}",
+            item.provenance.as_of,
+        )
+        for item in plan.cost.items
+    ]
+    table = report_table(("cost item", "USD/h", "price as of"), rows, texts=(0,))
     screen.print(table)
     _print_totals(screen, plan)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.table import Table
 
+from llmcluster.reports.tables import report_table
 from planner.plan.choice import SoftwareRequirement
 from planner.plan.performance import InferencePerformance
 from planner.plan.plan import Plan
@@ -18,14 +18,8 @@ def slo_table(plan: Plan) -> Table | None:
     if not isinstance(performance, InferencePerformance) or not isinstance(workload, InferenceWorkload):
         return None
     title = f"SLO against prediction {operating_point(performance)} (ms)"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    table.add_column("latency")
-    for column in ("SLO", "predicted", "slack"):
-        table.add_column(column, justify="right")
-    table.add_column("")
-    for line in slo_lines(performance, workload.slo):
-        table.add_row(*_cells(line, performance))
-    return table
+    rows = [_cells(line, performance) for line in slo_lines(performance, workload.slo)]
+    return report_table(("latency", "SLO", "predicted", "slack", ""), rows, texts=(0, 4), title=title)
 
 
 def serving_facts(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -14,14 +15,24 @@ if TYPE_CHECKING:
     from planner.sizing.guide import GuideRow
 
 GIB = 2**30
-WIDTH = 110
+WIDEST_PROSE = 110
+
+
+def columns() -> int:
+    """Returns the width of the terminal, or of the variable COLUMNS; 120 for a pipe or a file."""
+    return shutil.get_terminal_size((120, 24)).columns
+
+
+def _wrapped(text: str, first: str = "", later: str = "") -> list[str]:
+    width = min(WIDEST_PROSE, columns())
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
 
 
 def size_text(size: ModelSize) -> str:
     """Returns parameters by component, weights by format and the KV cache."""
     counts, cache = size.parameters, size.kv_cache
     lines = [
-        f"{size.model}: {counts.total:,} parameters, {counts.active:,} active per token",
+        *_wrapped(f"{size.model}: {counts.total:,} parameters, {counts.active:,} active per token"),
         "",
         *_table(
             ("component", "parameters", "share"),
@@ -37,9 +48,11 @@ def size_text(size: ModelSize) -> str:
         ),
         f"weights used: {size.weights_precision}, {size.weights_bytes / GIB:,.1f} GiB",
         "",
-        f"KV cache in {size.kv_cache_precision}: {size.kv_cache_bytes_per_token / 1024:,.2f} KiB per token; "
-        f"{cache.context_tokens:,} tokens x {cache.concurrency} sequences: {cache.bytes / GIB:,.2f} GiB "
-        f"(blocks of {cache.block_tokens} tokens)",
+        *_wrapped(
+            f"KV cache in {size.kv_cache_precision}: {size.kv_cache_bytes_per_token / 1024:,.2f} KiB per token; "
+            f"{cache.context_tokens:,} tokens x {cache.concurrency} sequences: {cache.bytes / GIB:,.2f} GiB "
+            f"(blocks of {cache.block_tokens} tokens)"
+        ),
     ]
     return "\n".join(lines)
 
@@ -57,7 +70,12 @@ def fleet_text(fleet: Fleet) -> str:
         "in bf16 mixed precision, ZeRO 1, full recompute, micro-batch 1, "
         f"{fleet.training_sequence_tokens:,} tokens per sequence."
     )
-    return "\n".join([*_table(headings, rows, left=(0, 3, 6)), *textwrap.wrap(note, WIDTH)])
+    table = _table(headings, rows, left=(0, 3, 6))
+    if max(map(len, table)) > columns():
+        serving = _table(headings[:5], [row[:5] for row in rows], left=(0, 3))
+        training = _table((headings[0], *headings[5:]), [(row[0], *row[5:]) for row in rows], left=(0, 2))
+        table = [*serving, "", *training]
+    return "\n".join([*table, *_wrapped(note)])
 
 
 def guide_text(rows: Iterable[GuideRow]) -> str:
@@ -66,11 +84,15 @@ def guide_text(rows: Iterable[GuideRow]) -> str:
     for row in rows:
         lines += [
             "",
-            row.rule,
-            f"  guide {row.guide:,.1f} {row.unit}, ours {row.ours:,.1f} {row.unit}: "
-            f"the guide's figure is {row.off_by:.2f} times ours",
-            *textwrap.wrap(f"interpretation: {row.reading}", WIDTH, initial_indent="  ", subsequent_indent="    "),
-            *textwrap.wrap(f"reason: {row.why}", WIDTH, initial_indent="  ", subsequent_indent="    "),
+            *_wrapped(row.rule),
+            *_wrapped(
+                f"guide {row.guide:,.1f} {row.unit}, ours {row.ours:,.1f} {row.unit}: "
+                f"the guide's figure is {row.off_by:.2f} times ours",
+                "  ",
+                "    ",
+            ),
+            *_wrapped(f"interpretation: {row.reading}", "  ", "    "),
+            *_wrapped(f"reason: {row.why}", "  ", "    "),
         ]
     return "\n".join(lines)
 

@@ -1,5 +1,6 @@
 """The console that reports are printed to: a terminal, a pipe or a file."""
 
+import os
 import re
 from typing import Any, Final
 
@@ -56,6 +57,21 @@ def _own_markup(text: str) -> str:
 
 
 def terminal(piped_width: int = 120) -> Console:
-    """Returns a console on standard output, as wide as the terminal or else `piped_width` columns wide."""
+    """Returns a console on standard output, as wide as the terminal.
+
+    Args:
+        piped_width: Columns where no terminal is attached and the variable COLUMNS names no width.
+    """
     output = _Output()
-    return output if output.is_terminal else _Output(width=piped_width)
+    if output.is_terminal:
+        return output
+    columns = os.environ.get("COLUMNS", "")
+    return _Output(width=int(columns) if columns.isdigit() and int(columns) else piped_width)
+
+
+ASCII: Final = str.maketrans({"✓": "ok", "✗": "X", "×": "x", "–": "-", "−": "-", "·": ";", "→": "->", "≥": ">="})
+
+
+def plain(screen: Console, text: str) -> str:
+    """Returns a text with ASCII in place of signs that the encoding of the output does not have."""
+    return text if screen.encoding.lower().startswith("utf") else text.translate(ASCII)

@@ -1,1 +1,4 @@
-"""Launch configuration: the commands that start a plan, in the documented flags of each engine."""
+"""Launch configuration: the commands that start a plan, in the documented flags of each engine.
+
+May import serving, training and the rooms below them.
+"""

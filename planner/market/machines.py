@@ -163,7 +163,14 @@ def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> 
         owners = [p for p in providers if region in catalog.provider_defaults(p).default_zones]
         if not owners:
             known = [r for p in providers for r in catalog.provider_defaults(p).default_zones]
-            raise SpecError(_unknown(f"placement.regions[{index}]", region, known))
+            field = f"placement.regions[{index}]"
+            elsewhere = [name for name in catalog.providers if region in catalog.provider_defaults(name).default_zones]
+            if elsewhere:
+                raise SpecError(
+                    f"{field} is {region!r}, a region of {elsewhere[0]}, which placement.providers leaves out; add"
+                    f" {elsewhere[0]} to placement.providers, or name a region of theirs"
+                )
+            raise SpecError(_unknown(field, region, known))
         places += [(owner, region) for owner in owners]
     return places
 

@@ -1,4 +1,4 @@
-"""The Plan and its parts: data without decisions, which every later step reads.
+"""The Plan and its parts: data without logic, which cost, stacks and reports read.
 
 May import spec and provider_catalog.
 """

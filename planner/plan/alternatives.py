@@ -1,4 +1,4 @@
-"""Other clusters beside the choice: alternatives, the Pareto front, rejections and compression proposals."""
+"""Parts of a plan other than its choice: alternatives, the Pareto front, rejections and compression proposals."""
 
 from planner.plan.base import PlanModel
 from planner.plan.fields import MachineName, OneOrMore
@@ -9,28 +9,32 @@ from provider_catalog.precision import Precision
 
 
 class Alternative(PlanModel):
-    """Another feasible cluster, and why it was not taken."""
+    """Another feasible cluster, and the reason why it was not chosen."""
 
     provider: Identifier
     region: Identifier
     instance_type: MachineName
     nodes: OneOrMore
     gpus: int
+    """GPUs of all nodes."""
     layout: Layout
     usd_per_hour: float | None
     usd_per_month: float | None
     usd_per_run: float | None = None
     performance: TrainingPerformance | InferencePerformance
     reason: str
+    """Why the choice is preferred."""
     weights: Precision | None = None
+    """Number format of the weights; None in plans made before this field."""
     tokens_per_usd: float | None = None
-    """Output tokens for a dollar when serving, at the planned load."""
+    """Serving: output tokens per USD at the planned load."""
     on_pareto_front: bool = False
-    """Whether no other cluster, the choice included, is both cheaper and faster (TPOT when serving, days else)."""
+    """Whether no other cluster, including the choice, is both cheaper and faster (by TPOT when serving, else by
+    days)."""
 
 
 class ParetoPoint(PlanModel):
-    """A training run that no other one looked at beats in both cost and time."""
+    """A training run on the Pareto front: no other candidate is both cheaper and faster."""
 
     provider: Identifier
     region: Identifier
@@ -42,29 +46,35 @@ class ParetoPoint(PlanModel):
 
 
 class CompressionProposal(PlanModel):
-    """A way to exchange less between replicas, on the same nodes. Advice: only the spec applies it."""
+    """A gradient compression method that would shorten the run on the same nodes.
+
+    The plan only proposes it; it takes effect when the spec sets it.
+    """
 
     setting: str
-    """What the spec would say."""
+    """Setting of the spec that applies the method."""
     traffic_share: float
-    """Bytes exchanged between replicas, of those exchanged without."""
+    """Bytes that replicas exchange, as a share of those without compression."""
     step_time_s: float
     saved_s: float
-    """Of every step, on average over the run; no more than what is exposed of the exchange."""
+    """Mean seconds saved per step over the run, at most the exposed time of the exchange."""
     saved_usd_per_day: float | None
-    """What the nodes cost in the time that a day's steps take less; None where prices are unknown."""
+    """Cost of the nodes for the time saved per day, in USD; None if prices are unknown."""
     packing_s: float
-    """What compressing and its reverse take of a step; saved_s is what is left after it."""
+    """Seconds per step to compress and decompress; already deducted from saved_s."""
     memory_bytes: int
-    """More than without, on the fullest GPU; it fits."""
+    """Additional bytes on the fullest GPU compared with no compression; they fit."""
     layout: Layout
-    """On which it runs."""
+    """Layout with which the method runs."""
     software: str
+    """Software that implements the method."""
     caveat: str
+    """Known limits, such as an effect on accuracy."""
 
 
 class Rejection(PlanModel):
-    """A candidate that cannot serve."""
+    """A candidate that does not meet the spec."""
 
     candidate: str
+    """Instance type or cluster that was rejected."""
     reason: str

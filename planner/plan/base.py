@@ -1,9 +1,9 @@
-"""What every part of a plan is that pydantic checks and serialises."""
+"""Base model of plan objects."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class PlanModel(BaseModel):
-    """An immutable part of a plan."""
+    """Base model of plan objects: immutable and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

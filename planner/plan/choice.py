@@ -10,49 +10,54 @@ from provider_catalog.precision import Precision
 from provider_catalog.purchase_kinds import PURCHASE_KINDS, PurchaseKind
 
 RootDisk = Literal["network", "ephemeral"]
-"""Where a node's root disk lives: on a billed network disk, or on the host, gone with the node."""
+"""Kind of the root disk of a node: a billed network disk, or a free disk of the host that is lost with the node."""
 
 
 class Purchase(PlanModel):
-    """How many nodes are bought how. The four sum to the nodes of the choice."""
+    """Number of nodes per purchase kind; reserved, Spot, on-demand and Capacity Block nodes sum to `Choice.nodes`."""
 
     reserved_nodes: Count = 0
-    """Held by a capacity reservation of the cloud, from the day it stands."""
+    """Nodes in capacity reservations, which are billed from the day they are created."""
     spot_nodes: Count = 0
     on_demand_nodes: Count = 0
     capacity_block_nodes: Count = 0
-    """Nodes in a Capacity Block, of which `capacity_block_instances` are bought."""
+    """Nodes that run in a Capacity Block."""
     capacity_block_instances: Count = 0
+    """Instances that the Capacity Block has: a size for sale, at least `capacity_block_nodes`."""
     reason: str = ""
+    """Why nodes are bought in this way."""
 
     def nodes_of(self, kind: PurchaseKind) -> int:
-        """Nodes that are bought in this way."""
+        """Returns the number of nodes of a purchase kind."""
         nodes: int = getattr(self, f"{kind}_nodes")
         return nodes
 
     def nodes_by_kind(self) -> dict[PurchaseKind, int]:
-        """Nodes by kind of purchase, without the kinds that the plan does not use."""
+        """Returns the number of nodes by purchase kind, without kinds that the plan does not use."""
         return {kind: nodes for kind in PURCHASE_KINDS if (nodes := self.nodes_of(kind))}
 
 
 class SharedStorage(PlanModel):
-    """The shared file system on order."""
+    """The shared file system to provision."""
 
     sku: Identifier
     deployment_type: Identifier
     size_gib: OneOrMore
+    """Size to provision: the requested size rounded up to a purchasable size."""
     requested_gib: Amount
+    """Size that the spec asks for."""
     throughput_mb_per_s: Amount
+    """Throughput of the whole file system in MB/s (10^6 bytes per second)."""
     throughput_mb_per_s_per_tib: Count
 
 
 class PassThresholds(PlanModel):
-    """Bus bandwidths, 10^9 bytes/s, of an all-reduce that the nodes have to reach; None: no threshold is known."""
+    """Bus bandwidths in GB/s (10^9 bytes/s) that an all-reduce must reach in the burn-in; None if unknown."""
 
     inside_gb_per_s: Amount | None = None
-    """Over the GPUs of a node."""
+    """All-reduce over the GPUs of one node."""
     between_gb_per_s: Amount | None = None
-    """Over several nodes."""
+    """All-reduce over several nodes."""
 
 
 class Choice(PlanModel):
@@ -61,13 +66,13 @@ class Choice(PlanModel):
     provider: Identifier
     region: Identifier
     zone: Identifier | None
-    """The one compute zone: an AWS zone id, an Azure zone number."""
+    """Zone of all nodes: an AWS availability zone id or an Azure zone number."""
     instance_type: MachineName
     gpu: GpuName
     nodes: OneOrMore
     gpus: OneOrMore
     multi_node: bool
-    """Whether nodes work together over the fabric (one gang, or replicas larger than a node)."""
+    """Whether nodes communicate over the fabric, because a training run or a replica spans several nodes."""
     layout: Layout
     weights: Precision
     kv_cache: Precision
@@ -80,28 +85,31 @@ class Choice(PlanModel):
 
 
 class SoftwareRequirement(PlanModel):
-    """What has to be installed on the nodes."""
+    """Software that must be installed on the nodes."""
 
     stack: str
     """CUDA or ROCm."""
     min_version: str
+    """Lowest version of the stack that supports the GPU."""
     min_driver: str | None
-    """NVIDIA's kernel driver; None on ROCm, which brings its own."""
+    """Lowest version of the NVIDIA driver; None for ROCm, which includes its driver."""
     attention: str | None
-    """Newest FlashAttention that is written for the GPU."""
+    """Newest FlashAttention version that supports the GPU."""
     weights_native: bool
-    """Whether the GPU multiplies in the format of the weights; else kernels widen them to 16 bits."""
+    """Whether the GPU multiplies in the format of the weights; otherwise kernels convert them to 16 bits."""
     engines: dict[str, str]
-    """Serving engines, with their version, that run the model so, and what their packages take; empty when training."""
+    """Serving engines that can run the plan, with version and requirements of their packages; empty when training."""
     refused_engines: dict[str, str]
-    """Why the others do not."""
+    """Reason for each serving engine that cannot run the plan."""
     source: str
 
 
 class Autoscaling(PlanModel):
-    """Bounds for a scaler over the demand profile; nodes move in steps of one gang."""
+    """Autoscaling bounds of a serving fleet over the demand profile."""
 
     min_nodes: int
     max_nodes: int
     mean_nodes: float
+    """Mean over the demand profile."""
     step_nodes: int
+    """Nodes that are added or removed together: those of one replica."""

@@ -10,59 +10,62 @@ from provider_catalog.facts import Provenance
 
 
 class Usage(PlanModel):
-    """What the bill assumes of everything that is billed by use and stands in no resource."""
+    """Assumptions of the bill about usage, which no Terraform resource states."""
 
     quantities: dict[str, float] = Field(default_factory=dict)
-    """What is billed by what passes or is kept, by the role of its line, in its unit: data, logs, checkpoints."""
+    """Quantity of usage-based items, such as data transfer, logs and checkpoints, by role and in the unit of the
+    item."""
     running_share: dict[str, float] = Field(default_factory=dict)
-    """Share of the nodes that is paid for, on average, by way of buying: reserved, spot, on_demand, capacity_block.
-    Reserved nodes are billed whether they run or not; a block may hold more instances than run."""
+    """Mean share of the nodes that is billed, by purchase kind: reserved, spot, on_demand, capacity_block. Reserved
+    nodes are billed whether they run or not. A Capacity Block may have more instances than run, so its share may exceed
+    1."""
     reserved_option: str = "on-demand"
-    """The rate at which reserved nodes are billed: a commitment is no resource either."""
+    """Commitment term whose rate is billed for reserved nodes; `on-demand` without a commitment."""
 
 
 class CostItem(PlanModel):
-    """One line of the bill. usd_per_hour is the mean over the demand profile."""
+    """One item of the bill. usd_per_hour is the mean over the demand profile."""
 
     name: str
     role: Role
-    """What it pays for, the same word on every cloud; the stacks map it to a resource address."""
+    """The thing that the item pays for, in the same word for every cloud; the stacks map it to a resource address."""
     stack: Literal["network", "storage", "compute"]
     sku: Sku = ""
-    """Of its price in the catalog: a service, or the name of an instance type."""
+    """Key of the price in the catalog: a service or an instance type."""
     resource: str | None = None
     quantity: float
     unit: str
     unit_price_usd: float | None
-    """None: unknown; nobody could source it."""
+    """Price per unit in USD; None if no source is known."""
     usd_per_hour: float | None
     provenance: Provenance
 
 
 class TokenCosts(PlanModel):
-    """USD for a million tokens of each kind; input times its price and output times its own are the whole bill.
+    """Cost of a million input and output tokens in USD. Both together cover the whole bill.
 
-    The hour is split by the time that the GPUs spend on prefill and on decode.
+    The cost of an hour is split by the time that GPUs spend on prefill and on decode.
     """
 
     input_usd_per_million: float
     output_usd_per_million: float
     prefill_share: float
+    """Share of the cost that is attributed to prefill, and so to input tokens."""
 
 
 class CostDriver(PlanModel):
-    """How far one assumption moves the bill while the others hold."""
+    """Effect of one uncertain assumption on the bill while the others stay fixed."""
 
     name: str
     assumption: str
-    """From what to what, and according to whom."""
+    """Range of the assumption and its source."""
     low_usd: float
     high_usd: float
-    """Change of the total, USD for the period of the range; low is 0 or less."""
+    """Change of the total in USD per period of the range; low_usd is 0 or negative."""
 
 
 class CostRange(PlanModel):
-    """The total as low, expected and high, with the drivers' effects added up."""
+    """Low, expected and high total in USD per period; the effects of all drivers are added up."""
 
     period: Literal["month", "run"]
     low_usd: float
@@ -72,46 +75,49 @@ class CostRange(PlanModel):
 
 
 class SpareNodesCost(PlanModel):
-    """What the spare nodes that `performance.reliability` advises would cost beside the bill, in none of its sums."""
+    """Cost of the spare nodes that `performance.reliability` recommends. No sum of the bill includes it."""
 
     nodes: int
     usd_per_hour: float
-    """Bought as the nodes of the plan are, with disks and what else is billed by node."""
+    """Spare nodes with their disks and other per-node items, bought like the nodes of the plan."""
     usd_per_run: float | None
     share_of_bill: float
+    """Cost of the spare nodes divided by the bill."""
 
 
 class Cost(PlanModel):
-    """The bill. Sums cover the items with a known price; `unknown` names the others."""
+    """The bill. Totals cover the items with a known price; `unknown` names the others."""
 
     usd_per_hour: float | None
     usd_per_month: float | None
-    """730 hours."""
+    """Cost of 730 hours."""
     usd_per_year: float | None = None
-    """8,760 hours."""
+    """Cost of 8,760 hours."""
     usd_per_run: float | None = None
     usd_per_million_output_tokens: float | None = None
-    """The whole bill over the output tokens alone, at what the fleet sustains times the mean of the demand profile.
-    Its inverse is tokens for a dollar."""
+    """The whole bill divided by the output tokens, at the sustained rate of the fleet times the mean of the demand
+    profile."""
     usd_per_million_training_tokens: float | None = None
     tokens: TokenCosts | None = None
-    """Serving: input and output apart, at the same load."""
+    """Serving: cost of input and of output tokens at the same load."""
     usd_per_hour_by_stack: dict[str, float] = Field(default_factory=dict)
     usd_per_hour_by_phase: dict[str, float] = Field(default_factory=dict)
-    """Serving: prefill and decode. Training: the parts of a step, and what failures and checkpoints cost."""
+    """Cost by phase. Serving: prefill and decode. Training: the parts of a step, checkpoints and failures."""
     usd_per_hour_by_rollout: dict[str, float] = Field(default_factory=dict, exclude_if=lambda phases: not phases)
-    """Where the spec has a phase `validate`: that phase, in which reserved capacity is paid in full, and `full`."""
+    """Cost in the rollout phases `validate` and `full`, if the spec has validation nodes. Reserved capacity is billed
+    in full in both."""
     range: CostRange | None = None
     items: tuple[CostItem, ...]
     spare_nodes: SpareNodesCost | None = None
-    """None where none are advised, where the price is unknown, and in plans made before it."""
+    """None if no spare nodes are recommended, if their price is unknown, or in plans made before this field."""
     unknown: tuple[str, ...] = ()
+    """Items without a known price."""
     notes: tuple[str, ...] = ()
     usage: Usage = Usage()
 
 
 class UpdateOption(PlanModel):
-    """One way to buy the nodes of an update; nodes alone."""
+    """One way to buy the nodes of an update. Costs cover the nodes only."""
 
     name: str
     usd_per_update: float | None
@@ -121,17 +127,18 @@ class UpdateOption(PlanModel):
 
 
 class UpdateCosts(PlanModel):
-    """Continued training: one update and a year of them. None where a price is not known."""
+    """Continued training: cost of one update, of a month and of a year. None if a price is unknown."""
 
     every_days: float
     per_year: float
+    """Updates per year."""
     hours: float
-    """From the start of the nodes to the last byte of the checkpoint."""
+    """Duration of an update, from the start of the nodes until the checkpoint is written."""
     hours_by_part: dict[str, float]
     usd_per_update: float | None = None
-    """The compute stack for those hours."""
+    """Cost of the compute stack for the duration of one update."""
     standing_usd_per_month: float | None = None
-    """Network and storage, which stay between updates."""
+    """Cost of the network and storage stacks, which stay between updates."""
     usd_per_month: float | None = None
     usd_per_year: float | None = None
     options: tuple[UpdateOption, ...] = ()

@@ -1,6 +1,7 @@
 """Constrained types of plan fields.
 
-A plan may come from an edited lock, and its fields reach documents and scripts, so each has the pattern of its source.
+A plan may be read from an edited lock, and its fields are written to documents and scripts. Each text field therefore
+allows only the characters that its source allows.
 """
 
 from typing import Annotated
@@ -15,5 +16,5 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MachineName = GpuName
 """An instance type, or an on-premises node such as `8x H800`."""
 Role = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
-"""Role of a line of the bill."""
+"""Role of an item of the bill."""
 Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9 ._:/+-]{0,128}$")]

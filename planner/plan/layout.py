@@ -1,4 +1,4 @@
-"""How a model is split over GPUs, and the bytes that land on one of them."""
+"""The layout, which splits a model over GPUs, and the memory that it needs per GPU."""
 
 from dataclasses import dataclass, field
 from math import ceil
@@ -16,12 +16,12 @@ DEGREE_NAMES: Final[dict[Degree, str]] = {
 }
 """Short names of the parallel degrees, as Megatron-LM and vLLM write them."""
 STRICT: Final = {"extra": "forbid"}
-"""How pydantic reads these dataclasses as parts of a plan; sizing alone does without pydantic."""
+"""Configuration of pydantic for these dataclasses when they are parts of a plan; sizing uses them without pydantic."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How the model is split. tensor x pipeline x context x data is the number of GPUs in use."""
+    """How the model is split over GPUs. tensor x pipeline x context x data is the number of GPUs in use."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     tensor: int = 1
@@ -37,12 +37,12 @@ class Layout:
     sequence_parallel: bool = False
     schedule: Schedule = "1f1b"
     attention_data: int = 1
-    """Serving: groups that the `tensor` ranks form for attention, each with sequences of its own; experts stay over
-    all ranks."""
+    """Serving: number of groups into which data-parallel attention divides the `tensor` ranks. Each group serves
+    different sequences; experts are split over all ranks."""
 
     @property
     def gpus_per_replica(self) -> int:
-        """GPUs that hold one copy of the model."""
+        """GPUs over which one copy of the model is split."""
         return self.tensor * self.pipeline * self.context
 
     @property
@@ -51,38 +51,38 @@ class Layout:
         return self.gpus_per_replica * self.data
 
     def nodes_per_replica(self, gpus_per_node: int) -> int:
-        """Nodes of a size that one copy of the model takes."""
+        """Returns the number of nodes that one copy of the model needs."""
         return ceil(self.gpus_per_replica / gpus_per_node)
 
     def gang_nodes(self, nodes: int, *, training: bool) -> int:
-        """Nodes that must work at the same time: all of a training run, those of one replica when serving.
+        """Returns the nodes that must run together: all of a training run, those of one replica when serving.
 
         Args:
-            nodes: Nodes that the layout is spread over. Nodes beyond whole replicas belong to the gangs.
+            nodes: Nodes of the cluster. Nodes beyond whole replicas are counted to the gangs.
             training: Whether the replicas of the layout train one model together.
         """
         return nodes if training else max(1, ceil(nodes / self.data))
 
     @property
     def short_name(self) -> str:
-        """Degrees above 1 and the replicas, such as TP8 PP2 EP8 DP1."""
+        """Short name with the degrees above 1 and the replicas, such as TP8 PP2 EP8 DP1."""
         return self.degree_names("tensor", "pipeline", "context", "expert", "data", always=("data",))
 
     @property
     def serving_name(self) -> str:
-        """How one replica is split, such as TP8 PP1 EP8 DP-attention 8."""
+        """Name of the split of one replica, such as TP8 PP1 EP8 DP-attention 8."""
         degrees = self.degree_names("tensor", "pipeline", "expert", always=("tensor", "pipeline"))
         return f"{degrees} DP-attention {self.attention_data}" if self.attention_data > 1 else degrees
 
     @property
     def training_name(self) -> str:
-        """All degrees, the micro-batch and recompute, such as TP8 PP2 DP4 micro-batch 1 recompute full."""
+        """Name with all degrees, micro-batch and recompute, such as TP8 PP2 DP4 micro-batch 1 recompute full."""
         order: tuple[Degree, ...] = ("tensor", "pipeline", "data", "expert", "context")
         degrees = self.degree_names(*order, always=("tensor", "pipeline", "data"))
         return f"{degrees} micro-batch {self.micro_batch} recompute {self.recompute}"
 
     def degree_names(self, *degrees: Degree, always: tuple[Degree, ...] = ()) -> str:
-        """Short names of degrees with their numbers, in the given order.
+        """Returns the short names of degrees with their sizes, in the given order.
 
         Args:
             degrees: Degrees to name. A degree of 1 is left out.
@@ -94,7 +94,7 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPerGpu:
-    """Bytes on the fullest GPU. `capacity_bytes` is what may be used (memory fraction of the GPU's memory)."""
+    """Memory on the fullest GPU in bytes. `capacity_bytes` is GPU memory times `headroom.memory_fraction`."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     weights_bytes: int
@@ -106,6 +106,6 @@ class MemoryPerGpu:
     total_bytes: int
     capacity_bytes: int
     rank: str
-    """Which rank is the fullest, in words."""
+    """Name of the rank with the fullest GPU."""
     overhead: dict[str, int] = field(default_factory=dict)
-    """What overhead_bytes is made of, where the engine tells; the parts sum to it."""
+    """Parts of overhead_bytes in bytes, if the engine knows them; they sum to it."""

@@ -1,4 +1,4 @@
-"""What the engines predict for the chosen cluster: training and serving performance."""
+"""Predicted performance of the chosen cluster for training and serving."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from planner.plan.reliability import Reliability
 
 
 class TrainingPerformance(PlanModel):
-    """What the training engine predicts. MFU counts model FLOPs, HFU also recomputed ones."""
+    """Predicted performance of a training run. MFU counts model FLOPs only; HFU also counts recomputed FLOPs."""
 
     kind: Literal["training"] = "training"
     engine: str
@@ -20,23 +20,23 @@ class TrainingPerformance(PlanModel):
     tflops_per_gpu: float
     tokens_per_s_per_gpu: float
     goodput: float
-    """Share of the time that advances the work; days = steps x step_time_s / goodput."""
+    """Share of the time spent on steps that are kept; days = steps x step_time_s / goodput."""
     gpu_hours: float
     days: float
     breakdown_s: dict[str, float]
-    """Parts of one step in seconds; they sum to step_time_s, the time between two steps that published runs state."""
+    """Parts of one step in seconds; they sum to step_time_s, the step time that published runs report."""
     breakdown_between_steps_s: dict[str, float] = Field(default_factory=dict)
-    """What the run takes beside its steps, in seconds for each of them on average: `checkpoints` (training stands still
-    for the write, or for the copy to host memory that an asynchronous one begins with), `lost_work` (done again after
-    a failure) and `restarts`. With breakdown_s they sum to effective_step_time_s. Empty in plans made before it."""
+    """Mean seconds per step that the run spends outside of steps: `checkpoints` (training stops for the write, or for
+    the copy to host memory if checkpoints are asynchronous), `lost_work` (steps repeated after a failure) and
+    `restarts`. With breakdown_s they sum to effective_step_time_s. Empty in plans made before this field."""
     effective_step_time_s: float | None = None
-    """step_time_s / goodput: days are steps times this. None in plans made before it."""
+    """step_time_s / goodput, so that days = steps x effective_step_time_s. None in plans made before this field."""
     reliability: Reliability | None = None
-    """None in plans made before it was planned."""
+    """None in plans made before this field."""
 
 
 class ServingPool(PlanModel):
-    """Replicas that do one phase of every request."""
+    """Replicas of a disaggregated fleet that run one phase of every request."""
 
     role: Literal["prefill", "decode"]
     replicas: int
@@ -45,32 +45,32 @@ class ServingPool(PlanModel):
 
 
 class Queueing(PlanModel):
-    """Waits before the first token of one replica (of one prefill replica where prefill is apart) at the planned load.
+    """Queueing before the first token on one replica (on one prefill replica of a disaggregated fleet).
 
-    Its operating point is the arrival rate of the spec. A fixed number of users has no such rate: there it is the rate
-    that `InferencePerformance.batch` sustains.
+    The operating point is the arrival rate of the spec. If the spec gives a concurrency instead, it is the rate that
+    `InferencePerformance.batch` sustains.
     """
 
     requests_per_s_per_replica: float
-    """Arrival rate that this is worked out for."""
+    """Arrival rate of the operating point."""
     prefill_load: float
-    """Share of the time in which a replica is busy with prefill; from 1 on its queue grows without end."""
+    """Share of the time that a replica spends on prefill; at 1 or more the queue grows without end."""
     slots: int | None
-    """Requests that the largest batch within memory and SLO holds; None where no request waits for a slot: for a fixed
-    number of users, and where prefill is apart."""
+    """Requests in the largest batch within memory and SLO; None if no request waits for a slot, which is so for a given
+    concurrency and in a disaggregated fleet."""
     slot_load: float | None
-    """Mean share of the slots that are taken; from 1 on the queue for them grows without end."""
+    """Mean share of slots in use; at 1 or more the queue grows without end."""
     slot_wait_probability: float | None
-    """Probability that a request finds every slot taken."""
+    """Probability that an arriving request finds all slots in use."""
     ttft_ms: dict[str, float | None]
-    """TTFT in milliseconds by statistic (mean, p50, p95, p99): the waits for a slot and behind other prefills, and the
-    prefill with the decode steps that run beside it. None where a queue grows without end."""
+    """TTFT in milliseconds by statistic (mean, p50, p95, p99): the waits for a slot and for other prefills, and the
+    prefill with the decode steps that share it. None if a queue grows without end."""
 
 
 class InferencePerformance(PlanModel):
     """Predicted performance of a serving fleet.
 
-    Three operating points occur. The planned load, with `batch` requests in flight on each replica: `ttft_ms`,
+    There are three operating points. The planned load, with `batch` requests in flight on each replica: `ttft_ms`,
     `tpot_ms`, `requests_per_s`, `tokens_per_s` and `queueing`. One static batch of that size, prefilled in one pass and
     decoded to its end: `prefill_ms`, `decode_step_ms` and `breakdown_ms`. Every batch at its largest within memory and
     SLO: `max_concurrency` alone.
@@ -78,35 +78,36 @@ class InferencePerformance(PlanModel):
 
     kind: Literal["inference"] = "inference"
     engine: str
-    """Name of the engine that predicted it."""
+    """Name of the performance model that predicted it."""
     ttft_ms: float
     """Mean time to first token at the planned load in milliseconds, without the wait for a slot of a full batch, which
-    `queueing.ttft_ms` includes: the prefill, one step of the running batch, and the mean wait behind other prefills
-    (M/D/1) at the rate that `batch` sustains. Where prefill is apart: its prefill, that wait, and the transfer of the
-    KV cache. Where batches are static: the prefill and half of the batch that runs before. For a pinned batch it equals
-    `prefill_ms`."""
+    `queueing.ttft_ms` includes. It is the prefill, one step of the running batch, and the mean wait for other prefills
+    (M/D/1) at the rate that `batch` sustains. In a disaggregated fleet it is the prefill, that wait and the transfer of
+    the KV cache. With static batches it is the prefill and half the time of the previous batch. For a pinned batch it
+    equals `prefill_ms`."""
     tpot_ms: float
-    """Mean time per output token at the planned load in milliseconds, prefills of other requests included."""
+    """Mean time per output token at the planned load in milliseconds, including prefills of other requests."""
     prefill_ms: float
-    """One static pass over `batch` prompts of prompt_tokens in milliseconds, without a queue; over one prompt on each
-    group of ranks that attends apart where prefill has replicas of its own."""
+    """Time of one pass over `batch` prompts of prompt_tokens in milliseconds, without a queue. In a disaggregated fleet
+    it is a pass over one prompt per attention group."""
     decode_step_ms: float
-    """Mean over the output_tokens steps that follow in milliseconds, with the same static batch."""
+    """Mean time of the output_tokens decode steps of the same static batch in milliseconds."""
     batch: int
-    """Requests in flight on each replica at the planned load, on each decode replica where prefill is apart: the
-    smallest batch that sustains the rate, the share of the users of a replica, or the pinned batch."""
+    """Requests in flight on each replica (each decode replica of a disaggregated fleet) at the planned load: the
+    smallest batch that sustains the rate, the share of a replica in the given concurrency, or the pinned batch."""
     max_concurrency: int
-    """Requests in flight on the whole fleet with every batch at its largest within memory and SLO, or as pinned."""
+    """Requests in flight on the whole fleet if every batch is the largest within memory and SLO, or the pinned one."""
     requests_per_s: float
     """Requests per second that the fleet completes with `batch` in flight on each replica. A batch is a whole number,
-    so this is the planned rate or slightly more; it is less where pinned nodes do not suffice."""
+    so this is the planned rate or slightly more; it is less if pinned nodes do not suffice."""
     tokens_per_s: float
     """Output tokens per second of the fleet at that rate."""
     tokens_per_s_per_gpu: float
-    """The same per GPU of the fleet."""
+    """tokens_per_s divided by the GPUs of the fleet."""
     breakdown_ms: dict[str, float]
     """Parts of one decode step of the static batch in milliseconds; they sum to decode_step_ms."""
     pools: tuple[ServingPool, ...] = ()
-    """Of a disaggregated fleet; together they are the replicas of the layout. Empty: every replica does both."""
+    """Pools of a disaggregated fleet, which sum to the replicas of the layout. Empty if every replica runs both
+    phases."""
     queueing: Queueing | None = None
     """None for a pinned static batch, which has no queue."""

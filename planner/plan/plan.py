@@ -1,4 +1,4 @@
-"""Plan: the contract between planning and everything after it. Stacks, cost and report need nothing else."""
+"""Plan: the result of planning, and the only input of stacks, cost and reports apart from the catalog."""
 
 from typing import Final
 
@@ -14,19 +14,19 @@ from planner.plan.topology import Topology
 from planner.spec import NAME_PATTERN, ClusterSpec
 
 PLAN_SCHEMA_VERSION: Final = 1
-"""Of plans as they are written. Raised when a field is renamed or removed, or when a default of the spec changes; plans
-without it, from before it, are version 0."""
+"""Schema version that this program writes into plans. It is raised when a field is renamed or removed, or when a
+default of the spec changes. Plans without a version are version 0."""
 
 
 class CatalogStamp(PlanModel):
-    """Which facts the plan rests on."""
+    """Version of the catalog that the plan is based on, and the date of its prices."""
 
     version: str
     prices_as_of: str
 
 
 class ModelSummary(PlanModel):
-    """The model as it was read."""
+    """Name and size of the model."""
 
     name: str
     total_parameters: int
@@ -35,7 +35,7 @@ class ModelSummary(PlanModel):
 
 
 class Plan(PlanModel):
-    """The decision, complete enough that stacks, cost and report need nothing else but the catalog."""
+    """The planned cluster with spec, performance and bill; stacks, cost and reports need only it and the catalog."""
 
     name: str = Field(pattern=NAME_PATTERN)
     spec: ClusterSpec
@@ -50,22 +50,22 @@ class Plan(PlanModel):
     alternatives: tuple[Alternative, ...]
     rejected: tuple[Rejection, ...]
     smallest: Alternative | None = None
-    """Fine-tuning: the least GPU memory that does it within the deadline on one node, where that is not the choice."""
+    """Fine-tuning: the single node with the least GPU memory that meets the deadline; None if it is the choice."""
     updates: UpdateCosts | None = None
-    """Continued training (workload.every_days); `cost` is what an hour costs while the nodes stand."""
+    """Continued training (workload.every_days): cost of updates; `cost` is the bill while nodes run."""
     pareto: tuple[ParetoPoint, ...] = ()
-    """Training: cost against time, cheapest first, over every machine and number of nodes."""
+    """Training: Pareto front of cost and time over all instance types and node counts, cheapest first."""
     compression: tuple[CompressionProposal, ...] = ()
-    """Training whose exchange of gradients is exposed: what would shorten it, the most first."""
+    """Training: gradient compression methods that would shorten an exposed gradient exchange, largest saving first."""
     notes: tuple[str, ...] = ()
-    """Roundings, assumptions and warnings a reviewer should read."""
+    """Roundings, assumptions and warnings that a reviewer should read."""
     software: SoftwareRequirement | None = None
     autoscaling: Autoscaling | None = None
-    """Only for serving whose demand varies."""
+    """Serving with varying demand only; otherwise None."""
     topology: Topology | None = None
-    """Which group of ranks talks over what, and the environment of their fabric; None in plans locked before it."""
+    """Placement of communication groups and environment of the fabric; None in plans made before this field."""
 
     @property
     def gang_nodes(self) -> int:
-        """Nodes that must work at the same time: all of a training run, those of one replica when serving."""
+        """Nodes of a gang, which must run together: all of a training run, those of one replica when serving."""
         return self.choice.layout.gang_nodes(self.choice.nodes, training=self.performance.kind == "training")

@@ -1,4 +1,4 @@
-"""What a plan says of the topology under it."""
+"""The part of a plan about the topology of nodes and the placement of communication groups."""
 
 from typing import Literal
 
@@ -10,41 +10,42 @@ from provider_catalog.hardware import Paths
 
 GroupKind = Literal["tensor", "context", "expert", "data", "expert-data", "pipeline"]
 Level = Literal["alone", "nvlink", "pcie", "rail", "network"]
-"""The slowest thing that a group's messages cross: nothing (one rank), the NVLink domain, PCIe inside a node, cards of
-one position in different nodes that share a rail, any path between nodes."""
+"""Slowest link that the messages of a group cross: none (a single rank), NVLink, PCIe inside a node, a rail (network
+cards at the same position in different nodes), or any path of the network between nodes."""
 
 
 class GroupPlacement(PlanModel):
-    """All groups of one kind; they lie alike but for the nodes they start on."""
+    """All groups of one kind. They are placed alike, on different nodes."""
 
     kind: GroupKind
     size: int
-    """Ranks of a group."""
+    """Number of ranks in a group."""
     groups: int
+    """Number of groups."""
     stride: int
-    """Ranks from one member to the next."""
+    """Difference between the ranks of two neighbouring members."""
     ranks_per_node: int
-    """Most members of a group in one node."""
+    """Largest number of members of a group in one node."""
     nodes: int
-    """Most nodes that a group touches."""
+    """Largest number of nodes over which a group is spread."""
     level: Level
     card_aligned: bool
-    """Whether members in different nodes sit at the same positions, so that each talks to its own kind of card."""
+    """Whether members in different nodes have the same positions, so that messages stay on one rail."""
     breakdown: str | None = None
-    """The part of `performance.breakdown_s` that its messages cause, where computation does not hide them."""
+    """Key of `performance.breakdown_s` that counts the exposed time of the messages; None if there is none."""
     step_bytes: float | None = None
-    """Training: what a GPU sends in one step, mean over the stages, hidden or not. Model, not measurement."""
+    """Training: predicted bytes that a GPU sends per step, averaged over pipeline stages, overlapped or not."""
 
 
 class Topology(PlanModel):
-    """The nodes of the choice, the place of every group in them, and the environment that their fabric wants."""
+    """Links of the chosen nodes, the placement of communication groups, and the environment of the fabric."""
 
     rank_order: str
-    """Fastest first; ranks count through a node before they go to the next one."""
+    """Parallel dimensions, the fastest varying first. Ranks are numbered within a node first."""
     fabric: Literal["efa", "infiniband", "ethernet"]
     gpus_per_node: int
     nvlink_domain_gpus: int
-    """GPUs that reach each other over NVLink or Infinity Fabric; 1: PCIe only."""
+    """GPUs that are connected by NVLink or Infinity Fabric; 1 if there is only PCIe."""
     links: Literal["switch", "mesh", "bridge", "none"]
     cards_per_node: int | None
     rails: int | None
@@ -52,10 +53,11 @@ class Topology(PlanModel):
     gpus_per_numa_node: int | None
     paths: Paths
     network: str = ""
-    """What lies between the nodes, in words, with its source."""
+    """Description of the network between nodes, with its source."""
     groups: tuple[GroupPlacement, ...]
     exposed_s: dict[Level, float] = Field(default_factory=dict)
-    """Training: seconds of a step in which computation waits for messages, by the slowest level that they cross. They
-    are the communication of `performance.breakdown_s`, so that the rest of it computes, waits for a stage or loads."""
+    """Training: seconds per step in which computation waits for messages, by the slowest link that they cross. They sum
+    to the communication in `performance.breakdown_s`."""
     environment: tuple[Variable, ...] = ()
-    """Of NCCL or RCCL and libfabric on these nodes, with a reason each; without a value: better left alone."""
+    """Variables of NCCL or RCCL and libfabric on these nodes, each with a reason. A variable without a value stays at
+    its default."""

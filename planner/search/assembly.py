@@ -10,7 +10,7 @@ from planner.plan.choice import Choice
 from planner.plan.performance import TrainingPerformance
 from planner.plan.plan import CatalogStamp, ModelSummary, Plan
 from planner.plan.topology import Topology
-from planner.reliability.burn_in import pass_thresholds
+from planner.reliability.pass_thresholds import pass_thresholds
 from planner.search.notes import plan_notes
 from planner.serving.autoscaling import autoscaling
 from planner.serving.serving_notes import serving_notes

@@ -88,7 +88,8 @@ SCAN_RATES: Final = {"Blackwell": AttentionRate(0.32, 1500)}
 written for. It is the rate of the generation before. Estimate, 0.2 to 0.4."""
 UNKNOWN_ATTENTION: Final = AttentionRate(0.3, 1000)
 NARROW_HEAD_SHARE: Final = 0.83
-"""Of heads of 64 over those of 128, where softmax weighs twice as much: the same tables (437 of 524 TFLOP/s, H100)."""
+"""Rate of heads of size 64 over that of size 128, because softmax costs twice as much; from the same tables (437 of 524
+TFLOP/s, H100)."""
 
 SUSTAINED: Final = {
     "Ampere": {"16-bit": 0.90},

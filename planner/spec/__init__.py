@@ -1,4 +1,8 @@
-"""ClusterSpec: what the user writes. One pydantic model is the schema, the documentation and the check."""
+"""ClusterSpec: the models of the YAML file that a user writes.
+
+The pydantic models define the schema, its documentation (`llmcluster spec schema`) and the checks. May import
+provider_catalog and `planner.vocabulary`.
+"""
 
 from pydantic import Field, model_validator
 
@@ -77,47 +81,87 @@ __all__ = [
 ]
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{1,27}[a-z0-9]$"
-"""3 to 29 characters: the suffixes that the stacks add must fit names limited to 63 (S3 bucket) and 64 (IAM)."""
+"""Cluster names have 3 to 29 characters, because stacks add suffixes and S3 allows 63 characters, IAM 64."""
 
 
 class ClusterSpec(SpecModel):
-    """A model, a workload and what is allowed. Everything but name, model and workload.kind has a default."""
+    """The model, its workload, and the constraints of the cluster. Only name, model and workload.kind are required."""
 
-    name: str = Field(pattern=NAME_PATTERN, description="3 to 29 lower-case letters, digits and hyphens")
-    model: ModelReference | NominalModel = Field(description="A preset, a path to a config.json, or {parameters: 65B}")
-    workload: Workload
-    precision: PrecisionChoice = PrecisionChoice()
-    placement: Placement = Placement()
-    storage: Storage = Storage()
-    capacity: Capacity = Capacity()
-    orchestrator: Orchestrator = Field(
-        default="none", description="none: nodes set up by cloud-init; kubernetes: EKS; slurm: AWS ParallelCluster"
+    name: str = Field(
+        pattern=NAME_PATTERN,
+        description=(
+            "Name of the cluster, which all resources carry: 3 to 29 lower-case letters, digits and hyphens, starting "
+            "with a letter"
+        ),
     )
-    kubernetes: Kubernetes = Field(default=Kubernetes(), exclude_if=lambda given: given == Kubernetes())
+    model: ModelReference | NominalModel = Field(
+        description=(
+            "The model: the name of a preset, the path to a Hugging Face config.json, or a nominal size such as "
+            "{parameters: 65B}"
+        ),
+    )
+    workload: Workload = Field(description="What the model does: inference, training or finetuning")
+    precision: PrecisionChoice = Field(
+        default=PrecisionChoice(), description="Number formats of weights, experts and KV cache"
+    )
+    placement: Placement = Field(
+        default=Placement(), description="Clouds, regions, zone, instance types and node count that the search may use"
+    )
+    storage: Storage = Field(
+        default=Storage(), description="Shared file system, node-local scratch space and checkpoints"
+    )
+    capacity: Capacity = Field(
+        default=Capacity(), description="Demand over time, and the kinds of capacity that may be bought"
+    )
+    orchestrator: Orchestrator = Field(
+        default="none",
+        description=(
+            "Software that assigns jobs to nodes. none: cloud-init sets up plain nodes; kubernetes: Amazon EKS; slurm: "
+            "AWS ParallelCluster"
+        ),
+    )
+    kubernetes: Kubernetes = Field(
+        default=Kubernetes(),
+        exclude_if=lambda given: given == Kubernetes(),
+        description="Settings of the Kubernetes cluster; only with orchestrator: kubernetes",
+    )
     prices: FilePath | None = Field(
         default=None,
-        # What no spec says must not change the hash of every spec and lock that stands.
+        # A field at its default must not change the hash of existing specs and locks.
         exclude_if=lambda path: path is None,
-        description="Negotiated prices over the catalog's: path to an overlay file, relative to the spec",
+        description=(
+            "Path of a file with negotiated prices that replace those of the catalog, relative to the spec. Default: "
+            "the prices of the catalog"
+        ),
     )
-    budget: Budget = Budget()
-    headroom: Headroom = Headroom()
-    network: Network = Network()
-    security: Security = Security()
-    rollout: Rollout = Rollout()
-    observability: Observability = Observability()
+    budget: Budget = Field(default=Budget(), description="Upper bounds for the bill, in USD")
+    headroom: Headroom = Field(
+        default=Headroom(), description="Safety margins of the prediction for compute and GPU memory"
+    )
+    network: Network = Field(
+        default=Network(), description="Address range, egress and flow logs, or an existing network"
+    )
+    security: Security = Field(
+        default=Security(), description="Requirements of an organisation for IAM roles and disk encryption"
+    )
+    rollout: Rollout = Field(
+        default=Rollout(), description="Whether a few nodes are validated before all nodes are created"
+    )
+    observability: Observability = Field(
+        default=Observability(), description="Alarms by e-mail and metrics of the nodes (AWS)"
+    )
     imports: dict[ImportAddress, ImportId] = Field(
         default_factory=dict,
         description=(
-            "What exists already and Terraform takes over: `<stack>.<resource type>.<name>`, such as "
-            "storage.aws_s3_bucket.checkpoints, to the id that `terraform import` takes"
+            "Existing resources that Terraform imports. Key: `<stack>.<resource type>.<name>`, such as "
+            "storage.aws_s3_bucket.checkpoints; value: the id that `terraform import` takes"
         ),
     )
-    state: State = State()
+    state: State = Field(default=State(), description="Backend that stores the Terraform state")
     tags: dict[TagKey, TagValue] = Field(
-        default_factory=dict, description="Put on every resource beside the cluster's own"
+        default_factory=dict, description="Tags that every resource carries in addition to those of llmcluster"
     )
-    pin: Pin = Pin()
+    pin: Pin = Field(default=Pin(), description="Decisions that the search must not change")
 
     @model_validator(mode="after")
     def _settings_of_the_orchestrator(self) -> "ClusterSpec":
@@ -131,8 +175,8 @@ class ClusterSpec(SpecModel):
     def _serving_has_no_end(self) -> "ClusterSpec":
         if self.budget.usd_per_run is not None and self.workload.kind == "inference":
             raise ValueError(
-                f"budget.usd_per_run is {self.budget.usd_per_run:g}, but workload.kind is inference, which has no end;"
-                " use budget.usd_per_month"
+                f"budget.usd_per_run is {self.budget.usd_per_run:g}, but workload.kind is inference, which does not"
+                " end; use budget.usd_per_month"
             )
         return self
 
@@ -148,11 +192,11 @@ class ClusterSpec(SpecModel):
             return self
         if self.pin.nodes is not None and self.pin.nodes > BLOCK_MAX_NODES:
             raise ValueError(
-                f"pin.nodes is {self.pin.nodes}, and a Capacity Block has at most {BLOCK_MAX_NODES} instances"
+                f"pin.nodes is {self.pin.nodes}, but a Capacity Block has at most {BLOCK_MAX_NODES} instances"
             )
         if block.zone is not None and self.placement.zone not in (None, block.zone):
             raise ValueError(
-                f"capacity.block.zone is {block.zone}, and placement.zone is {self.placement.zone}: all nodes run in "
+                f"capacity.block.zone is {block.zone}, but placement.zone is {self.placement.zone}: all nodes run in "
                 "the zone of the Capacity Block; leave placement.zone out"
             )
         return self

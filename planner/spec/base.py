@@ -1,4 +1,4 @@
-"""What every part of a spec has in common."""
+"""Base model of spec objects."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,9 +8,10 @@ from provider_catalog.text import shortened, unsafe_part
 
 
 class SpecModel(BaseModel):
-    """Immutable; a misspelt key is an error, never ignored, and no text steers a terminal or opens a template.
+    """Base model of spec objects: immutable, strict about unknown keys, and free of unsafe characters.
 
-    Each text field has an alphabet of its own (`planner.spec.text`); this check is the floor below all of them.
+    Each text field also has a pattern that lists its allowed characters (`planner.spec.text`). The check here applies
+    to all text, including fields without a pattern.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
@@ -21,7 +22,7 @@ class SpecModel(BaseModel):
             for text in _texts(value):
                 if found := unsafe_part(text):
                     raise ValueError(
-                        f"{name} holds {found}; given: {shortened(text)}. Write it with printable characters"
+                        f"{name} contains {found}; given: {shortened(text)}. Use printable characters only"
                     )
         return self
 

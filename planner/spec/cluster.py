@@ -1,4 +1,4 @@
-"""Where the cluster stands, what it is made of, how it is bought and where its state lives."""
+"""Spec models for placement, storage, capacity, budget, security, headroom and Terraform state."""
 
 from datetime import date, timedelta
 from typing import Annotated, Literal
@@ -13,12 +13,20 @@ from provider_catalog.units import HOURS_PER_YEAR
 
 
 class Placement(SpecModel):
-    """Where the cluster may stand. Empty lists leave the choice to the planner."""
+    """Clouds, regions, zone, instance types and node count that the search may use."""
 
-    providers: tuple[Identifier, ...] = ()
-    regions: tuple[Identifier, ...] = Field(default=(), description="Empty: the default region of each provider")
+    providers: tuple[Identifier, ...] = Field(
+        default=(), description="Clouds to search, such as [aws, azure]. Empty: every cloud of the catalog"
+    )
+    regions: tuple[Identifier, ...] = Field(
+        default=(), description="Regions to search, such as [us-east-1]. Empty: the default region of each cloud"
+    )
     zone: Identifier | None = Field(
-        default=None, description="AWS: availability zone id (use1-az6); Azure: zone number"
+        default=None,
+        description=(
+            "Zone of all nodes. AWS: an availability zone id such as use1-az6; Azure: a zone number. Default: the "
+            "planner chooses"
+        ),
     )
     zones: tuple[Identifier, ...] = Field(
         default=(),
@@ -28,8 +36,10 @@ class Placement(SpecModel):
             "instance type"
         ),
     )
-    instance_types: tuple[Identifier, ...] | Literal["any"] = "any"
-    max_nodes: int = Field(default=2048, gt=0, le=16384)
+    instance_types: tuple[Identifier, ...] | Literal["any"] = Field(
+        default="any", description="Instance types to search, such as [p5.48xlarge]. any: every type of the catalog"
+    )
+    max_nodes: int = Field(default=2048, gt=0, le=16384, description="Largest number of nodes that a plan may have")
 
     @model_validator(mode="after")
     def _zone_or_zones(self) -> "Placement":
@@ -41,43 +51,66 @@ class Placement(SpecModel):
 
 
 class Storage(SpecModel):
-    """Shared file system and node-local scratch."""
+    """Shared file system, node-local scratch space and checkpoints."""
 
-    shared_tib: float = Field(default=1.0, gt=0, le=10_000, description="Usable size; rounded up to a size on sale")
+    shared_tib: float = Field(
+        default=1.0,
+        gt=0,
+        le=10_000,
+        description="Size of the shared file system in TiB, rounded up to a purchasable size",
+    )
     shared_sku: Identifier | None = Field(
-        default=None, description="A SKU of the provider; None: the provider's default"
+        default=None,
+        description="SKU of the shared file system, such as PERSISTENT_2-125. Default: the default SKU of the cloud",
     )
-    scratch: Literal["raid0", "none"] = "raid0"
+    scratch: Literal["raid0", "none"] = Field(
+        default="raid0",
+        description="raid0: the local NVMe disks of a node are striped into one volume; none: left unused",
+    )
     scratch_gb: float = Field(
-        default=0, ge=0, le=1_000_000, description="Least local NVMe of a node, 10^9 bytes; smaller types are rejected"
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Smallest local NVMe capacity of a node in GB (10^9 bytes); instance types with less are rejected",
     )
-    lustre: Lustre = Lustre()
-    checkpoints_tib: float = Field(default=1.0, ge=0, le=100_000, description="Kept in the object store, for the bill")
+    lustre: Lustre = Field(default=Lustre(), description="Options of the managed Lustre file system")
+    checkpoints_tib: float = Field(
+        default=1.0,
+        ge=0,
+        le=100_000,
+        description="Size of all checkpoints that the object store keeps, in TiB; the bill covers this size",
+    )
     keep_on_destroy: bool = Field(
-        default=True, description="Whether Terraform refuses to destroy the key, the checkpoints and the file system"
+        default=True,
+        description="Whether Terraform refuses to destroy the encryption key, the checkpoints and the file system",
     )
 
 
 BLOCK_MAX_NODES = 64
-"""Instances of one Capacity Block (EC2 user guide, "Capacity Blocks for ML")."""
+"""Largest number of instances in one Capacity Block (EC2 user guide, "Capacity Blocks for ML")."""
 BLOCK_DAY_BY_DAY, BLOCK_MAX_DAYS = 14, 182
-"""Durations: 1-day steps up to 14 days, then 7-day steps up to 182 (EC2 user guide, "Capacity Blocks for ML")."""
+"""Terms are 1 to 14 days, or whole weeks up to 182 days (EC2 user guide, "Capacity Blocks for ML")."""
 
 
 class CapacityBlock(SpecModel):
-    """A Capacity Block (AWS): GPU instances in one UltraCluster for a fixed term, paid in advance."""
+    """A Capacity Block of AWS: GPU instances in one UltraCluster for a fixed term, paid in advance."""
 
-    start: date = Field(description="First day, UTC; at most eight weeks ahead when it is bought")
+    start: date = Field(
+        description="First day of the term, in UTC. A block can be bought at most eight weeks before it starts"
+    )
     days: int = Field(
-        ge=1, le=BLOCK_MAX_DAYS, description="Term in days: 1 to 14, or whole weeks up to 182; it ends at 11:30 UTC"
+        ge=1,
+        le=BLOCK_MAX_DAYS,
+        description="Term in days: 1 to 14, or whole weeks up to 182. The block ends at 11:30 UTC",
     )
     zone: Identifier | None = Field(
-        default=None, description="Zone id of the block where it is known; the cluster then stands there"
+        default=None,
+        description="Availability zone id of the block; all nodes run there. Default: unknown",
     )
     reservation_id: str | None = Field(
         default=None,
         pattern=r"^cr-[0-9a-f]{8,17}$",
-        description="The block once it is bought, which Terraform does not do; until then there are no nodes",
+        description="Id of the bought block. You buy the block, Terraform does not; without an id no nodes are created",
     )
 
     @field_validator("days")
@@ -86,56 +119,69 @@ class CapacityBlock(SpecModel):
         if value > BLOCK_DAY_BY_DAY and value % 7:
             raise ValueError(
                 f"Capacity Blocks are sold for 1 to {BLOCK_DAY_BY_DAY} days or for whole weeks up to "
-                f"{BLOCK_MAX_DAYS} days; the next term on sale is {-(-value // 7) * 7} days"
+                f"{BLOCK_MAX_DAYS} days; the next longer term is {-(-value // 7) * 7} days"
             )
         return value
 
     @property
     def end(self) -> date:
-        """The last day."""
+        """Day on which the term ends."""
         return self.start + timedelta(days=self.days)
 
 
 DEMAND_HOURS = (24, 168, HOURS_PER_YEAR)
-"""A day, a week, a year of 365 days."""
+"""Hours of a day, of a week and of a year of 365 days: the lengths that a demand profile may have."""
 
 
 class Capacity(SpecModel):
-    """How demand moves over the day, and how capacity may be bought."""
+    """Demand over time, and the kinds of capacity that may be bought."""
 
     demand: Literal["constant", "business-hours"] | tuple[Annotated[float, Field(ge=0, le=1)], ...] | DemandFile = (
         Field(
             default="constant",
             description=(
-                "A named profile, 24 or 168 hourly fractions of the peak, or the path of a CSV file with the 8,760"
-                " hours of a year (columns hour and demand)"
+                "Demand relative to the peak: a named profile, 24 or 168 hourly fractions (a day or a week), or the "
+                "path of a CSV file with the 8,760 hours of a year (columns hour and demand)"
             ),
         )
     )
-    interruption: Literal["never", "tolerate"] = Field(default="never", description="tolerate: Spot may be bought")
+    interruption: Literal["never", "tolerate"] = Field(
+        default="never",
+        description=(
+            "Whether the workload tolerates interruptions. tolerate: Spot capacity may be bought; never: it may not"
+        ),
+    )
     reservation: Annotated[
         Annotated[Literal["auto", "none"], Tag("keyword")] | Annotated[OwnReservation, Tag("existing")],
         Discriminator(lambda given: "keyword" if isinstance(given, str) else "existing"),
     ] = Field(
         default="auto",
         description=(
-            "auto: what runs all the time and gangs of nodes hold reserved capacity; a mapping with id or group: all "
-            "nodes run in a reservation that exists already"
+            "auto: capacity is reserved for nodes that run all the time and for nodes that must run together; none: "
+            "nothing is reserved; a mapping with id or group: all nodes run in a reservation that exists already"
         ),
     )
     block: CapacityBlock | None = Field(
         default=None,
         exclude_if=lambda block: block is None,
-        description="AWS: buy all nodes as a Capacity Block, which is the only way to some types",
+        description=(
+            "AWS: all nodes are bought as a Capacity Block, the only offer for some instance types. Default: no "
+            "Capacity Block"
+        ),
     )
     policy: Literal["optimal", "tiered"] = Field(
         default="optimal",
-        description="Serving: optimal is the cheapest mix; tiered is Spot below half, reserved to 80 %, then on-demand",
+        description=(
+            "Serving: how reserved, Spot and on-demand nodes are mixed. optimal: the cheapest mix; tiered: Spot up to "
+            "50 % of the fleet, reserved up to 80 %, on-demand above"
+        ),
     )
     commitment: Literal["1-year", "3-year", "none"] = Field(
         default="none",
-        description="Serving: term signed for what is reserved; none: at the on-demand rate, so that types whose terms"
-        " are known and types whose terms are not compete on the same ground",
+        description=(
+            "Serving: commitment term used to price reserved nodes. none: the on-demand rate, so that instance types "
+            "with and without known commitment rates are compared fairly"
+        ),
     )
 
     @field_validator("reservation", mode="before")
@@ -150,8 +196,8 @@ class Capacity(SpecModel):
     def _one_market(self) -> "Capacity":
         if self.block is not None and self.interruption == "tolerate":
             raise ValueError(
-                "block and interruption: tolerate exclude each other: a launch template buys nodes in one way, and "
-                "Capacity Blocks, Spot and On-Demand Capacity Reservations are different ways; drop one of the two"
+                "block and interruption: tolerate exclude each other: a launch template buys nodes in one way only, "
+                "either as a Capacity Block, as Spot or in an On-Demand Capacity Reservation; drop one of the two"
             )
         if isinstance(self.reservation, OwnReservation) and (self.block is not None or self.interruption == "tolerate"):
             other = "block" if self.block is not None else "interruption: tolerate"
@@ -160,7 +206,7 @@ class Capacity(SpecModel):
                 "in one way; drop one of the two"
             )
         if self.block is not None and self.reservation == "none":
-            raise ValueError("block is reserved capacity, and reservation is none; drop one of the two")
+            raise ValueError("block is reserved capacity, but reservation is none; drop one of the two")
         return self
 
     @model_validator(mode="after")
@@ -176,53 +222,89 @@ class Capacity(SpecModel):
 
 
 class Budget(SpecModel):
-    """Upper bounds on the bill."""
+    """Upper bounds for the bill. Plans above a bound are infeasible."""
 
     usd_per_month: float | None = Field(
-        default=None, gt=0, description="Of 730 hours; of updates and what stays between them where every_days is given"
+        default=None,
+        gt=0,
+        description=(
+            "Upper bound for a month of 730 hours, in USD. With workload.every_days it covers the updates of a month "
+            "and the resources that stay between them. Default: no bound"
+        ),
     )
     usd_per_run: float | None = Field(
         default=None,
         gt=0,
         exclude_if=lambda given: given is None,
-        description="Training: of the whole run, of one update where every_days repeats it",
+        description=(
+            "Training: upper bound for the whole run, in USD, or for one update if workload.every_days is given. "
+            "Default: no bound"
+        ),
     )
 
 
 class Security(SpecModel):
-    """What an organisation asks of every identity."""
+    """Requirements of an organisation for IAM roles and disk encryption."""
 
     permissions_boundary: PolicyArn | None = Field(
-        default=None, description="AWS: ARN of the policy that bounds every role of the cluster"
+        default=None,
+        description="AWS: ARN of the IAM policy that is the permissions boundary of every role. Default: no boundary",
     )
     ebs_default_key: bool = Field(
         default=False,
         exclude_if=lambda asked: not asked,
         description=(
-            "AWS with orchestrator slurm, which takes no key for root volumes: the cluster's key has to be the default "
-            "of EBS in the account and region, and Terraform plans nothing before it is"
+            "AWS with orchestrator: slurm. Whether the key of the cluster must be the default EBS key of the account "
+            "and region, because ParallelCluster accepts no key for root volumes. If true, `terraform plan` fails "
+            "until it is"
         ),
     )
 
 
 class Headroom(SpecModel):
-    """What is kept free: of peak compute (30 % in the hardware guide that this product follows) and of memory."""
+    """Safety margins of the prediction. The compute margin of 30 % is that of the hardware guide that we follow."""
 
-    compute_fraction: float = Field(default=0.30, ge=0, lt=1)
-    memory_fraction: float = Field(default=0.90, ge=0.01, le=1, description="Share of GPU memory that may be used")
+    compute_fraction: float = Field(
+        default=0.30,
+        ge=0,
+        lt=1,
+        description=(
+            "Share of peak compute that is kept free. Above 0.30 kernels are slower than measured in proportion; below "
+            "0.30 nothing is faster"
+        ),
+    )
+    memory_fraction: float = Field(
+        default=0.90, ge=0.01, le=1, description="Share of GPU memory that a plan may use; the rest stays free"
+    )
 
 
 class State(SpecModel):
-    """Where Terraform keeps its state. Paths are relative, so that the output does not depend on the folder."""
+    """Backend that stores the Terraform state.
 
-    backend: Literal["local", "s3", "azurerm"] = "local"
-    bucket: StateBucket | None = Field(default=None, description="s3: bucket; azurerm: storage account")
-    container: StateContainer = "tfstate"
-    resource_group: ResourceGroup | None = Field(default=None, description="azurerm: of the storage account")
-    region: Identifier | None = Field(
-        default=None, description="s3: region of the bucket; azurerm: of the account, for bootstrap-state"
+    Paths of local state are relative, so that the output does not depend on the folder.
+    """
+
+    backend: Literal["local", "s3", "azurerm"] = Field(
+        default="local", description="Backend of Terraform. local: files beside the stacks"
     )
-    key_prefix: KeyPrefix = "llmcluster"
+    bucket: StateBucket | None = Field(
+        default=None,
+        description="Required except for local. s3: name of the bucket; azurerm: name of the storage account",
+    )
+    container: StateContainer = Field(default="tfstate", description="azurerm: blob container of the state")
+    resource_group: ResourceGroup | None = Field(
+        default=None, description="azurerm: resource group of the storage account, which is required"
+    )
+    region: Identifier | None = Field(
+        default=None,
+        description=(
+            "s3: region of the bucket, which is required; azurerm: region of the storage account, used by `llmcluster "
+            "bootstrap-state`"
+        ),
+    )
+    key_prefix: KeyPrefix = Field(
+        default="llmcluster", description="Prefix of the names of state objects: <key_prefix>/<stack>.tfstate"
+    )
 
     @model_validator(mode="after")
     def _where(self) -> "State":

@@ -1,4 +1,4 @@
-"""What fine-tuning passes through the model: examples of some length, a number of times."""
+"""The training data as a number of examples, their lengths and the number of epochs."""
 
 from bisect import insort
 from typing import Annotated, Literal
@@ -12,35 +12,37 @@ Tokens = Annotated[float, Field(gt=0, le=10_000_000)]
 
 
 class Dataset(SpecModel):
-    """Examples, each passed through the model `epochs` times."""
+    """Training examples, each of which passes through the model `epochs` times."""
 
-    examples: int = Field(gt=0, le=1_000_000_000_000)
+    examples: int = Field(gt=0, le=1_000_000_000_000, description="Number of examples in the data")
     tokens_per_example: Tokens | Annotated[tuple[Tokens, ...], Field(min_length=1, max_length=10_000)] = Field(
-        description="The mean; or lengths that are equally frequent, such as the deciles of the data"
+        description=(
+            "Length of an example in tokens: the mean, or a list of equally frequent lengths, such as the deciles of "
+            "the data"
+        ),
     )
-    epochs: float = Field(default=1, gt=0, le=10_000)
+    epochs: float = Field(default=1, gt=0, le=10_000, description="Number of passes over the data")
     packing: Packing = Field(
         default="packed",
-        description="packed: several examples share a sequence; padded: each is filled up to sequence_length",
+        description="packed: several examples share a sequence; padded: each example is padded to sequence_length",
     )
 
     @property
     def lengths(self) -> tuple[float, ...]:
-        """Equally frequent lengths."""
+        """Equally frequent lengths of examples in tokens."""
         given = self.tokens_per_example
         return given if isinstance(given, tuple) else (given,)
 
     def useful_tokens(self, sequence_length: int) -> float:
-        """Tokens of the examples in all epochs; what exceeds a sequence is cut off."""
+        """Tokens of the examples in all epochs; examples longer than a sequence are truncated."""
         kept = [min(length, sequence_length) for length in self.lengths]
         return self.epochs * self.examples * sum(kept) / len(kept)
 
     def computed_tokens(self, sequence_length: int) -> float:
         """Tokens that pass through the model in all epochs, padding included.
 
-        Packed lengths fill sequences by best fit, the longest first (Krell et al. 2021, arXiv 2107.02027, section 3.1,
-        names packing by first and best fit decreasing). A mean alone says nothing of what fits beside what: examples
-        are then taken to run on from one sequence into the next, which leaves no padding.
+        Packed examples fill sequences by best fit decreasing (Krell et al. 2021, arXiv 2107.02027, section 3.1). If
+        only the mean length is known, examples are assumed to continue in the next sequence, which leaves no padding.
         """
         if self.packing == "padded":
             return self.epochs * self.examples * sequence_length
@@ -53,11 +55,11 @@ class Dataset(SpecModel):
 
 
 _SAMPLED = 1000
-"""Examples that packing is tried on."""
+"""Minimum number of examples in the sample that is packed to estimate the padding."""
 
 
 def _best_fit(lengths: list[float], sequence_length: int) -> int:
-    """Sequences that hold the lengths, each put where it leaves the least room, the longest first."""
+    """Number of sequences that hold the lengths when packed by best fit decreasing."""
     rooms: list[float] = []
     count = 0
     for length in sorted(lengths, reverse=True):

@@ -1,4 +1,4 @@
-"""The hash of a spec, which a lock is checked against."""
+"""Hash of a spec, which a lock records to detect changes of the spec."""
 
 import hashlib
 import json
@@ -7,10 +7,11 @@ from planner.spec import ClusterSpec
 
 
 def spec_sha256(spec: ClusterSpec) -> str:
-    """SHA-256 of what a spec says beside the defaults, in canonical JSON, with the hours of a demand file in it.
+    """Returns the SHA-256 of the fields that differ from their defaults, as canonical JSON.
 
-    Key order, comments and spelled-out defaults do not change it, and neither do fields that later versions add.
+    The hours of a demand file are part of it. Key order, comments, fields that repeat their default, and fields that
+    later versions add do not change the hash.
     """
-    said = spec.model_dump(mode="json", exclude_defaults=True)
-    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    changed = spec.model_dump(mode="json", exclude_defaults=True)
+    canonical = json.dumps(changed, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

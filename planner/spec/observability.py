@@ -1,4 +1,4 @@
-"""What is watched, and who hears of it."""
+"""Spec model for alarms and metrics."""
 
 from pydantic import Field
 
@@ -7,17 +7,20 @@ from planner.spec.text import Email
 
 
 class Observability(SpecModel):
-    """AWS: alarms by mail, and metrics in a managed Prometheus. Off until it is asked for: both are on the bill."""
+    """Alarms by e-mail and metrics in Amazon Managed Prometheus (AWS). Both are billed and off by default."""
 
     notify: tuple[Email, ...] = Field(
         default=(),
         max_length=10,
         description=(
-            "Addresses that hear of GPU and fabric errors, a full file system, Spot interruptions, and of the budget "
-            "(budget.usd_per_month, or else the planned bill)"
+            "E-mail addresses that receive alarms about GPU and fabric errors, a full file system, Spot interruptions "
+            "and the budget (budget.usd_per_month, else the planned bill). Empty: no alarms"
         ),
     )
     metrics: bool = Field(
         default=False,
-        description=("Exporters on the nodes, a managed Prometheus workspace, a Grafana dashboard beside the stack"),
+        description=(
+            "Whether nodes run metric exporters and the stack has an Amazon Managed Prometheus workspace and a Grafana "
+            "dashboard"
+        ),
     )

@@ -1,4 +1,4 @@
-"""What hands out the nodes to jobs, and the settings of those that have some."""
+"""Spec models for the orchestrator, the software that assigns jobs to nodes."""
 
 from ipaddress import IPv4Network
 from typing import Literal
@@ -12,20 +12,25 @@ Orchestrator = Literal["none", "kubernetes", "slurm"]
 
 
 class Kubernetes(SpecModel):
-    """Settings of `orchestrator: kubernetes`."""
+    """Settings of the Kubernetes cluster, only with `orchestrator: kubernetes`."""
 
     version: str = Field(
         default="1.35",
         pattern=r"^1\.[0-9]{2}$",
-        description="Minor version; 1.35 is under standard support of EKS until 2027-03-27",
+        description="Minor version of Kubernetes. Amazon EKS supports 1.35 until 2027-03-27 (standard support)",
     )
     public_api_cidrs: tuple[Cidr, ...] = Field(
         default=(),
-        description="Ranges that may reach the API from the Internet; empty: the API is reachable from inside only",
+        description=(
+            "IPv4 ranges that may reach the Kubernetes API from the Internet. Empty: only the network of the cluster "
+            "may"
+        ),
     )
     administrators: tuple[RoleArn, ...] = Field(
         default=(),
-        description="AWS: ARNs of the IAM roles that administer the cluster; empty: whoever applies the stack",
+        description=(
+            "AWS: ARNs of the IAM roles that administer the cluster. Empty: the identity that applies the stack"
+        ),
     )
 
     @field_validator("public_api_cidrs")
@@ -39,5 +44,7 @@ class Kubernetes(SpecModel):
                     f"{given!r} is not an IPv4 range ({error}); give one such as 203.0.113.0/24"
                 ) from error
             if network.prefixlen == 0:
-                raise ValueError(f"{given} opens the API to everybody; name the ranges that administer the cluster")
+                raise ValueError(
+                    f"{given} opens the API to everybody; give the ranges from which the cluster is administered"
+                )
         return value

@@ -1,4 +1,4 @@
-"""Pins: what the search may not change."""
+"""Spec models for pins, decisions that the search must not change."""
 
 from pydantic import Field, model_validator
 
@@ -8,42 +8,88 @@ from planner.vocabulary import Recompute, Schedule, ZeroStage
 
 
 class PinnedLayout(SpecModel):
-    """Parallel degrees the search may not change. What is left out is derived."""
+    """Layout settings that the search must not change. Settings that are left out are derived from the others."""
 
-    tensor: int | None = Field(default=None, gt=0)
-    pipeline: int | None = Field(default=None, gt=0)
-    data: int | None = Field(default=None, gt=0)
-    expert: int | None = Field(default=None, gt=0)
-    context: int | None = Field(default=None, gt=0)
-    micro_batch: int | None = Field(default=None, gt=0)
-    virtual_stages: int | None = Field(default=None, gt=0)
-    zero_stage: ZeroStage | None = None
-    recompute: Recompute | None = None
-    sequence_parallel: bool | None = None
-    schedule: Schedule | None = None
-    attention_data: int | None = Field(default=None, gt=0, description="Serving: groups of data-parallel attention")
+    tensor: int | None = Field(default=None, gt=0, description="Tensor-parallel degree (TP), in GPUs")
+    pipeline: int | None = Field(default=None, gt=0, description="Pipeline-parallel degree (PP): number of stages")
+    data: int | None = Field(
+        default=None, gt=0, description="Training: data-parallel degree (DP); serving: number of replicas"
+    )
+    expert: int | None = Field(
+        default=None, gt=0, description="Expert-parallel degree (EP): GPUs over which the experts of a layer are split"
+    )
+    context: int | None = Field(
+        default=None, gt=0, description="Context-parallel degree (CP): GPUs over which a sequence is split"
+    )
+    micro_batch: int | None = Field(default=None, gt=0, description="Training: sequences of one micro-batch")
+    virtual_stages: int | None = Field(
+        default=None, gt=0, description="Training: model chunks per GPU of an interleaved pipeline (virtual stages)"
+    )
+    zero_stage: ZeroStage | None = Field(
+        default=None,
+        description=(
+            "Training: ZeRO stage. Data-parallel ranks shard nothing at 0, optimizer state from 1, gradients from 2, "
+            "weights at 3"
+        ),
+    )
+    recompute: Recompute | None = Field(
+        default=None, description="Training: activations that the backward pass recomputes"
+    )
+    sequence_parallel: bool | None = Field(
+        default=None,
+        description="Whether norms and dropout are split along the sequence over the tensor-parallel ranks",
+    )
+    schedule: Schedule | None = Field(
+        default=None, description="Training: order of forward and backward passes in the pipeline"
+    )
+    attention_data: int | None = Field(
+        default=None,
+        gt=0,
+        description="Serving: number of groups into which data-parallel attention divides the tensor-parallel ranks",
+    )
 
 
 class PinnedNode(SpecModel):
-    """A node of one's own, instead of an instance type."""
+    """An on-premises node, instead of an instance type of a cloud."""
 
-    gpu: GpuName
-    gpus: int = Field(gt=0, le=1024)
-    nvlink_gb_per_s: float | None = Field(default=None, ge=0, description="Per GPU, both directions together")
-    nic_gbit_per_s: float = Field(gt=0, description="Per node, one direction")
+    gpu: GpuName = Field(description="GPU of the catalog, such as H800 or A100-80GB")
+    gpus: int = Field(gt=0, le=1024, description="Number of GPUs of one node")
+    nvlink_gb_per_s: float | None = Field(
+        default=None,
+        ge=0,
+        description=(
+            "NVLink bandwidth of one GPU, both directions together, in GB/s (10^9 bytes per second). Default: the "
+            "bandwidth of the GPU in the catalog"
+        ),
+    )
+    nic_gbit_per_s: float = Field(
+        gt=0, description="Network bandwidth of one node in one direction, in Gbit/s (10^9 bits per second)"
+    )
     usd_per_hour: float | None = Field(
-        default=None, gt=0, description="What one node costs an hour, used or not; without it the cost is unknown"
+        default=None,
+        gt=0,
+        description="Cost of one node-hour in USD, charged for idle hours as well. Default: the cost is unknown",
     )
 
 
 class Pin(SpecModel):
-    """What the search may not change. With everything pinned, one configuration is evaluated."""
+    """Decisions that the search must not change. If everything is pinned, a single configuration is evaluated."""
 
-    instance_type: Identifier | None = None
-    node: PinnedNode | None = None
-    nodes: int | None = Field(default=None, gt=0, le=1_000_000)
-    layout: PinnedLayout = PinnedLayout()
-    batch: int | None = Field(default=None, gt=0, description="Inference: sequences of one replica's static batch")
+    instance_type: Identifier | None = Field(
+        default=None, description="Instance type of all nodes, such as p5.48xlarge. Default: the search chooses"
+    )
+    node: PinnedNode | None = Field(
+        default=None, description="On-premises node to plan for, instead of an instance type. Default: a cloud"
+    )
+    nodes: int | None = Field(
+        default=None, gt=0, le=1_000_000, description="Number of nodes. Default: the search chooses"
+    )
+    layout: PinnedLayout = Field(default=PinnedLayout(), description="How the model is split over the GPUs")
+    batch: int | None = Field(
+        default=None,
+        gt=0,
+        description="Serving: requests in the static batch of each replica. Default: continuous batching at the load",
+    )
 
     @model_validator(mode="after")
     def _one_machine(self) -> "Pin":

@@ -1,4 +1,4 @@
-"""How the nodes of a cluster come up."""
+"""Spec model for the order in which nodes are created."""
 
 from pydantic import Field
 
@@ -6,11 +6,14 @@ from planner.spec.base import SpecModel
 
 
 class Rollout(SpecModel):
-    """First a few nodes that prove themselves, then all: the variable `phase` of the compute stack."""
+    """Validation of a few nodes before all nodes are created, by the variable `phase` of the compute stack."""
 
     validation_nodes: int | None = Field(
         default=None,
         gt=0,
         le=64,
-        description=("AWS: nodes of the phase validate, on which the burn-in is run; without it there is one phase"),
+        description=(
+            "AWS: number of nodes in the phase validate, in which the burn-in test runs. Default: all nodes are "
+            "created in a single phase"
+        ),
     )

@@ -1,8 +1,8 @@
-r"""The alphabets of a spec: every text field has one, so that no field carries a language of its own to where it ends.
+r"""Text types of the spec: each has a pattern of allowed characters, so that text is never executed as code.
 
-A spec is written by whoever opens a pull request. Its text ends in Terraform, cloud-init, shell scripts, Markdown and
-terminals, see docs/security.md. Patterns are anchored, ASCII but for `\w`, and shared by
-pydantic (Rust), Python and the JSON Schema; `\w` are letters and digits of every script.
+A spec may come from the author of any pull request. Its text is written to Terraform, cloud-init, shell scripts,
+Markdown and terminals (docs/security.md). pydantic (Rust), Python and the JSON Schema share the patterns. Patterns are
+anchored. They allow ASCII characters only, except for `\w`, which matches letters and digits of every script.
 """
 
 from typing import Annotated, Final
@@ -10,10 +10,11 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 _WORDS: dict[str, str] = {}
+"""Allowed text in words, by pattern."""
 
 
 def allowed_text(pattern: str) -> str | None:
-    """What a pattern allows in words, for messages; None where the pattern is not one of this module."""
+    """Describes the text that a pattern allows, for messages; None if the pattern is not of this module."""
     return _WORDS.get(pattern)
 
 
@@ -24,7 +25,7 @@ def _pattern(pattern: str, words: str) -> str:
 
 def _without_dot_segments(path: str) -> str:
     if any(segment in (".", "..") for segment in path.split("/")):
-        raise ValueError("a path without the segments . and .. is needed; write the folder itself")
+        raise ValueError("the path must not contain the segments . and ..; give the resolved path")
     return path
 
 
@@ -33,11 +34,11 @@ Identifier = Annotated[
     Field(
         pattern=_pattern(
             r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-            "1 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first",
+            "1 to 64 letters, digits, dots, underscores and hyphens, starting with a letter or digit",
         )
     ),
 ]
-"""Names that clouds give: providers, regions, zones, instance types, SKUs."""
+"""Name of a cloud, region, zone, instance type or SKU."""
 
 GpuName = Annotated[
     str,
@@ -66,7 +67,7 @@ FilePath = Annotated[
         pattern=_pattern(f"^{_PATH}+$", "a path of letters, digits, spaces and . _ / ~ + : @ , ( ) = # [ ] -"),
     ),
 ]
-"""A file beside the spec; what is read through it is bounded by `provider_catalog.files`."""
+"""Path of a file, relative to the spec; `provider_catalog.text_files` limits which files are read."""
 
 ModelReference = Annotated[
     str,
@@ -92,7 +93,7 @@ DemandFile = Annotated[
         ),
     ),
 ]
-"""Whoever reads the spec file replaces it by the hours in that file."""
+"""Path of a demand file; `planner.workspace.specs` replaces it by the hours in that file."""
 
 Cidr = Annotated[
     str,
@@ -112,7 +113,7 @@ Email = Annotated[
         ),
     ),
 ]
-"""The signs of RFC 5322 (atext) less those that a shell or a template reads."""
+"""E-mail address with the characters of RFC 5322 (atext), except those with a meaning in shells and templates."""
 
 RoleArn = Annotated[
     str,
@@ -141,8 +142,8 @@ StateBucket = Annotated[
         max_length=63,
         pattern=_pattern(
             r"^[a-z0-9][a-z0-9.-]*$",
-            "3 to 63 lower-case letters, digits, dots and hyphens; a storage account: 3 to 24 lower-case letters and"
-            " digits",
+            "3 to 63 lower-case letters, digits, dots and hyphens; for a storage account 3 to 24 lower-case letters"
+            " and digits",
         ),
     ),
 ]
@@ -162,14 +163,14 @@ ResourceGroup = Annotated[
         ),
     ),
 ]
-"""learn.microsoft.com, "Naming rules and restrictions for Azure resources": resourceGroups."""
+"""Name of a resource group (learn.microsoft.com, "Naming rules and restrictions for Azure resources")."""
 KeyPrefix = Annotated[
     str,
     Field(
         max_length=512,
         pattern=_pattern(
             r"^[A-Za-z0-9_=+.-][A-Za-z0-9._=+/-]*$",
-            "letters, digits and . _ = + - in folders that / parts, without one at the beginning",
+            "letters, digits and . _ = + - in folders separated by /, without a leading /",
         ),
     ),
     AfterValidator(_without_dot_segments),
@@ -229,4 +230,4 @@ ImportId = Annotated[
 _ONE_LINE: Final = _pattern(r"^[^\x00-\x1f\x7f]*$", "one line of printable characters without ${ and %{")
 TagKey = Annotated[str, Field(max_length=512, pattern=_ONE_LINE)]
 TagValue = Annotated[str, Field(max_length=512, pattern=_ONE_LINE)]
-"""Free text: the clouds differ in what they take, and check it where the tags are written."""
+"""Free text. The clouds allow different characters; the stacks of each cloud check them."""

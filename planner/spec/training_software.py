@@ -1,4 +1,4 @@
-"""What training software does, where it decides the time of a step."""
+"""Spec model for the settings of the training framework that affect the step time."""
 
 from typing import Final, Literal
 
@@ -10,25 +10,33 @@ CudaGraphs = Literal["none", "partial", "full"]
 
 
 class TrainingSoftware(SpecModel):
-    """Settings of the training framework; the defaults are Megatron-Core's of 2026, as its published recipes run it."""
+    """Settings of the training framework. Defaults are those of the published Megatron-Core recipes of 2026."""
 
     expert_dispatch: Literal["deduplicated", "alltoall"] = Field(
         default="deduplicated",
-        description="deduplicated (DeepEP, HybridEP): a token crosses the network once a node; alltoall (NCCL): once"
-        " for every expert",
+        description=(
+            "How tokens are sent to experts. deduplicated (DeepEP, HybridEP): a token crosses the network once per "
+            "destination node; alltoall (NCCL): once per expert"
+        ),
     )
     expert_overlap: bool = Field(
-        default=True, description="Whether tokens travel to their experts while another micro-batch computes"
+        default=True,
+        description="Whether sending tokens to experts overlaps with the computation of another micro-batch",
     )
     cuda_graphs: CudaGraphs = Field(
         default="partial",
-        description="What of a layer with experts is captured: nothing, all but the experts, or all of it (needs fixed"
-        " shapes)",
+        description=(
+            "CUDA graph capture of layers with experts. none: nothing; partial: all but the experts; full: the whole "
+            "layer, which needs fixed shapes"
+        ),
     )
     selective_recompute: Literal["modules", "operations"] = Field(
         default="modules",
-        description="modules: norms, activation functions, MLA's expansion (Megatron-Core); operations: every other"
-        " matrix product as well (PyTorch's selective checkpointing, torchtitan)",
+        description=(
+            "What selective recompute repeats. modules: norms, activation functions and the up-projections of MLA "
+            "(Megatron-Core); operations: also every second matrix product (PyTorch selective checkpointing, "
+            "torchtitan)"
+        ),
     )
 
 

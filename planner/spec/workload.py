@@ -1,4 +1,4 @@
-"""The model and what it has to do: serve requests, or train."""
+"""Spec models for the workload (inference, training or finetuning), a nominal model size and number formats."""
 
 from typing import Annotated, Literal
 
@@ -14,12 +14,15 @@ from provider_catalog.precision import KEEP_PATTERN, Precision
 
 
 class NominalModel(SpecModel):
-    """A model known by its size only."""
+    """A model of which only the size is known."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     parameters: NominalSize = Field(
-        description="Nominal size such as 7B, 65B, 1.5B; the published shape of that class is used"
+        description=(
+            "Nominal number of parameters such as 7B, 65B or 1.5B. The plan uses the published architecture of a model "
+            "of that size"
+        ),
     )
 
 
@@ -27,93 +30,131 @@ SloPercentile = Literal["mean", "p50", "p95", "p99"]
 
 
 class Slo(SpecModel):
-    """Service level objective of a request."""
+    """Service level objective (SLO): the latencies that requests must meet."""
 
-    ttft_ms: float = Field(default=2000, gt=0, description="Time to first token, milliseconds")
-    tpot_ms: float = Field(default=100, gt=0, description="Time per output token, milliseconds, mean")
+    ttft_ms: float = Field(
+        default=2000, gt=0, description="Upper bound for the time to first token (TTFT) in milliseconds"
+    )
+    tpot_ms: float = Field(
+        default=100, gt=0, description="Upper bound for the mean time per output token (TPOT) in milliseconds"
+    )
     percentile: SloPercentile = Field(
         default="mean",
-        description="What ttft_ms bounds: the mean, or the share of requests within it, queueing included",
+        description=(
+            "Statistic of TTFT that ttft_ms bounds: the mean, or a percentile of requests that includes the queueing "
+            "time"
+        ),
     )
 
 
 class Speculation(SpecModel):
-    """Drafted tokens that one decode step verifies: a draft model, or a model's own multi-token prediction layers."""
+    """Speculative decoding: a draft model or MTP layers draft tokens, and one decode step verifies them."""
 
-    draft_tokens: int = Field(default=1, gt=0, le=16, description="Drafted at each step")
+    draft_tokens: int = Field(default=1, gt=0, le=16, description="Number of tokens drafted in each decode step")
     acceptance: float = Field(
-        default=0.85, gt=0, lt=1, description="Probability that a drafted token is kept (DeepSeek-V3: 0.85 to 0.90)"
+        default=0.85, gt=0, lt=1, description="Probability that a drafted token is accepted (DeepSeek-V3: 0.85 to 0.90)"
     )
     draft_cost: float | None = Field(
-        default=None, ge=0, le=1, description="Of a step, for each drafted token; None: one layer, as an MTP layer"
+        default=None,
+        ge=0,
+        le=1,
+        description=(
+            "Time to draft one token, as a fraction of a decode step. Default: the share of one layer of the model, as "
+            "for an MTP layer"
+        ),
     )
 
     @property
     def tokens_per_step(self) -> float:
-        """Expected tokens a step yields: (1-a^(d+1))/(1-a) (Leviathan et al. 2023, arXiv 2211.17192, equation 1)."""
+        """Expected tokens per decode step: (1-a^(d+1))/(1-a) (Leviathan et al. 2023, arXiv 2211.17192, equation 1)."""
         return (1 - self.acceptance ** (self.draft_tokens + 1)) / (1 - self.acceptance)
 
 
 DEFAULT_REQUEST_RATE_PER_S = 1.0
-"""Load that is planned for when a spec gives neither request_rate_per_s nor concurrency. Our own choice."""
+"""Load to plan for if a spec gives neither request_rate_per_s nor concurrency (our assumption)."""
 
 
 class InferenceWorkload(SpecModel):
-    """Serve requests of a typical shape at a load."""
+    """Serving of requests with given prompt and output lengths at a given load."""
 
-    kind: Literal["inference"]
+    kind: Literal["inference"] = Field(description="inference: the model serves requests")
     request_rate_per_s: float | None = Field(
         default=None,
         ge=1e-9,
         le=1e6,
-        description="Requests a second at peak; 1 where neither this nor concurrency is given",
+        description="Requests per second at peak. Default: 1, unless concurrency is given",
     )
-    concurrency: int | None = Field(default=None, gt=0, le=10_000_000, description="Requests in flight at peak")
-    prompt_tokens: int = Field(default=1024, gt=0, le=10_000_000)
-    output_tokens: int = Field(default=256, gt=0, le=10_000_000)
-    slo: Slo = Slo()
+    concurrency: int | None = Field(
+        default=None,
+        gt=0,
+        le=10_000_000,
+        description="Requests in flight at peak, instead of request_rate_per_s",
+    )
+    prompt_tokens: int = Field(default=1024, gt=0, le=10_000_000, description="Length of a prompt in tokens")
+    output_tokens: int = Field(default=256, gt=0, le=10_000_000, description="Generated tokens per request")
+    slo: Slo = Field(default=Slo(), description="Latencies that requests must meet")
     engine: Literal["analytic", "silicon", "auto"] = Field(
         default="analytic",
-        description="What predicts the shortlist: analytic, or silicon (measured kernels; needs the extra `silicon`)",
+        description=(
+            "Performance model for the best candidates. analytic: our formulas; silicon: measured kernels, needs the "
+            "package extra `silicon`; auto: silicon if it is installed"
+        ),
     )
     fleet: Literal["aggregated", "disaggregated", "auto"] = Field(
-        default="aggregated", description="disaggregated: prefill and decode on replicas of their own"
+        default="aggregated",
+        description=(
+            "aggregated: each replica runs prefill and decode; disaggregated: separate replicas for prefill and "
+            "decode; auto: the better of both"
+        ),
     )
-    dynamic_batching: bool = Field(default=True, description="False: a batch is served to its end before the next")
-    chunked_prefill: bool = Field(default=True, description="Prompts ride along with decode steps, a chunk at a time")
+    dynamic_batching: bool = Field(
+        default=True,
+        description=(
+            "Whether requests join and leave the running batch (continuous batching). False: a batch ends before the "
+            "next starts"
+        ),
+    )
+    chunked_prefill: bool = Field(
+        default=True, description="Whether prompts are prefilled in chunks that share decode steps"
+    )
     prefix_cache_hit_rate: float = Field(
-        default=0.0, ge=0, lt=1, description="Share of the prompt's tokens that the prefix cache holds"
+        default=0.0, ge=0, lt=1, description="Share of the prompt tokens that are found in the prefix cache"
     )
-    speculation: Speculation | None = Field(default=None, description="Speculative decoding or multi-token prediction")
+    speculation: Speculation | None = Field(
+        default=None, description="Speculative decoding or multi-token prediction. Default: none"
+    )
     spare_replicas: int = Field(
-        default=0, ge=0, le=1000, description="Replicas beyond those that carry the load: 1 is N+1"
+        default=0, ge=0, le=1000, description="Replicas in addition to those that the load needs; 1 is N+1"
     )
     serving_engine: Literal["auto", "vllm", "sglang", "tensorrt-llm"] = Field(
-        default="auto", description="Engine that serves; what it cannot run is refused. auto: any, vLLM's commands"
+        default="auto",
+        description=(
+            "Serving engine. Plans that it cannot run are refused. auto: any engine, and launch commands are for vLLM"
+        ),
     )
 
     @property
     def offered_requests_per_s(self) -> float:
-        """Requests a second at peak that the fleet has to carry: the spec's rate, or the default.
+        """Requests per second at peak that the fleet must carry: the rate of the spec, or the default.
 
-        Where the spec gives `concurrency`, the rate follows from it and this value is not used.
+        If the spec gives `concurrency`, the rate follows from it and this value is not used.
         """
         return DEFAULT_REQUEST_RATE_PER_S if self.request_rate_per_s is None else self.request_rate_per_s
 
     @property
     def cached_prompt_tokens(self) -> float:
-        """Prompt tokens that are not computed again."""
+        """Prompt tokens that the prefix cache provides."""
         return self.prompt_tokens - self.new_prompt_tokens
 
     @property
     def new_prompt_tokens(self) -> float:
-        """Prompt tokens that are computed; the last one always is."""
+        """Prompt tokens that prefill computes, at least the last one."""
         return max(1.0, self.prompt_tokens * (1 - self.prefix_cache_hit_rate))
 
     @model_validator(mode="after")
     def _one_load(self) -> "InferenceWorkload":
         if self.request_rate_per_s is not None and self.concurrency is not None:
-            raise ValueError("give request_rate_per_s or concurrency, not both: each follows from the other")
+            raise ValueError("give request_rate_per_s or concurrency, not both: one determines the other")
         return self
 
 
@@ -122,70 +163,107 @@ TrainingMethod = Literal["full", "lora", "qlora"]
 LoraTargets = (
     Literal["attention", "attention-and-mlp"] | Annotated[tuple[ModuleName, ...], Field(min_length=1, max_length=1000)]
 )
-"""Blocks, or linear layers by the names that Hugging Face gives them."""
+"""Blocks that get adapters, or linear layers by their Hugging Face names."""
 DEFAULT_POWERSGD_RANK = 4
-"""Of the ranks 1, 2 and 4 of the paper (arXiv 1905.13727, Table 3) the one that keeps its accuracy everywhere."""
+"""The paper tests ranks 1, 2 and 4; only 4 keeps the accuracy in every task (arXiv 1905.13727, Table 3)."""
 GradientCompression = Literal["none", "one_bit_adam", "zero_one_adam", "zero_pp_int8", "zero_pp_int4", "powersgd"]
 
 
 class TrainingWorkload(SpecModel):
-    """Pass `tokens` through the model, forward and backward, within a deadline."""
+    """Training or fine-tuning on a number of tokens within a deadline."""
 
-    kind: Literal["training", "finetuning"]
+    kind: Literal["training", "finetuning"] = Field(
+        description="training: all weights, from scratch or continued; finetuning: a trained model, also with adapters"
+    )
     tokens: float | None = Field(
-        default=None, gt=0, le=1e16, description="Training tokens in all, of one update where every_days repeats it"
+        default=None,
+        gt=0,
+        le=1e16,
+        description=(
+            "Training tokens of the run, or of one update if every_days is given. Required unless dataset is given"
+        ),
     )
     dataset: Dataset | None = Field(
-        default=None, exclude_if=lambda given: given is None, description="Examples and epochs, instead of tokens"
+        default=None,
+        exclude_if=lambda given: given is None,
+        description="Training data as examples and epochs, instead of tokens",
     )
     every_days: float | None = Field(
         default=None,
         ge=0.1,
         le=3650,
         exclude_if=lambda given: given is None,
-        description="Continued training: the run is an update that starts anew every so many days, and is priced so",
+        description=(
+            "Continued training: days from the start of one update to the start of the next; the bill covers the "
+            "updates. Default: a single run"
+        ),
     )
-    sequence_length: int = Field(default=4096, gt=0, le=10_000_000)
-    global_batch_tokens: float = Field(default=4_194_304, gt=0, le=1e12, description="Tokens of one optimizer step")
-    deadline_days: float = Field(default=30, ge=1e-6, le=3650)
+    sequence_length: int = Field(default=4096, gt=0, le=10_000_000, description="Length of a sequence in tokens")
+    global_batch_tokens: float = Field(
+        default=4_194_304, gt=0, le=1e12, description="Tokens of one optimizer step over all GPUs (global batch size)"
+    )
+    deadline_days: float = Field(
+        default=30, ge=1e-6, le=3650, description="Longest allowed duration of the run, or of one update, in days"
+    )
     optimizer: Optimizer = Field(
         default="adamw",
-        description="adamw keeps fp32 master weights and fp32 moments; paged-adamw moves them to the host (adapters)",
+        description=(
+            "Optimizer. adamw keeps fp32 master weights and fp32 moments; paged-adamw, for adapters only, moves them "
+            "to host memory"
+        ),
     )
     gradient_precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="Format in which gradients are accumulated"
+        default="fp32", description="Number format in which gradients are accumulated"
     )
     method: TrainingMethod = Field(
-        default="full", description="Finetuning only: lora and qlora freeze the weights (qlora in 4 bits)"
+        default="full",
+        description=(
+            "full: all weights are trained; lora: frozen weights with adapters; qlora: the same with 4-bit weights. "
+            "lora and qlora need kind: finetuning"
+        ),
     )
-    lora_rank: int = Field(default=16, gt=0, le=4096, description="Rank of every adapter of lora and qlora")
+    lora_rank: int = Field(default=16, gt=0, le=4096, description="Rank of the adapters of lora and qlora")
     lora_targets: LoraTargets = Field(
         default="attention-and-mlp",
-        description="What gets an adapter: a block, or names such as [q_proj, v_proj]; mlp includes routed experts",
+        description=(
+            "Layers with adapters: blocks of the model, or names of linear layers such as [q_proj, v_proj]. mlp "
+            "includes routed experts"
+        ),
     )
-    recompute: Recompute | Literal["auto"] = "auto"
-    flash_attention: bool = Field(default=True, description="False keeps the attention scores in memory")
+    recompute: Recompute | Literal["auto"] = Field(
+        default="auto",
+        description=(
+            "Activations that the backward pass recomputes to save memory (gradient checkpointing). auto: the search "
+            "chooses"
+        ),
+    )
+    flash_attention: bool = Field(
+        default=True, description="Whether FlashAttention kernels are used. False: attention scores are kept in memory"
+    )
     flash_attention_version: Literal[1, 2, 3, 4] | None = Field(
         default=None,
         exclude_if=lambda given: given is None,
-        description="Generation of its kernels; left out: the newest that runs on the GPU",
+        description="Version of FlashAttention. Default: the newest that supports the GPU",
     )
     software: TrainingSoftware = Field(
         default=DEFAULT_SOFTWARE,
         exclude_if=lambda given: given == DEFAULT_SOFTWARE,
-        description="How the training framework runs it",
+        description="Settings of the training framework that affect the step time",
     )
     gradient_compression: GradientCompression = Field(
         default="none",
         exclude_if=lambda given: given == "none",
-        description="What replicas exchange instead of gradients; each method asks for its own layout and software",
+        description=(
+            "Compression of the gradients that data-parallel replicas exchange. Each method requires a certain layout "
+            "and software"
+        ),
     )
     powersgd_rank: int = Field(
         default=DEFAULT_POWERSGD_RANK,
         gt=0,
         le=1024,
         exclude_if=lambda given: given == DEFAULT_POWERSGD_RANK,
-        description="Rank of powersgd",
+        description="Rank of the powersgd compression",
     )
     fault_tolerance: FaultTolerance = Field(
         default=FaultTolerance(),
@@ -195,7 +273,7 @@ class TrainingWorkload(SpecModel):
 
     @property
     def computed_tokens(self) -> float:
-        """Tokens that pass through the model, padding included."""
+        """Tokens that pass through the model, including padding."""
         if self.dataset is not None:
             return self.dataset.computed_tokens(self.sequence_length)
         return self.tokens or 0.0
@@ -204,15 +282,15 @@ class TrainingWorkload(SpecModel):
     def _one_amount(self) -> "TrainingWorkload":
         if (self.tokens is None) == (self.dataset is None):
             given = "neither" if self.tokens is None else "both"
-            raise ValueError(f"give tokens, or dataset with examples and tokens_per_example; {given} of them given")
+            raise ValueError(f"give either tokens, or dataset with examples and tokens_per_example; {given} given")
         return self
 
     @model_validator(mode="after")
     def _a_batch_holds_a_sequence(self) -> "TrainingWorkload":
         if self.global_batch_tokens < self.sequence_length:
             raise ValueError(
-                f"global_batch_tokens is {self.global_batch_tokens:,.0f}, less than one sequence; nearest is"
-                f" {self.sequence_length:,} (sequence_length)"
+                f"global_batch_tokens is {self.global_batch_tokens:,.0f}, less than one sequence; the smallest allowed"
+                f" value is {self.sequence_length:,} (sequence_length)"
             )
         return self
 
@@ -220,13 +298,13 @@ class TrainingWorkload(SpecModel):
     def _updates_end_before_the_next(self) -> "TrainingWorkload":
         if (
             self.every_days is not None
-            # The default counts as left out, so that a plan reads as its spec does.
+            # The default deadline is not checked, because the spec in a plan holds it even if the user left it out.
             and self.deadline_days != type(self).model_fields["deadline_days"].default
             and self.deadline_days > self.every_days
         ):
             raise ValueError(
-                f"deadline_days is {self.deadline_days:g}, and an update starts every {self.every_days:g} days"
-                f" (every_days): it must be done before the next; allowed is up to {self.every_days:g}"
+                f"deadline_days is {self.deadline_days:g}, but an update starts every {self.every_days:g} days"
+                f" (every_days) and must end before the next one; allowed is up to {self.every_days:g}"
             )
         return self
 
@@ -234,7 +312,7 @@ class TrainingWorkload(SpecModel):
     def _paging_is_for_adapters(self) -> "TrainingWorkload":
         if self.optimizer == "paged-adamw" and self.method == "full":
             raise ValueError(
-                "optimizer is paged-adamw, but method is full: all of its states would cross PCIe in every step; use"
+                "optimizer is paged-adamw, but method is full: all optimizer states would cross PCIe in every step; use"
                 " adamw-8bit, or set method: lora or qlora"
             )
         return self
@@ -243,8 +321,8 @@ class TrainingWorkload(SpecModel):
     def _adapters_are_for_finetuning(self) -> "TrainingWorkload":
         if self.method != "full" and self.kind != "finetuning":
             raise ValueError(
-                f"method is {self.method}, but kind is {self.kind}: adapters start from a trained model; allowed is"
-                " full, or set kind: finetuning"
+                f"method is {self.method}, but kind is {self.kind}: adapters need a trained model; set method: full"
+                " or kind: finetuning"
             )
         changed = [
             name
@@ -252,7 +330,10 @@ class TrainingWorkload(SpecModel):
             if getattr(self, name) != type(self).model_fields[name].default
         ]
         if self.method == "full" and changed:
-            raise ValueError(f"{' and '.join(changed)} given, but method is full; set method: lora or qlora")
+            raise ValueError(
+                f"{' and '.join(changed)} {'is' if len(changed) == 1 else 'are'} given, but method is full; set"
+                " method: lora or qlora"
+            )
         return self
 
     @model_validator(mode="after")
@@ -269,17 +350,27 @@ Workload = Annotated[InferenceWorkload | TrainingWorkload, Field(discriminator="
 
 
 class PrecisionChoice(SpecModel):
-    """Number formats. `auto` takes the published format when serving and bf16 when training."""
+    """Number formats of weights, routed experts and KV cache."""
 
-    weights: Precision | Literal["auto"] = "auto"
+    weights: Precision | Literal["auto"] = Field(
+        default="auto",
+        description="Number format of the weights. auto: the published format when serving, bf16 when training",
+    )
     experts: Precision | Literal["auto"] = Field(
-        default="auto", description="Of routed experts; auto: as the other weights, or as published"
+        default="auto",
+        description="Serving: number format of routed experts. auto: the published one, or weights if that is set",
     )
     keep: tuple[Annotated[str, Field(pattern=f"^({KEEP_PATTERN})$")], ...] = Field(
         default=(),
-        description="What stays in 16 bits below them: attention, mlp, experts, or layers counted from 0 such as 0-2",
+        description=(
+            "Serving: parts that stay in 16 bits if weights are smaller: attention, mlp, experts, or a range of "
+            "layers, counted from 0, such as 0-2"
+        ),
     )
-    kv_cache: Precision | Literal["auto"] = "auto"
+    kv_cache: Precision | Literal["auto"] = Field(
+        default="auto", description="Serving: number format of the KV cache. auto: bf16"
+    )
     also: tuple[Precision, ...] = Field(
-        default=(), description="Serving: formats of the weights that the search may take instead, where it pays"
+        default=(),
+        description="Serving: other number formats of the weights that the search may choose if they are cheaper",
     )

@@ -13,11 +13,11 @@ class ClosestLayouts:
     memory_ratio: float = inf
     """Least memory of a layout that does not fit, over the usable memory."""
     memory: tuple[Layout, int] | None = None
-    """That layout and its micro-batches."""
+    """The layout that comes closest to fitting, and its micro-batches."""
     days: float = inf
     """Days of the least late layout."""
     late: tuple[Layout, int, float] | None = None
-    """That layout, its micro-batches and its step time in seconds."""
+    """The fitting layout that comes closest to the deadline, its micro-batches and its step time in seconds."""
 
     def record_over_memory(self, ratio: float, layout: Layout, micro_batches: int) -> None:
         """Record a layout that does not fit into memory."""

@@ -1,4 +1,4 @@
-"""The files of a user's working folder: specs, demand traces and locks, and the plans of several specs.
+"""Files in the working folder of the user: specs, demand files and locks, and the plans of several specs.
 
-The only room of planner that reads and writes files. May import every other room of planner.
+This is the only room of planner that reads and writes files. May import every other room of planner.
 """

@@ -1,4 +1,4 @@
-"""A demand trace: the CSV file that `capacity.demand` may name, as hourly fractions of its peak."""
+"""Reads the demand file, a CSV file that `capacity.demand` names, as hourly fractions of its peak."""
 
 import csv
 import io
@@ -15,29 +15,30 @@ from provider_catalog.units import HOURS_PER_YEAR
 LARGEST_BYTES: Final = 2_000_000
 COLUMNS: Final = ["hour", "demand"]
 LAST_YEAR: Final = 9998
-"""The hour after the last one has a date of its own, in every time zone."""
+"""Largest year of a time, so that the hour after it is still a valid date in every time zone."""
 DIGITS: Final = 6
-"""Of a fraction: finer than any fleet is cut, and the same bytes on every machine."""
+"""Decimal digits of a fraction: finer than any fleet is divided, and identical on every machine."""
 
 
 def read_demand(path: Path, folder: Path | None = None) -> tuple[float, ...]:
-    """The 8,760 hourly fractions of the peak in a CSV file with the columns `hour` and `demand`.
+    """Returns the 8,760 hourly fractions of the peak from a CSV file with the columns `hour` and `demand`.
 
-    `hour` counts 0 to 8759 (or 1 to 8760), or is an ISO time that moves on by an hour a row; `demand` is in any unit.
+    `hour` counts from 0 to 8759 (or from 1 to 8760), or is an ISO time that advances by an hour per row. `demand` may
+    have any unit.
 
     Args:
         path: The file.
-        folder: That of the spec; a link below it may not lead out of it.
+        folder: Folder of the spec. Symbolic links in it must not lead out of it.
 
     Raises:
-        SpecError: the file cannot be read, hours are missing or doubled, a value is negative or no number, or the
-            file holds another number of hours than a year of 365 days.
+        SpecError: the file cannot be read, hours are missing or repeated, a value is negative or not a number, or the
+            file does not have the hours of a year of 365 days.
     """
     where = f"capacity.demand: {path}"
     rows = _rows(path, folder, where)
     if len(rows) != HOURS_PER_YEAR:
         raise SpecError(
-            f"{where}: {len(rows):,} hours; a year has {HOURS_PER_YEAR:,}: give each hour of 365 days once "
+            f"{where}: {len(rows):,} hours, but a year has {HOURS_PER_YEAR:,}; give each hour of 365 days once "
             "(without 29 February)"
         )
     previous: float | datetime | None = None
@@ -55,20 +56,20 @@ def _rows(path: Path, folder: Path | None, where: str) -> list[tuple[int, tuple[
     try:
         text = read_text_file(path, largest_bytes=LARGEST_BYTES, folder=folder, encoding="utf-8-sig")
     except MissingFileError as error:
-        raise SpecError(f"{where}: {error}; a relative path starts at the folder of the spec") from None
+        raise SpecError(f"{where}: {error}; relative paths start at the folder of the spec") from None
     except UnreadableFileError as error:
         raise SpecError(f"{where}: {error}") from None
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         if header != COLUMNS:
-            # What stands there instead is not shown: the path may be that of another file.
-            raise SpecError(f"{where}: the first line is another; it must name the columns {','.join(COLUMNS)}")
+            # The message does not quote the line, because the path may name a file with secrets.
+            raise SpecError(f"{where}: the first line must name the columns {','.join(COLUMNS)}")
         rows = []
         for cells in reader:
             if len(cells) != len(COLUMNS):
                 raise SpecError(
-                    f"{where}, line {reader.line_num}: {len(cells)} cells; each line has an hour and a demand"
+                    f"{where}, line {reader.line_num}: {len(cells)} cells; each line needs an hour and a demand"
                 )
             rows.append((reader.line_num, (cells[0].strip(), cells[1].strip())))
         return rows
@@ -85,10 +86,10 @@ def _next_hour(given: str, previous: float | datetime | None, where: str) -> flo
             f"{where}: hour is {shortened(given)}; give 0 to 8759, or times such as 2026-01-01T00:00"
         ) from None
     if isinstance(hour, datetime) and hour.year > LAST_YEAR:
-        raise SpecError(f"{where}: hour is {shortened(given)}; a trace ends before the year {LAST_YEAR + 1}")
+        raise SpecError(f"{where}: hour is {shortened(given)}; the hours must end before the year {LAST_YEAR + 1}")
     if previous is None:
         if isinstance(hour, int) and hour not in (0, 1):
-            raise SpecError(f"{where}: the first hour is {hour}; a trace starts at 0 or 1")
+            raise SpecError(f"{where}: the first hour is {hour}; hours start at 0 or 1")
         return hour
     if isinstance(hour, datetime) and isinstance(previous, datetime) and hour.tzinfo is previous.tzinfo is None:
         expected: float | datetime = previous + timedelta(hours=1)
@@ -98,10 +99,10 @@ def _next_hour(given: str, previous: float | datetime | None, where: str) -> flo
         expected = previous + 1
     else:
         raise SpecError(
-            f"{where}: hour is {shortened(given)}, after one of another kind; write all of them the same way"
+            f"{where}: hour is {shortened(given)}, but the previous hour is of another kind; write all in the same way"
         )
     if isinstance(expected, datetime) and isinstance(hour, datetime) and _is_leap_day(expected):
-        expected += timedelta(days=0 if _is_leap_day(hour) else 1)  # the trace has 365 days
+        expected += timedelta(days=0 if _is_leap_day(hour) else 1)  # the file has 365 days
     if hour != expected:
         raise SpecError(f"{where}: hour is {one_line(given[:60])}, {_why_not(hour, expected)}")
     return hour
@@ -113,11 +114,11 @@ def _is_leap_day(time: datetime) -> bool:
 
 def _why_not(hour: float | datetime, expected: float | datetime) -> str:
     if not isinstance(hour, datetime) or not isinstance(expected, datetime):
-        return f"expected {expected}: hours are missing, doubled or out of order"
-    said = f"expected {expected.isoformat()}: hours are missing, doubled or out of order"
+        return f"expected {expected}: hours are missing, repeated or out of order"
+    message = f"expected {expected.isoformat()}: hours are missing, repeated or out of order"
     if hour.tzinfo is None and abs(hour - expected) == timedelta(hours=1):
-        said += "; where clocks changed, give times in UTC or with their offset"
-    return said
+        message += "; if clocks changed, give times in UTC or with their offset"
+    return message
 
 
 def _amount(given: str, where: str) -> float:

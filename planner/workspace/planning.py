@@ -1,4 +1,4 @@
-"""From spec files to plans, a lock where there is one. Without cdktf, so that nothing here starts Node."""
+"""Turns spec files into plans, or reads their locks. Imports no cdktf, which would start Node."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from provider_catalog.errors import CatalogError
 
 @dataclass(frozen=True)
 class PlannedSpec:
-    """A spec with everything that follows from reading and planning it, so that nobody reads it twice."""
+    """A spec with its plan and everything else that callers need, so that they do not read the spec again."""
 
     path: Path
     plan: Plan
@@ -25,21 +25,21 @@ class PlannedSpec:
     architecture: ModelArchitecture
     """Architecture of the spec's model."""
     catalog: Catalog
-    """The catalog under the negotiated prices of the spec and of the caller."""
+    """The catalog with the negotiated prices of the spec and of the caller."""
 
 
 def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | None = None) -> tuple[PlannedSpec, ...]:
-    """Reads and plans every spec; a locked plan is taken as it stands.
+    """Reads and plans every spec; a locked plan is used without planning again.
 
     Args:
-        spec_paths: Specs, each with a name of its own.
+        spec_paths: Paths of specs with different names.
         catalog: Facts and prices.
-        overlay: Negotiated prices over those of the catalog and of each spec.
+        overlay: File with negotiated prices that replace those of the catalog and of each spec.
 
     Raises:
-        SpecError: a spec is wrong, two clusters share a name, or a lock does not fit its spec.
-        CatalogError: the catalog does not hold what a spec names.
-        InfeasibleError: no cluster serves a spec.
+        SpecError: a spec is invalid, two clusters share a name, or a lock does not match its spec.
+        CatalogError: the catalog lacks something that a spec names.
+        InfeasibleError: no cluster meets a spec.
         OSError: a file cannot be read.
     """
     planned: dict[str, PlannedSpec] = {}
@@ -48,8 +48,8 @@ def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | Non
         name = loaded.spec.name
         if name in planned:
             raise SpecError(
-                f"name: {name!r} stands in {planned[name].path} and in {path}; "
-                "stacks and state are named after it, so give one of them another name"
+                f"name: both {planned[name].path} and {path} are named {name!r}; "
+                "stacks and state are named after it, so rename one of them"
             )
         locked = read_lock(path, loaded, catalog)
         priced = _priced(loaded, catalog, overlay)
@@ -66,7 +66,7 @@ def _priced(loaded: LoadedSpec, catalog: Catalog, overlay: Path | None) -> Catal
 
 
 def _decide(loaded: LoadedSpec, catalog: Catalog) -> Plan:
-    """The plan of one spec among several; errors name its file."""
+    """Plans one of several specs; error messages name its file."""
     try:
         return make_plan(loaded.spec, loaded.architecture, catalog)
     except (SpecError, CatalogError) as error:

@@ -1,4 +1,4 @@
-"""Spec files: reading them, and the model they name, with an error for everything that can be wrong."""
+"""Reads spec files, the models that they name and their price files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,14 @@ from provider_catalog.price_overlay import read_overlay
 from provider_catalog.scenarios import PREFIX, load_scenario
 from provider_catalog.text import one_line
 from provider_catalog.text_files import MissingFileError, UnreadableFileError, read_text_file
-from provider_catalog.yaml_text import BrokenYamlError, parse_yaml
+from provider_catalog.yaml_text import BrokenYamlError, parse_yaml, position
 
 LARGEST_SPEC_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
 class LoadedSpec:
-    """A spec, the architecture of its model, and where it was read from."""
+    """A spec, the architecture of its model, and the path of its file."""
 
     spec: ClusterSpec
     architecture: ModelArchitecture
@@ -30,20 +30,21 @@ class LoadedSpec:
 
 
 def load_spec(path: Path) -> LoadedSpec:
-    """The spec in a YAML file, or of a named scenario (`scenario:real-time-chat`).
+    """Returns the spec in a YAML file, or of a named scenario such as `scenario:real-time-chat`.
 
-    A relative model path is relative to that file.
+    Relative paths in a spec start at the folder of its file.
 
     Raises:
-        SpecError: the file cannot be read, is no YAML mapping, or a field or the model is wrong.
-        CatalogError: there is no such scenario.
+        SpecError: the file cannot be read, is not a YAML mapping, or a field or the model is invalid.
+        CatalogError: the scenario does not exist.
     """
     named = one_line(str(path))
     if named.startswith(PREFIX):
-        document: object = load_scenario(PACKAGED_DATA, named.removeprefix(PREFIX)).spec
+        spec = read_spec(load_scenario(PACKAGED_DATA, named.removeprefix(PREFIX)).spec, named)
     else:
-        document = _with_demand(_parse(path), path.parent)
-    spec = read_spec(document, named)
+        text = _read(path)
+        document = _with_demand(_parse(path, text), path.parent)
+        spec = read_spec(document, named, lambda keys: position(text, keys))
     model = spec.model.model_dump() if isinstance(spec.model, NominalModel) else spec.model
     try:
         architecture = load_model(model, path.parent, confined=True)
@@ -53,7 +54,7 @@ def load_spec(path: Path) -> LoadedSpec:
 
 
 def _with_demand(document: object, folder: Path) -> object:
-    """The document with a trace in place of the file that names it, so that the hash of the spec covers the trace."""
+    """Replaces the path of a demand file by its hours, so that the hash of the spec covers them."""
     capacity = document.get("capacity") if isinstance(document, dict) else None
     demand = capacity.get("demand") if isinstance(capacity, dict) else None
     if not isinstance(document, dict) or not isinstance(capacity, dict) or not isinstance(demand, str):
@@ -64,7 +65,7 @@ def _with_demand(document: object, folder: Path) -> object:
 
 
 def priced_catalog(catalog: Catalog, loaded: LoadedSpec | None, overlay: Path | None = None) -> Catalog:
-    """Returns the catalog under the negotiated prices that apply, those of `overlay` above those of the spec.
+    """Returns the catalog with negotiated prices; those of `overlay` take precedence over those of the spec.
 
     Args:
         catalog: Facts and prices.
@@ -72,7 +73,7 @@ def priced_catalog(catalog: Catalog, loaded: LoadedSpec | None, overlay: Path | 
         overlay: Price file of the command line (`--prices`).
 
     Raises:
-        SpecError: a price file cannot be read, or prices something that the catalog does not know.
+        SpecError: a price file cannot be read, or has a price for something that the catalog does not list.
     """
     if loaded is not None and loaded.spec.prices is not None:
         folder = loaded.path.parent
@@ -87,14 +88,18 @@ def _under(catalog: Catalog, price_file: Path, named_by: str, folder: Path | Non
         raise SpecError(f"{named_by}: {error}") from error
 
 
-def _parse(path: Path) -> object:
+def _read(path: Path) -> str:
     shown = one_line(str(path))
     try:
-        text = read_text_file(path, largest_bytes=LARGEST_SPEC_BYTES, folder=path.parent)
+        return read_text_file(path, largest_bytes=LARGEST_SPEC_BYTES, folder=path.parent)
     except MissingFileError as error:
         raise SpecError(f"{shown}: {error}; name a spec, such as one in clusters/") from None
     except UnreadableFileError as error:
         raise SpecError(f"{shown}: {error}; a spec is a YAML file of at most {LARGEST_SPEC_BYTES:,} bytes") from None
+
+
+def _parse(path: Path, text: str) -> object:
+    shown = one_line(str(path))
     try:
         return parse_yaml(text)
     except BrokenYamlError as error:

@@ -1,4 +1,7 @@
-"""A plan on AWS as three stacks, so that compute can be destroyed while files, checkpoints and addresses stay."""
+"""A plan on AWS as three stacks, so that compute can be destroyed while files, checkpoints and addresses stay.
+
+May import cdk.aws, the modules at the top of stacks, planner and provider_catalog.
+"""
 
 from cdktf import App, TerraformStack
 

@@ -1,6 +1,7 @@
 """Our own output as README.md and docs/ show it; `make docs` renews it.
 
 - README.md: what `make demo` prints for its example.
+- docs/planning.md: what `llmcluster plan --detail` prints for the same cluster.
 - docs/aws-compute-stack.md: blocks of HCL. A comment that begins with `…` stands for what is left out there; a block
   with such a comment is not rewritten but compared.
 """
@@ -16,13 +17,17 @@ from pathlib import Path
 from typing import Final
 
 from llmcluster.commands.options import HCL_OUTDIR, OUTDIR
-from llmcluster.reports.plan_text import print_plan, print_stack_folders
+from llmcluster.reports.plan_screen import print_plan_screen
+from llmcluster.reports.plan_text import print_plan
+from llmcluster.reports.stack_folders import print_stack_folders
+from planner.relax.cheaper import cheaper_plans
 from planner.workspace.planning import plan_specs
 from provider_catalog.catalog import Catalog
 from stacks.app import HCL_DOCUMENT, write_stacks
 
 ROOT: Final = Path(__file__).parent.parent.parent
 README: Final = ROOT / "README.md"
+PLANNING: Final = ROOT / "docs" / "planning.md"
 COMPUTE_STACK: Final = ROOT / "docs" / "aws-compute-stack.md"
 
 SHOWN_IN_README: Final = "deepseek-r1-serving"
@@ -43,17 +48,36 @@ def readme(text: str) -> str:
     return _OUTPUT.sub(lambda _: printed(SHOWN_IN_README), text, count=1)
 
 
+def planning(text: str) -> str:
+    """Return docs/planning.md with today's output of `plan --detail`."""
+    return _OUTPUT.sub(lambda _: detailed(SHOWN_IN_README), text, count=1)
+
+
 def printed(cluster: str) -> str:
     """Return what `llmcluster demo` prints for one cluster without a terminal; lines have no trailing blanks."""
     shown = io.StringIO()
     with contextlib.chdir(ROOT), tempfile.TemporaryDirectory() as folder:
-        planned = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
-        stacks = write_stacks(planned, Path(folder, OUTDIR), Path(folder, HCL_OUTDIR))
+        (entry,) = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
+        stacks = write_stacks([entry], Path(folder, OUTDIR), Path(folder, HCL_OUTDIR))
         with contextlib.redirect_stdout(shown):
-            print_plan(planned[0].plan)
+            proposals = cheaper_plans(entry.plan, entry.architecture, entry.catalog)
+            print_plan_screen(entry.plan, entry.catalog, entry.path, proposals)
             print_stack_folders(stacks)
-    lines = [line.rstrip() for line in shown.getvalue().replace(f"{folder}/", "").splitlines()]
-    return "\n".join(lines).strip("\n") + "\n"
+    return _stripped(shown.getvalue().replace(f"{folder}/", ""))
+
+
+def detailed(cluster: str) -> str:
+    """Return what `llmcluster plan --detail` prints for one cluster without a terminal."""
+    shown = io.StringIO()
+    with contextlib.chdir(ROOT):
+        (entry,) = plan_specs([Path("clusters", f"{cluster}.yaml")], Catalog.load())
+        with contextlib.redirect_stdout(shown):
+            print_plan(entry.plan)
+    return _stripped(shown.getvalue())
+
+
+def _stripped(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n") + "\n"
 
 
 def compute_stack(text: str) -> str:
@@ -88,8 +112,9 @@ def _today(block: re.Match[str], written: Mapping[str, str]) -> str:
 
 
 def main() -> int:
-    """Write both files anew. Return 1 if a block must be edited by hand, else 0."""
+    """Write the files anew. Return 1 if a block must be edited by hand, else 0."""
     README.write_text(readme(README.read_text()))
+    PLANNING.write_text(planning(PLANNING.read_text()))
     try:
         COMPUTE_STACK.write_text(compute_stack(COMPUTE_STACK.read_text()))
     except ShownError as error:

@@ -1,4 +1,4 @@
-"""Every place of a spec that takes text, found in the models: a new field is among them the day it is added."""
+"""Finds every place in a spec that accepts text by walking the models, so that new fields are included."""
 
 from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
@@ -19,21 +19,21 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "PinnedNode": {"gpu": "H800", "gpus": 8, "nic_gbit_per_s": 3200},
     "Dataset": {"examples": 1000, "tokens_per_example": 512},
 }
-"""What else a model needs where one of its fields is planted; models without required fields need nothing."""
+"""Required fields of each model, which a spec needs beside the tested field. Other models have no required fields."""
 GOOD_KEY, GOOD_VALUE = "storage.aws_s3_bucket.checkpoints", "example"
 
 
 class Place(NamedTuple):
-    """Where a text stands: its field, and the spec that has a given text there."""
+    """A place that accepts text: the path of its field, and a function that returns a spec with a given text there."""
 
     path: str
     plant: Callable[[str], dict[str, Any]]
     free: bool
-    """Whether any text may stand there, as against one of a few words."""
+    """Whether the field accepts free text rather than one of a few words."""
 
 
 def text_places() -> list[Place]:
-    """All places, by way of every union, list and mapping of the models."""
+    """Returns all places, including those in unions, lists and mappings."""
     return list(_of_model(ClusterSpec, ""))
 
 
@@ -76,7 +76,7 @@ def _of_type(annotation: Any, path: str) -> Iterator[Place]:
         yield from _of_model(annotation, path)
     else:
         assert annotation in (int, float, bool, type(None)) or annotation.__name__ == "date", (
-            f"{path}: {annotation} is of a kind that this walk does not know; teach it, so that its text is tested"
+            f"{path}: this walk does not support {annotation}; add it, so that its text is tested"
         )
 
 
