@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from moto.ec2.exceptions import EC2ClientError
 
 from planner.plan.choice import Purchase
 from planner.plan.plan import Plan
 from tests.support import moto_account
 from tests.support.aws_remains import remains
 from tests.support.aws_stacks import stack_folder, synthesize
-from tests.support.moto_extensions import CapacityReservationBackend
 from tests.support.moto_server import MotoServer
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform, TerraformError
@@ -136,7 +134,8 @@ def in_reservation(**own: Any) -> Plan:
     )
 
 
-QUERY: Final = json.dumps({"ResourceTypeFilters": ["AWS::AllSupported"], "TagFilters": []})
+TAG: Final = {"Key": "cluster", "Values": ["example"]}
+QUERY: Final = json.dumps({"ResourceTypeFilters": ["AWS::AllSupported"], "TagFilters": [TAG]})
 """moto makes no group without a query."""
 GROUP: Final = "arn:aws:ec2:us-east-1:123456789012:placement-group/racks"
 MISFITS: Final[dict[str, tuple[dict[str, Any], str]]] = {
@@ -184,38 +183,3 @@ def test_a8_a_reservation_that_fits_passes_and_a_group_has_to_hold_reservations(
     assert tf.plan(stack)["resource_changes"]
     synthesize(in_reservation(group=arns["tagged"]), tmp_path)
     assert "is not a group of capacity reservations" in refusal(tf, stack)
-
-
-def test_where_one_zone_has_no_capacity_the_runbook_leads_to_the_next_and_nothing_is_left(
-    terraform: Terraform, account: MotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    zones = account.client("ec2").describe_availability_zones()["AvailabilityZones"]
-    (full,) = [zone["ZoneName"] for zone in zones if zone["ZoneId"] == "use1-az6"]
-    make = CapacityReservationBackend.create_capacity_reservation
-
-    def refused(self: Any, tags: dict[str, str], **attributes: Any) -> Any:
-        if attributes["availability_zone"] == full:
-            raise EC2ClientError("InsufficientInstanceCapacity", "There is no Spot or reserved capacity available.")
-        return make(self, tags, **attributes)
-
-    monkeypatch.setattr(CapacityReservationBackend, "create_capacity_reservation", refused)
-    tf, before = terraform.with_env(account.env), remains(account)
-    order = {"placement": {"zones": ["use1-az6", "use1-az4"]}}
-    hold = ["apply", "-no-color", "-auto-approve", "-target=aws_ec2_capacity_reservation.reserved"]
-    for zone in ("use1-az6", "use1-az4"):
-        plan = example_plan(nodes=2, zone=zone, purchase=Purchase(reserved_nodes=2), spec=order)
-        network = prepared(tf, account, plan, tmp_path)
-        tf.apply(network)
-        compute = prepared(tf, account, plan, tmp_path, "compute")
-        held = tf.run(hold, compute, check=False)
-        if zone == "use1-az6":
-            assert held.returncode == 1
-            assert "InsufficientInstanceCapacity" in held.stderr
-            tf.run(["destroy", "-no-color", "-auto-approve", "-target=aws_placement_group.gang"], compute)
-            tf.destroy(network)
-            assert remains(account) == before
-    assert held.returncode == 0, held.stderr
-    (made,) = account.client("ec2").describe_capacity_reservations()["CapacityReservations"]
-    assert (made["State"], made["TotalInstanceCount"]) == ("active", 2)
-    assert made["AvailabilityZone"] != full
-    assert not account.client("fsx").describe_file_systems()["FileSystems"]

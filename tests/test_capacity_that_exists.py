@@ -139,11 +139,11 @@ def test_a_plan_takes_no_more_nodes_than_the_reservation_holds() -> None:
             "capacity.reservation.id: Id of the reservation",
         ),
         ({"capacity": {"reservation": CR}}, f"{{id: {CR}}}"),
-        ({"capacity": {"reservation": "always"}}, "'auto' or 'none'"),
+        ({"capacity": {"reservation": "always"}}, "allowed: auto or none"),
         ({"capacity": {"reservation": {}}}, "give id (cr-...) or group"),
         ({"capacity": {"reservation": {"id": CR, "group": GROUP}}}, "one of the two"),
         ({"capacity": {"reservation": {"group": CR}}}, "capacity.reservation.group: ARN of a resource group"),
-        ({"capacity": {"reservation": {"id": CR, "zones": "x"}}}, "did you mean 'zone'"),
+        ({"capacity": {"reservation": {"id": CR, "zonee": "x"}}}, "did you mean 'zone'"),
         ({"capacity": {"reservation": {"id": CR}, "interruption": "tolerate"}}, "drop one of the two"),
         (
             {"capacity": {"reservation": {"id": CR}, "block": {"start": "2026-12-10", "days": 7}}},

@@ -161,7 +161,7 @@ def _checks(plan: Plan, catalog: Catalog) -> Iterator[str]:
     sold = None if place.owned else place.instance_type(choice.instance_type)
     quotas = needed_quotas(choice.purchase, place, choice.instance_type)
     for need in quotas:
-        yield f"vCPU quota {need.quota.code} ≥ {need.vcpus:,} in {choice.region}"
+        yield f"vCPU quota {need.code} ≥ {need.vcpus:,} in {choice.region}"
     if sold is not None and not quotas and not choice.purchase.capacity_block_nodes:
         yield f"vCPU quota of {sold.name} ≥ {choice.nodes * sold.vcpus:,} in {choice.region}"
     if plan.spec.capacity.block is not None and plan.spec.capacity.block.reservation_id is None:

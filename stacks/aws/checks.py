@@ -14,8 +14,9 @@ from cdk.aws.checks import (
     require_reservation_group,
     require_zone,
 )
+from planner.market.place import place_of
 from planner.plan.plan import Plan
-from planner.search.quotas import quota_needs
+from planner.search.quotas import needed_quotas
 from planner.spec import OwnReservation
 from provider_catalog.catalog import Catalog
 from stacks.aws.zones import zone_field, zone_id
@@ -41,14 +42,14 @@ def add_checks(stack: TerraformStack, plan: Plan, catalog: Catalog) -> None:
     Raises:
         SpecError: the zone is not one of the region.
     """
-    choice, defaults = plan.choice, catalog.provider_defaults("aws")
+    choice = plan.choice
     zone, sold = zone_id(plan, catalog), catalog.instance_type("aws", choice.instance_type)
     require_zone(stack, instance_type=sold.name, zone_id=zone, region=choice.region, field=zone_field(plan.spec, zone))
-    for need in quota_needs(choice.purchase, defaults, sold):
+    for need in needed_quotas(choice.purchase, place_of("aws", catalog), sold.name):
         quota = Quota(
-            role=need.quota.market.replace("-", "_"),
-            name=need.quota.name,
-            code=need.quota.code,
+            role=need.market.replace("-", "_"),
+            name=need.name,
+            code=need.code,
             needed_vcpus=need.vcpus,
             nodes=f"{need.nodes} x {sold.name}",
         )
