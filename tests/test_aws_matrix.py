@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,20 @@ import pytest
 import yaml
 
 from planner.plan.plan import Plan
+from planner.spec import OwnReservation
 from provider_catalog.catalog import Catalog
 from tests.support import aws_moto, checkov
-from tests.support.aws_matrix import FAMILIES, ORCHESTRATORS, own_network, planned, plans, stack_plans, write_root
+from tests.support.aws_matrix import (
+    FAMILIES,
+    FEATURES,
+    ORCHESTRATORS,
+    own_network,
+    planned,
+    plans,
+    stack_plans,
+    with_feature,
+    write_root,
+)
 from tests.support.aws_stacks import ROLES
 from tests.support.bills import assert_same_bill, bill_of
 from tests.support.moto_server import MotoServer
@@ -46,11 +57,12 @@ def matrix() -> Mapping[str, Plan]:
 def judged_by_terraform(
     half: int, matrix: Mapping[str, Plan], terraform: Terraform, aws: MotoServer, folder: Path
 ) -> Run:
-    """Synthesize, validate and plan half of the matrix; the odd half includes the existing network."""
+    """Synthesize, validate and plan half of the matrix; the odd half includes what the account has already."""
     aws_moto.install()
     chosen = dict(list(matrix.items())[half :: len(HALVES)])
     if half:
-        chosen["own-network"] = planned(own_network(*make_network(aws)), Catalog.load())
+        existing = [own_network(*make_network(aws)), *in_reservation(make_reservation(aws))]
+        chosen |= {document["name"]: planned(document, Catalog.load()) for document in existing}
     root = write_root(folder, chosen)
     tf = terraform.with_env(aws.env)
     tf.init(root)
@@ -67,13 +79,36 @@ def make_network(aws: MotoServer) -> tuple[str, str]:
     return vpc_id, subnet["SubnetId"]
 
 
+def make_reservation(aws: MotoServer) -> str:
+    """Create a reservation of two nodes, as if someone had bought it before."""
+    ec2 = aws.client("ec2")
+    zones = ec2.describe_availability_zones()["AvailabilityZones"]
+    made = ec2.create_capacity_reservation(
+        InstanceType="p4d.24xlarge",
+        InstancePlatform="Linux/UNIX",
+        InstanceCount=2,
+        AvailabilityZone=next(zone["ZoneName"] for zone in zones if zone["ZoneId"] == "use1-az6"),
+        InstanceMatchCriteria="targeted",
+    )
+    reservation_id: str = made["CapacityReservation"]["CapacityReservationId"]
+    return reservation_id
+
+
+def in_reservation(reservation_id: str) -> Iterator[dict[str, Any]]:
+    """Yield one spec for each orchestrator, with all nodes in a reservation."""
+    held = {"id": reservation_id, "zone": "use1-az6", "instances": 2}
+    for orchestrator in ORCHESTRATORS:
+        yield with_feature(f"reserved-{orchestrator[:4]}", orchestrator, {"capacity": {"reservation": held}})
+
+
 def nodes_by_kind(plan: Plan) -> dict[str, int]:
     purchase = plan.choice.purchase.model_dump()
     return {kind: purchase[f"{kind}_nodes"] for kind in KINDS if purchase[f"{kind}_nodes"]}
 
 
 def test_the_matrix_covers_every_family_orchestrator_and_purchase(matrix: Mapping[str, Plan]) -> None:
-    assert len(matrix) >= 40
+    # The existing network and the reservation come on top.
+    assert len(matrix) == len(FAMILIES + tuple(FEATURES)) * len(ORCHESTRATORS) >= 60
     seen = Counter((plan.spec.orchestrator, kind) for plan in matrix.values() for kind in nodes_by_kind(plan))
     assert {orchestrator for orchestrator, _ in seen} == set(ORCHESTRATORS)
     for orchestrator in ORCHESTRATORS:
@@ -132,8 +167,9 @@ def nodes_of_stack(plan: Plan, changes: list[dict[str, Any]], document: dict[str
         groups = {name: group["scaling_config"][0]["max_size"] for name, group in found.items() if name != "system"}
     else:
         groups = {name: group["max_size"] for (kind, name), group in after.items() if kind == "aws_autoscaling_group"}
-    reserved = after.get(("aws_ec2_capacity_reservation", "reserved"))
-    assert (reserved["instance_count"] if reserved else 0) == groups.get("reserved", 0)
+    made = after.get(("aws_ec2_capacity_reservation", "reserved"))
+    held = isinstance(plan.spec.capacity.reservation, OwnReservation)
+    assert (made["instance_count"] if made else 0) == (0 if held else groups.get("reserved", 0))
     return groups
 
 

@@ -84,8 +84,9 @@ def documents() -> Iterator[dict[str, Any]]:
         family, position = divmod(index, len(ORCHESTRATORS))
         network = NETWORKS[(family + position) % len(NETWORKS)]
         closed = "egress" in network
-        # File servers are reached over EFA where there is EFA.
-        storages = STORAGES if kind.rdma_cards else STORAGES[:-1]
+        # FSx for Lustre guide, "Working with EFA-enabled file systems": no clients of p4d, p4de and g5.
+        reaches_over_efa = kind.rdma_cards and instance_type.partition(".")[0] not in ("p4d", "p4de", "g5")
+        storages = STORAGES if reaches_over_efa else STORAGES[:-1]
         yield {
             "name": f"m{index:02d}-{instance_type.replace('.', '-')}"[:29].rstrip("-"),
             "model": "Qwen/Qwen2.5-1.5B",
@@ -99,6 +100,39 @@ def documents() -> Iterator[dict[str, Any]]:
             "observability": OBSERVABILITIES[family % len(OBSERVABILITIES)],
             **({"rollout": {"validation_nodes": 1 + index % 4 // 2}} if index % 2 else {}),
         }
+
+
+_P5: Final[dict[str, Any]] = {"instance_type": "p5.48xlarge", "nodes": 2}
+FEATURES: Final[dict[str, dict[str, Any]]] = {
+    "no-file-system": {"storage": {"shared_tib": 0, "checkpoints_tib": 2}},
+    "efa-lustre": {"pin": _P5, "storage": {"shared_tib": 38.4, "lustre": {"efa": True, "metadata_iops": 12000}}},
+    "zone-order": {"placement": {"zones": ["use1-az3", "use1-az2"]}, "pin": {**_P5, "instance_type": "p5en.48xlarge"}},
+    # EKS sells no control plane in use1-az3.
+    "zone-az3": {"placement": {"zone": "use1-az3"}, "pin": _P5},
+    "tags": {"tags": {"cost-center": "R-D: 4+2=6 @ 50/2", "owner/team": "Zoë / Ömer", "a": ""}},
+    "connected": {"network": {"connected_cidrs": ["10.99.0.0/16", "192.168.7.0/24"]}},
+}
+"""Parts of specs that the rotation lacks, each under every orchestrator."""
+
+
+def feature_documents() -> Iterator[dict[str, Any]]:
+    """Yield one spec for each of `FEATURES` and each orchestrator."""
+    for (name, feature), orchestrator in itertools.product(FEATURES.items(), ORCHESTRATORS):
+        yield with_feature(f"{name}-{orchestrator[:4]}", orchestrator, feature)
+
+
+def with_feature(name: str, orchestrator: str, feature: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec of two nodes that has a feature."""
+    placement = {"providers": ["aws"], "regions": ["us-east-1"], **feature.get("placement", {})}
+    return {
+        "name": name,
+        "model": "Qwen/Qwen2.5-1.5B",
+        "workload": _TRAINING,
+        "pin": {"instance_type": "p4d.24xlarge", "nodes": 2},
+        "orchestrator": orchestrator,
+        **feature,
+        "placement": placement,
+    }
 
 
 def own_network(vpc_id: str, subnet_id: str) -> dict[str, Any]:
@@ -119,7 +153,7 @@ def planned(document: dict[str, Any], catalog: Catalog) -> Plan:
 def plans() -> dict[str, Plan]:
     """Return the plan of every spec, by name."""
     catalog = Catalog.load()
-    return {document["name"]: planned(document, catalog) for document in documents()}
+    return {document["name"]: planned(document, catalog) for document in (*documents(), *feature_documents())}
 
 
 def write_root(folder: Path, plans_by_name: dict[str, Plan]) -> Path:
