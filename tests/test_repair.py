@@ -159,5 +159,5 @@ def test_people_hear_of_nodes_that_do_not_start_and_of_nodes_that_are_replaced(d
     }
     groups = {"example-reserved", "example-on-demand"}
     for rule in ("failed_launches", "replaced_nodes"):
-        assert set(json.loads(rules[rule]["event_pattern"])["detail"]["AutoScalingGroupName"]) == groups
+        assert set(rules[rule]["detail"]["AutoScalingGroupName"]) == groups
     assert only(documents, "aws_sns_topic")["name"] == "example-alarms"
