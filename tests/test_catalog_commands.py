@@ -173,6 +173,7 @@ def test_one_source_fails_and_the_other_is_kept(server: Server, prices: Path, mo
     assert (prices / "azure" / "instance_prices.csv").exists()
 
 
+@pytest.mark.slow
 def test_aws_through_moto(aws: MotoServer, prices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """moto sells every Spot instance for 0.00001 USD, which the refresh rejects as implausible."""
     for name, value in aws.env.items():

@@ -188,6 +188,7 @@ def test_a_command_reads_its_spec_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert reads == [str(spec)]
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_failure() -> None:
     command = [sys.executable, "-m", "llmcluster", "cost", "clusters/quickstart.yaml"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -206,6 +207,7 @@ def test_help_onto_a_full_disk_is_a_failure_outside() -> None:
     assert (finished.returncode, finished.stderr) == (4, "error: No space left on device\n")
 
 
+@pytest.mark.slow
 def test_an_ascii_terminal_reads_every_line() -> None:
     command = [sys.executable, "-m", "llmcluster", "cost", "clusters/quickstart.yaml"]
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
@@ -214,6 +216,7 @@ def test_an_ascii_terminal_reads_every_line() -> None:
     assert finished.stdout.isascii()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_spec_is_refused(tmp_path: Path) -> None:
     big = tmp_path / "big.yaml"
     with big.open("wb") as file:

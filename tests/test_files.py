@@ -187,6 +187,7 @@ def limited(limit_bytes: int, *arguments: object) -> "subprocess.CompletedProces
     )
 
 
+@pytest.mark.slow
 def test_writers_meet_a_limit_of_the_kernel(tmp_path: Path) -> None:
     spec = tmp_path / "chat.yaml"
     spec.write_text(SPEC)

@@ -94,6 +94,7 @@ def test_the_fastest_that_is_named_is_the_fastest() -> None:
     assert float(named.group(1)) == min(float(found.group(1)) for found in others if found is not None)
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_too_small_is_refused_with_the_nearest_plans() -> None:
     error = refused(changed(workload={"deadline_days": 10}, budget={"usd_per_month": 20_000}))
     assert error.lacks == "budget"
@@ -113,6 +114,7 @@ def test_a_budget_that_is_too_small_is_refused_with_the_nearest_plans() -> None:
     assert later.days > 10
 
 
+@pytest.mark.slow
 def test_a_budget_bound_spares_no_machine_that_would_have_served() -> None:
     # What is ruled out by a bound on its month is over the budget when it is priced, too.
     document = changed(workload={"deadline_days": 10}, placement={"instance_types": "any"})

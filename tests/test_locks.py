@@ -279,6 +279,7 @@ HOSTILE: tuple[object, ...] = (
 )
 
 
+@pytest.mark.slow
 def test_no_edit_of_one_value_reaches_a_script_or_a_stack(spec_path: Path, decided: Plan) -> None:
     """Edits each value of a lock in turn: the lock is refused, or only texts and figures of reports change."""
     loaded = load_spec(spec_path)

@@ -141,6 +141,7 @@ def run_in_terminal(environment: dict[str, str], *arguments: str) -> bytes:
     return output
 
 
+@pytest.mark.slow
 def test_colours_appear_only_on_terminals_that_want_them() -> None:
     arguments = ("plan", "clusters/quickstart.yaml")
     clean = {name: "" for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE") if name in os.environ}

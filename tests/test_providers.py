@@ -68,6 +68,7 @@ def synthesize(cloud: str, how: str, outdir: Path) -> tuple[bytes, int]:
     return (outdir / "stacks" / "s" / "cdk.tf.json").read_bytes(), int(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cloud", sorted(STACKS))
 def test_light_registration_leaves_the_document_unchanged(cloud: str, tmp_path: Path) -> None:
     light, light_modules = synthesize(cloud, "light", tmp_path / "out")

@@ -98,6 +98,7 @@ def _llmcluster(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_shows_judges_and_plans(tmp_path: Path) -> None:
     listed = _llmcluster("scenario", "list")
     assert listed.returncode == 0, listed.stderr

@@ -7,6 +7,7 @@ import pytest
 from tests.support import shown
 
 
+@pytest.mark.slow
 def test_readme_shows_what_the_demonstration_prints() -> None:
     text = shown.README.read_text()
     assert shown.readme(text) == text, "make docs"
@@ -23,6 +24,7 @@ def test_the_annotated_compute_stack_is_the_one_written() -> None:
     assert shown.compute_stack(text) == text, "make docs"
 
 
+@pytest.mark.slow
 def test_a_block_that_differs_is_renewed_or_reported() -> None:
     text = shown.COMPUTE_STACK.read_text()
     whole, part = ('strategy = "cluster"', "desired_capacity          = 108")

@@ -88,6 +88,7 @@ def test_messages_name_file_line_and_column(tmp_path: Path) -> None:
     assert any(line.startswith(f"{path}:7:3: workload.qps: ") for line in lines)
 
 
+@pytest.mark.slow
 def test_money_of_the_command_line_may_have_a_suffix(tmp_path: Path) -> None:
     path = tmp_path / "chat.yaml"
     path.write_text(json.dumps(BASE))

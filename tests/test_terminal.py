@@ -69,6 +69,7 @@ def test_untrusted_cells_and_titles_are_text() -> None:
     assert "a[/]\\x1b[2J" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_model_may_be_called_anything(name: str, tmp_path: Path) -> None:
     config = tmp_path / "config.json"

@@ -190,6 +190,7 @@ def test_the_search_sees_the_memory_that_the_plan_shows(name: str, layout: dict[
     assert fullest.bytes(ReplicaLayout.of(whole), whole.data, whole.zero_stage, 16) == pytest.approx(exact, abs=64)
 
 
+@pytest.mark.slow
 def test_a_gang_is_bought_one_way() -> None:
     reserved = p4d().choice
     assert reserved.purchase.reserved_nodes == reserved.nodes

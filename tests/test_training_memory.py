@@ -173,6 +173,7 @@ def size(name: str, layout: dict[str, Any], rest: dict[str, Any]) -> MemoryPerGp
     return training_memory(PROFILES[name], Layout(**layout), capacity_bytes=80 * GIB, **rest)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(case=cases())
 def test_parts_are_never_negative_and_sum_to_the_whole(
@@ -193,6 +194,7 @@ def test_parts_are_never_negative_and_sum_to_the_whole(
     assert sum(memory.overhead.values()) == memory.overhead_bytes
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(case=cases())
 def test_a_higher_zero_stage_never_takes_more(case: Case) -> None:
@@ -202,6 +204,7 @@ def test_a_higher_zero_stage_never_takes_more(case: Case) -> None:
     assert all(more <= less + 8 for more, less in pairwise(totals))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(case=cases())
 def test_more_recompute_never_takes_more(case: Case) -> None:

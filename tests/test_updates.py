@@ -115,6 +115,7 @@ def test_an_update_that_is_not_done_before_the_next() -> None:
     assert tight.hours <= 12
 
 
+@pytest.mark.slow
 def test_updates_are_compared_for_a_year_with_the_staff_that_takes_them_into_service() -> None:
     decided = planned()
     on_prem = load_on_prem(Catalog.load())
@@ -130,6 +131,7 @@ def test_updates_are_compared_for_a_year_with_the_staff_that_takes_them_into_ser
     assert staff < (own.usd or 0) < own.own_cost.total_usd
 
 
+@pytest.mark.slow
 def test_a_difference_between_plans_names_the_update() -> None:
     spot = planned({"capacity": {"interruption": "tolerate"}})
     rows = {row.what: row for row in diff_plans(planned(), spot).totals}
