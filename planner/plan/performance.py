@@ -84,8 +84,8 @@ class InferencePerformance(PlanModel):
     `queueing.ttft_ms` includes. It is the prefill, one step of the running batch, and the mean wait for other prefills
     (M/D/1) at the rate that `batch` sustains. Where prefills use up the token budget of every step, it is the wait of
     the requests that do not decode. In a disaggregated fleet it is the prefill, that wait and the transfer of the KV
-    cache. With static batches it is the prefill and half the time of the previous batch. For a pinned batch it is
-    `prefill_ms` and the host's part."""
+    cache. With static batches it is the prefill and half the time of the previous batch. For a pinned batch it equals
+    `prefill_ms`."""
     tpot_ms: float
     """Mean time per output token at the planned load in milliseconds, including prefills of other requests and the
     host's part of each step."""

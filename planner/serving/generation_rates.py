@@ -119,8 +119,8 @@ _BLACKWELL = GenerationRates(
 # kernels unless AITER is switched on. Estimates: a factor of 1.5 either way; of 3 for experts, with AITER or without.
 _CDNA3 = GenerationRates(
     gemms={
-        "16-bit": GemmRates(0.48, 0.70, 6e-6, 0),
-        "8-bit": GemmRates(0.42, 0.65, 8.0e-6, 1100),
+        "16-bit": GemmRates(0.48, 0.78, 5e-6, 0),
+        "8-bit": GemmRates(0.42, 0.70, 7e-6, 1100),
         "weight-only": _WEIGHT_ONLY,
     },
     groups={
@@ -128,7 +128,7 @@ _CDNA3 = GenerationRates(
         "8-bit": GroupedRates(0.32, 0.58, 48e-6, 1.49, 0.62, 2.6),
         "weight-only": GroupedRates(0.28, 0.45, 80e-6, 1.66, 1.0, 0.7),
     },
-    attention=AttentionRates(0.40, 0.50, 60e-6, 0.65, 18e-6, 0.1e-9),
+    attention=AttentionRates(0.40, 0.52, 60e-6, 0.72, 15e-6, 0.1e-9),
     collectives=CollectiveRates(0.55, 8e-6, 0.1e-6, 0.60, 18e-6),
     measured=False,
 )

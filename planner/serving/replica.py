@@ -217,9 +217,13 @@ class Replica:
         """Return the requests per second that a replica sustains with `batch` in flight (Little's law)."""
         if not self.workload.dynamic_batching:
             return min(batch / self._static_run_s(batch), self._requests_per_s_at_headroom)
-        sequences = self._running(batch).decoding * self.layout.pipeline
+        sequences = self._decoding(batch)
         seconds = self._output_steps * self.tpot_s(batch) * self.tokens_per_step
         return min(sequences / seconds, self._requests_per_s_at_headroom)
+
+    def _decoding(self, batch: int) -> float:
+        """Return how many of the requests in flight decode, on all pipeline stages together."""
+        return min(float(batch), self._running(batch).decoding * self.layout.pipeline)
 
     def _static_run_s(self, batch: int) -> float:
         """Return the time of a static batch, from its prefill to the end of its longest output.
@@ -243,17 +247,22 @@ class Replica:
     def ttft_s(self, batch: int) -> float:
         """Return the mean time to first token: the wait for other prefills, the prefill, and one running step.
 
-        The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine). With static batches a
-        request waits for half of the running batch on average.
+        The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine). Where requests wait
+        because others use up the token budget, Little's law gives the time that they wait. A fixed number of users
+        queues no more requests than there are users. With static batches a request waits for half of the running batch
+        on average.
         """
         if not self.workload.dynamic_batching:
             return self.prefill_step_s(batch) + self._static_run_s(batch) / 2
-        service, running = self.prefill_service_s(batch), self._running(batch)
-        load = min(FULL_LOAD, self.requests_per_s(batch) * service / running.prompts / self.layout.pipeline)
-        waiting = batch - running.decoding * self.layout.pipeline
-        # At saturation the queue holds the requests that do not decode; it is never longer than all of them.
-        queue_s = min(service * load / (2 * (1 - load)), batch / 2 * service) if waiting <= 0 else 0.0
-        return service + queue_s + waiting / self.requests_per_s(batch) + running.decode_s * (1 - 1 / batch)
+        service, running, rate_per_s = self.prefill_service_s(batch), self._running(batch), self.requests_per_s(batch)
+        load = min(FULL_LOAD, rate_per_s * service / running.prompts / self.layout.pipeline)
+        queue_s = service * load / (2 * (1 - load))
+        saturated_s = (batch - self._decoding(batch)) / rate_per_s
+        if self.workload.concurrency is None:
+            wait_s = queue_s + saturated_s
+        else:
+            wait_s = max(min(queue_s, batch / (2 * running.prompts) * service), saturated_s)
+        return wait_s + service + (1 - 1 / batch) * running.decode_s
 
     def prefill_service_s(self, batch: int) -> float:
         """Return the prefill time of one prompt while `batch` requests are in flight."""
@@ -305,7 +314,7 @@ class Replica:
         parts = self.decode_parts_s(batch)
         step_s, prefill_s = sum(parts.values()), self.prefill_s(batch)
         if static:
-            tpot_s, ttft_s = self.decode_step_s(batch) / self.tokens_per_step, self.prefill_step_s(batch)
+            tpot_s, ttft_s = self.decode_step_s(batch) / self.tokens_per_step, prefill_s
             requests = batch / (ttft_s + workload.output_tokens * tpot_s)
         else:
             tpot_s, ttft_s, requests = self.tpot_s(batch), self.ttft_s(batch), self.requests_per_s(batch)
