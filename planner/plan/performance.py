@@ -82,16 +82,21 @@ class InferencePerformance(PlanModel):
     ttft_ms: float
     """Mean time to first token at the planned load in milliseconds, without the wait for a slot of a full batch, which
     `queueing.ttft_ms` includes. It is the prefill, one step of the running batch, and the mean wait for other prefills
-    (M/D/1) at the rate that `batch` sustains. In a disaggregated fleet it is the prefill, that wait and the transfer of
-    the KV cache. With static batches it is the prefill and half the time of the previous batch. For a pinned batch it
-    equals `prefill_ms`."""
+    (M/D/1) at the rate that `batch` sustains. Where prefills use up the token budget of every step, it is the wait of
+    the requests that do not decode. In a disaggregated fleet it is the prefill, that wait and the transfer of the KV
+    cache. With static batches it is the prefill and half the time of the previous batch. For a pinned batch it equals
+    `prefill_ms`."""
     tpot_ms: float
-    """Mean time per output token at the planned load in milliseconds, including prefills of other requests."""
+    """Mean time per output token at the planned load in milliseconds, including prefills of other requests and the
+    host's part of each step."""
     prefill_ms: float
-    """Time of one pass over `batch` prompts of prompt_tokens in milliseconds, without a queue. In a disaggregated fleet
-    it is a pass over one prompt per attention group."""
+    """Time of the kernels of one pass over `batch` prompts of prompt_tokens in milliseconds, without a queue. In a
+    disaggregated fleet it is a pass over one prompt per attention group."""
     decode_step_ms: float
-    """Mean time of the output_tokens decode steps of the same static batch in milliseconds."""
+    """Mean time of the kernels in the output_tokens decode steps of the same static batch in milliseconds."""
+    host_ms: float = 0.0
+    """Time that the serving engine's host adds to one of these steps in milliseconds: scheduling, sampling,
+    detokenising. It is part of tpot_ms and of no other field. 0 in plans made before this field."""
     batch: int
     """Requests in flight on each replica (each decode replica of a disaggregated fleet) at the planned load: the
     smallest batch that sustains the rate, the share of a replica in the given concurrency, or the pinned batch."""

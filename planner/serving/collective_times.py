@@ -1,6 +1,7 @@
 """Times of the collectives in one forward pass: all-reduce, expert all-to-all and transfers between stages."""
 
 from dataclasses import dataclass
+from math import log2
 
 from planner.plan.layout import Layout
 from planner.sizing.communication import Link, links, peer_bytes_per_s
@@ -8,8 +9,14 @@ from provider_catalog.hardware import NodeTopology
 
 PCIE_PAIR_BYTES_PER_S = 20e9
 """Bandwidth between two GPUs on PCIe 4.0 x16, which is nominally 32e9. Estimate, 15e9 to 25e9."""
-PCIE_BRIDGE_BYTES_PER_S = 18e9
-"""Bandwidth of the host bridge that more than two PCIe GPUs share. Estimate, 10e9 to 25e9."""
+PCIE_GROUP_BYTES_PER_S = 16e9
+"""Bandwidth of each of more than two PCIe GPUs in one direction. A ring passes every link once, so the GPUs do not
+share it. Estimate, 11e9 to 20e9: implied by TensorRT-LLM 0.14 at tensor parallelism 4 on L40S (perf-overview.md); NCCL
+assumes 24e9 between root ports of one socket (PHB paths in the logs of NVIDIA/nccl-tests issue 307)."""
+
+ACROSS_NODES_LATENCY_S = 63e-6
+"""Time that a second node adds to a small all-reduce. nccl-tests on two nodes of H100 take 75 us for 4 kB, three times
+what NCCL's own tuning model expects (NVIDIA/nccl issue 1453); a ring in one node takes 12 us. Estimate, 40 to 80 us."""
 
 NODES_PER_TOKEN = 4
 """Most nodes that hold the experts of one token: DeepSeek-V3, arXiv 2412.19437, section 2.1.2."""
@@ -101,7 +108,8 @@ class CollectiveTimes:
         ring_s = rates.ring_latency_s + 2 * (ranks - 1) / ranks * payload_bytes / (bandwidth * rates.ring_share)
         one_shot_s = self._latency_s(ranks) + (ranks - 1) * payload_bytes / (bandwidth * rates.one_shot_share)
         if ranks > self._node.gpus:
-            return ring_s + 2 * (ranks // self._node.gpus) * self._between.hop_latency_s
+            # Doubling the nodes adds a level to the tree that NCCL uses for small messages.
+            return ring_s + ACROSS_NODES_LATENCY_S * log2(ranks / self._node.gpus)
         if rates.switch_share is None or not peer_bytes_per_s(self._node, ranks) or ranks < 8:
             return min(ring_s, one_shot_s)
         switch_s = rates.ring_latency_s + payload_bytes / (bandwidth * rates.switch_share)
@@ -114,5 +122,5 @@ class CollectiveTimes:
         """Return the bandwidth of one GPU in one direction."""
         if ranks > self._node.gpus:
             return self._between.bytes_per_s
-        pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else PCIE_BRIDGE_BYTES_PER_S / ranks
+        pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else PCIE_GROUP_BYTES_PER_S
         return max(peer_bytes_per_s(self._node, ranks), pcie)

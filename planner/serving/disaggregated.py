@@ -42,7 +42,7 @@ class DisaggregatedFleet:
     @cached_property
     def prefill_s(self) -> float:
         """Prefill time of one prompt while every other data-parallel attention group prefills a prompt as well."""
-        return self.replica.prefill_s(self.replica.layout.attention_data)
+        return self.replica.prefill_step_s(self.replica.layout.attention_data)
 
     def prefills_per_s(self) -> float | NearMiss:
         """Return the highest prompts per second of a prefill replica at which TTFT holds (M/D/1), or the miss."""
@@ -139,8 +139,9 @@ class DisaggregatedFleet:
             queueing=self._queueing(arrivals_per_s / prefills),
             ttft_ms=(self.prefill_s * (1 + load / (2 * (1 - load))) + self.transfer_s) * 1e3,
             tpot_ms=self.tpot_s(batch) * 1e3,
-            prefill_ms=self.prefill_s * 1e3,
+            prefill_ms=replica.prefill_s(replica.layout.attention_data) * 1e3,
             decode_step_ms=sum(parts.values()) * 1e3,
+            host_ms=replica.host_s(max(1.0, batch / replica.layout.pipeline)) * 1e3,
             batch=batch,
             max_concurrency=decodes * most,
             requests_per_s=sustained,

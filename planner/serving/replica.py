@@ -10,6 +10,7 @@ from planner.plan.layout import Layout
 from planner.plan.performance import InferencePerformance
 from planner.serving.bisection import largest
 from planner.serving.forward import Pass
+from planner.serving.host_time import SERVING_HOST, HostTime
 from planner.serving.queueing import TtftModel
 from planner.serving.replica_memory import MAX_BATCH, PREFILL_CHUNK_TOKENS, ReplicaMemory
 from planner.serving.slo import latency
@@ -33,8 +34,13 @@ class Timing(Protocol):
 class _Running(NamedTuple):
     """Step times of a replica in the steady state, at a number of requests in flight."""
 
+    decoding: float
+    """Sequences that decode on one pipeline stage. The other requests in flight wait for their prefill, because the
+    token budget of the steps is used up."""
     prompts: float
-    """Prompts, or chunks of prompts, of one step under chunked prefill."""
+    """Prompts, or chunks of prompts, of a step with prompts under chunked prefill."""
+    mixed_share: float
+    """Share of the steps that carry prompts; 1 where the token budget is used up."""
     decode_s: float
     """Time of a step that decodes only."""
     mixed_s: float
@@ -57,6 +63,8 @@ class Replica:
     """Name of the engine behind `timing`, as the plan shows it."""
     peak_flops: float
     """Dense peak of one GPU in the arithmetic of the weights."""
+    host: HostTime = SERVING_HOST
+    """Time that the serving engine's host adds to each step."""
 
     @cached_property
     def memory(self) -> ReplicaMemory:
@@ -110,24 +118,35 @@ class Replica:
         )
 
     def prefill_s(self, batch: float) -> float:
-        """Return the time of one static pass over `batch` prompts."""
+        """Return the time of the kernels of one pass over `batch` prompts."""
         return sum(self.timing.parts_s(self._prompts(batch)).values())
+
+    def prefill_step_s(self, batch: float) -> float:
+        """Return the time of one pass over `batch` prompts with the host's part."""
+        return self._step_s(self._prompts(batch))
 
     def decode_parts_s(self, batch: float) -> dict[str, float]:
         """Return the parts of one decode step of a static batch, with half of the output already decoded."""
-        parts = self.timing.parts_s(self._decodes(batch))
-        speculation = self.workload.speculation
-        if speculation is not None:
+        return self._parts_s(self._decodes(batch))
+
+    def _parts_s(self, work: Pass) -> dict[str, float]:
+        """Return the time of one pass by kind of work, with the drafts of its decoding sequences."""
+        parts, speculation = self.timing.parts_s(work), self.workload.speculation
+        if speculation is not None and work.decodes:
             # Each drafted token takes a pass of the draft model, which costs a known share of a full pass.
-            step = sum(self.timing.parts_s(self._decodes(batch, 1)).values())
+            step = sum(self.timing.parts_s(self._decodes(work.decodes, 1)).values())
             layers = self.profile.architecture.layer_count
             share = 1 / layers if speculation.draft_cost is None else speculation.draft_cost
             parts["drafting"] = speculation.draft_tokens * share * step
         return parts
 
     def decode_step_s(self, batch: float) -> float:
-        """Return the time of one decode step of a static batch."""
-        return sum(self.decode_parts_s(batch).values())
+        """Return the time of one decode step of a static batch with the host's part."""
+        return self._step_s(self._decodes(batch))
+
+    def host_s(self, batch: float) -> float:
+        """Return the time that the host adds to a decode step of `batch` sequences."""
+        return self.host.seconds(self._decodes(batch), self.layout.attention_data)
 
     @cached_property
     def tokens_per_step(self) -> float:
@@ -149,11 +168,10 @@ class Replica:
         it has stages.
         """
         running = self._running(batch)
-        starts = batch / self._output_steps / self.layout.pipeline
         if not self.workload.chunked_prefill:
+            starts = running.decoding / self._output_steps
             return running.decode_s + starts * self._one_prefill_s
-        mixed_share = starts * self._chunks / running.prompts
-        return max(0.0, 1 - mixed_share) * running.decode_s + mixed_share * running.mixed_s
+        return (1 - running.mixed_share) * running.decode_s + running.mixed_share * running.mixed_s
 
     def _running(self, batch: int) -> _Running:
         # Several searches over the batch ask for the same batches.
@@ -166,25 +184,46 @@ class Replica:
         return {}
 
     def _timed(self, batch: int) -> _Running:
-        group = max(1.0, batch / self.layout.pipeline)
-        decode_s = self.decode_step_s(group)
-        if not self.workload.chunked_prefill:
-            return _Running(1.0, decode_s, decode_s)
-        prompts = self._prompts_together(batch)
-        return _Running(prompts, decode_s, self._mixed_step_s(group, prompts))
+        """Return the steady state with `batch` requests in flight.
 
-    def _prompts_together(self, batch: int) -> float:
-        """Return the prompts, or chunks of prompts, of one step: those that start, within the token budget."""
-        fit = self.layout.attention_data * PREFILL_CHUNK_TOKENS / self.workload.new_prompt_tokens
-        starts = batch / self._output_steps / self.layout.pipeline
-        return max(1.0, min(starts, fit))
+        Each request passes the token budget with its prompt and its output. Where that takes more than the budget of
+        every step, only as many sequences decode as the prefills keep up with; the others wait, which lengthens TTFT
+        and not the steps.
+        """
+        group, steps = max(1.0, batch / self.layout.pipeline), self._output_steps
+        if not self.workload.chunked_prefill:
+            decode_s = self._step_s(self._decodes(group))
+            return _Running(group, 1.0, 0.0, decode_s, decode_s)
+        budget = float(self.layout.attention_data * PREFILL_CHUNK_TOKENS)
+        chunk = self.workload.new_prompt_tokens / self._chunks
+        most = max(1.0, budget / (chunk + steps / self._chunks))
+        decoding = min(group, most * steps / self._chunks)
+        wanted = decoding / steps * self._chunks
+        # Data-parallel attention groups prefill in the same step, because all of them wait for the slowest.
+        prompts = max(float(self.layout.attention_data), min(wanted, most))
+        return _Running(
+            decoding,
+            prompts,
+            min(1.0, wanted / prompts),
+            self._step_s(self._decodes(decoding)),
+            self._step_s(self._mixed(decoding, prompts)),
+        )
+
+    def _step_s(self, work: Pass) -> float:
+        """Return the time of one step of a running engine: its kernels, drafts, and what the host adds to them."""
+        return sum(self._parts_s(work).values()) + self.host.seconds(work, self.layout.attention_data)
 
     def requests_per_s(self, batch: int) -> float:
         """Return the requests per second that a replica sustains with `batch` in flight (Little's law)."""
         if not self.workload.dynamic_batching:
             return min(batch / self._static_run_s(batch), self._requests_per_s_at_headroom)
-        decoding = self._output_steps * self.tpot_s(batch) * self.tokens_per_step
-        return min(batch / decoding, self._requests_per_s_at_headroom)
+        sequences = self._decoding(batch)
+        seconds = self._output_steps * self.tpot_s(batch) * self.tokens_per_step
+        return min(sequences / seconds, self._requests_per_s_at_headroom)
+
+    def _decoding(self, batch: int) -> float:
+        """Return how many of the requests in flight decode, on all pipeline stages together."""
+        return min(float(batch), self._running(batch).decoding * self.layout.pipeline)
 
     def _static_run_s(self, batch: int) -> float:
         """Return the time of a static batch, from its prefill to the end of its longest output.
@@ -193,7 +232,7 @@ class Replica:
         (OSDI 2022, section 3.1) measures what waiting for the longest output costs.
         """
         longest = sum(1 / n for n in range(1, batch + 1))
-        return self.prefill_s(batch) + longest * self._output_steps * self._running(batch).decode_s
+        return self.prefill_step_s(batch) + longest * self._output_steps * self._running(batch).decode_s
 
     @cached_property
     def _requests_per_s_at_headroom(self) -> float:
@@ -208,14 +247,22 @@ class Replica:
     def ttft_s(self, batch: int) -> float:
         """Return the mean time to first token: the wait for other prefills, the prefill, and one running step.
 
-        The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine). With static batches a
-        request waits for half of the running batch on average.
+        The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine). Where requests wait
+        because others use up the token budget, Little's law gives the time that they wait. A fixed number of users
+        queues no more requests than there are users. With static batches a request waits for half of the running batch
+        on average.
         """
         if not self.workload.dynamic_batching:
-            return self.prefill_s(batch) + self._static_run_s(batch) / 2
-        service, running = self.prefill_service_s(batch), self._running(batch)
-        load = min(FULL_LOAD, self.requests_per_s(batch) * service / running.prompts / self.layout.pipeline)
-        return service * (1 + load / (2 * (1 - load))) + running.decode_s
+            return self.prefill_step_s(batch) + self._static_run_s(batch) / 2
+        service, running, rate_per_s = self.prefill_service_s(batch), self._running(batch), self.requests_per_s(batch)
+        load = min(FULL_LOAD, rate_per_s * service / running.prompts / self.layout.pipeline)
+        queue_s = service * load / (2 * (1 - load))
+        saturated_s = (batch - self._decoding(batch)) / rate_per_s
+        if self.workload.concurrency is None:
+            wait_s = queue_s + saturated_s
+        else:
+            wait_s = max(min(queue_s, batch / (2 * running.prompts) * service), saturated_s)
+        return wait_s + service + (1 - 1 / batch) * running.decode_s
 
     def prefill_service_s(self, batch: int) -> float:
         """Return the prefill time of one prompt while `batch` requests are in flight."""
@@ -267,7 +314,7 @@ class Replica:
         parts = self.decode_parts_s(batch)
         step_s, prefill_s = sum(parts.values()), self.prefill_s(batch)
         if static:
-            tpot_s, ttft_s = step_s / self.tokens_per_step, prefill_s
+            tpot_s, ttft_s = self.decode_step_s(batch) / self.tokens_per_step, prefill_s
             requests = batch / (ttft_s + workload.output_tokens * tpot_s)
         else:
             tpot_s, ttft_s, requests = self.tpot_s(batch), self.ttft_s(batch), self.requests_per_s(batch)
@@ -283,6 +330,7 @@ class Replica:
             tpot_ms=tpot_s * 1e3,
             prefill_ms=prefill_s * 1e3,
             decode_step_ms=step_s * 1e3,
+            host_ms=self.host_s(batch) * 1e3,
             batch=batch,
             max_concurrency=replicas * largest_batch,
             requests_per_s=replicas * requests,
@@ -303,11 +351,7 @@ class Replica:
 
     @cached_property
     def _one_prefill_s(self) -> float:
-        return self.prefill_s(1)
-
-    def _mixed_step_s(self, decodes: float, prompts: float) -> float:
-        """Return the time of a step with one chunk of each of `prompts` prompts and `decodes` decoding sequences."""
-        return sum(self.timing.parts_s(self._mixed(decodes, prompts)).values())
+        return self.prefill_step_s(1)
 
     def _prompts(self, batch: float) -> Pass:
         workload = self.workload
