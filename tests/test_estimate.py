@@ -39,7 +39,8 @@ PHASES = "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes
 MATRIX = {
     # Every way of buying, a demand that leaves nodes idle, and every file system with a price
     "mixed": SERVE + "placement: {providers: [aws], instance_types: [g6e.xlarge]}\n"
-    "capacity: {demand: business-hours, interruption: tolerate, time_zone: America/New_York}\nstorage: {shared_sku: SCRATCH_2, shared_tib: 3}\n",
+    "capacity: {demand: business-hours, interruption: tolerate, time_zone: America/New_York}\n"
+    "storage: {shared_sku: SCRATCH_2, shared_tib: 3}\n",
     "spot-gang": "model: {parameters: 13B}\nworkload: {kind: training, tokens: 2.0e+10, deadline_days: 20}\n"
     "placement: {providers: [aws], regions: [us-east-2], instance_types: [p4d.24xlarge]}\n"
     "capacity: {interruption: tolerate}\n",

@@ -22,6 +22,8 @@ class NodesAt:
     recurrence: str
     """Cron expression."""
     nodes: int
+    only_more: bool = False
+    """Whether the action starts missing nodes and stops none, such as those that an update adds for a while."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,10 @@ def add_schedule(
                 autoscaling_group_name=group_name,
                 recurrence=action.recurrence,
                 time_zone=schedule.time_zone,
+                # -1 leaves a number as it is. A group whose minimum rises starts the missing nodes.
                 min_size=nodes if keeps_least else 0,
                 max_size=-1,
-                desired_capacity=nodes,
+                desired_capacity=-1 if action.only_more else nodes,
             ),
             f"{role}_{when.replace('-', '_')}",
         )

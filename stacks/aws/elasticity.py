@@ -49,4 +49,4 @@ def initial_nodes(plan: Plan, nodes: Mapping[PurchaseKind, int]) -> dict[Purchas
 
 def filled(nodes: int) -> Schedule:
     """The schedule of a group that is created with fewer nodes than run all the time."""
-    return Schedule([NodesAt(EVERY_QUARTER, nodes)])
+    return Schedule([NodesAt(EVERY_QUARTER, nodes, only_more=True)])

@@ -39,9 +39,11 @@ def levels(group: Resource, resources: Resources) -> tuple[Level, ...]:
     """
     at: dict[int, float] = {}
     for action in _actions(group, resources):
-        nodes = action.number("desired_capacity")
-        if nodes is None or nodes < 0:
-            raise NotWeeklyError(f"{action.address} sets no desired_capacity")
+        # -1 leaves a number as it is; a group has at least its minimum.
+        given = (action.number("desired_capacity"), action.number("min_size"))
+        nodes = next((number for number in given if number is not None and number >= 0), None)
+        if nodes is None:
+            raise NotWeeklyError(f"{action.address} sets no number of nodes")
         for minute in _minutes(action.text("recurrence"), action.address):
             if at.setdefault(minute, nodes) != nodes:
                 raise NotWeeklyError(f"{action.address}: another action sets another number at the same time")
@@ -85,13 +87,13 @@ def _numbers(text: str, name: str, address: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"(?:(\d+)(?:-(\d+))?|\*)(?:/(\d+))?", part)
         if match is None:
-            raise NotWeeklyError(f"{address}: {part} is not a {name} of a cron expression")
+            raise NotWeeklyError(f"{address}: {part} is not a valid {name} of a cron expression")
         first, last, step = match.groups()
         start = int(first or 0)
         end = int(last) if last else (start if first and not step else size - 1)
         # Sunday is 0 and 7.
         most = size if name == "day of the week" else size - 1
         if not 0 <= start <= end <= most or step == "0":
-            raise NotWeeklyError(f"{address}: {part} is not a {name} of a cron expression")
+            raise NotWeeklyError(f"{address}: {part} is not a valid {name} of a cron expression")
         found |= {number % size for number in range(start, end + 1, int(step or 1))}
     return sorted(found)

@@ -40,6 +40,8 @@ reference, Nodegroup)."""
 GPU_TAINT: Final = EksNodeGroupTaint(key="nvidia.com/gpu", value="present", effect="NO_SCHEDULE")
 GPU_LABELS: Final = {"nvidia.com/gpu.present": "true"}
 """Label by which the NVIDIA device plugin finds its nodes."""
+SCALED: Final = ("desired_size", "min_size")
+"""Numbers of a node group that scheduled actions and the Cluster Autoscaler set."""
 EFA_LABELS: Final = {"llmcluster/efa": "true"}
 RAID: Final = """\
 apiVersion: node.eks.aws/v1alpha1
@@ -213,7 +215,7 @@ class GpuNodes(Construct):
                 lifecycle=(
                     None
                     if schedule is None
-                    else TerraformResourceLifecycle(ignore_changes=["scaling_config[0].desired_size"])
+                    else TerraformResourceLifecycle(ignore_changes=[f"scaling_config[0].{name}" for name in SCALED])
                 ),
                 depends_on=list(config.depends_on),
             ),
