@@ -49,6 +49,7 @@ Feature = Literal[
     "alarms",
     "metrics",
     "image-id",
+    "schedules",
 ]
 
 

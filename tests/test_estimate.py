@@ -39,7 +39,8 @@ PHASES = "pin: {instance_type: g6e.xlarge, nodes: 5}\nrollout: {validation_nodes
 MATRIX = {
     # Every way of buying, a demand that leaves nodes idle, and every file system with a price
     "mixed": SERVE + "placement: {providers: [aws], instance_types: [g6e.xlarge]}\n"
-    "capacity: {demand: business-hours, interruption: tolerate}\nstorage: {shared_sku: SCRATCH_2, shared_tib: 3}\n",
+    "capacity: {demand: business-hours, interruption: tolerate, time_zone: America/New_York}\n"
+    "storage: {shared_sku: SCRATCH_2, shared_tib: 3}\n",
     "spot-gang": "model: {parameters: 13B}\nworkload: {kind: training, tokens: 2.0e+10, deadline_days: 20}\n"
     "placement: {providers: [aws], regions: [us-east-2], instance_types: [p4d.24xlarge]}\n"
     "capacity: {interruption: tolerate}\n",
@@ -57,7 +58,7 @@ MATRIX = {
     "watched": SERVE + "placement: {providers: [aws], instance_types: [g6.2xlarge]}\npin: {nodes: 2}\n"
     "observability: {notify: [on-call@example.org], metrics: true}\n",
     "watched-kubernetes": SERVE + ON_AWS + "pin: {instance_type: g6.2xlarge, nodes: 2}\norchestrator: kubernetes\n"
-    "capacity: {demand: business-hours, interruption: tolerate}\n" + WATCHED,
+    "capacity: {demand: business-hours, interruption: tolerate, time_zone: Europe/Berlin}\n" + WATCHED,
     # Phases hold back nodes, and not their bill
     "phases": SERVE + ON_AWS + PHASES,
     "phases-kubernetes": SERVE + ON_AWS + PHASES + "orchestrator: kubernetes\n" + MEASURED,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cdktf import Fn, ITerraformDependable, TerraformLocal, TerraformVariable, Token
+from cdktf import Fn, ITerraformDependable, TerraformLocal, TerraformResourceLifecycle, TerraformVariable, Token
 from cdktf_cdktf_provider_aws.autoscaling_group import (
     AutoscalingGroup,
     AutoscalingGroupInitialLifecycleHook,
@@ -26,6 +26,7 @@ from constructs import Construct
 from cdk.aws.capacity import BlockConfig, ReservedCapacity
 from cdk.aws.launch_template import TemplateConfig, launch_template
 from cdk.aws.phases import running_nodes
+from cdk.aws.schedules import Schedule, add_schedule
 from cdk.naming import named
 from provider_catalog.purchase_kinds import PurchaseKind, slug
 
@@ -90,6 +91,7 @@ class AutoScalingNodes(Construct):
         block: The Capacity Block, if `capacity` is one.
         block_active: Variable that tells whether the block has started. EC2 launches no node before that.
         validating: Nodes in the phase `validate`; None: all nodes.
+        schedule: Scheduled actions that start and stop the nodes; None: all nodes run all the time.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class AutoScalingNodes(Construct):
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
         validating: int | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._kind = kind
@@ -117,13 +120,27 @@ class AutoScalingNodes(Construct):
         )
         self.launch_template = launch_template(self, template, kind, capacity=capacity, block=block is not None)
         running = running_nodes(nodes, nodes if validating is None else validating, block_active)
-        self.group = self._group(nodes, running, placement_group)
+        # Lowering the maximum is what ends nodes of a schedule in the phase `validate`.
+        most = nodes if schedule is None else running
+        self.group = self._group(nodes, running, most, placement_group, scheduled=schedule is not None)
+        if schedule is not None:
+            add_schedule(
+                self,
+                schedule,
+                role=kind,
+                name=self._name,
+                group_name=self.group.name,
+                validating=nodes if validating is None else validating,
+                keeps_least=kind != "spot",
+            )
         if block is not None:
             self._end_with_block(block)
         if kind == "spot" and not config.gang:
             self._wait_for_save()
 
-    def _group(self, nodes: int, running: int | float, placement_group: str | None) -> AutoscalingGroup:
+    def _group(
+        self, nodes: int, running: int | float, most: int | float, placement_group: str | None, *, scheduled: bool
+    ) -> AutoscalingGroup:
         config = self._config
         spot = self._kind == "spot"
         version = Token.as_string(self.launch_template.latest_version)
@@ -133,8 +150,8 @@ class AutoScalingNodes(Construct):
                 "nodes",
                 name=self._name,
                 # A gang is useless unless it is complete; replicas on Spot run on as many nodes as there are.
-                min_size=0 if spot and not config.gang else running,
-                max_size=nodes,
+                min_size=0 if scheduled or (spot and not config.gang) else running,
+                max_size=most,
                 desired_capacity=running,
                 vpc_zone_identifier=[config.subnet_id],
                 placement_group=placement_group,
@@ -166,6 +183,10 @@ class AutoScalingNodes(Construct):
                     for key, value in {**config.template.tags, "Name": self._name}.items()
                 ],
                 timeouts=AutoscalingGroupTimeouts(delete="30m"),
+                # Scheduled actions set these counts.
+                lifecycle=(
+                    TerraformResourceLifecycle(ignore_changes=["desired_capacity", "min_size"]) if scheduled else None
+                ),
                 depends_on=list(config.depends_on),
             ),
             self._kind,

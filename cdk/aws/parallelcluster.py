@@ -22,6 +22,8 @@ CAPACITY_TYPES: Final[Mapping[PurchaseKind, str]] = {
 SCRATCH_DIR: Final = "/scratch"
 """Folder in which ParallelCluster mounts the instance store volumes of a node, joined into one."""
 SHARED_DIR: Final = "/shared"
+IDLE_MIN: Final = 10
+"""Idle minutes after which a node that is not paid for in any case is stopped; the default of ParallelCluster."""
 LOG_RETENTION_DAYS: Final = 90
 NO_ROUTE_53: Final = {"Dns": {"DisableManagedDns": True, "UseEc2Hostnames": True}}
 """Settings for a closed network: Route 53 has no private endpoint (ParallelCluster guide, "AWS ParallelCluster in a
@@ -92,7 +94,11 @@ def configuration(config: SlurmConfig) -> str:
         "HeadNode": _head_node(config),
         "Scheduling": {
             "Scheduler": "slurm",
-            "SlurmSettings": {"QueueUpdateStrategy": "DRAIN", **(NO_ROUTE_53 if config.closed else {})},
+            "SlurmSettings": {
+                "QueueUpdateStrategy": "DRAIN",
+                "ScaledownIdletime": IDLE_MIN,
+                **(NO_ROUTE_53 if config.closed else {}),
+            },
             "SlurmQueues": [_queue(config, queue) for queue in config.queues],
         },
         **({"SharedStorage": [_shared_storage(config.file_system_id)]} if config.file_system_id else {}),

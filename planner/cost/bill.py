@@ -134,6 +134,7 @@ def _usage(service_items: Sequence[CostItem], mix: Mix) -> Usage:
             if item.unit in USAGE_UNITS or item.role == "checkpoint_storage"
         },
         running_share={kind: mean / nodes for kind, (nodes, mean) in running.items() if nodes},
+        spot_restart_share=mix.spot_restart_share,
         reserved_option="on-demand" if mix.reserved_price is None else mix.reserved_price.option,
     )
 

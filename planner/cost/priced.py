@@ -12,8 +12,16 @@ from planner.market.machines import Machine
 from planner.plan.choice import Purchase, SharedStorage
 from planner.plan.cost import Cost, UpdateCosts
 from planner.plan.performance import TrainingPerformance
-from planner.purchase.mix import Mix, block_mix, mean_demand, own_reservation_mix, serving_mix, training_mix
-from planner.spec import ClusterSpec, OwnReservation, TrainingWorkload
+from planner.purchase.mix import (
+    Mix,
+    Scaler,
+    block_mix,
+    mean_demand,
+    own_reservation_mix,
+    serving_mix,
+    training_mix,
+)
+from planner.spec import ClusterSpec, InferenceWorkload, OwnReservation, TrainingWorkload
 from provider_catalog.catalog import Catalog
 
 
@@ -111,7 +119,14 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
     elif owned:
         mix = None  # on-premises nodes cost the same in idle hours
     else:
-        mix = serving_mix(candidate.nodes, candidate.gang, spec.capacity, machine.offers)
+        mix = serving_mix(
+            candidate.nodes,
+            candidate.gang,
+            spec.capacity,
+            machine.offers,
+            scaler=_scaler(spec, machine, candidate.gang),
+            spare_nodes=_spare_nodes(spec, candidate),
+        )
     if mix is None or owned:
         reason = "on-premises nodes" if owned else "no known price"
         mix = Mix(
@@ -137,6 +152,22 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
     cost = cluster_cost(catalog.prices, services, machine.offers, mix, performance, run_hours)
     unknown_usd = unpriced_upper_bound_usd_per_hour(cost, catalog, machine.provider)
     return Priced(machine, replace(candidate, performance=performance), mix, cost, unpriced_usd_per_hour=unknown_usd)
+
+
+def _spare_nodes(spec: ClusterSpec, candidate: Candidate) -> int:
+    workload = spec.workload
+    return candidate.spare_nodes(workload.spare_replicas) if isinstance(workload, InferenceWorkload) else 0
+
+
+def _scaler(spec: ClusterSpec, machine: Machine, gang: int) -> Scaler:
+    """Returns what starts and stops the nodes of a serving fleet."""
+    defaults = machine.place.defaults
+    if defaults is None or "schedules" not in defaults.features:
+        return "unknown"
+    if spec.orchestrator == "slurm":
+        return "jobs"
+    # An Auto Scaling group chooses the nodes that it ends one by one, and would break several gangs at once.
+    return "schedule" if gang == 1 else "nothing"
 
 
 def _extra_lines(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 from typing import Final, Protocol
 
 from planner.errors import BudgetExcess
@@ -30,6 +30,10 @@ class Candidate:
     def gang(self) -> int:
         """Nodes that must work at the same time: all of a training run, those of one replica when serving."""
         return self.layout.gang_nodes(self.nodes, training=isinstance(self.performance, TrainingPerformance))
+
+    def spare_nodes(self, spare_replicas: int) -> int:
+        """Nodes of a number of spare replicas; at least one gang is never spare."""
+        return min(self.nodes - self.gang, ceil(spare_replicas * self.nodes / self.layout.data - 1e-9))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ def _requested_features(spec: ClusterSpec) -> tuple[tuple[str, Feature, bool], .
         ("observability.notify", "alarms", bool(spec.observability.notify)),
         ("observability.metrics", "metrics", spec.observability.metrics),
         ("image_id", "image-id", spec.image_id is not None),
+        ("capacity.min_nodes", "schedules", spec.capacity.min_nodes is not None),
     )
 
 
@@ -53,6 +54,11 @@ def _check_combinations(spec: ClusterSpec) -> None:
         raise SpecError(
             "image_id: EKS chooses the image of its node groups; pin its release by the Terraform variable "
             "release_version, and leave image_id out"
+        )
+    if spec.capacity.min_nodes is not None and spec.orchestrator == "slurm":
+        raise SpecError(
+            f"capacity.min_nodes is {spec.capacity.min_nodes}, but Slurm starts and stops nodes for its jobs, and no "
+            "schedule does; leave it out"
         )
     if spec.security.ebs_default_key and spec.orchestrator != "slurm":
         raise SpecError(

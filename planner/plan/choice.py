@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from planner.plan.base import PlanModel
 from planner.plan.fields import Amount, Count, MachineName, OneOrMore
 from planner.plan.layout import Layout
@@ -104,6 +106,14 @@ class SoftwareRequirement(PlanModel):
     source: str
 
 
+class ScheduledAction(PlanModel):
+    """A scheduled action: a number of nodes from a recurring time on, until the next action."""
+
+    recurrence: str
+    """Cron expression with minute, hour, day of the month, month and day of the week."""
+    nodes: Count
+
+
 class Autoscaling(PlanModel):
     """Autoscaling bounds of a serving fleet over the demand profile."""
 
@@ -113,3 +123,10 @@ class Autoscaling(PlanModel):
     """Mean over the demand profile."""
     step_nodes: int
     """Nodes that are added or removed together: those of one replica."""
+    time_zone: str | None = Field(default=None, exclude_if=lambda zone: zone is None)
+    """IANA time zone of the schedule; None without one."""
+    schedule: dict[PurchaseKind, tuple[ScheduledAction, ...]] = Field(
+        default_factory=dict, exclude_if=lambda schedule: not schedule
+    )
+    """Scheduled actions by purchase kind, where these start and stop the nodes. Nodes of other kinds run all the time.
+    """

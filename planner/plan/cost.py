@@ -19,6 +19,9 @@ class Usage(PlanModel):
     """Mean share of the nodes that is billed, by purchase kind: reserved, spot, on_demand, capacity_block. Reserved
     nodes are billed whether they run or not. A Capacity Block may have more instances than run, so its share may exceed
     1."""
+    spot_restart_share: float = Field(default=0.0, ge=0, exclude_if=lambda share: not share)
+    """Serving: node-hours that restarts of reclaimed Spot nodes add, as a share of the node-hours in use. The running
+    share of Spot nodes has them."""
     reserved_option: str = "on-demand"
     """Commitment term whose rate is billed for reserved nodes; `on-demand` without a commitment."""
 

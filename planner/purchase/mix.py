@@ -1,15 +1,18 @@
 """Purchase mix: how many nodes are reserved, Spot and on-demand for a demand profile."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from planner.errors import SpecError
 from planner.market.offers import Offers
 from planner.plan.choice import Purchase
-from planner.purchase.policy import POLICIES, Demand, Rates, spot_lost_share
+from planner.purchase.policy import POLICIES, Demand, Rates, Shares, spot_lost_share
+from planner.purchase.schedule import WeeklySchedule, hourly_units, schedule_of, week_of
 from planner.spec import Capacity, CapacityBlock, OwnReservation
 from provider_catalog.prices import InstancePrice
+from provider_catalog.purchase_kinds import PurchaseKind
 
 BUSINESS_HOURS: Final[tuple[float, ...]] = tuple(
     1.0 if weekday < 5 and 8 <= hour < 20 else 0.25 for weekday in range(7) for hour in range(24)
@@ -22,6 +25,10 @@ quantities)."""
 BLOCK_DAYS: Final = (*range(1, 15), *range(21, 183, 7))
 """Durations of a Capacity Block in days: 1 to 14, then whole weeks up to 182 (the same guide)."""
 
+Scaler = Literal["schedule", "jobs", "nothing", "unknown"]
+"""What starts and stops the nodes of a serving fleet as its demand varies: scheduled actions, the jobs in the queue of
+Slurm, nothing (all nodes run all the time), or something outside of the stacks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mix:
@@ -33,6 +40,11 @@ class Mix:
     mean_on_demand_nodes: float
     mean_demand: float = 1.0
     """Mean of the demand as a fraction of its peak."""
+    scaler: Scaler = "unknown"
+    schedule: Mapping[PurchaseKind, WeeklySchedule] = field(default_factory=dict)
+    """Schedules by purchase kind, where scheduled actions start and stop nodes. Nodes of other kinds always run."""
+    spot_restart_share: float = 0.0
+    """Node-hours of Spot that restarts after reclaims add, as a share of those in use; `mean_spot_nodes` has them."""
 
 
 def demand_fractions(capacity: Capacity) -> tuple[float, ...]:
@@ -87,19 +99,42 @@ def _demand(fractions: tuple[float, ...], replicas: int) -> Demand:
     return Demand.of(fractions, replicas)
 
 
-def serving_mix(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> Mix | None:
+def serving_mix(
+    nodes: int,
+    gang: int,
+    capacity: Capacity,
+    offers: Offers,
+    *,
+    scaler: Scaler = "unknown",
+    spare_nodes: int = 0,
+) -> Mix | None:
     """Returns the mix for a fleet of replicas of `gang` nodes each; None without an on-demand price.
 
     The policy of the spec decides (`planner.purchase.policy`): `optimal` is the cheapest, `tiered` follows the hardware
-    guide.
+    guide. It decides on the hours that the nodes will run: those of the schedule where one starts and stops them, all
+    hours where nothing does.
+
+    Args:
+        nodes: Nodes of the whole fleet.
+        gang: Nodes of one replica.
+        capacity: Capacity section of the spec.
+        offers: Prices of a node.
+        scaler: What starts and stops the nodes; a schedule needs replicas of one node.
+        spare_nodes: Nodes that a schedule runs beyond the load at every hour.
     """
     rates = serving_rates(nodes, gang, capacity, offers)
     if rates is None:
         return None
-    demand = serving_demand(nodes, gang, capacity)
+    demand = _running(nodes, gang, capacity, scaler, spare_nodes)
     shares = POLICIES[capacity.policy](demand, rates)
     reserved, spot = gang * shares.reserved, gang * shares.spot
     in_use = shares.reserved + shares.spot
+    schedule = _schedules(demand, shares) if scaler == "schedule" else {}
+    means: dict[PurchaseKind, float] = {
+        "spot": demand.mean_units(shares.reserved, in_use),
+        "on_demand": demand.mean_units(in_use, demand.units),
+        **{kind: scheduled.mean_nodes for kind, scheduled in schedule.items()},
+    }
     return Mix(
         purchase=Purchase(
             reserved_nodes=reserved,
@@ -108,10 +143,38 @@ def serving_mix(nodes: int, gang: int, capacity: Capacity, offers: Offers) -> Mi
             reason=_serving_reason(reserved, spot, nodes, capacity, offers),
         ),
         reserved_price=offers.commitment or offers.on_demand,
-        mean_spot_nodes=gang * demand.mean_units(shares.reserved, in_use) * (1 + rates.spot_lost_share),
-        mean_on_demand_nodes=gang * demand.mean_units(in_use, demand.units),
+        mean_spot_nodes=gang * means["spot"] * (1 + rates.spot_lost_share),
+        mean_on_demand_nodes=gang * means["on_demand"],
         mean_demand=mean_demand(capacity),
+        scaler=scaler,
+        schedule=schedule,
+        spot_restart_share=rates.spot_lost_share if spot else 0.0,
     )
+
+
+def _running(nodes: int, gang: int, capacity: Capacity, scaler: Scaler, spare_nodes: int) -> Demand:
+    """Returns the replicas that run in each hour."""
+    if scaler == "nothing":
+        return _demand((1.0,), nodes // gang)
+    if scaler == "schedule":
+        week = week_of(demand_fractions(capacity))
+        return _hourly(hourly_units(week, nodes, spare_nodes, capacity.min_nodes or 0), nodes)
+    return serving_demand(nodes, gang, capacity)
+
+
+@lru_cache(maxsize=256)
+def _hourly(hourly: tuple[int, ...], units: int) -> Demand:
+    return Demand(hourly, units)
+
+
+def _schedules(demand: Demand, shares: Shares) -> dict[PurchaseKind, WeeklySchedule]:
+    """Returns the schedules of the purchase kinds whose number of nodes varies: Spot before on-demand."""
+    in_use = shares.reserved + shares.spot
+    found: dict[PurchaseKind, WeeklySchedule] = {
+        "spot": schedule_of(demand.hourly_units, shares.reserved, shares.spot),
+        "on_demand": schedule_of(demand.hourly_units, in_use, shares.on_demand),
+    }
+    return {kind: scheduled for kind, scheduled in found.items() if scheduled.steps}
 
 
 def training_mix(nodes: int, capacity: Capacity, offers: Offers, spot_goodput: float) -> Mix | None:

@@ -12,7 +12,8 @@ from planner.plan.plan import CatalogStamp, ModelSummary, Plan
 from planner.plan.topology import Topology
 from planner.reliability.pass_thresholds import pass_thresholds
 from planner.search.notes import plan_notes
-from planner.serving.autoscaling import autoscaling
+from planner.serving.autoscaling import autoscaling, check_bounds_of_fleet
+from planner.serving.elasticity_notes import elasticity_notes
 from planner.serving.serving_notes import serving_notes
 from planner.serving.software_requirements import software_requirement
 from planner.spec import ClusterSpec
@@ -33,9 +34,14 @@ def assemble(
     topology: Topology | None = None,
     proposals: tuple[CompressionProposal, ...] = (),
 ) -> Plan:
-    """Builds the Plan of a finished search."""
+    """Builds the Plan of a finished search.
+
+    Raises:
+        SpecError: the spec lacks the time zone of a schedule, or bounds the fleet beyond its nodes.
+    """
     choice = _choice(spec, best)
-    scaling = autoscaling(spec, best.candidate)
+    check_bounds_of_fleet(spec, best.candidate, best.mix)
+    scaling = autoscaling(spec, best.candidate, best.mix)
     return Plan(
         name=spec.name,
         spec=spec,
@@ -58,6 +64,7 @@ def assemble(
             *notes,
             *(() if best.updates is None else update_notes(spec.name, best.updates, best.cost)),
             *serving_notes(spec, best.candidate, scaling),
+            *elasticity_notes(spec, best.candidate.nodes, best.mix, scaling),
         ),
         software=software_requirement(
             spec,

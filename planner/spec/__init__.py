@@ -19,6 +19,7 @@ from planner.spec.cluster import (
     Storage,
 )
 from planner.spec.dataset import Dataset
+from planner.spec.elasticity import check_bounds
 from planner.spec.fault_tolerance import FaultTolerance
 from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
@@ -189,6 +190,11 @@ class ClusterSpec(SpecModel):
     @model_validator(mode="after")
     def _own_reservation(self) -> "ClusterSpec":
         check_reservation(self)
+        return self
+
+    @model_validator(mode="after")
+    def _bounds(self) -> "ClusterSpec":
+        check_bounds(self)
         return self
 
     @model_validator(mode="after")

@@ -6,9 +6,19 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from planner.spec.base import SpecModel
+from planner.spec.elasticity import known_zone
 from planner.spec.lustre import Lustre
 from planner.spec.reservation import OwnReservation
-from planner.spec.text import DemandFile, Identifier, KeyPrefix, PolicyArn, ResourceGroup, StateBucket, StateContainer
+from planner.spec.text import (
+    DemandFile,
+    Identifier,
+    KeyPrefix,
+    PolicyArn,
+    ResourceGroup,
+    StateBucket,
+    StateContainer,
+    TimeZone,
+)
 from provider_catalog.units import HOURS_PER_YEAR
 
 
@@ -153,9 +163,28 @@ class Capacity(SpecModel):
             default="constant",
             description=(
                 "Demand relative to the peak: a named profile, 24 or 168 hourly fractions (a day or a week), or the "
-                "path of a CSV file with the 8,760 hours of a year (columns hour and demand)"
+                "path of a CSV file with the 8,760 hours of a year (columns hour and demand). A day begins at 0 h, a "
+                "week on Monday at 0 h"
             ),
         )
+    )
+    time_zone: TimeZone | None = Field(
+        default=None,
+        exclude_if=lambda zone: zone is None,
+        description=(
+            "IANA time zone of the hours of demand, such as America/New_York or Etc/UTC. Required where nodes start "
+            "and stop by a schedule: serving on AWS with a demand that varies, except under Slurm"
+        ),
+    )
+    min_nodes: int | None = Field(
+        default=None,
+        ge=0,
+        le=16384,
+        exclude_if=lambda nodes: nodes is None,
+        description=(
+            "Serving with a demand that varies: number of nodes that run at every hour, even where the demand needs "
+            "fewer. Default: as many as the demand of the quietest hour needs"
+        ),
     )
     interruption: Literal["never", "tolerate"] = Field(
         default="never",
@@ -203,6 +232,11 @@ class Capacity(SpecModel):
             key = "id" if value.startswith("cr-") else "group"
             raise ValueError(f"an existing reservation is written as {{{key}: {value}}}; auto and none are words")
         return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        return value if value is None else known_zone(value)
 
     @model_validator(mode="after")
     def _one_market(self) -> "Capacity":

@@ -33,6 +33,17 @@ class Kubernetes(SpecModel):
         ),
     )
 
+    initial_nodes: int | None = Field(
+        default=None,
+        ge=0,
+        le=16384,
+        exclude_if=lambda nodes: nodes is None,
+        description=(
+            "AWS: number of GPU nodes with which the node groups are created; the others follow within a quarter of an "
+            "hour. With 0 no node group waits for capacity when it is created. Default: all nodes"
+        ),
+    )
+
     @field_validator("public_api_cidrs")
     @classmethod
     def _named_ranges(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -95,6 +95,15 @@ DemandFile = Annotated[
 ]
 """Path of a demand file; `planner.workspace.specs` replaces it by the hours in that file."""
 
+TimeZone = Annotated[
+    str,
+    Field(
+        max_length=64,
+        pattern=_pattern(r"^[A-Za-z][A-Za-z0-9_+/-]*$", "an IANA time zone such as America/New_York or Etc/UTC"),
+    ),
+]
+"""Name of a time zone in the IANA database; `planner.spec.cluster` checks that it exists."""
+
 Cidr = Annotated[
     str,
     Field(

@@ -7,8 +7,10 @@ from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import DataAwsIamPoli
 from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 
+from cdk.aws.account import account_id
 from cdk.aws.auto_scaling import encoded_user_data
 from cdk.aws.eks.addons import AddonsConfig, NetworkAddons, ServiceAddons
+from cdk.aws.eks.autoscaler import add_autoscaler_identity, autoscaler_manifest, autoscaler_tags
 from cdk.aws.eks.burn_in import KubernetesBurnIn, burn_in_manifests
 from cdk.aws.eks.control_plane import ControlPlane, ControlPlaneConfig
 from cdk.aws.eks.exporters import exporters, scrape_configuration
@@ -31,6 +33,7 @@ from provider_catalog.hardware import InstanceType
 from provider_catalog.purchase_kinds import compute_role
 from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.dashboard import grafana_dashboard
+from stacks.aws.elasticity import filled, initial_nodes, schedules
 from stacks.aws.foundation import BuiltNodes, Foundation, block_switch
 from stacks.aws.monitoring import health, metrics
 
@@ -143,7 +146,11 @@ def kubernetes_nodes(
     if plan.spec.rollout.validation_nodes is not None:
         phase(stack, plan.spec.rollout.validation_nodes, "wait for the burn-in below kubernetes/burn-in")
         add_thresholds(stack, plan)
-    validating = foundation.validating(plan)
+    validating, scheduled = foundation.validating(plan), schedules(plan)
+    initial = initial_nodes(plan, foundation.nodes)
+    found_by_autoscaler = autoscaler_tags(
+        plan.name, gpus=instance_type.gpus, gpu=choice.gpu, efa_cards=instance_type.rdma_cards
+    )
     groups = {
         kind: GpuNodes(
             stack,
@@ -156,10 +163,22 @@ def kubernetes_nodes(
             block=foundation.block if kind == "capacity_block" else None,
             block_active=switch if kind == "capacity_block" else None,
             validating=validating[kind],
+            schedule=scheduled.get(kind) or (filled(nodes) if kind in initial else None),
+            initial_nodes=initial.get(kind),
+            autoscaler=found_by_autoscaler if kind in scheduled else None,
         )
         for kind, nodes in foundation.nodes.items()
     }
     _job_identity(stack, plan, foundation, cluster.name, partition)
+    if scheduled:
+        add_autoscaler_identity(
+            stack,
+            name=plan.name,
+            region=choice.region,
+            partition=partition,
+            cluster_name=cluster.name,
+            account=account_id(stack),
+        )
     collector_addresses: dict[str, str] = {}
     if plan.spec.observability.metrics:
         collector = metrics_collector(
@@ -220,6 +239,11 @@ def _files(plan: Plan, instance_type: InstanceType, foundation: Foundation) -> d
         efa=instance_type.rdma_cards > 0,
         environment=foundation.environment,
         exporters=exporters(image) if collects_metrics else None,
+        autoscaler=(
+            autoscaler_manifest(plan.name, choice.region, plan.spec.kubernetes.version, image, spot="spot" in scheduled)
+            if (scheduled := schedules(plan))
+            else None
+        ),
     )
     if plan.spec.rollout.validation_nodes is not None:
         thresholds = choice.pass_thresholds

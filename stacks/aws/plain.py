@@ -19,6 +19,7 @@ from provider_catalog.purchase_kinds import compute_role
 from stacks.aws.base import add_outputs, add_thresholds, tags
 from stacks.aws.checks import IMAGE_PARAMETER
 from stacks.aws.dashboard import grafana_dashboard
+from stacks.aws.elasticity import schedules
 from stacks.aws.foundation import BuiltNodes, Foundation, block_switch
 from stacks.aws.monitoring import health, metrics
 
@@ -88,7 +89,7 @@ def plain_nodes(
         gang=choice.multi_node,
         depends_on=[*foundation.security.rules, *identity.rights, *_phases(stack, plan)],
     )
-    validating = foundation.validating(plan)
+    validating, scheduled = foundation.validating(plan), schedules(plan)
     switch = block_switch(stack) if "capacity_block" in foundation.nodes else None
     groups = {
         kind: AutoScalingNodes(
@@ -102,6 +103,7 @@ def plain_nodes(
             block=foundation.block if kind == "capacity_block" else None,
             block_active=switch if kind == "capacity_block" else None,
             validating=validating[kind],
+            schedule=scheduled.get(kind),
         )
         for kind, nodes in foundation.nodes.items()
     }

@@ -1,6 +1,7 @@
 """Meters of the resources of the AWS provider: a reader for each kind of resource."""
 
-from math import ceil
+from collections.abc import Callable
+from math import ceil, fsum
 from typing import Final
 
 from planner.cost.lustre_lines import included_metadata_iops
@@ -12,6 +13,7 @@ from stacks.estimate.meters import (
     NotPriced,
     Reader,
     Reading,
+    block_meters,
     by_use,
     disk_meters,
     nat_gateway,
@@ -19,12 +21,14 @@ from stacks.estimate.meters import (
     public_address,
 )
 from stacks.estimate.parallelcluster import OUTPUTS, RESERVATIONS
+from stacks.estimate.schedules import Level, NotWeeklyError, levels
 
 __all__ = ["FREE", "OFFERS", "OUTPUTS", "PROVIDER", "READERS"]
 
 PROVIDER: Final = "aws"
 FREE: Final = frozenset(
     {
+        "aws_autoscaling_group_tag",
         "aws_autoscaling_lifecycle_hook",
         "aws_autoscaling_schedule",
         "aws_budgets_budget",
@@ -133,7 +137,8 @@ def _reservation(resource: Resource, context: Context) -> Reading:
     nodes, instance_type = resource.number("instance_count"), resource.text("instance_type")
     if nodes is None or not instance_type:
         return [NotPriced(f"instance_count or instance_type {NOT_KNOWN_YET}")]
-    return node_meters(context, "reserved", instance_type, nodes * resource.count)
+    nodes *= resource.count
+    return node_meters(context, "reserved", instance_type, nodes, nodes)
 
 
 def _block(resource: Resource, context: Context) -> Reading:
@@ -141,20 +146,21 @@ def _block(resource: Resource, context: Context) -> Reading:
     nodes = None if offering is None else offering.number("instance_count")
     if offering is None or nodes is None or not offering.text("instance_type"):
         return [NotPriced("the offering that it buys is not in the documents")]
-    return node_meters(context, "capacity_block", offering.text("instance_type"), nodes)
+    return node_meters(context, "capacity_block", offering.text("instance_type"), nodes, nodes)
 
 
 def _group(resource: Resource, context: Context) -> Reading:
     # The nodes of a Capacity Block are billed even while the variable of the block keeps their group empty.
     most = resource.number("max_size")
     nodes = most if _of_block(resource, context) else resource.number("desired_capacity", most)
-    return _launched(resource, context, nodes, _on_demand(resource, nodes or 0))
+    return _launched(resource, context, nodes, lambda running: _on_demand(resource, running))
 
 
 def _node_group(resource: Resource, context: Context) -> Reading:
     most = resource.block_number("max_size", "scaling_config")
     nodes = most if _of_block(resource, context) else resource.block_number("desired_size", "scaling_config")
-    return _launched(resource, context, nodes, 0.0 if resource.text("capacity_type") == "SPOT" else nodes or 0)
+    spot = resource.text("capacity_type") == "SPOT"
+    return _launched(resource, context, nodes, lambda running: 0.0 if spot else running)
 
 
 TARGETS: Final = ("capacity_reservation_id", "capacity_reservation_resource_group_arn")
@@ -167,28 +173,46 @@ def _of_block(resource: Resource, context: Context) -> bool:
     return template is not None and template.block("instance_market_options").get("market_type") == "capacity-block"
 
 
-def _launched(resource: Resource, context: Context, nodes: float | None, on_demand: float) -> Reading:
-    """Meters of the nodes that a launch template starts, and of their disks. A reservation has its own meter."""
+def _launched(
+    resource: Resource, context: Context, nodes: float | None, on_demand: Callable[[float], float]
+) -> Reading:
+    """Meters of the nodes that a launch template starts, and of their disks. A reservation has its own meter.
+
+    Args:
+        resource: The group of the nodes.
+        context: The context.
+        nodes: Number of nodes where no scheduled action sets it; None: it is unknown.
+        on_demand: How many of a number of running nodes are on demand.
+    """
     template = context.resources.linked(resource, "aws_launch_template")
     if template is None or nodes is None:
         return [NotPriced("its launch template or its number of nodes is not in the documents")]
     instance_type = template.text("instance_type")
     if not instance_type:
         return [NotPriced(f"{template.address} names no instance type")]
+    try:
+        week = levels(resource, context.resources) or (Level(nodes, 1.0),)
+    except NotWeeklyError as error:
+        return [NotPriced(str(error))]
+    nodes = max(level.nodes for level in week)
     target = template.block("capacity_reservation_specification", "capacity_reservation_target")
     reserved = any(context.resources.linked(template, kind) is not None for kind in RESERVATIONS)
+    count = resource.count
     bought: Reading = []
     if not reserved and _of_block(resource, context):
-        bought = node_meters(context, "capacity_block", instance_type, nodes * resource.count)
+        bought = block_meters(context, instance_type, nodes * count)
     elif not reserved and any(target.get(key) for key in TARGETS):
         # A reservation made outside of these documents is billed through the nodes in it.
-        bought = node_meters(context, "reserved", instance_type, nodes * resource.count)
+        bought = node_meters(context, "reserved", instance_type, nodes * count, nodes * count)
     elif not reserved:
+        on_demand_hours = fsum(level.share * on_demand(level.nodes) for level in week)
+        spot_hours = fsum(level.share * (level.nodes - on_demand(level.nodes)) for level in week)
+        peak = on_demand(nodes)
         bought = [
-            *node_meters(context, "on_demand", instance_type, on_demand * resource.count),
-            *node_meters(context, "spot", instance_type, (nodes - on_demand) * resource.count),
+            *node_meters(context, "on_demand", instance_type, peak * count, on_demand_hours * count),
+            *node_meters(context, "spot", instance_type, (nodes - peak) * count, spot_hours * count),
         ]
-    return [*bought, *_root_disks(template, context, instance_type, nodes * resource.count)]
+    return [*bought, *_root_disks(template, context, instance_type, nodes * count)]
 
 
 def _on_demand(group: Resource, nodes: float) -> float:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, Literal
 
 from planner.plan.cost import Usage
+from planner.purchase.mix import block_instances
 from provider_catalog.prices import PurchaseOption
 from provider_catalog.purchase_kinds import COMMITTED_OPTIONS, MARKETS, PurchaseKind, compute_role, slug
 from stacks.estimate.documents import Resource, Resources
@@ -86,18 +88,40 @@ def public_address(resource: Resource, _: Context) -> Reading:
     return [Meter("public_ip", "public IPv4 address", "public_ip_hour", resource.count, "hour")]
 
 
-def node_meters(context: Context, kind: PurchaseKind, instance_type: str, nodes: float) -> Reading:
-    """Meters of the instances of one purchase kind: those that run on average, or all if the usage is unknown."""
+def node_meters(
+    context: Context, kind: PurchaseKind, instance_type: str, nodes: float, running: float | None = None
+) -> Reading:
+    """Meters of the instances of one purchase kind.
+
+    Args:
+        context: The context, with the usage.
+        kind: The purchase kind.
+        instance_type: The instance type.
+        nodes: Number of instances at the peak.
+        running: Instances that are billed on average, as resources say; None: no resource does, and the usage has the
+            share of the nodes. Without a usage all are billed.
+    """
     if not nodes:
         return []
     if instance_type not in context.gpu_types:
         name = f"{nodes:g} instances of {instance_type}"
         return [Meter("service_nodes", name, instance_type, nodes, "instance-hour")]
     usage = context.usage
-    share = 1.0 if usage is None else usage.running_share.get(kind, 1.0)
+    if running is None:
+        running = nodes if usage is None else nodes * usage.running_share.get(kind, 1.0)
+    elif kind == "spot" and usage is not None:
+        running *= 1 + usage.spot_restart_share
     option = _reserved_option(usage) if kind == "reserved" else MARKETS[kind]
     name = f"compute, {slug(kind)}: {nodes:g} nodes of {instance_type}"
-    return [Meter(compute_role(kind), name, instance_type, nodes * share, "instance-hour", option)]
+    return [Meter(compute_role(kind), name, instance_type, running, "instance-hour", option)]
+
+
+def block_meters(context: Context, instance_type: str, nodes: float) -> Reading:
+    """Meters of nodes in a Capacity Block that Terraform does not buy: a block of the next size on sale is billed."""
+    size = block_instances(ceil(nodes))
+    if size is None:
+        return [NotPriced(f"{nodes:g} nodes are more than a Capacity Block has")]
+    return node_meters(context, "capacity_block", instance_type, nodes, float(size)) if nodes else []
 
 
 def disk_meters(context: Context, instance_type: str, gib: float) -> Reading:

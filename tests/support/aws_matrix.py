@@ -45,7 +45,7 @@ CAPACITIES: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"reservation": "none"},
     {"interruption": "tolerate"},
-    {"demand": "business-hours", "interruption": "tolerate"},
+    {"demand": "business-hours", "interruption": "tolerate", "time_zone": "America/New_York"},
 )
 BLOCK: Final[dict[str, Any]] = {"block": {"start": "2026-12-10", "days": 14, "reservation_id": "cr-0123456789abcdef0"}}
 NETWORKS: Final[tuple[dict[str, Any], ...]] = (
@@ -110,6 +110,16 @@ FEATURES: Final[dict[str, dict[str, Any]]] = {
     # EKS sells no control plane in use1-az3.
     "zone-az3": {"placement": {"zone": "use1-az3"}, "pin": _P5},
     "tags": {"tags": {"cost-center": "R-D: 4+2=6 @ 50/2", "owner/team": "Zoë / Ömer", "a": ""}},
+    "elastic": {
+        "workload": _SMALL,
+        "pin": {"instance_type": "g6.2xlarge", "nodes": 6},
+        "capacity": {
+            "demand": [0.1] * 6 + [0.5] * 6 + [1.0] * 6 + [0.3] * 6,
+            "interruption": "tolerate",
+            "time_zone": "Asia/Tokyo",
+            "policy": "tiered",
+        },
+    },
     "connected": {"network": {"connected_cidrs": ["10.99.0.0/16", "192.168.7.0/24"]}},
 }
 """Parts of specs that the rotation lacks, each under every orchestrator."""

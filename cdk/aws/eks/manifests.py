@@ -35,6 +35,7 @@ def manifests(
     efa: bool,
     environment: tuple[Variable, ...] = (),
     exporters: str | None = None,
+    autoscaler: str | None = None,
 ) -> dict[str, str]:
     """Contents of the files for `kubectl apply -k`, by name.
 
@@ -44,12 +45,14 @@ def manifests(
         efa: Whether nodes have EFA.
         environment: Variables of collective communication, for the containers of jobs.
         exporters: Kubernetes objects of the exporters, as YAML; None where no metrics are collected.
+        autoscaler: Kubernetes objects of the Cluster Autoscaler, as YAML; None where no node group is scaled.
     """
     files = {
         "namespace.yaml": text_of(_namespace(), _service_account()),
         "nvidia-device-plugin.yaml": text_of(_nvidia_device_plugin(image(NVIDIA_PLUGIN_IMAGE))),
         **({"efa-device-plugin.yaml": text_of(_efa_device_plugin(region))} if efa else {}),
         **({"exporters.yaml": exporters} if exporters else {}),
+        **({"cluster-autoscaler.yaml": autoscaler} if autoscaler else {}),
     }
     if any(entry.value is not None for entry in environment):
         files[f"{ENVIRONMENT}.yaml"] = _environment(environment)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cdktf import ITerraformDependable, TerraformVariable, Token
+from cdktf import ITerraformDependable, TerraformResourceLifecycle, TerraformVariable, Token
+from cdktf_cdktf_provider_aws.autoscaling_group_tag import AutoscalingGroupTagA, AutoscalingGroupTagTag
 from cdktf_cdktf_provider_aws.autoscaling_schedule import AutoscalingSchedule
 from cdktf_cdktf_provider_aws.eks_node_group import (
     EksNodeGroup,
@@ -21,7 +22,8 @@ from cdk.aws.capacity import BlockConfig, ReservedCapacity
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig, launch_template
 from cdk.aws.phases import running_nodes
-from cdk.naming import named
+from cdk.aws.schedules import Schedule, add_schedule
+from cdk.naming import content_name, named
 from provider_catalog.purchase_kinds import PurchaseKind, slug
 
 GPU_IMAGE: Final = "AL2023_x86_64_NVIDIA"
@@ -39,6 +41,8 @@ reference, Nodegroup)."""
 GPU_TAINT: Final = EksNodeGroupTaint(key="nvidia.com/gpu", value="present", effect="NO_SCHEDULE")
 GPU_LABELS: Final = {"nvidia.com/gpu.present": "true"}
 """Label by which the NVIDIA device plugin finds its nodes."""
+SCALED: Final = ("desired_size", "min_size")
+"""Numbers of a node group that scheduled actions and the Cluster Autoscaler set."""
 EFA_LABELS: Final = {"llmcluster/efa": "true"}
 RAID: Final = """\
 apiVersion: node.eks.aws/v1alpha1
@@ -67,6 +71,16 @@ def node_user_data(*, raid: bool, services: str | None) -> str | None:
         return None
     text = "".join(f"--//\nContent-Type: {kind}\n\n{part}" for kind, part in parts.items())
     return f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="//"\n\n{text}--//--\n'
+
+
+@dataclass(frozen=True)
+class AutoscalerTags:
+    """What the Cluster Autoscaler reads from a node group that it scales."""
+
+    tags: Mapping[str, str]
+    """Tags of the Auto Scaling group: by these it finds the group and learns what a node of an empty group offers."""
+    labels: Mapping[str, str]
+    """Labels of the nodes."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +154,9 @@ class GpuNodes(Construct):
         block: The Capacity Block, if `capacity` is one.
         block_active: Variable that tells whether the block has started and its nodes may run.
         validating: Nodes in the phase `validate`; None: all nodes.
+        schedule: Scheduled actions that start and stop the nodes; None: all nodes run all the time.
+        initial_nodes: Nodes with which the group is created, where a schedule sets the number later.
+        autoscaler: What the Cluster Autoscaler reads from the group; None: it leaves the group alone.
     """
 
     def __init__(
@@ -155,6 +172,9 @@ class GpuNodes(Construct):
         block: BlockConfig | None = None,
         block_active: TerraformVariable | None = None,
         validating: int | None = None,
+        schedule: Schedule | None = None,
+        initial_nodes: int | None = None,
+        autoscaler: AutoscalerTags | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         label = slug(kind)
@@ -166,7 +186,10 @@ class GpuNodes(Construct):
             placement_group=placement_group,
         )
         self.launch_template = launch_template(self, template, kind, capacity=capacity, block=block is not None)
-        running = running_nodes(nodes, nodes if validating is None else validating, block_active)
+        validating = nodes if validating is None else validating
+        running = running_nodes(nodes, validating, block_active)
+        if schedule is not None and initial_nodes is not None:
+            running = min(initial_nodes, nodes, validating)
         release = f"var.{config.release_version.friendly_unique_id}"
         efa = any(interface.kind != "interface" for interface in template.interfaces)
         self.group = named(
@@ -183,7 +206,7 @@ class GpuNodes(Construct):
                 capacity_type=CAPACITY_TYPES[kind],
                 scaling_config=EksNodeGroupScalingConfig(min_size=0, max_size=nodes, desired_size=running),
                 launch_template=_version_of(self),
-                labels={**GPU_LABELS, **(EFA_LABELS if efa else {})},
+                labels={**GPU_LABELS, **(EFA_LABELS if efa else {}), **(autoscaler.labels if autoscaler else {})},
                 taint=[GPU_TAINT],
                 # A new image or template replaces nodes one by one, and drains each of them first.
                 update_config=EksNodeGroupUpdateConfig(max_unavailable=1),
@@ -192,12 +215,43 @@ class GpuNodes(Construct):
                 node_repair_config=EksNodeGroupNodeRepairConfig(enabled=True),
                 # GPU capacity may take hours to arrive.
                 timeouts=EksNodeGroupTimeouts(create="3h", update="24h", delete="1h"),
+                # Scheduled actions and the Cluster Autoscaler set the number of nodes.
+                lifecycle=(
+                    None
+                    if schedule is None
+                    else TerraformResourceLifecycle(ignore_changes=[f"scaling_config[0].{name}" for name in SCALED])
+                ),
                 depends_on=list(config.depends_on),
             ),
             kind,
         )
+        if schedule is not None:
+            add_schedule(
+                self,
+                schedule,
+                role=kind,
+                name=name,
+                group_name=self._auto_scaling_group,
+                validating=validating,
+                keeps_least=True,
+            )
+        for key, value in (autoscaler.tags if autoscaler else {}).items():
+            named(
+                AutoscalingGroupTagA(
+                    self,
+                    f"tag-{key}",
+                    autoscaling_group_name=self._auto_scaling_group,
+                    tag=AutoscalingGroupTagTag(key=key, value=value, propagate_at_launch=False),
+                ),
+                content_name(kind, key),
+            )
         if block is not None:
             self._end_with_block(name, block)
+
+    @property
+    def _auto_scaling_group(self) -> str:
+        """Name of the Auto Scaling group that EKS makes for the node group."""
+        return self.group.resources.get(0).autoscaling_groups.get(0).name
 
     def _end_with_block(self, name: str, block: BlockConfig) -> None:
         """Adds the scheduled action that drains and terminates the nodes before their Capacity Block ends."""
@@ -206,7 +260,7 @@ class GpuNodes(Construct):
                 self,
                 "end",
                 scheduled_action_name=f"{name}-end",
-                autoscaling_group_name=self.group.resources.get(0).autoscaling_groups.get(0).name,
+                autoscaling_group_name=self._auto_scaling_group,
                 start_time=block.drain_at,
                 min_size=0,
                 max_size=-1,
