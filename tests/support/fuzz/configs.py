@@ -1,7 +1,7 @@
 """Mutations of the published model configurations, and what holds for every configuration that is read."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -98,8 +98,18 @@ def _change(draw: st.DrawFn, config: dict[str, Any], path: KeyPath) -> None:
         at[key] = draw(st.sampled_from([given[:1], given * 2, [], given[::-1]]))
 
 
-def judge_config(case: ConfigCase, folder: Path, *, plan_it: bool = False) -> bool:
-    """Loads a configuration from its file and sizes it, or plans it; returns whether it was accepted."""
+def judge_config(case: ConfigCase, folder: Path) -> bool:
+    """Loads a configuration from its file and sizes it; returns whether it was accepted."""
+    return _judge(case, folder, _size)
+
+
+def judge_planned_config(case: ConfigCase, folder: Path) -> bool:
+    """Loads a configuration from its file and plans it; returns whether there is a plan."""
+    kind = KINDS[len(case.changed) % len(KINDS)]
+    return _judge(case, folder, lambda architecture: _plan(architecture, kind, folder))
+
+
+def _judge(case: ConfigCase, folder: Path, use: Callable[[ModelArchitecture], None]) -> bool:
     path = folder / "config.json"
     path.write_text(json.dumps(case.config, default=str))
     index = folder / INDEX_FILE
@@ -109,12 +119,7 @@ def judge_config(case: ConfigCase, folder: Path, *, plan_it: bool = False) -> bo
     try:
         architecture = load_model(str(path))
         check_architecture(architecture)
-        if plan_it:
-            _plan(architecture, KINDS[len(case.changed) % len(KINDS)], folder)
-        else:
-            size = model_size(architecture, None, "bf16", None, DEFAULT_CONCURRENCY)
-            size.to_json()
-            smallest_fleet(architecture, size)
+        use(architecture)
     except (CatalogError, SpecError, InfeasibleError) as error:
         # A change may contradict another key, which the message then names.
         check_message(error)
@@ -130,6 +135,12 @@ def check_architecture(architecture: ModelArchitecture) -> None:
     assert architecture.embedding_parameters >= 0
     assert all(warning.isprintable() for warning in architecture.warnings)
     assert architecture.name.isprintable()
+
+
+def _size(architecture: ModelArchitecture) -> None:
+    size = model_size(architecture, None, "bf16", None, DEFAULT_CONCURRENCY)
+    size.to_json()
+    smallest_fleet(architecture, size)
 
 
 def _plan(architecture: ModelArchitecture, kind: str, folder: Path) -> None:

@@ -38,7 +38,8 @@ WORDS: Final[dict[str, tuple[str, ...]]] = {
 """Names that mean something, by the last part of a path. Other texts follow the pattern of their field."""
 
 HOSTILE_TEXTS: Final = (
-    "", " ", "\x1b[2J\x1b]0;x\x07", "[/]", "[bold]x", "[link=https://x]", "a\nb", "a\r", "\t", "\x00", "\u202eabc", "\ud800",
+    "", " ", "\x1b[2J\x1b]0;x\x07", "[/]", "[bold]x",
+    "[link=https://x]", "a\nb", "a\r", "\t", "\x00", "\u202eabc", "\ud800",
     "${file(1)}", "%{for}", "$(id)", "`id`", "../../x", "/dev/zero", "/proc/self/environ", "x.csv", "./x.json",
     "__proto__", "<<EOT", "' OR 1=1", "<img src=x>", "|", "@everyone", "a" * 5000, "\uff19", "1e999", "-1", "nan", "1T",
     "true", "null", "9999-12-31", "0001-01-01", "2026-13-01",
