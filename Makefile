@@ -30,7 +30,7 @@ export CHECKPOINT_DISABLE := 1
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup tools demo test quick lint types contracts check format docs bench lock synth hcl clean distclean
+.PHONY: help setup tools demo test quick fuzz lint types contracts check format docs bench lock synth hcl clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -97,6 +97,11 @@ test: setup tools ## run the whole suite (ARGS=... goes to pytest)
 quick: setup ## run the tests without Terraform, npm and long computations (ARGS=... as above)
 	$(PY) -m pytest -n $(WORKERS) --dist loadgroup --durations 5 \
 		-m "not terraform and not npm and not slow and not exact and not silicon" $(ARGS)
+
+CASES ?= 20000
+
+fuzz: setup ## run generated specs, configurations, locks and files (CASES=20000; ARGS="--seed 1 --only specs")
+	$(PY) -m tests.support.fuzz --cases $(CASES) $(ARGS)
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .

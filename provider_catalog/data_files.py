@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import yaml
 
 from provider_catalog.errors import CatalogError
+from provider_catalog.rules import rule_of_error
 from provider_catalog.text import one_line, shortened
 from provider_catalog.text_files import MissingFileError, read_text_file
 from provider_catalog.yaml_text import parse_yaml
@@ -111,7 +112,8 @@ def _problems(error: "ValidationError", model: "type[Fact]") -> Iterator[str]:
         elif problem["input"] is None:
             yield f"column {column!r} is empty"
         else:
-            yield f"column {column!r} is {shortened(problem['input'])}: {one_line(problem['msg'])}"
+            given = "" if isinstance(problem["input"], Mapping) else f" is {shortened(problem['input'])}"
+            yield f"column {column!r}{given}: {rule_of_error(problem)}" if column else rule_of_error(problem)
 
 
 def _open(path: Path) -> Any:

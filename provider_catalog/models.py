@@ -29,6 +29,11 @@ QUANTIZATION_FILE: Final = "hf_quant_config.json"
 """File that NVIDIA Model Optimizer writes its quantization to, unless it writes to config.json."""
 MAX_CHECKPOINT_BYTES: Final = 10**16
 """Largest accepted checkpoint: a thousand times the largest published one."""
+LEAST_BITS: Final = 1
+"""Fewest bits of a stored parameter: formats of a single bit with shared scales are the smallest (BitNet, arXiv
+2310.11453)."""
+MOST_BITS: Final = 128
+"""Most bits of a stored parameter: twice those of fp64, for what a configuration does not count."""
 INDEX_TOLERANCE: Final = 0.001
 """Relative difference between checkpoint and count that causes a warning; counts are tested to this accuracy."""
 
@@ -259,6 +264,7 @@ def _as_published(architecture: ModelArchitecture, path: Path, folder: Path | No
             f"1 to {MAX_CHECKPOINT_BYTES:.0e}. Correct it, or remove the file to count from config.json"
         )
     checkpoint_bytes = int(total_size)
+    _refuse_other_model(architecture, checkpoint_bytes, path)
     value_bytes = {"fp32": 4, "bf16": 2, "fp16": 2}.get(architecture.published_precision)
     if value_bytes is None:
         return MeasuredArchitecture.of(architecture, checkpoint_bytes=checkpoint_bytes)
@@ -282,6 +288,19 @@ def _as_published(architecture: ModelArchitecture, path: Path, folder: Path | No
     return MeasuredArchitecture.of(
         architecture, measured_parameters=measured, checkpoint_bytes=checkpoint_bytes, warnings=warnings
     )
+
+
+def _refuse_other_model(architecture: ModelArchitecture, checkpoint_bytes: int, path: Path) -> None:
+    """Refuse a checkpoint that is too small or too large to hold the values that the configuration counts."""
+    beside = architecture.mtp_parameters + architecture.vision_parameters + architecture.audio_parameters
+    least = architecture.total_parameters * LEAST_BITS // 8
+    most = (architecture.total_parameters + beside) * MOST_BITS // 8
+    if not least <= checkpoint_bytes <= most:
+        raise CatalogError(
+            f"{path}: metadata.total_size is {checkpoint_bytes:,}, but the {architecture.total_parameters:,} parameters"
+            f" of config.json take {least:,} to {most:,} bytes. One of the files belongs to another model: correct it,"
+            " or remove the index to count from config.json"
+        )
 
 
 @lru_cache(maxsize=64)

@@ -64,7 +64,7 @@ def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:
         SpecError: a provider, region, zone or instance type of the spec is not in the catalog.
     """
     if spec.pin.node is not None:
-        yield _on_prem_machine(spec.pin.node, catalog)
+        yield _on_prem_machine(spec.pin.node, catalog, spec.placement.max_nodes)
         return
     providers = _providers(spec, catalog)
     wanted = _wanted_types(spec, catalog, providers)
@@ -259,7 +259,7 @@ def _most_efa_clients(spec: ClusterSpec, place: CloudPlace, instance_type: Insta
     return clients.most_clients(instance_type.name, instance_type.rdma_cards)
 
 
-def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:
+def _on_prem_machine(node: PinnedNode, catalog: Catalog, max_nodes: int) -> Machine:
     try:
         gpu = catalog.gpu(node.gpu)
     except CatalogError as error:
@@ -281,7 +281,7 @@ def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:
         root_disk_gib=0,
         root_disk="ephemeral",
         multi_node=True,
-        max_nodes=1_000_000,
+        max_nodes=max_nodes,
         offers=Offers(on_demand=_on_prem_price(node, gpu.name), spot=None, commitment=None, reservable=False),
         unavailable_reason=None,
         place=ON_PREMISES,

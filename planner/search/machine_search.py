@@ -13,7 +13,7 @@ from planner.market.machines import Machine, machines
 from planner.plan.alternatives import Rejection
 from planner.plan.performance import TrainingPerformance
 from planner.search.budget import budget_excess
-from planner.search.pareto import pareto_front
+from planner.search.pareto import cost_time_front
 from planner.serving.software_requirements import unsupported_reason
 from planner.spec import Budget, ClusterSpec
 from planner.training.engine import TrainingEngine
@@ -185,7 +185,7 @@ class MachineSearch:
 
     def _incumbents(self, bounded: MachineBounds) -> Incumbents:
         """Returns the runs that a run on the machine has to beat."""
-        runs = [(point.usd_per_run, point.days) for point in pareto_front(self.everything)]
+        runs = cost_time_front(self.everything)
         if not self.wants_nearest and self.budget.usd_per_run is not None:
             # A run of no duration at the cost of the budget prunes every run above the budget.
             runs.append((self.budget.usd_per_run, 0.0))

@@ -17,6 +17,8 @@ def infeasible(spec: ClusterSpec, near_misses: list[tuple[NearMiss, Rejection]])
         spec: The workload and its constraints.
         near_misses: The nearest miss of every machine, with its rejection.
     """
+    if not near_misses:
+        return InfeasibleError(f"no cluster carries {spec.name!r}: no instance type is left to search; widen placement")
     nearest = sorted(near_misses, key=lambda near_miss: (near_miss[0].distance, near_miss[1].candidate))[:NEAREST_SHOWN]
     first = nearest[0][0]
     return InfeasibleError(

@@ -109,7 +109,9 @@ class InferenceEngine:
 
         Nodes that differ only in parts that the replica does not use get the same object, timings included.
         """
-        gpu, within = node.gpu, layout.gpus_per_replica <= node.gpus
+        gpu = node.gpu
+        # The pools of a disaggregated fleet exchange KV caches over the network, wherever a replica fits.
+        within = layout.gpus_per_replica <= node.gpus and self.workload.fleet == "aggregated"
         outside = (0, 0.0) if within else (node.gpus, node.nic_gbit_per_s)
         # In a mesh the links to GPUs outside of the replica stay unused, so the size of the node matters.
         meshed = node.gpus if gpu.links == "mesh" else 0

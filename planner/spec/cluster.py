@@ -46,7 +46,7 @@ class Placement(SpecModel):
             "sells the instance type"
         ),
     )
-    instance_types: tuple[Identifier, ...] | Literal["any"] = Field(
+    instance_types: Annotated[tuple[Identifier, ...], Field(min_length=1)] | Literal["any"] = Field(
         default="any", description="Instance types to search, such as [p5.48xlarge]. any: every type of the catalog"
     )
     max_nodes: int = Field(default=2048, gt=0, le=16384, description="Largest number of nodes that a plan may have")

@@ -1,29 +1,39 @@
 """Spec models for pins, decisions that the search must not change."""
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from planner.spec.base import SpecModel
 from planner.spec.text import GpuName, Identifier
 from planner.vocabulary import Recompute, Schedule, ZeroStage
 
+LARGEST_DEGREE = 2**20
+"""Largest parallel degree, micro-batch and batch. Our own choice: several times the GPUs of the largest clusters."""
+Degree = Annotated[int, Field(gt=0, le=LARGEST_DEGREE)]
+
 
 class PinnedLayout(SpecModel):
     """Layout settings that the search must not change. Settings that are left out are derived from the others."""
 
-    tensor: int | None = Field(default=None, gt=0, description="Tensor-parallel degree (TP), in GPUs")
-    pipeline: int | None = Field(default=None, gt=0, description="Pipeline-parallel degree (PP): number of stages")
-    data: int | None = Field(
-        default=None, gt=0, description="Training: data-parallel degree (DP); serving: number of replicas"
+    tensor: Degree | None = Field(default=None, description="Tensor-parallel degree (TP), in GPUs")
+    pipeline: Degree | None = Field(default=None, description="Pipeline-parallel degree (PP): number of stages")
+    data: Degree | None = Field(
+        default=None,
+        description="Training: data-parallel degree (DP); serving: number of replicas",
     )
-    expert: int | None = Field(
-        default=None, gt=0, description="Expert-parallel degree (EP): GPUs over which the experts of a layer are split"
+    expert: Degree | None = Field(
+        default=None,
+        description="Expert-parallel degree (EP): GPUs over which the experts of a layer are split",
     )
-    context: int | None = Field(
-        default=None, gt=0, description="Context-parallel degree (CP): GPUs over which a sequence is split"
+    context: Degree | None = Field(
+        default=None,
+        description="Context-parallel degree (CP): GPUs over which a sequence is split",
     )
-    micro_batch: int | None = Field(default=None, gt=0, description="Training: sequences of one micro-batch")
-    virtual_stages: int | None = Field(
-        default=None, gt=0, description="Training: model chunks per GPU of an interleaved pipeline (virtual stages)"
+    micro_batch: Degree | None = Field(default=None, description="Training: sequences of one micro-batch")
+    virtual_stages: Degree | None = Field(
+        default=None,
+        description="Training: model chunks per GPU of an interleaved pipeline (virtual stages)",
     )
     zero_stage: ZeroStage | None = Field(
         default=None,
@@ -42,9 +52,8 @@ class PinnedLayout(SpecModel):
     schedule: Schedule | None = Field(
         default=None, description="Training: order of forward and backward passes in the pipeline"
     )
-    attention_data: int | None = Field(
+    attention_data: Degree | None = Field(
         default=None,
-        gt=0,
         description="Serving: number of groups into which data-parallel attention divides the tensor-parallel ranks",
     )
 
@@ -85,9 +94,8 @@ class Pin(SpecModel):
         default=None, gt=0, le=1_000_000, description="Number of nodes. Default: the search chooses"
     )
     layout: PinnedLayout = Field(default=PinnedLayout(), description="How the model is split over the GPUs")
-    batch: int | None = Field(
+    batch: Degree | None = Field(
         default=None,
-        gt=0,
         description="Serving: requests in the static batch of each replica. Default: continuous batching at the load",
     )
 

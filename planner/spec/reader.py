@@ -9,8 +9,9 @@ from pydantic_core import ErrorDetails
 from planner.errors import SpecError
 from planner.spec import ClusterSpec
 from planner.spec.amounts import written_out
-from planner.spec.remedies import SYNONYMS, remedy_for, rule_of
+from planner.spec.remedies import SYNONYMS, remedy_for
 from planner.spec.text import allowed_text
+from provider_catalog.rules import rule_of_error
 from provider_catalog.suggestions import did_you_mean
 from provider_catalog.text import kind_of, one_line, shortened
 
@@ -115,7 +116,7 @@ def _rule(path: Path, detail: ErrorDetails) -> str:
         if meaning := _description(path):
             return f"{meaning}; the pattern is {pattern}"
         return f"allowed: text of the pattern {pattern}"
-    return rule_of(detail["type"], detail.get("ctx", {}), one_line(detail["msg"].removeprefix("Value error, ")))
+    return rule_of_error(detail)
 
 
 def _unknown_key(path: Path, document: Mapping[Any, Any]) -> str:

@@ -90,8 +90,18 @@ class InferenceWorkload(SpecModel):
         le=10_000_000,
         description="Requests in flight at peak, instead of request_rate_per_s",
     )
-    prompt_tokens: int = Field(default=1024, gt=0, le=10_000_000, description="Length of a prompt in tokens")
-    output_tokens: int = Field(default=256, gt=0, le=10_000_000, description="Generated tokens per request")
+    prompt_tokens: int = Field(
+        default=1024,
+        gt=0,
+        le=10_000_000,
+        description="Length of a prompt in tokens; shorter by default if the model needs it",
+    )
+    output_tokens: int = Field(
+        default=256,
+        gt=0,
+        le=10_000_000,
+        description="Generated tokens per request; fewer by default if the model needs it",
+    )
     slo: Slo = Field(default=Slo(), description="Latencies that requests must meet")
     engine: Literal["analytic", "silicon", "auto"] = Field(
         default="analytic",
@@ -198,7 +208,12 @@ class TrainingWorkload(SpecModel):
             "updates. Default: a single run"
         ),
     )
-    sequence_length: int = Field(default=4096, gt=0, le=10_000_000, description="Length of a sequence in tokens")
+    sequence_length: int = Field(
+        default=4096,
+        gt=0,
+        le=10_000_000,
+        description="Length of a sequence in tokens; the default is shorter for models of short sequences",
+    )
     global_batch_tokens: float = Field(
         default=4_194_304, gt=0, le=1e12, description="Tokens of one optimizer step over all GPUs (global batch size)"
     )

@@ -14,6 +14,7 @@ from planner.plan.choice import Choice
 from planner.plan.plan import Plan
 from planner.reliability.pass_thresholds import pass_thresholds
 from planner.spec import ClusterSpec, OwnReservation
+from planner.spec.pin import LARGEST_DEGREE
 from provider_catalog.catalog import Catalog
 from provider_catalog.text import shortened, unsafe_part
 
@@ -135,8 +136,8 @@ def _against_itself(plan: Plan) -> Iterator[str]:
         yield f"choice.gpus is {choice.gpus}, which is not a multiple of choice.nodes, {choice.nodes}"
     degrees = ("tensor", "pipeline", "data", "expert", "context", "micro_batch", "virtual_stages", "attention_data")
     for degree in degrees:
-        if not 1 <= getattr(layout, degree) <= 2**20:
-            yield f"choice.layout.{degree} is {getattr(layout, degree)}; allowed are 1 to {2**20:,}"
+        if not 1 <= getattr(layout, degree) <= LARGEST_DEGREE:
+            yield f"choice.layout.{degree} is {getattr(layout, degree)}; allowed are 1 to {LARGEST_DEGREE:,}"
             return
     spare = choice.gpus - layout.gpus
     pinned = any(value is not None for value in plan.spec.pin.layout.model_dump().values())

@@ -22,6 +22,7 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.errors import UnreadableError
 from provider_catalog.files import write_atomically
 from provider_catalog.models import find_preset
+from provider_catalog.rules import rule_of_error
 from provider_catalog.text import kind_of, one_line, shortened
 from provider_catalog.text_files import MissingFileError, UnreadableFileError, read_text_file
 
@@ -242,7 +243,7 @@ def _first(error: ValidationError) -> str:
     """Returns place and reason of the first error, without the value, because the file may contain secrets."""
     first = error.errors(include_url=False)[0]
     where = one_line(".".join(str(part)[:80] for part in first["loc"])) or "the document"
-    return f"{where}: {one_line(first['msg'].removeprefix('Value error, '))}"
+    return f"{where}: {rule_of_error(first)}"
 
 
 def holds_plan(path: Path) -> bool:

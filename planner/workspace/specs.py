@@ -5,6 +5,7 @@ from pathlib import Path
 
 from planner.errors import SpecError
 from planner.spec import ClusterSpec, NominalModel
+from planner.spec.model_limits import within_model
 from planner.spec.reader import read_spec
 from planner.workspace.demand_file import read_demand
 from provider_catalog.architecture import ModelArchitecture
@@ -50,7 +51,7 @@ def load_spec(path: Path) -> LoadedSpec:
         architecture = load_model(model, path.parent, confined=True)
     except CatalogError as error:
         raise SpecError(f"{named}: model: {error}") from error
-    return LoadedSpec(spec, architecture, path)
+    return LoadedSpec(within_model(spec, architecture), architecture, path)
 
 
 def _with_demand(document: object, folder: Path) -> object:

@@ -18,6 +18,8 @@ from planner.plan.cost import Usage
 from provider_catalog.catalog import Catalog
 from provider_catalog.facts import Provenance
 from provider_catalog.prices import PriceBook
+from provider_catalog.rules import rule_of_error
+from provider_catalog.text import one_line
 from provider_catalog.text_files import UnreadableFileError, read_text_file
 from provider_catalog.units import HOURS_PER_MONTH
 from provider_catalog.yaml_text import parse_yaml
@@ -125,9 +127,9 @@ def read_usage(path: Path) -> Usage:
         raise SpecError(f"--usage {path}: cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = one_line(".".join(str(part)[:80] for part in first["loc"]))
         raise SpecError(
-            f"--usage {path}: {where}: {first['msg']}; allowed are {', '.join(Usage.model_fields)}"
+            f"--usage {path}: {where}: {rule_of_error(first)}; allowed are {', '.join(Usage.model_fields)}"
         ) from None
     except (AttributeError, ValueError):
         raise SpecError(
