@@ -14,7 +14,7 @@ from provider_catalog.defaults import ProviderDefaults
 from provider_catalog.errors import CatalogError
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
 from provider_catalog.interruptions import Cause, InterruptionRate, InterruptionRecord, cause_shares, interruption_rate
-from provider_catalog.price_files import read_instance_prices, read_service_prices
+from provider_catalog.price_files import in_each_region, read_instance_prices, read_service_prices
 from provider_catalog.price_layers import PriceLayer, lay_instances, lay_services, live_folder, read_live
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 from provider_catalog.software_matrix import SoftwareMatrix
@@ -143,7 +143,13 @@ class Catalog:
     @cached_property
     def service_prices(self) -> tuple[ServicePrice, ...]:
         """All prices of services, cloud by cloud; a service without a sourced price has the price None."""
-        prices = tuple(p for name in self.providers for p in read_service_prices(self.folder / name, name))
+        prices = tuple(
+            price
+            for name in self.providers
+            for price in in_each_region(
+                read_service_prices(self.folder / name, name), tuple(self.provider_defaults(name).default_zones)
+            )
+        )
         for layer in self.layers:
             prices = lay_services(prices, layer.services)
         return prices

@@ -9,6 +9,7 @@ from planner.market.features import check_features
 from planner.market.lustre import no_efa_client
 from planner.market.offers import Offers, offers_of
 from planner.market.place import ON_PREM_PROVIDER, ON_PREMISES, CloudPlace, Place
+from planner.market.regions import unknown_region
 from planner.plan.choice import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
 from provider_catalog.catalog import Catalog
@@ -149,29 +150,17 @@ def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> 
     for index, region in enumerate(spec.placement.regions):
         owners = [p for p in providers if region in catalog.provider_defaults(p).default_zones]
         if not owners:
-            known = [r for p in providers for r in catalog.provider_defaults(p).default_zones]
-            field = f"placement.regions[{index}]"
-            elsewhere = [name for name in catalog.providers if region in catalog.provider_defaults(name).default_zones]
-            if elsewhere:
-                raise SpecError(
-                    f"{field} is {region!r}, a region of {elsewhere[0]}, which placement.providers leaves out; add"
-                    f" {elsewhere[0]} to placement.providers, or name a region of theirs"
-                )
-            raise SpecError(_unknown(field, region, known))
+            raise SpecError(unknown_region(f"placement.regions[{index}]", region, catalog, providers))
         places += [(owner, region) for owner in owners]
     return places
 
 
 def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: InstanceType) -> Machine:
-    provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
+    provider, name = instance_type.provider, instance_type.name
     place = CloudPlace(provider, catalog)
     defaults = place.defaults
     block = spec.capacity.block
-    fixed_zone = spec.placement.zone or (block and block.zone)
-    zone = fixed_zone or defaults.default_zones[region]
-    zones = prices.zones(provider, region, name)
-    if fixed_zone is None and zones and zone not in zones:
-        zone = zones[0]
+    zone = spec.placement.zone or (block and block.zone) or _zone(spec, catalog, region, instance_type)
     offers = offers_of(spec, catalog, region, zone, instance_type)
     gang_limit = defaults.max_gang_nodes or spec.placement.max_nodes
     if block is not None:
@@ -195,8 +184,24 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
     )
 
 
+def _zone(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: InstanceType) -> str | None:
+    """Returns the zone to plan in: the default of the region, unless the type is sold in other zones only.
+
+    A workload that tolerates interruptions goes to the zone with the cheapest Spot price, since Spot is a market of
+    its own in each zone.
+    """
+    provider, name, prices = instance_type.provider, instance_type.name, catalog.prices
+    zone = catalog.provider_defaults(provider).default_zones[region]
+    zones = prices.zones(provider, region, name)
+    if spec.capacity.interruption == "tolerate" and spec.capacity.block is None:
+        spot = prices.instance(provider, region, name, "spot")
+        if spot is not None and spot.zone is not None:
+            return spot.zone
+    return zones[0] if zones and zone not in zones else zone
+
+
 def _unavailable_reason(
-    spec: ClusterSpec, catalog: Catalog, region: str, zone: str, instance_type: InstanceType, offers: Offers
+    spec: ClusterSpec, catalog: Catalog, region: str, zone: str | None, instance_type: InstanceType, offers: Offers
 ) -> str | None:
     provider, name = instance_type.provider, instance_type.name
     if instance_type.nvme_total_gb < spec.storage.scratch_gb:
@@ -217,10 +222,11 @@ def _unavailable_reason(
             f"sold in {region} only as a Capacity Block, which is not chosen by default; set capacity.block to use one"
         )
     if offers.spot is not None:
-        return f"only a Spot price is known in {zone}, and capacity.interruption: never rules Spot out"
+        return f"only a Spot price is known in {zone or region}, and capacity.interruption: never rules Spot out"
     elsewhere = [r for r in catalog.prices.regions(provider, name) if r != region]
     hint = f"; priced in {', '.join(elsewhere)}" if elsewhere else "; no region has a known price"
-    return f"price unknown in {region} ({zone}){hint}"
+    where = region if zone is None else f"{region} ({zone})"
+    return f"price unknown in {where}{hint}"
 
 
 def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: InstanceType) -> str | None:
