@@ -60,6 +60,35 @@ def counts(as_json: bool) -> None:
 
 
 @catalog.command()
+@click.option("--provider", help="Only this cloud.")
+@click.option("--region", help="Only this region.")
+@json_option
+def gaps(provider: str | None, region: str | None, as_json: bool) -> None:
+    """List the prices that no source gives, by region, with what bounds them on a bill."""
+    with exit_codes():
+        from llmcluster.reports.catalog_gaps import gaps as find
+        from llmcluster.reports.catalog_gaps import print_gaps
+        from provider_catalog.catalog import Catalog
+
+        held = Catalog.load()
+        found = find(held, provider, region)
+        _print_json(found) if as_json else print_gaps(found, held)
+
+
+@catalog.command(name="regions")
+@click.option("--provider", help="Only this cloud.")
+@json_option
+def list_regions(provider: str | None, as_json: bool) -> None:
+    """List the regions in which clusters can be planned, and how many prices are known there."""
+    with exit_codes():
+        from llmcluster.reports.catalog_regions import print_regions, regions
+        from provider_catalog.catalog import Catalog
+
+        rows = regions(Catalog.load(), provider)
+        _print_json(rows) if as_json else print_regions(rows)
+
+
+@catalog.command()
 @click.argument("old", default="packaged")
 @click.argument("new", default="current")
 @json_option

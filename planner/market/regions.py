@@ -5,12 +5,28 @@ from collections.abc import Sequence
 from typing import Final
 
 from provider_catalog.catalog import Catalog
+from provider_catalog.errors import CatalogError
 from provider_catalog.suggestions import nearest_names
 
 MOST_SHOWN: Final = 12
 """Regions of a cloud that a message lists; `llmcluster catalog regions` lists all of them."""
 _ZONE_NAME: Final = re.compile(r"([a-z]+(?:-[a-z]+)+-\d)[a-z]")
 """Name of an AWS zone, such as us-east-1a: the region and a letter."""
+
+
+def require_region(region: str, catalog: Catalog, provider: str | None = None) -> None:
+    """Refuses a region that the cloud, or any cloud, does not have.
+
+    Raises:
+        CatalogError: the region is unknown; the message names the nearest one and its cloud.
+    """
+    providers = [name for name in catalog.providers if provider in (None, name)]
+    if any(region in catalog.regions(name) for name in providers):
+        return
+    owners = [name for name in catalog.providers if region in catalog.regions(name)]
+    if owners:
+        raise CatalogError(f"--region is {region!r}, a region of {owners[0]}, not of {provider}; change one of the two")
+    raise CatalogError(unknown_region("--region", region, catalog, providers))
 
 
 def unknown_region(field: str, region: str, catalog: Catalog, providers: Sequence[str]) -> str:
