@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from llmcluster.cli import cli
-from llmcluster.reports.date_warnings import STALE_DAYS, age_days, warn_of_dates
+from llmcluster.reports.date_warnings import warn_of_dates
 from planner.plan.choice import Purchase
 from planner.search.optimizer import plan
 from planner.workspace.specs import load_spec
@@ -21,6 +21,7 @@ from provider_catalog.live import price_store
 from provider_catalog.live.azure import retail, skus
 from provider_catalog.live.live_source import PlacementScore
 from provider_catalog.live.refresh import sources_of
+from provider_catalog.price_dates import STALE_DAYS, age_days
 from provider_catalog.verification import verify
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server

@@ -213,6 +213,8 @@ def _unavailable_reason(
             return "not sold as a Capacity Block, which capacity.block requires"
         if offers.block is not None:
             return None
+        if (old := _outdated(catalog, region, zone, instance_type)) is not None:
+            return _too_old(old, catalog)
         return f"no Capacity Block price is known in {region}"
     spot = offers.spot if spec.capacity.interruption == "tolerate" else None
     if offers.on_demand is not None or spot is not None:
@@ -223,10 +225,28 @@ def _unavailable_reason(
         )
     if offers.spot is not None:
         return f"only a Spot price is known in {zone or region}, and capacity.interruption: never rules Spot out"
+    old = _outdated(catalog, region, zone, instance_type)
+    if old is not None:
+        return _too_old(old, catalog)
     elsewhere = [r for r in catalog.prices.regions(provider, name) if r != region]
     hint = f"; priced in {', '.join(elsewhere)}" if elsewhere else "; no region has a known price"
     where = region if zone is None else f"{region} ({zone})"
     return f"price unknown in {where}{hint}"
+
+
+def _outdated(catalog: Catalog, region: str, zone: str | None, instance_type: InstanceType) -> InstancePrice | None:
+    """Returns a price that would offer the type here, if it were not too old."""
+    if catalog.prices_since is None:
+        return None
+    place, outdated = (instance_type.provider, region, instance_type.name), catalog.outdated_prices
+    return outdated.instance(*place, "on-demand", zone) or outdated.instance(*place, "capacity-block", zone)
+
+
+def _too_old(price: InstancePrice, catalog: Catalog) -> str:
+    return (
+        f"its {price.option} price in {price.region} dates from {price.provenance.as_of}, and prices from before"
+        f" {catalog.prices_since} are not used (--max-price-age)"
+    )
 
 
 def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: InstanceType) -> str | None:
