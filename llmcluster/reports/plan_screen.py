@@ -15,6 +15,7 @@ from planner.plan.alternatives import Alternative
 from planner.plan.plan import Plan
 from planner.relax.cheaper import CheaperPlan, bill_usd
 from planner.search.quotas import needed_quotas
+from planner.search.spot_advice import NO_SPOT
 from provider_catalog.catalog import Catalog
 from provider_catalog.price_dates import STALE_DAYS, days_apart
 from provider_catalog.scenarios import PREFIX
@@ -177,6 +178,7 @@ def _checks(plan: Plan, catalog: Catalog) -> Iterator[str]:
         yield f"vCPU quota {quota.code} ≥ {quota.vcpus:,} in {choice.region}"
     if sold is not None and not quotas and not choice.purchase.capacity_block_nodes:
         yield f"vCPU quota of {sold.name} ≥ {choice.nodes * sold.vcpus:,} in {choice.region}"
+    yield from (note for note in plan.notes if note.startswith(NO_SPOT))
     if plan.spec.capacity.block is not None and plan.spec.capacity.block.reservation_id is None:
         yield "the Capacity Block is not bought yet; Terraform does not buy it"
     dates = sorted({item.provenance.as_of for item in cost.items if item.role.startswith("compute")})
