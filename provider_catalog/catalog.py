@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
+from datetime import date
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +15,8 @@ from provider_catalog.defaults import ProviderDefaults
 from provider_catalog.errors import CatalogError
 from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
 from provider_catalog.interruptions import Cause, InterruptionRate, InterruptionRecord, cause_shares, interruption_rate
-from provider_catalog.price_files import read_instance_prices, read_service_prices
+from provider_catalog.price_dates import first_day
+from provider_catalog.price_files import in_each_region, read_instance_prices, read_service_prices
 from provider_catalog.price_layers import PriceLayer, lay_instances, lay_services, live_folder, read_live
 from provider_catalog.prices import InstancePrice, PriceBook, ServicePrice
 from provider_catalog.software_matrix import SoftwareMatrix
@@ -34,7 +36,15 @@ PACKAGED_DATA: Final = Path(__file__).parent / "data"
 _MODELS_FOLDER: Final = "models"
 _INSTANCES: Final = "instances.csv"
 _MIB: Final = 2**20
-_FOLLOWS_PRICES: Final = ("version", "prices_as_of", "prices", "instance_prices", "service_prices")
+_FOLLOWS_PRICES: Final = (
+    "version",
+    "prices_as_of",
+    "prices",
+    "instance_prices",
+    "outdated_prices",
+    "_laid_instance_prices",
+    "service_prices",
+)
 
 
 class Catalog:
@@ -43,6 +53,9 @@ class Catalog:
     Every subfolder that holds `instances.csv` is a cloud; this class names no cloud. A file is read when a query first
     needs it, so an error in a file is raised by that query.
     """
+
+    prices_since: date | None = None
+    """Day before which instance prices are too old to be used; None uses prices of every age."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -70,8 +83,21 @@ class Catalog:
 
     def under(self, layer: PriceLayer) -> "Catalog":
         """A catalog with the same facts, in which the prices of `layer` take the place of its own."""
-        other = copy(self)
+        other = self._with_other_prices()
         other.layers = (*self.layers, layer)
+        return other
+
+    def since(self, day: date) -> "Catalog":
+        """A catalog with the same facts that leaves out the instance prices that may date from before `day`.
+
+        Negotiated prices stay: they hold for the term of their contract.
+        """
+        other = self._with_other_prices()
+        other.prices_since = day
+        return other
+
+    def _with_other_prices(self) -> "Catalog":
+        other = copy(self)
         for name in _FOLLOWS_PRICES:
             other.__dict__.pop(name, None)
         return other
@@ -87,6 +113,8 @@ class Catalog:
             digest.update(content)
         for layer in self.layers:
             digest.update(f"\0{layer.digest}".encode())
+        if self.prices_since is not None:
+            digest.update(f"\0since {self.prices_since}".encode())
         return digest.hexdigest()[:12]
 
     @cached_property
@@ -135,16 +163,37 @@ class Catalog:
 
     @cached_property
     def instance_prices(self) -> tuple[InstancePrice, ...]:
-        """All instance prices, cloud by cloud."""
+        """All instance prices, cloud by cloud, without those that are too old."""
+        return tuple(price for price in self._laid_instance_prices if not self._is_too_old(price))
+
+    @cached_property
+    def outdated_prices(self) -> PriceBook:
+        """The instance prices that are left out because they may date from before `prices_since`."""
+        return PriceBook((price for price in self._laid_instance_prices if self._is_too_old(price)), ())
+
+    @cached_property
+    def _laid_instance_prices(self) -> tuple[InstancePrice, ...]:
         prices = tuple(p for name in self.providers for p in read_instance_prices(self.folder / name, name))
         for layer in self.layers:
             prices = lay_instances(prices, layer)
         return prices
 
+    def _is_too_old(self, price: InstancePrice) -> bool:
+        if self.prices_since is None or price.provenance.kind == "negotiated":
+            return False
+        dated = first_day(price.provenance.as_of)
+        return dated is None or dated < self.prices_since
+
     @cached_property
     def service_prices(self) -> tuple[ServicePrice, ...]:
         """All prices of services, cloud by cloud; a service without a sourced price has the price None."""
-        prices = tuple(p for name in self.providers for p in read_service_prices(self.folder / name, name))
+        prices = tuple(
+            price
+            for name in self.providers
+            for price in in_each_region(
+                read_service_prices(self.folder / name, name), tuple(self.provider_defaults(name).default_zones)
+            )
+        )
         for layer in self.layers:
             prices = lay_services(prices, layer.services)
         return prices

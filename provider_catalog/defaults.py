@@ -82,9 +82,9 @@ class ProviderDefaults(Fact):
     name: str
     """Name of the cloud, as the vendor writes it."""
     default_region: str
-    default_zones: dict[str, str]
-    """Zone by region, used unless the spec or a price by zone decides the zone. On AWS these are zone ids
-    (`use1-az1`), which mean the same place in every account; on Azure they are zone numbers."""
+    default_zones: dict[str, str | None]
+    """Zone by region, used unless the spec or a price by zone decides the zone; None in a region without zones. On AWS
+    these are zone ids (`use1-az1`), which mean the same place in every account; on Azure they are zone numbers."""
     shared_file_system: str
     """SKU of the file system that a cluster gets unless its spec names another."""
     root_disk_gib: int = Field(gt=0)
@@ -113,6 +113,6 @@ class ProviderDefaults(Fact):
     as_of: str
 
     @property
-    def default_zone(self) -> str:
+    def default_zone(self) -> str | None:
         """The zone of the default region."""
         return self.default_zones[self.default_region]

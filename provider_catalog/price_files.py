@@ -15,8 +15,12 @@ PriceT = TypeVar("PriceT", InstancePrice, ServicePrice)
 
 INSTANCE_PRICES: Final = "instance_prices.csv"
 SERVICE_PRICES: Final = "service_prices.csv"
+EVERY_REGION: Final = "*"
+"""Region of a row whose price holds in every region that has no row of its own for the service."""
 _KEYS: Final = {INSTANCE_PRICES: ("region", "zone", "instance_type", "option"), SERVICE_PRICES: ("region", "sku")}
 _PROVENANCE: Final = ("source", "as_of", "kind")
+_ZONE_SEPARATOR: Final = "|"
+"""Separator of the zones of a row whose price holds in several zones of the region."""
 
 
 def read_instance_prices(folder: Path, provider: str) -> Iterator[InstancePrice]:
@@ -35,6 +39,19 @@ def read_service_prices(folder: Path, provider: str) -> Iterator[ServicePrice]:
         CatalogError: the file is missing or empty, or a row is broken or repeated.
     """
     return _read(folder / SERVICE_PRICES, provider, ServicePrice)
+
+
+def in_each_region(prices: Iterable[ServicePrice], regions: Sequence[str]) -> Iterator[ServicePrice]:
+    """Yield a price for each region in place of a price that holds in every region."""
+    listed = tuple(prices)
+    own = {(price.region, price.sku) for price in listed}
+    for price in listed:
+        if price.region != EVERY_REGION:
+            yield price
+            continue
+        for region in regions:
+            if (region, price.sku) not in own:
+                yield price.model_copy(update={"region": region})
 
 
 def instance_prices_csv(prices: Iterable[InstancePrice]) -> str:
@@ -56,7 +73,7 @@ def service_prices_csv(prices: Iterable[ServicePrice]) -> str:
 
 
 def _read(path: Path, provider: str, model: type[PriceT]) -> Iterator[PriceT]:
-    """Read prices; rows with equal provenance columns share one Provenance."""
+    """Read prices, one for each zone of a row; rows with equal provenance columns share one Provenance."""
     provenances: dict[tuple[str | None, ...], Provenance] = {}
     seen: set[tuple[str | None, ...]] = set()
     for line, row in read_csv(path):
@@ -66,11 +83,12 @@ def _read(path: Path, provider: str, model: type[PriceT]) -> Iterator[PriceT]:
         if origin not in provenances:
             provenances[origin] = fact(Provenance, given, where)
         price = fact(model, {"provider": provider, **row, "provenance": provenances[origin]}, where)
-        key = tuple(row[column] for column in _KEYS[path.name])
-        if key in seen:
-            raise CatalogError(f"{where}: {', '.join(filter(None, key))} is priced twice; remove one row")
-        seen.add(key)
-        yield price
+        for zone in (row.get("zone") or "").split(_ZONE_SEPARATOR):
+            key = tuple(zone if column == "zone" else row[column] for column in _KEYS[path.name])
+            if key in seen:
+                raise CatalogError(f"{where}: {', '.join(filter(None, key))} is priced twice; remove one row")
+            seen.add(key)
+            yield price if zone == (row.get("zone") or "") else price.model_copy(update={"zone": zone})
     if not seen:
         raise CatalogError(f"{path}: holds no price; the file may have been cut off")
 

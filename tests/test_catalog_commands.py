@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from llmcluster.cli import cli
-from llmcluster.reports.date_warnings import STALE_DAYS, age_days, warn_of_dates
+from llmcluster.reports.date_warnings import warn_of_dates
 from planner.plan.choice import Purchase
 from planner.search.optimizer import plan
 from planner.workspace.specs import load_spec
@@ -21,6 +21,7 @@ from provider_catalog.live import price_store
 from provider_catalog.live.azure import retail, skus
 from provider_catalog.live.live_source import PlacementScore
 from provider_catalog.live.refresh import sources_of
+from provider_catalog.price_dates import STALE_DAYS, age_days
 from provider_catalog.verification import verify
 from tests.support import faulty_http
 from tests.support.faulty_http import Answer, Server
@@ -371,11 +372,11 @@ def set_cell(path: Path, key: str, column: int, value: str) -> None:
     path.write_text("\n".join([*lines[:number], ",".join(cells), *lines[number + 1 :]]) + "\n")
 
 
-def set_price(old: str, new: str, provider: str = "aws") -> Callable[[Path], None]:
+def set_price(old: str, new: str, provider: str = "aws", count: int = 1) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         path = folder / provider / "instance_prices.csv"
         text = path.read_text()
-        assert text.count(old) == 1
+        assert text.count(old) == count
         path.write_text(text.replace(old, new))
 
     return change
@@ -393,7 +394,7 @@ def set_price(old: str, new: str, provider: str = "aws") -> Callable[[Path], Non
             "warning",
             "times",
         ),
-        (set_price("us-east-1,,g5.xlarge,on-demand,1.006", "us-east-1,,g6.mini,on-demand,1.006"), "error", "g6.mini"),
+        (set_price(",g5.xlarge,on-demand,1.006,", ",g6.mini,on-demand,1.006,", count=3), "error", "g6.mini"),
         (
             lambda folder: set_cell(folder / "aws" / "instances.csv", "p5.48xlarge,", 3, "40960"),
             "error",
@@ -402,7 +403,7 @@ def set_price(old: str, new: str, provider: str = "aws") -> Callable[[Path], Non
         (lambda folder: (folder / "aws" / "service_prices.csv").unlink(), "error", "cannot be read"),
         (
             lambda folder: (folder / "azure" / "defaults.yaml").write_text(
-                (PACKAGED_DATA / "azure" / "defaults.yaml").read_text().replace("2026-11-24", "2099-01-01")
+                (PACKAGED_DATA / "azure" / "defaults.yaml").read_text().replace("2026-11-30", "2099-01-01")
             ),
             "error",
             "lies in the future",

@@ -2,11 +2,19 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from llmcluster.commands.options import json_option
 from llmcluster.errors import exit_codes
+from llmcluster.price_age import Days
+
+if TYPE_CHECKING:
+    from provider_catalog.live.refresh import RefreshOptions
+
+STALE_EXIT_CODE = 5
+"""Exit code of `catalog refresh --check` where a price is older than the limit."""
 
 
 @click.group(short_help="List, check and refresh facts and prices.")
@@ -57,6 +65,35 @@ def counts(as_json: bool) -> None:
 
         found = count_prices(Catalog.load())
         _print_json([asdict(row) for row in found]) if as_json else print_counts(found)
+
+
+@catalog.command()
+@click.option("--provider", help="Only this cloud.")
+@click.option("--region", help="Only this region.")
+@json_option
+def gaps(provider: str | None, region: str | None, as_json: bool) -> None:
+    """List the prices that no source gives, by region, with what bounds them on a bill."""
+    with exit_codes():
+        from llmcluster.reports.catalog_gaps import gaps as find
+        from llmcluster.reports.catalog_gaps import print_gaps
+        from provider_catalog.catalog import Catalog
+
+        held = Catalog.load()
+        found = find(held, provider, region)
+        _print_json(found) if as_json else print_gaps(found, held)
+
+
+@catalog.command(name="regions")
+@click.option("--provider", help="Only this cloud.")
+@json_option
+def list_regions(provider: str | None, as_json: bool) -> None:
+    """List the regions in which clusters can be planned, and how many prices are known there."""
+    with exit_codes():
+        from llmcluster.reports.catalog_regions import print_regions, regions
+        from provider_catalog.catalog import Catalog
+
+        rows = regions(Catalog.load(), provider)
+        _print_json(rows) if as_json else print_regions(rows)
 
 
 @catalog.command()
@@ -114,6 +151,8 @@ def verify(as_json: bool) -> None:
 @click.option("--into", type=click.Path(path_type=Path), help="Folder to write to. Default: the user's data folder.")
 @click.option("--accept", is_flag=True, help="Accept answers that lack many prices or change one tenfold.")
 @click.option("--dry-run", is_flag=True, help="Fetch and compare; write nothing.")
+@click.option("--check", is_flag=True, help="Fetch nothing; exit 5 if a price in use is older than --max-age.")
+@click.option("--max-age", type=Days(), metavar="DAYS", help="Limit of --check. Default: 180 days.")
 @json_option
 def refresh(
     providers: tuple[str, ...],
@@ -122,12 +161,15 @@ def refresh(
     into: Path | None,
     accept: bool,
     dry_run: bool,
+    check: bool,
+    max_age: int | None,
     as_json: bool,
 ) -> None:
     """Fetch today's prices from the clouds. They take precedence over the packaged snapshot.
 
     Each source is kept, held back or fails by itself; where no new prices are kept, the old ones stay. The exit code is
-    4 unless all requested sources were kept.
+    4 unless all requested sources were kept. With --check nothing is fetched, and the exit code is 5 if a price is too
+    old.
     """
     with exit_codes():
         from datetime import date
@@ -139,18 +181,51 @@ def refresh(
         from provider_catalog.live.refresh import refresh as refresh_prices
         from provider_catalog.price_layers import LIVE_PRICES_VARIABLE, live_folder
 
+        names = tuple(name.strip() for name in what.split(",") if name.strip())
         folder = into or live_folder()
+        if check:
+            _check(RefreshOptions(tuple(providers), tuple(regions), names), folder, max_age, as_json)
+            return
+        if max_age is not None:
+            raise SpecError("--max-age is the limit of --check; give both, or leave it out")
         if folder is None:
             raise SpecError(
                 f"{LIVE_PRICES_VARIABLE} is none, which switches refreshed prices off; unset it or give --into"
             )
-        names = tuple(name.strip() for name in what.split(",") if name.strip())
         order = RefreshOptions(tuple(providers), tuple(regions), names, accept, dry_run)
         with progress_bars() as progress:
             outcomes = refresh_prices(Catalog.load(), folder, order, date.today(), progress)
         print_outcomes(outcomes, folder, dry_run=dry_run, as_json=as_json)
         if not all(outcome.is_complete for outcome in outcomes):
             sys.exit(4)
+
+
+def _check(asked: "RefreshOptions", folder: Path | None, limit_days: int | None, as_json: bool) -> None:
+    """Prints the age of the prices in force; exits 5 if one is older than the limit.
+
+    Raises:
+        CatalogError: the options name an unknown cloud, region or source, or a file of refreshed prices is broken.
+        SpecError: the clock of this machine lies before the newest price.
+    """
+    from datetime import date
+
+    from llmcluster.price_age import require_clock
+    from llmcluster.reports.refresh_text import print_freshness
+    from provider_catalog.catalog import Catalog
+    from provider_catalog.live.refresh import subjects_of
+    from provider_catalog.price_dates import STALE_DAYS
+    from provider_catalog.price_freshness import freshness
+    from provider_catalog.price_layers import read_live
+
+    today, limit_days = date.today(), STALE_DAYS if limit_days is None else limit_days
+    live = None if folder is None else read_live(folder)
+    held = Catalog.packaged() if live is None else Catalog.packaged().under(live)
+    require_clock(held, today)
+    subjects = subjects_of(held, asked)
+    rows = freshness(held, today, limit_days, providers=asked.providers, regions=asked.regions, subjects=subjects)
+    print_freshness(rows, limit_days, as_json=as_json)
+    if any(row.too_old for row in rows):
+        sys.exit(STALE_EXIT_CODE)
 
 
 def _print_json(document: object) -> None:

@@ -7,6 +7,7 @@ import click
 
 from llmcluster.commands.options import SPEC_FILE, json_option, prices_option
 from llmcluster.errors import exit_codes
+from llmcluster.price_age import max_price_age_option, recent
 
 if TYPE_CHECKING:
     from provider_catalog.catalog import Catalog
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--guide", is_flag=True, help="Recompute the hardware guide's example of a 13B model from its parts.")
 @click.option("--peers", is_flag=True, help="Compare AMD's servers with NVIDIA's at equal compute.")
 @json_option
+@max_price_age_option
 @prices_option
 @click.option(
     "--own",
@@ -33,6 +35,7 @@ def compare(
     guide: bool,
     peers: bool,
     as_json: bool,
+    max_price_age: int | None,
     prices: Path | None,
     own: Path | None,
 ) -> None:
@@ -47,7 +50,7 @@ def compare(
 
         if spec is None and not (guide or peers):
             raise SpecError("give a spec to compare, or --guide for the 13B example, or --peers for AMD against NVIDIA")
-        facts = Catalog.load()
+        facts = recent(Catalog.load(), max_price_age)
         on_prem = _on_prem(facts, own)
         compared = None
         if spec is None:

@@ -8,9 +8,11 @@ import click
 
 from llmcluster.commands.options import json_option, prices_option
 from llmcluster.errors import exit_codes
+from llmcluster.price_age import max_price_age_option, recent, refuse_old_prices
 
 if TYPE_CHECKING:
     from planner.plan.plan import Plan
+    from provider_catalog.catalog import Catalog
 
 TERRAFORM_SUFFIX = ".json"
 
@@ -25,9 +27,16 @@ TERRAFORM_SUFFIX = ".json"
     help="Quantities of what is billed by use: a cost.json, or its field `usage` alone.",
 )
 @click.option("--region", help="Region whose prices apply to resources that name none.")
+@max_price_age_option
 @prices_option
 def cost(
-    paths: tuple[Path, ...], as_json: bool, form: str, usage: Path | None, region: str | None, prices: Path | None
+    paths: tuple[Path, ...],
+    as_json: bool,
+    form: str,
+    usage: Path | None,
+    region: str | None,
+    max_price_age: int | None,
+    prices: Path | None,
 ) -> None:
     """Print the bill of PATH, line by line with the source of every price.
 
@@ -43,11 +52,12 @@ def cost(
         from provider_catalog.catalog import Catalog
 
         form = "json" if as_json else form
-        decided = _plan_at(paths, prices)
+        facts = recent(Catalog.load(), max_price_age)
+        decided = _plan_at(paths, facts, prices)
         if decided is None:
             from stacks.estimate.bill import estimate
 
-            catalog = priced_catalog(Catalog.load(), None, prices)
+            catalog = priced_catalog(facts, None, prices)
             print_estimates(estimate(paths, catalog, usage, region), form)
             return
         if form == "infracost" or usage is not None or region is not None:
@@ -55,6 +65,7 @@ def cost(
                 "--format infracost, --usage and --region apply to Terraform resources only; give an output folder of"
                 " synth or a `terraform show -json` file instead of a spec"
             )
+        refuse_old_prices(decided, facts)
         warn_of_dates(decided)
         if form == "json":
             click.echo(decided.cost.model_dump_json(indent=2))
@@ -62,7 +73,7 @@ def cost(
             print_bill_with_sources(decided)
 
 
-def _plan_at(paths: Sequence[Path], prices: Path | None) -> "Plan | None":
+def _plan_at(paths: Sequence[Path], catalog: "Catalog", prices: Path | None) -> "Plan | None":
     """Returns the plan of one spec or of one locked plan; None where the paths hold Terraform resources.
 
     Raises:
@@ -78,6 +89,5 @@ def _plan_at(paths: Sequence[Path], prices: Path | None) -> "Plan | None":
     if len(paths) > 1:
         raise SpecError("give one spec, or output folders and `terraform show -json` files, not a mix")
     from planner.workspace.planning import plan_specs
-    from provider_catalog.catalog import Catalog
 
-    return plan_specs(paths, Catalog.load(), prices)[0].plan
+    return plan_specs(paths, catalog, prices)[0].plan

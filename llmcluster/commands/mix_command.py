@@ -6,6 +6,7 @@ import click
 
 from llmcluster.commands.options import SPEC_FILE, json_option, prices_option
 from llmcluster.errors import exit_codes
+from llmcluster.price_age import max_price_age_option, recent, refuse_old_prices
 
 
 @click.command(short_help="Compare ways to buy a planned cluster.")
@@ -17,8 +18,9 @@ from llmcluster.errors import exit_codes
     help="Commitment term used to price reserved nodes. Default: the spec's, else the shortest term with a price.",
 )
 @json_option
+@max_price_age_option
 @prices_option
-def mix(spec: Path, seed: int, term: str | None, as_json: bool, prices: Path | None) -> None:
+def mix(spec: Path, seed: int, term: str | None, as_json: bool, max_price_age: int | None, prices: Path | None) -> None:
     """Compare ways to buy the cluster of SPEC: policies over a simulated year, or purchase options for one run.
 
     The plan and its bill use the same prices. A locked plan is not planned again.
@@ -30,7 +32,8 @@ def mix(spec: Path, seed: int, term: str | None, as_json: bool, prices: Path | N
         from planner.workspace.planning import plan_specs
         from provider_catalog.catalog import Catalog
 
-        (planned,) = plan_specs([spec], Catalog.load(), prices)
+        (planned,) = plan_specs([spec], recent(Catalog.load(), max_price_age), prices)
+        refuse_old_prices(planned.plan, planned.priced_catalog())
         warn_of_dates(planned.plan)
         comparison = compare_mixes(planned.plan, planned.priced_catalog(), seed, term)
         if as_json:

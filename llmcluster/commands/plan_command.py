@@ -7,6 +7,7 @@ import click
 
 from llmcluster.commands.options import SPEC_FILE, Money, json_option, prices_option
 from llmcluster.errors import exit_codes
+from llmcluster.price_age import max_price_age_option, recent, refuse_old_prices
 
 if TYPE_CHECKING:
     from planner.spec import Budget, ClusterSpec
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-usd-per-run", type=Money(), help="The same limit for a whole training run, or for one update of it."
 )
+@max_price_age_option
 @prices_option
 def plan(
     spec: Path,
@@ -31,6 +33,7 @@ def plan(
     lock: bool,
     max_usd_per_month: float | None,
     max_usd_per_run: float | None,
+    max_price_age: int | None,
     prices: Path | None,
 ) -> None:
     """Decide which cluster carries the workload of SPEC: size, layout, purchase mix, cost, alternatives."""
@@ -44,9 +47,10 @@ def plan(
         if lock:
             _refuse_scenario(spec)
         loaded = load_spec(spec)
-        catalog = priced_catalog(Catalog.load(), loaded, prices)
+        catalog = priced_catalog(recent(Catalog.load(), max_price_age), loaded, prices)
         within = _bounds(loaded.spec, max_usd_per_month, max_usd_per_run)
         decided, nearest = decide(loaded.spec, loaded.architecture, catalog, within)
+        refuse_old_prices(decided, catalog)
         changes = tuple(found.change for found in nearest)
         warn_of_dates(decided)
         if as_json:

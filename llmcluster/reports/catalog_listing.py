@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from llmcluster.reports.tables import report_table
 from llmcluster.reports.terminal import terminal
+from planner.market.regions import require_region
 from provider_catalog.catalog import Catalog
-from provider_catalog.errors import CatalogError
 from provider_catalog.prices import PurchaseOption
 
 OPTIONS: Final[tuple[PurchaseOption, ...]] = ("on-demand", "spot", "reserved-1y", "reserved-3y", "capacity-block")
@@ -21,9 +21,8 @@ def listing(catalog: Catalog, provider: str | None, region: str | None) -> list[
     if provider is not None:
         catalog.provider_defaults(provider)
     providers = [name for name in catalog.providers if provider in (None, name)]
-    if region is not None and not any(region in catalog.regions(name) for name in providers):
-        known = ", ".join(place for name in providers for place in catalog.regions(name))
-        raise CatalogError(f"unknown region {region!r}; known: {known}")
+    if region is not None:
+        require_region(region, catalog, provider)
     rows = []
     for (owner, name), instance_type in sorted(catalog.instance_types.items()):
         place = region or catalog.provider_defaults(owner).default_region

@@ -31,6 +31,8 @@ def print_comparisons(
 def _print_comparison(found: PlacementComparison) -> None:
     screen = terminal()
     screen.rule(f"[bold]{found.name}[/]: cost per {found.period} at {found.utilisation:.0%} utilisation", align="left")
+    if found.price_ages:
+        screen.print(f"[yellow]{found.price_ages}[/]", highlight=False)
     headings = ["place", "machines, or why there are none", f"USD/{found.period}", "range", "breaks even after"]
     rows = []
     for option in sorted(found.options, key=lambda each: (not each.feasible, each.compared_usd)):

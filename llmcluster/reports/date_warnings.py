@@ -4,27 +4,10 @@ import sys
 from datetime import date, timedelta
 
 from planner.plan.plan import Plan
+from provider_catalog.price_dates import STALE_DAYS, age_days
 
-STALE_DAYS = 180
-"""Age above which a compute price is called old: AWS and Azure reprice GPU instances about once or twice a year
-(AWS cut P4 and P5 by up to 45 % in June 2025)."""
 BLOCK_AHEAD = timedelta(weeks=8)
 """A Capacity Block can be bought this long before its first day (EC2 user guide, "Capacity Blocks for ML")."""
-
-
-def first_day(as_of: str) -> date | None:
-    """Returns the first day of an ISO date, a month or a year; None when the text is none of them."""
-    parts = as_of.split("-")
-    try:
-        return date(*(int(part) for part in (*parts, "1", "1")[:3]))
-    except ValueError:
-        return None
-
-
-def age_days(as_of: str, today: date) -> int | None:
-    """Returns the most days that may have passed since `as_of`; None where it names no day."""
-    since = first_day(as_of)
-    return None if since is None else (today - since).days
 
 
 def warn_of_dates(plan: Plan, today: date | None = None) -> None:

@@ -37,6 +37,7 @@ def markdown(diff: PlanDiff) -> str:
     lines = [f"### {title}: {_headline(diff)}", ""]
     if diff.same:
         return "\n".join([*lines, ""])
+    lines += [f"{_cell(diff.price_ages[:1].upper() + diff.price_ages[1:])}.", ""] if diff.price_ages else []
     lines += [f"Not in any total, because it has no known price: {_cell(each)}." for each in diff.left_out]
     lines += [""] if diff.left_out else []
     lines += ["| USD per | before | after | change |", "|---|--:|--:|--:|"]
@@ -71,6 +72,8 @@ def _print(diff: PlanDiff) -> None:
     screen.print(_headline(diff), highlight=False)
     if diff.same:
         return
+    if diff.price_ages:
+        screen.print(f"[yellow]{diff.price_ages}[/]", highlight=False)
     for left_out in diff.left_out:
         screen.print(f"[yellow]not in any total, because it has no known price:[/] {left_out}", highlight=False)
     totals = [(_what(diff, total), _usd(total.old_usd), _usd(total.new_usd), _change(total)) for total in diff.totals]

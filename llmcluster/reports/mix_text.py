@@ -17,6 +17,8 @@ def print_mix(mix: MixComparison) -> None:
     screen = terminal()
     spot = "no Spot price" if mix.spot_usd_per_hour is None else f"Spot {mix.spot_usd_per_hour:,.4g} USD"
     screen.rule(f"[bold]{mix.name}[/]", align="left")
+    if mix.price_ages:
+        screen.print(f"[yellow]{mix.price_ages}[/]", highlight=False)
     screen.print(
         f"{mix.nodes} x {mix.instance_type} in {mix.region}; smallest purchase: {_count(mix.gang_nodes, 'node')};"
         f" price of a node-hour: on-demand {mix.on_demand_usd_per_hour:,.4g} USD, {spot}",

@@ -9,12 +9,15 @@ from rich.console import Console
 from llmcluster.reports.plan_targets import Target, targets
 from llmcluster.reports.plan_words import bill_words, bought, layout_words, short_usd, title
 from llmcluster.reports.terminal import plain, terminal
+from planner.cost.price_ages import compute_as_of, price_ages
 from planner.market.place import place_of
 from planner.plan.alternatives import Alternative
 from planner.plan.plan import Plan
 from planner.relax.cheaper import CheaperPlan, bill_usd
 from planner.search.quotas import needed_quotas
+from planner.search.spot_advice import NO_SPOT
 from provider_catalog.catalog import Catalog
+from provider_catalog.price_dates import STALE_DAYS, days_apart
 from provider_catalog.scenarios import PREFIX
 
 WIDTH: Final = 80
@@ -44,6 +47,10 @@ def print_plan_screen(
     for target in missed:
         _print(screen, f"[red]✗ {target.verdict}[/]")
     _print_title(screen, plan, met)
+    compared = {plan.choice.instance_type: compute_as_of(plan.cost)}
+    compared |= {f"{other.instance_type} in {other.region}": other.price_as_of for other in plan.alternatives}
+    if (ages := price_ages(compared)) is not None:
+        _print_hanging(screen, "  ", 2, f"[yellow]{ages}[/]")
     _print_rows(screen, _decision_rows(plan, met))
     if changes:
         _print(screen, "\n  [bold]What would help[/], one change each")
@@ -112,12 +119,19 @@ def _decision_rows(plan: Plan, met: Sequence[Target]) -> Iterator[tuple[str, str
 def _print_cheaper(screen: Console, plan: Plan, cheaper: Sequence[CheaperPlan]) -> None:
     if not cheaper:
         return
-    _print(screen, "\n  [bold]Cheaper[/], one change each")
+    _print(screen, f"\n  [bold]Cheaper[/], one change each{_price_dates(plan, cheaper)}")
     rows = [_cheaper_cells(plan, option) for option in cheaper]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for change, usd, saving, nodes in rows:
         left = f"    {change:<{widths[0]}}  {usd:>{widths[1]}}  {saving:>{widths[2]}}  "
         _print_hanging(screen, plain(screen, left), 4 + sum(widths) + 6, nodes)
+
+
+def _price_dates(plan: Plan, cheaper: Sequence[CheaperPlan]) -> str:
+    """Returns the dates of the compared compute prices where they are far apart."""
+    found = (compute_as_of(each.cost) for each in (plan, *(option.plan for option in cheaper)))
+    dates = sorted({as_of for as_of in found if as_of})
+    return f"; prices of {dates[0]} to {dates[-1]}" if days_apart(dates) > STALE_DAYS else ""
 
 
 def _cheaper_cells(plan: Plan, option: CheaperPlan) -> tuple[str, str, str, str]:
@@ -164,6 +178,7 @@ def _checks(plan: Plan, catalog: Catalog) -> Iterator[str]:
         yield f"vCPU quota {need.code} ≥ {need.vcpus:,} in {choice.region}"
     if sold is not None and not quotas and not choice.purchase.capacity_block_nodes:
         yield f"vCPU quota of {sold.name} ≥ {choice.nodes * sold.vcpus:,} in {choice.region}"
+    yield from (note for note in plan.notes if note.startswith(NO_SPOT))
     if plan.spec.capacity.block is not None and plan.spec.capacity.block.reservation_id is None:
         yield "the Capacity Block is not bought yet; Terraform does not buy it"
     dates = sorted({item.provenance.as_of for item in cost.items if item.role.startswith("compute")})

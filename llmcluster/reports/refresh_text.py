@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from llmcluster.reports.price_changes_text import price_change_line
 from provider_catalog.live.live_source import LiveSource, ReportProgress
 from provider_catalog.live.refresh import Outcome
+from provider_catalog.price_freshness import Freshness
 
 CHANGES_SHOWN = 10
 NOTES_SHOWN = 20
@@ -43,6 +45,22 @@ def print_outcomes(outcomes: Sequence[Outcome], folder: Path, *, dry_run: bool, 
         click.echo("nothing was written (--dry-run)")
     elif any(outcome.state == "kept" and outcome.prices for outcome in outcomes):
         click.echo(f"written to {folder}")
+
+
+def print_freshness(rows: Sequence[Freshness], limit_days: int, *, as_json: bool) -> None:
+    """Prints the age of the prices in force by cloud and subject, and what is older than the limit."""
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    for row in rows:
+        late = f"; {row.too_old:,} older than {limit_days:,} days" if row.too_old else ""
+        click.echo(
+            f"{row.provider} {row.priced}: {row.prices:,} prices, the oldest of {row.oldest} is up to"
+            f" {row.age_days:,} days old{late}"
+        )
+    late_clouds = sorted({row.provider for row in rows if row.too_old})
+    for provider in late_clouds:
+        click.echo(f"too old: {provider}; llmcluster catalog refresh --provider {provider}", err=True)
 
 
 def _print(outcome: Outcome) -> None:

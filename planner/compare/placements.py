@@ -12,6 +12,7 @@ from planner.compare.tco import (
     model_updates_usd,
     on_prem_cost,
 )
+from planner.cost.price_ages import compute_as_of, price_ages
 from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.errors import InfeasibleError, SpecError
 from planner.plan.base import PlanModel
@@ -52,6 +53,8 @@ class PlacementOption(PlanModel):
     """Months from the purchase until owning costs less than the cheapest cloud; None: never."""
     kwh: float | None = None
     co2_tonnes: float | None = None
+    price_as_of: str | None = None
+    """Date of the oldest compute price of a cloud; None for servers of one's own."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -68,6 +71,8 @@ class PlacementComparison(PlanModel):
     utilisation: float
     grid: str | None
     options: tuple[PlacementOption, ...]
+    price_ages: str | None = None
+    """Words on compute prices of different age; None where they are of about the same age."""
     notes: tuple[str, ...]
 
 
@@ -115,6 +120,7 @@ def compare_placements(
         utilisation=utilisation,
         grid=grid,
         options=tuple(options),
+        price_ages=price_ages({option.name: option.price_as_of for option in options}),
         notes=tuple(_notes(training, grid, on_prem)),
     )
 
@@ -187,6 +193,7 @@ def _cloud_option(
         unknown_usd=unpriced_upper_bound_usd(bounds) * months,
         days=_days(decided),
         kwh=electricity_kwh(kw, pue, utilisation, hours),
+        price_as_of=compute_as_of(cost),
         notes=tuple(filter(None, (why, note, _unknown(decided)))),
     )
 

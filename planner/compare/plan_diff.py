@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
+from planner.cost.price_ages import compute_as_of, price_ages
 from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.plan.base import PlanModel
 from planner.plan.cost import Cost, CostItem, UpdateCosts
@@ -75,6 +76,8 @@ class PlanDiff(PlanModel):
     catalog: tuple[Change, ...]
     causes: tuple[str, ...]
     """Causes of the differences, one sentence each."""
+    price_ages: str | None = None
+    """Words on compute prices of different age on the two sides; None where they are of about the same age."""
     left_out: tuple[str, ...] = ()
     """Unpriced items before and after, one line for each side; no total includes them."""
     effects: tuple[Effect, ...] = ()
@@ -101,6 +104,7 @@ def diff_plans(old: Plan, new: Plan) -> PlanDiff:
         spec=spec,
         catalog=catalog,
         causes=tuple(_causes(items, decision, spec, catalog)),
+        price_ages=price_ages({"the plan before": compute_as_of(old.cost), "the plan after": compute_as_of(new.cost)}),
         left_out=tuple(_left_out(old.cost, new.cost)),
     )
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from planner.cost.price_ages import price_ages
 from planner.errors import SpecError
-from planner.market.offers import offers_of
+from planner.market.offers import Offers, offers_of
 from planner.market.place import place_of
 from planner.plan.base import PlanModel
 from planner.plan.performance import TrainingPerformance
@@ -71,6 +72,8 @@ class MixComparison(PlanModel):
     on_demand_usd_per_hour: float
     spot_usd_per_hour: float | None
     terms: tuple[ReservedTerm, ...]
+    price_ages: str | None = None
+    """Words on prices of different age; None where they are of about the same age."""
     seed: int
     policies: tuple[PolicyYear, ...] = ()
     """Simulated year of each policy, for serving."""
@@ -117,6 +120,7 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None 
         on_demand_usd_per_hour=on_demand,
         spot_usd_per_hour=offers.spot.usd_per_hour if offers.spot else None,
         terms=terms,
+        price_ages=_price_ages(offers, terms),
         seed=seed,
     )
     if isinstance(plan.performance, TrainingPerformance):
@@ -140,6 +144,13 @@ def compare_mixes(plan: Plan, catalog: Catalog, seed: int = 0, term: str | None 
         "flat_rule": flat,
     }
     return comparison.model_copy(update=update)
+
+
+def _price_ages(offers: Offers, terms: tuple[ReservedTerm, ...]) -> str | None:
+    prices = {"on-demand": offers.on_demand, "Spot": offers.spot}
+    dated = {name: None if price is None else price.provenance.as_of for name, price in prices.items()}
+    dated |= {term.term: None if term.provenance is None else term.provenance.as_of for term in terms}
+    return price_ages(dated)
 
 
 def _reserved_rate(

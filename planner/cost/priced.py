@@ -109,12 +109,12 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
         if isinstance(performance, TrainingPerformance):
             run_hours = performance.days * 24
     elif isinstance(spec.workload, TrainingWorkload) and isinstance(performance, TrainingPerformance):
-        on_spot = _on_spot(performance, candidate)
-        late = on_spot.days > spec.workload.deadline_days
+        reclaimed = on_spot(performance, candidate)
+        late = reclaimed.days > spec.workload.deadline_days
         capacity = spec.capacity.model_copy(update={"interruption": "never"}) if late else spec.capacity
-        mix = training_mix(candidate.nodes, capacity, machine.offers, on_spot.goodput / performance.goodput)
+        mix = training_mix(candidate.nodes, capacity, machine.offers, reclaimed.goodput / performance.goodput)
         if mix is not None and mix.purchase.spot_nodes:
-            performance = on_spot
+            performance = reclaimed
         run_hours = performance.days * 24
     elif owned:
         mix = None  # on-premises nodes cost the same in idle hours
@@ -181,7 +181,7 @@ def _extra_lines(
     return (*network, *lustre_lines(spec.storage.lustre, storage), *observability)
 
 
-def _on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:
+def on_spot(performance: TrainingPerformance, candidate: Candidate) -> TrainingPerformance:
     """Returns the performance of the run on Spot nodes, where each reclaimed node stops the whole run."""
     failures, gpus = candidate.failures, candidate.layout.gpus
     if failures is None:

@@ -9,6 +9,7 @@ from planner.market.features import check_features
 from planner.market.lustre import no_efa_client, too_many_efa_clients
 from planner.market.offers import Offers, offers_of
 from planner.market.place import ON_PREM_PROVIDER, ON_PREMISES, CloudPlace, Place
+from planner.market.regions import unknown_region
 from planner.market.zones import check_zones, no_known_zone, zone_of
 from planner.plan.choice import RootDisk
 from planner.spec import BLOCK_MAX_NODES, ClusterSpec, OwnReservation, PinnedNode
@@ -162,15 +163,7 @@ def _places(spec: ClusterSpec, catalog: Catalog, providers: tuple[str, ...]) -> 
     for index, region in enumerate(spec.placement.regions):
         owners = [p for p in providers if region in catalog.provider_defaults(p).default_zones]
         if not owners:
-            known = [r for p in providers for r in catalog.provider_defaults(p).default_zones]
-            field = f"placement.regions[{index}]"
-            elsewhere = [name for name in catalog.providers if region in catalog.provider_defaults(name).default_zones]
-            if elsewhere:
-                raise SpecError(
-                    f"{field} is {region!r}, a region of {elsewhere[0]}, which placement.providers leaves out; add"
-                    f" {elsewhere[0]} to placement.providers, or name a region of theirs"
-                )
-            raise SpecError(_unknown(field, region, known))
+            raise SpecError(unknown_region(f"placement.regions[{index}]", region, catalog, providers))
         places += [(owner, region) for owner in owners]
     return places
 
@@ -209,7 +202,7 @@ def _machine(spec: ClusterSpec, catalog: Catalog, region: str, instance_type: In
 
 
 def _unavailable_reason(
-    spec: ClusterSpec, catalog: Catalog, region: str, zone: str, instance_type: InstanceType, offers: Offers
+    spec: ClusterSpec, catalog: Catalog, region: str, zone: str | None, instance_type: InstanceType, offers: Offers
 ) -> str | None:
     provider, name = instance_type.provider, instance_type.name
     if instance_type.nvme_total_gb < spec.storage.scratch_gb:
@@ -221,6 +214,8 @@ def _unavailable_reason(
             return "not sold as a Capacity Block, which capacity.block requires"
         if offers.block is not None:
             return None
+        if (old := _outdated(catalog, region, zone, instance_type)) is not None:
+            return _too_old(old, catalog)
         return f"no Capacity Block price is known in {region}"
     spot = offers.spot if spec.capacity.interruption == "tolerate" else None
     if offers.on_demand is not None or spot is not None:
@@ -230,10 +225,29 @@ def _unavailable_reason(
             f"sold in {region} only as a Capacity Block, which is not chosen by default; set capacity.block to use one"
         )
     if offers.spot is not None:
-        return f"only a Spot price is known in {zone}, and capacity.interruption: never rules Spot out"
+        return f"only a Spot price is known in {zone or region}, and capacity.interruption: never rules Spot out"
+    old = _outdated(catalog, region, zone, instance_type)
+    if old is not None:
+        return _too_old(old, catalog)
     elsewhere = [r for r in catalog.prices.regions(provider, name) if r != region]
     hint = f"; priced in {', '.join(elsewhere)}" if elsewhere else "; no region has a known price"
-    return f"price unknown in {region} ({zone}){hint}"
+    where = region if zone is None else f"{region} ({zone})"
+    return f"price unknown in {where}{hint}"
+
+
+def _outdated(catalog: Catalog, region: str, zone: str | None, instance_type: InstanceType) -> InstancePrice | None:
+    """Returns a price that would offer the type here, if it were not too old."""
+    if catalog.prices_since is None:
+        return None
+    place, outdated = (instance_type.provider, region, instance_type.name), catalog.outdated_prices
+    return outdated.instance(*place, "on-demand", zone) or outdated.instance(*place, "capacity-block", zone)
+
+
+def _too_old(price: InstancePrice, catalog: Catalog) -> str:
+    return (
+        f"its {price.option} price in {price.region} dates from {price.provenance.as_of}, and prices from before"
+        f" {catalog.prices_since} are not used (--max-price-age)"
+    )
 
 
 def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: InstanceType) -> str | None:

@@ -6,16 +6,22 @@ from planner.spec import ClusterSpec, OwnReservation
 from provider_catalog.catalog import Catalog
 
 
-def zone_of(spec: ClusterSpec, catalog: Catalog, provider: str, region: str, instance_type: str) -> str:
-    """The zone in which nodes of the type would stand in the region.
+def zone_of(spec: ClusterSpec, catalog: Catalog, provider: str, region: str, instance_type: str) -> str | None:
+    """The zone in which nodes of the type would stand in the region; None in a region without zones.
 
-    Without a zone in the spec it is the default of the region, unless the type is known to be sold elsewhere only.
+    Without a zone in the spec it is the default of the region, unless the type is known to be sold elsewhere only. A
+    workload that tolerates interruptions goes to the zone with the cheapest Spot price, since Spot is a market of its
+    own in each zone.
     """
     if (fixed := fixed_zone(spec)) is not None:
         return fixed
     known = catalog.zones(provider, region, instance_type) or ()
     if asked := _asked_of(spec, catalog, provider, region):
         return next((zone for zone in asked if zone in known), asked[0])
+    if spec.capacity.interruption == "tolerate" and spec.capacity.block is None:
+        spot = catalog.prices.instance(provider, region, instance_type, "spot")
+        if spot is not None and spot.zone is not None:
+            return spot.zone
     zone = catalog.provider_defaults(provider).default_zones[region]
     # A zone with a price comes first: without one nothing would be on offer.
     sold = catalog.prices.zones(provider, region, instance_type) or known
@@ -63,7 +69,8 @@ def check_zones(spec: ClusterSpec, catalog: Catalog, places: list[tuple[str, str
         SpecError: names the zone and what zone ids of the regions look like.
     """
     for index, zone in enumerate(spec.placement.zones):
-        examples = [catalog.provider_defaults(provider).default_zones[region] for provider, region in places]
+        defaults = (catalog.provider_defaults(provider).default_zones[region] for provider, region in places)
+        examples = [example for example in defaults if example is not None]
         if not any(_same_region(zone, example) for example in examples):
             regions = ", ".join(dict.fromkeys(region for _, region in places))
             raise SpecError(
@@ -74,7 +81,7 @@ def check_zones(spec: ClusterSpec, catalog: Catalog, places: list[tuple[str, str
 
 def _asked_of(spec: ClusterSpec, catalog: Catalog, provider: str, region: str) -> tuple[str, ...]:
     example = catalog.provider_defaults(provider).default_zones[region]
-    return tuple(zone for zone in spec.placement.zones if _same_region(zone, example))
+    return tuple(zone for zone in spec.placement.zones if example is not None and _same_region(zone, example))
 
 
 def _same_region(zone: str, other: str) -> bool:

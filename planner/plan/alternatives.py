@@ -22,6 +22,8 @@ class Alternative(PlanModel):
     usd_per_month: float | None
     usd_per_run: float | None = None
     performance: TrainingPerformance | InferencePerformance
+    price_as_of: str | None = None
+    """Date of its oldest compute price; None where none is known, or in plans made before this field."""
     reason: str
     """Why the choice is preferred."""
     weights: Precision | None = None

@@ -7,6 +7,7 @@ from typing import Any, Final
 from planner.market.place import place_of
 from planner.plan.plan import Plan
 from planner.purchase.terms import reserved_terms
+from planner.relax.cheaper_regions import regions_to_try
 from planner.relax.replanning import Replanner
 from planner.relax.verdict import meets_spec
 from planner.search.budget import tightest
@@ -99,25 +100,28 @@ def _changes(decided: Plan, trial: Replanner) -> Iterator[Change]:
             "tolerate",
             _among_rivals(decided, trial, "capacity", {"interruption": "tolerate"}),
         )
-    yield from _other_region(decided, trial)
+    yield from _other_regions(decided, trial)
     if spec.placement.instance_types != "any" and spec.pin == Pin():
         yield "placement.instance_types", "any", trial.planned(placement={"instance_types": "any"})
 
 
 def _lower_precision(decided: Plan, trial: Replanner) -> Iterator[Change]:
+    """Eight-bit weights and an eight-bit KV cache. Four bits cost accuracy and are not proposed."""
     if not isinstance(trial.spec.workload, InferenceWorkload):
         return
     if BITS_PER_VALUE[decided.choice.weights] > BITS_PER_VALUE["fp8"]:
         yield "precision.weights", "fp8", trial.planned(precision={"weights": "fp8"})
+    if BITS_PER_VALUE[decided.choice.kv_cache] > BITS_PER_VALUE["fp8"]:
+        yield "precision.kv_cache", "fp8", _among_rivals(decided, trial, "precision", {"kv_cache": "fp8"})
 
 
 def _commitments(decided: Plan, trial: Replanner) -> Iterator[Change]:
     """Terms whose rate is known for the chosen instance type. A training run is bought for its window."""
-    if not isinstance(trial.spec.workload, InferenceWorkload) or trial.spec.capacity.commitment != "none":
+    if not isinstance(trial.spec.workload, InferenceWorkload):
         return
     choice = decided.choice
     for term in reserved_terms(trial.catalog, (choice.provider, choice.region, choice.instance_type), choice.zone):
-        if term.usd_per_hour is not None:
+        if term.usd_per_hour is not None and term.term != trial.spec.capacity.commitment:
             yield (
                 "capacity.commitment",
                 term.term,
@@ -125,23 +129,14 @@ def _commitments(decided: Plan, trial: Replanner) -> Iterator[Change]:
             )
 
 
-def _other_region(decided: Plan, trial: Replanner) -> Iterator[Change]:
-    """The region of the same cloud with the lowest on-demand price of the chosen type."""
+def _other_regions(decided: Plan, trial: Replanner) -> Iterator[Change]:
+    """Regions of the same cloud with the lowest prices of the plan's type and of its rivals."""
     spec, choice = trial.spec, decided.choice
     if spec.placement.zone is not None or spec.network.vpc_id is not None or spec.imports:
         return
-    prices = trial.catalog.prices
-    found = {
-        region: price.usd_per_hour
-        for region in prices.regions(choice.provider, choice.instance_type)
-        if (price := prices.instance(choice.provider, region, choice.instance_type, "on-demand")) is not None
-    }
-    now = found.get(choice.region)
-    region = min(found, key=lambda name: (found[name], name), default=None)
-    if region is None or now is None or found[region] > now * (1 - LEAST_SAVING):
-        return
-    where = {"regions": [region], "providers": [choice.provider]}
-    yield "placement.regions", f"[{region}]", _among_rivals(decided, trial, "placement", where)
+    for region in regions_to_try(decided, trial.catalog, RIVALS, LEAST_SAVING):
+        where = {"regions": [region], "providers": [choice.provider]}
+        yield "placement.regions", f"[{region}]", _among_rivals(decided, trial, "placement", where)
 
 
 def _among_rivals(decided: Plan, trial: Replanner, part: str, fields: dict[str, Any]) -> Plan | None:

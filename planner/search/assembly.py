@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from planner.cost.price_ages import compute_as_of, price_ages
 from planner.cost.priced import Priced
 from planner.cost.totals import with_totals
 from planner.cost.updates import update_notes
@@ -60,6 +61,7 @@ def assemble(
         alternatives=tuple(alternative(option, best, (best, *others)) for option in others),
         rejected=rejected,
         notes=(
+            *_price_age_note(best, others),
             *plan_notes(spec, architecture, catalog, best, choice),
             *notes,
             *(() if best.updates is None else update_notes(spec.name, best.updates, best.cost)),
@@ -105,6 +107,12 @@ def _choice(spec: ClusterSpec, best: Priced) -> Choice:
     )
 
 
+def _price_age_note(best: Priced, others: Sequence[Priced]) -> tuple[str, ...]:
+    """Returns a note if the choice was made between prices of different age."""
+    ages = price_ages({option.machine.label: compute_as_of(option.cost) for option in (best, *others)})
+    return () if ages is None else (ages,)
+
+
 def alternative(option: Priced, best: Priced, every: Sequence[Priced] = ()) -> Alternative:
     """Describes an option that was not chosen, with the reason.
 
@@ -126,6 +134,7 @@ def alternative(option: Priced, best: Priced, every: Sequence[Priced] = ()) -> A
         usd_per_month=option.cost.usd_per_month,
         usd_per_run=option.cost.usd_per_run,
         performance=candidate.performance,
+        price_as_of=compute_as_of(option.cost),
         reason=_why_not(option, best),
         weights=candidate.weights,
         tokens_per_usd=1e6 / per_million if per_million else None,

@@ -8,6 +8,7 @@ from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.purchase.terms import reserved_terms
 from planner.reliability.checkpoint_notes import checkpoint_notes
 from planner.search.quotas import quota_notes
+from planner.search.spot_advice import no_spot_reason
 from planner.serving.slo import SloLine, slo_lines
 from planner.sizing.legal_layouts import batch_sequences
 from planner.spec import ClusterSpec, InferenceWorkload, OwnReservation, TrainingWorkload
@@ -201,6 +202,8 @@ def plan_notes(
             "the Capacity Block is not purchased by Terraform: buy it and set capacity.block.reservation_id. Until then"
             " the compute stack only looks up the blocks on offer and creates no nodes"
         )
+    no_spot = no_spot_reason(spec, catalog, best)
+    notes += [no_spot] if no_spot else []
     place = best.machine.place
     if choice.purchase.reserved_nodes:
         commitment = place.defaults and place.defaults.commitment_note

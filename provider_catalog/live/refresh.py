@@ -5,16 +5,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError, LiveError
 from provider_catalog.live import price_store
 from provider_catalog.live.live_source import Fetched, Limits, LiveSource, ReportProgress, Request
 from provider_catalog.price_changes import PriceChange, price_changes
+from provider_catalog.price_freshness import SERVICE
 from provider_catalog.price_layers import PriceLayer
 from provider_catalog.suggestions import did_you_mean
 
+SERVICES: Final = "services"
+"""Name of the source of service prices, the same on every cloud."""
 State = Literal["kept", "held back", "failed"]
 
 
@@ -60,6 +63,19 @@ def sources_of(provider: str) -> tuple[LiveSource, ...]:
         return ()
     found: tuple[LiveSource, ...] = module.SOURCES
     return found
+
+
+def subjects_of(catalog: Catalog, options: RefreshOptions) -> frozenset[str]:
+    """Returns what the requested sources price: purchase options of instances, and `service`.
+
+    Raises:
+        CatalogError: the options name an unknown cloud, region or source.
+    """
+    found: set[str] = set()
+    for _, _, sources in _tasks(catalog, options):
+        for source in sources:
+            found |= {*source.options, *({SERVICE} if source.name == SERVICES else ())}
+    return frozenset(found)
 
 
 def refresh(
