@@ -40,7 +40,7 @@ def serving_launch(
     performance, workload = plan.performance, plan.spec.workload
     if not isinstance(performance, InferencePerformance) or not isinstance(workload, InferenceWorkload):
         raise SpecError(f"workload.kind is {workload.kind}; serving engines launch kind: inference only")
-    name = engine or _default(workload, software, gpu, architecture, plan)
+    name = engine or _default(software, gpu, architecture, plan)
     if name not in ENGINES:
         raise SpecError(f"engine is {name!r}; allowed: {', '.join(ENGINES)}")
     choice = plan.choice
@@ -69,11 +69,9 @@ def serving_launch(
     )
 
 
-def _default(
-    workload: InferenceWorkload, software: SoftwareMatrix, gpu: Gpu, architecture: ModelArchitecture, plan: Plan
-) -> str:
-    if workload.serving_engine != "auto":
-        return workload.serving_engine
+def _default(software: SoftwareMatrix, gpu: Gpu, architecture: ModelArchitecture, plan: Plan) -> str:
+    if plan.spec.serving_engine != "auto":
+        return plan.spec.serving_engine
     formats = (plan.choice.weights, plan.choice.kv_cache)
     runs = (name for name in ENGINES if software.refuse_engine(name, gpu, architecture, *formats) is None)
     return next(runs, next(iter(ENGINES)))

@@ -26,7 +26,10 @@ def check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> N
     if limit is None:
         return
     if isinstance(workload, InferenceWorkload):
-        context, field = workload.prompt_tokens + workload.output_tokens, "prompt_tokens + workload.output_tokens"
+        context = workload.longest_context_tokens
+        field = (
+            "prompt_tokens + workload.output_tokens" if workload.max_context_tokens is None else "max_context_tokens"
+        )
     else:
         context, field = workload.sequence_length, "sequence_length"
     measured = isinstance(workload, InferenceWorkload) and (spec.pin.nodes or spec.pin.batch)

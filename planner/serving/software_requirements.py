@@ -31,9 +31,8 @@ def unsupported_reason(
         refused = software.refuse_format(gpu, weights)
         if refused is not None:
             return refused
-    workload = spec.workload
-    if isinstance(workload, InferenceWorkload) and workload.serving_engine != "auto":
-        return software.refuse_engine(workload.serving_engine, gpu, model, weights, kv_cache)
+    if isinstance(spec.workload, InferenceWorkload) and spec.serving_engine != "auto":
+        return software.refuse_engine(spec.serving_engine, gpu, model, weights, kv_cache)
     return None
 
 
