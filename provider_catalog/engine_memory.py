@@ -80,6 +80,7 @@ class EngineMemory(Fact):
     block_tokens: int = Field(gt=0)
     """Tokens of a block of the KV cache."""
     hybrid_cache: Literal["groups", "pools"]
+    packed_cache: Literal["tuples", "widest"] = "widest"
     swa_full_tokens_ratio: float | None = None
     logged_tokens: Literal["blocks", "concurrency"]
     """Number of tokens that the engine logs: the slots of its blocks, or as many requests of the longest context."""
