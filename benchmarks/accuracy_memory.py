@@ -19,14 +19,16 @@ from typing import Any
 import yaml
 
 from planner.errors import InfeasibleError, SpecError
+from planner.plan.performance import InferencePerformance
 from planner.search.optimizer import plan
-from planner.sizing.kv_cache import kv_cache_bytes_per_gpu
 from planner.spec.reader import read_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import LlmclusterError
 from provider_catalog.models import load_model
 
 GIB = 2**30
+ENGINE = {"name": "vllm", "version": "0.19"}
+"""Engine of the start-ups."""
 WITHIN = 0.05
 """Largest error of KV tokens that counts as right."""
 
@@ -99,7 +101,7 @@ def replay_start_up(row: dict[str, str]) -> Measured:
             "weights": "auto" if row["weights"] == "published" else row["weights"],
             "kv_cache": row["kv_cache"],
         },
-        "headroom": {"memory_fraction": float(row["utilization"])},
+        "engine": {**ENGINE, "gpu_memory_utilization": float(row["utilization"])},
         "pin": {
             "node": {"gpu": "H100", "gpus": tensor * pipeline, "nic_gbit_per_s": 3200},
             "nodes": 1,
@@ -112,16 +114,15 @@ def replay_start_up(row: dict[str, str]) -> Measured:
         decided = plan(read_spec(document, "spec"), model, Catalog.load())
     except InfeasibleError:
         return Measured(f"{name}, refused", *truth, weights_gib=0.0, other_gib=0.0, kv_tokens=0)
-    memory = decided.memory_per_gpu
-    other = memory.activations_bytes + memory.overhead_bytes
-    free = memory.capacity_bytes - memory.weights_bytes - other
-    each = kv_cache_bytes_per_gpu(model, longest, 1, decided.choice.kv_cache, tensor, pipeline)
+    memory, performance = decided.memory_per_gpu, decided.performance
+    if not isinstance(performance, InferencePerformance) or performance.cache is None:
+        raise TypeError(f"{name}: not a serving plan")
     return Measured(
         name,
         *truth,
         weights_gib=memory.weights_bytes / GIB,
-        other_gib=other / GIB,
-        kv_tokens=free * longest // each,
+        other_gib=(memory.activations_bytes + memory.overhead_bytes) / GIB,
+        kv_tokens=performance.cache.tokens,
     )
 
 

@@ -77,6 +77,8 @@ class EngineMemory(Fact):
     """Mean of measured start-ups."""
     cuda_graphs_counted: bool
     """Whether the engine deducts the CUDA graphs before it sizes the KV cache; else they lie outside of its budget."""
+    margin_gib: float
+    """Memory that must be left beside the longest request before a plan says that the engine starts."""
     block_tokens: int = Field(gt=0)
     """Tokens of a block of the KV cache."""
     hybrid_cache: Literal["groups", "pools"]

@@ -1,7 +1,7 @@
 """The serving engine: it finds layouts and the number of replicas that carry a load, for the search to price."""
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 
@@ -16,6 +16,7 @@ from planner.serving.forward import AnalyticTiming, arithmetic_precision, peak_f
 from planner.serving.generation_rates import rates_of
 from planner.serving.replica import Replica, Timing
 from planner.serving.replica_count import replicas_within
+from planner.serving.replica_memory import ServedBy
 from planner.serving.silicon import SILICON, SiliconTiming
 from planner.sizing.legal_layouts import divisors, expert_count, head_count, legal_tensor_degrees
 from planner.sizing.profile import ModelProfile
@@ -52,6 +53,8 @@ class InferenceEngine:
     """Name of the engine in the plan."""
     timing_of: TimingOf = AnalyticTiming
     """Builds the timing of forward passes."""
+    served_by: ServedBy = field(default=ServedBy())
+    """Serving engine of the spec."""
 
     def least_node_hours(self, node: NodeTopology) -> float:
         """Return 0: a serving fleet runs without end, so its node-hours have no lower bound."""
@@ -135,6 +138,7 @@ class InferenceEngine:
             timing=self.timing_of(self.profile.architecture, node, layout, self.weights, self.kv_cache),
             engine=self.name,
             peak_flops=peak_flops(node.gpu, arithmetic),
+            served_by=self.served_by,
         )
 
     def notes(self, candidate: Candidate, node: NodeTopology) -> tuple[str, ...]:

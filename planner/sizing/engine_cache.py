@@ -1,7 +1,7 @@
 """The KV cache as a serving engine lays it out: pages of layer groups, tokens, longest request, requests in flight.
 
-Sources: vLLM 0.19.0 and 0.33.0, v1/core/kv_cache_utils.py and kv_cache_planning.py (groups of layers that share pages of
-one size), v1/kv_cache_interface.py (blocks of a request), models/deepseek_v4 (pages of compressed caches);
+Sources: vLLM 0.19.0 and 0.33.0, v1/core/kv_cache_utils.py and kv_cache_planning.py (groups of layers that share pages
+of one size), v1/kv_cache_interface.py (blocks of a request), models/deepseek_v4 (pages of compressed caches);
 SGLang 0.5.23, mem_cache/kv_cache_configurator.py.
 """
 

@@ -6,7 +6,7 @@ sequences. Activations are the larger peak of both (vLLM 0.19.0, v1/worker/gpu_w
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import ceil
 
 from planner.plan.layout import Layout
@@ -153,16 +153,3 @@ class EngineLedger:
 def _inner_values(block: FeedForward, tensor: int) -> float:
     """Return the inner values of a token of a dense block on a rank: gate and up, and their product."""
     return (block.up_matrices + 1) * block.intermediate_size / tensor
-
-
-@lru_cache(maxsize=1024)
-def engine_ledger(
-    arch: ModelArchitecture,
-    weights: Precision,
-    kv_cache: Precision,
-    layout: Layout,
-    settings: EngineSettings,
-    drafts: bool = False,
-) -> EngineLedger:
-    """Return the ledger of a replica; equal questions share one."""
-    return EngineLedger(arch, weights, kv_cache, layout, settings, drafts)
