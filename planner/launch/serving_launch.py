@@ -9,6 +9,7 @@ from planner.launch.commands import Command, Launch, fabric_environment
 from planner.launch.serving_settings import ServingSettings, serving_settings, split_notes
 from planner.plan.performance import InferencePerformance
 from planner.plan.plan import Plan
+from planner.sizing.split_rules import broken_rule
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu
@@ -47,6 +48,11 @@ def serving_launch(
     refused = software.refuse_engine(name, gpu, architecture, choice.weights, choice.kv_cache)
     if refused is not None:
         raise SpecError(f"engine: {refused}")
+    broken = broken_rule(architecture, choice.weights, choice.layout)
+    if broken is not None:
+        raise SpecError(
+            f"choice.layout: {choice.layout.serving_name} in {choice.weights}: {broken}; plan the spec again"
+        )
     settings = serving_settings(plan, performance, workload, architecture, software.engines[name])
     if settings.prefill_replicas and name == "tensorrt-llm":
         raise SpecError("engine is 'tensorrt-llm'; disaggregated fleets are launched by vllm and sglang only")

@@ -20,6 +20,7 @@ from planner.serving.replica_memory import ServedBy
 from planner.serving.silicon import SILICON, SiliconTiming
 from planner.sizing.legal_layouts import divisors, expert_count, head_count, legal_tensor_degrees
 from planner.sizing.profile import ModelProfile
+from planner.sizing.split_rules import broken_rule, pinned_split_error
 from planner.spec import Headroom, InferenceWorkload, Pin
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import NodeTopology
@@ -98,14 +99,21 @@ class InferenceEngine:
 
     def _splits(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | NearMiss]:
         """Yield a fleet or a miss for each layout of a replica, with the weights in one format."""
-        across = 0
+        across, broken, legal = 0, "", False
         for layout in self._layouts(node, multi_node):
+            rule = broken_rule(self.profile.architecture, self.weights, layout)
+            if rule is not None:
+                broken = broken or f"{layout.serving_name} in {self.weights}: {rule}"
+                continue
+            legal = True
             over_nodes = layout.gpus_per_replica > node.gpus
             if over_nodes and across >= ACROSS_NODES_TRIED:
                 continue
             for found in self._fleets(self.replica(node, layout), node, max_nodes):
                 across += over_nodes and isinstance(found, Candidate)
                 yield found
+        if broken and not legal:
+            yield NearMiss(broken, float("inf"))
 
     def replica(self, node: NodeTopology, layout: Layout) -> Replica:
         """Return one replica in a layout on a kind of node.
@@ -239,6 +247,8 @@ class InferenceEngine:
                 f"pin.layout.tensor is {tensor}; the tensor-parallel ranks of one attention group, {tensor // groups},"
                 f" must divide the {heads} attention heads of {architecture.name}: nearest is {nearest}"
             )
+        if fixed.tensor is not None:
+            self._check_split(fixed.tensor, groups)
         if expert > max(experts, 1):
             allowed = f"1 to its {experts} routed experts" if experts else "1: the model has no routed experts"
             raise SpecError(f"pin.layout.expert is {expert}; allowed for {architecture.name}: {allowed}")
@@ -251,6 +261,16 @@ class InferenceEngine:
                 f"pin.layout.pipeline is {fixed.pipeline}; {architecture.name} has {architecture.layer_count} layers,"
                 " so at most that many stages"
             )
+
+    def _check_split(self, tensor: int, groups: int) -> None:
+        """Refuses a pinned tensor-parallel degree that serving engines refuse."""
+        architecture, pinned = self.profile.architecture, self.pin.layout.expert
+        experts = expert_count(architecture)
+        expert = pinned or (tensor if experts and experts % tensor == 0 else 1)
+        layout = Layout(tensor=tensor, expert=min(expert, tensor), attention_data=groups)
+        error = pinned_split_error(architecture, self.weights, layout, whole_experts=pinned is None)
+        if error is not None:
+            raise SpecError(error)
 
     @cached_property
     def _has_latent_cache(self) -> bool:
