@@ -100,7 +100,7 @@ def software_line(software: SoftwareRequirement) -> str:
     if software.attention is not None:
         parts.append(software.attention)
     if not software.weights_native:
-        parts.append("kernels convert the weights to 16 bits")
+        parts.append(software.kernel_path or "kernels convert the weights to 16 bits")
     if software.engines:
         engines = (f"{name} ({takes})" for name, takes in software.engines.items())
         parts.append(f"runs on {', '.join(engines)}")

@@ -65,6 +65,7 @@ def software_requirement(
         min_driver=runtime.min_driver,
         attention=_kernel(attention, runtime) if attention else None,
         weights_native=row is None or gpu.generation in row.native,
+        kernel_path=software.kernel_path(gpu, weights) if isinstance(spec.workload, InferenceWorkload) else None,
         engines=engines,
         refused_engines=refused,
         source=runtime.source,
