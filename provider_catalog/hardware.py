@@ -20,6 +20,8 @@ class Gpu(Fact):
     """Micro-architecture as the vendor names it: Ampere, Hopper, Blackwell, CDNA3."""
     memory_gb: float = Field(gt=0)
     """Marketed memory in 10^9 bytes; an instance reports the `gpu_memory_mib` of its InstanceType."""
+    visible_memory_gib: float | None = Field(default=None, gt=0)
+    """Memory that a process sees as the total (cudaMemGetInfo) in GiB; None if no log of it is known."""
     memory_bandwidth_gb_per_s: float = Field(gt=0)
     peak_tflops: dict[Precision, float]
     """Dense peak by format in 10^12 FLOP/s (or OP/s). All are peaks of the tensor cores, except fp32, which is the
@@ -40,6 +42,9 @@ class Gpu(Fact):
 Paths = Literal["rails", "any-to-any", "unknown"]
 """Network between nodes. rails: cards at the same position share a leaf switch, and others communicate over the spine.
 any-to-any: all pairs of cards communicate equally well. unknown: the provider documents nothing."""
+
+VISIBLE_SHARE = 0.99
+"""Share of the reported memory that a process sees, for a GPU without a known figure: 0.963 to 0.997 in gpus.yaml."""
 
 BRIDGED_GPUS = 2
 """GPUs that one NVLink bridge joins (A100 PCIe and H100 NVL data sheets)."""
@@ -63,6 +68,13 @@ class NodeTopology(Fact):
     """GPUs that share a PCIe switch with their nearest network cards; None if not published."""
     gpus_per_numa_node: int | None = Field(default=None, gt=0)
     paths: Paths = "unknown"
+
+    @property
+    def visible_memory_bytes(self) -> int:
+        """Memory of one GPU that a process sees as the total, in bytes; the driver keeps the rest for itself."""
+        if self.gpu.visible_memory_gib is None:
+            return int(self.gpu_memory_bytes * VISIBLE_SHARE)
+        return int(self.gpu.visible_memory_gib * 2**30)
 
     @property
     def nvlink_domain_gpus(self) -> int:

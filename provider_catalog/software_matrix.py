@@ -57,6 +57,8 @@ class FormatSupport(Fact):
     """Generations that multiply matrices in the format."""
     weight_only: tuple[str, ...] = ()
     """Generations that store weights in the format and multiply in 16 bits, which saves memory but no arithmetic."""
+    kernel: str | None = None
+    """Kernels that widen the weights on NVIDIA GPUs."""
     needs: str
     """Hardware that the format needs, in words for an error message."""
     source: str
@@ -77,6 +79,8 @@ class ServingEngine(Fact):
     min_driver: str
     """NVIDIA driver branch that the CUDA of the packages needs."""
     formats: tuple[Precision, ...]
+    format_generations: dict[Precision, tuple[str, ...]] = Field(default_factory=dict)
+    """Generations on which the engine serves a format, where they are fewer than those of the format's row."""
     kv_cache: tuple[Precision, ...]
     families: tuple[str, ...]
     """Values of `model_type` that the engine has a model for."""
@@ -188,6 +192,14 @@ class SoftwareMatrix:
             return None
         return f"{gpu.name} ({gpu.generation}) does not serve {weights} weights: they need {row.needs}"
 
+    def kernel_path(self, gpu: Gpu, weights: Precision) -> str:
+        """The kernels that multiply with weights in that format, in words."""
+        row = self.formats.get(weights)
+        if row is None or gpu.generation in row.native:
+            return f"{weights} tensor cores"
+        kernels = row.kernel if row.kernel and gpu.vendor == "nvidia" else "weight-only"
+        return f"{kernels} kernels, which widen {weights} weights to 16 bits"
+
     def refuse_engine(
         self, name: str, gpu: Gpu, model: "ModelArchitecture", weights: Precision, kv_cache: Precision
     ) -> str | None:
@@ -211,6 +223,11 @@ class SoftwareMatrix:
             return f"{engine.release} has no kernels for latent attention (MLA)"
         if weights not in engine.formats:
             return f"{engine.release} does not serve {weights} weights; {_listed(engine.formats)}"
+        served = engine.format_generations.get(weights)
+        if served is not None and gpu.generation not in served:
+            return (
+                f"{engine.release} does not serve {weights} weights on {gpu.name} ({gpu.generation}); {_listed(served)}"
+            )
         if kv_cache not in engine.kv_cache:
             return f"{engine.release} does not keep the KV cache in {kv_cache}; {_listed(engine.kv_cache)}"
         return None

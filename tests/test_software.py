@@ -58,15 +58,22 @@ def test_flash_attention_3_is_for_hopper(gpu: str, version: str) -> None:
 @pytest.mark.parametrize(
     ("gpu", "weights", "serves"),
     [
-        # Transformer Engine's matrix of data types and compute capabilities
-        ("A100", "fp8", False),
-        ("A10G", "fp8", False),
+        # vLLM documentation, FP8 W8A8: Ampere by Marlin, weights only; Transformer Engine's matrix for the others
+        ("A100", "fp8", True),
+        ("A10G", "fp8", True),
         ("L4", "fp8", True),
         ("H100", "fp8", True),
         ("MI250X", "fp8", False),
         ("MI300X", "fp8", True),
-        ("H100", "nvfp4", False),
-        ("L40S", "nvfp4", False),
+        # Marlin, weights only (vLLM and SGLang, marlin_utils_fp4.py)
+        ("H100", "nvfp4", True),
+        ("L40S", "nvfp4", True),
+        ("A100", "nvfp4", True),
+        ("MI300X", "nvfp4", False),
+        # vLLM documentation, INT8 W8A8: not on compute capability 10.0 and above
+        ("B200", "int8", False),
+        ("B300", "int8", False),
+        ("H100", "int8", True),
         ("B200", "nvfp4", True),
         ("B300", "nvfp4", True),
         # gpt-oss is published in mxfp4 and served on one H100: weights only
@@ -81,6 +88,22 @@ def test_formats_follow_the_generation(gpu: str, weights: str, serves: bool) -> 
     if refusal is not None:
         assert gpu in refusal
         assert "need" in refusal
+
+
+def test_a_plan_names_the_kernels_that_it_counts_on() -> None:
+    assert "Marlin" in SOFTWARE.kernel_path(CATALOG.gpu("A100"), "fp8")
+    assert SOFTWARE.kernel_path(CATALOG.gpu("H100"), "fp8") == "fp8 tensor cores"
+    assert "Marlin" in SOFTWARE.kernel_path(CATALOG.gpu("H100"), "nvfp4")
+    assert "Marlin" not in SOFTWARE.kernel_path(CATALOG.gpu("MI300X"), "int4")
+
+
+def test_an_engine_may_serve_a_format_on_fewer_gpus() -> None:
+    # TensorRT-LLM has no weight-only kernels for FP8 and NVFP4
+    llama = load_model("meta-llama/Llama-3.1-8B")
+    assert SOFTWARE.refuse_engine("vllm", CATALOG.gpu("A100"), llama, "fp8", "bf16") is None
+    refusal = SOFTWARE.refuse_engine("tensorrt-llm", CATALOG.gpu("A100"), llama, "fp8", "bf16")
+    assert refusal is not None and "A100" in refusal and "Hopper" in refusal
+    assert SOFTWARE.refuse_engine("tensorrt-llm", CATALOG.gpu("H100"), llama, "nvfp4", "bf16") is not None
 
 
 def test_formats_agree_with_the_data_sheets() -> None:

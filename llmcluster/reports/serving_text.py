@@ -1,15 +1,28 @@
 """Parts of a plan's report about serving: SLO against prediction, queueing, software."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from rich.table import Table
 
 from llmcluster.reports.tables import report_table
 from planner.plan.choice import SoftwareRequirement
-from planner.plan.performance import InferencePerformance
+from planner.plan.layout import MemoryPerGpu
+from planner.plan.performance import CacheCapacity, InferencePerformance
 from planner.plan.plan import Plan
 from planner.serving.slo import SloLine, slo_lines
 from planner.spec import InferenceWorkload
+
+GIB: Final = 2**30
+PART_NAMES: Final = {
+    "expert_padding": "padding of experts",
+    "rotary_tables": "rotary tables",
+    "mtp": "multi-token prediction",
+    "non_torch": "CUDA and NCCL",
+    "cuda_graphs": "CUDA graphs",
+    "moe_workspace": "workspace of experts",
+}
+"""Names of the parts of memory in reports; other parts are named as in the plan."""
 
 
 def slo_table(plan: Plan) -> Table | None:
@@ -23,8 +36,11 @@ def slo_table(plan: Plan) -> Table | None:
 
 
 def serving_facts(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yields label and text of queueing, software and autoscaling."""
+    """Yields label and text of memory, KV cache, queueing, software and autoscaling."""
     performance = plan.performance
+    if isinstance(performance, InferencePerformance) and performance.cache is not None:
+        yield "memory", _ledger(plan.memory_per_gpu, performance.cache)
+        yield "KV cache", cache_line(performance.cache, plan.spec.workload)
     if isinstance(performance, InferencePerformance) and performance.queueing is not None:
         queueing = performance.queueing
         tail = ", ".join(
@@ -46,6 +62,36 @@ def serving_facts(plan: Plan) -> Iterator[tuple[str, str]]:
         )
 
 
+def _ledger(memory: MemoryPerGpu, cache: CacheCapacity) -> str:
+    """Returns the parts of weights and overhead as the engine loads and reserves them."""
+    weights = _parts(memory.weights)
+    overhead = _parts(memory.overhead)
+    outside = cache.outside_bytes_per_gpu
+    beyond = f"; CUDA graphs of {outside / GIB:.1f} GiB lie beyond its share" if outside else ""
+    return (
+        f"as {cache.engine} {cache.version} allocates it, in GiB: weights {weights}; overhead {overhead}; activations"
+        f" {memory.activations_bytes / GIB:.1f} at {cache.max_num_batched_tokens:,} tokens and {cache.max_num_seqs:,}"
+        f" sequences an iteration{beyond}"
+    )
+
+
+def _parts(sizes: Mapping[str, int]) -> str:
+    return " + ".join(f"{PART_NAMES.get(name, name)} {size / GIB:.1f}" for name, size in sizes.items()) or "0"
+
+
+def cache_line(cache: CacheCapacity, workload: object) -> str:
+    """Returns tokens of the KV cache, the longest request, and the requests in flight."""
+    line = (
+        f"{cache.pool_bytes_per_gpu / GIB:.1f} GiB a GPU hold {cache.tokens:,} tokens a replica; longest request"
+        f" {cache.longest_request_tokens:,} tokens"
+    )
+    if isinstance(workload, InferenceWorkload):
+        line += f"; {cache.requests_at_planned_length:,} requests of {workload.context_tokens:,} tokens in flight"
+        if cache.max_context_tokens != workload.context_tokens:
+            line += f", {cache.requests_at_max_context:,} of {cache.max_context_tokens:,}"
+    return line
+
+
 def software_line(software: SoftwareRequirement) -> str:
     """Returns the oldest driver and toolkit that work, the attention kernels, and the engines."""
     parts = [f"{software.stack} {software.min_version} or newer"]
@@ -54,7 +100,7 @@ def software_line(software: SoftwareRequirement) -> str:
     if software.attention is not None:
         parts.append(software.attention)
     if not software.weights_native:
-        parts.append("kernels convert the weights to 16 bits")
+        parts.append(software.kernel_path or "kernels convert the weights to 16 bits")
     if software.engines:
         engines = (f"{name} ({takes})" for name, takes in software.engines.items())
         parts.append(f"runs on {', '.join(engines)}")

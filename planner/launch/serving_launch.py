@@ -9,6 +9,7 @@ from planner.launch.commands import Command, Launch, fabric_environment
 from planner.launch.serving_settings import ServingSettings, serving_settings, split_notes
 from planner.plan.performance import InferencePerformance
 from planner.plan.plan import Plan
+from planner.sizing.split_rules import broken_rule
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu
@@ -40,13 +41,18 @@ def serving_launch(
     performance, workload = plan.performance, plan.spec.workload
     if not isinstance(performance, InferencePerformance) or not isinstance(workload, InferenceWorkload):
         raise SpecError(f"workload.kind is {workload.kind}; serving engines launch kind: inference only")
-    name = engine or _default(workload, software, gpu, architecture, plan)
+    name = engine or _default(software, gpu, architecture, plan)
     if name not in ENGINES:
         raise SpecError(f"engine is {name!r}; allowed: {', '.join(ENGINES)}")
     choice = plan.choice
     refused = software.refuse_engine(name, gpu, architecture, choice.weights, choice.kv_cache)
     if refused is not None:
         raise SpecError(f"engine: {refused}")
+    broken = broken_rule(architecture, choice.weights, choice.layout)
+    if broken is not None:
+        raise SpecError(
+            f"choice.layout: {choice.layout.serving_name} in {choice.weights}: {broken}; plan the spec again"
+        )
     settings = serving_settings(plan, performance, workload, architecture, software.engines[name])
     if settings.prefill_replicas and name == "tensorrt-llm":
         raise SpecError("engine is 'tensorrt-llm'; disaggregated fleets are launched by vllm and sglang only")
@@ -69,11 +75,9 @@ def serving_launch(
     )
 
 
-def _default(
-    workload: InferenceWorkload, software: SoftwareMatrix, gpu: Gpu, architecture: ModelArchitecture, plan: Plan
-) -> str:
-    if workload.serving_engine != "auto":
-        return workload.serving_engine
+def _default(software: SoftwareMatrix, gpu: Gpu, architecture: ModelArchitecture, plan: Plan) -> str:
+    if plan.spec.serving_engine != "auto":
+        return plan.spec.serving_engine
     formats = (plan.choice.weights, plan.choice.kv_cache)
     runs = (name for name in ENGINES if software.refuse_engine(name, gpu, architecture, *formats) is None)
     return next(runs, next(iter(ENGINES)))

@@ -6,7 +6,7 @@ from math import ceil
 from planner.launch.commands import MODEL_PATH
 from planner.plan.performance import InferencePerformance
 from planner.plan.plan import Plan
-from planner.serving.replica_memory import PREFILL_CHUNK_TOKENS
+from planner.serving.replica_memory import batched_tokens
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.models import find_preset
@@ -42,6 +42,8 @@ class ServingSettings:
     """Weights and KV cache as a share of a GPU's memory."""
     cache_fraction: float
     """KV cache as a share of the memory that weights, activations and runtime leave free."""
+    enforce_eager: bool
+    """Whether no CUDA graphs are captured."""
     prefix_cache: bool
     draft_tokens: int
     drafts_itself: bool
@@ -129,8 +131,9 @@ def serving_settings(
 ) -> ServingSettings:
     """Return the settings of a serving plan for one engine."""
     choice, memory, layout = plan.choice, plan.memory_per_gpu, plan.choice.layout
-    context = workload.prompt_tokens + workload.output_tokens
-    whole = memory.capacity_bytes / plan.spec.headroom.memory_fraction
+    given = plan.spec.engine
+    share = given.gpu_memory_utilization or plan.spec.headroom.memory_fraction
+    whole = memory.capacity_bytes / share
     besides = memory.activations_bytes + memory.overhead_bytes
     free = whole - memory.weights_bytes - besides
     cache = memory.capacity_bytes - memory.weights_bytes - besides
@@ -146,13 +149,14 @@ def serving_settings(
         weights=choice.weights,
         published=architecture.published_precision,
         kv_cache=choice.kv_cache,
-        context_tokens=context,
+        context_tokens=workload.longest_context_tokens,
         sequences=max(1, performance.max_concurrency // layout.data),
-        chunk_tokens=PREFILL_CHUNK_TOKENS if workload.chunked_prefill else max(PREFILL_CHUNK_TOKENS, context),
+        chunk_tokens=batched_tokens(given, workload),
         chunked_prefill=workload.chunked_prefill,
-        memory_fraction=plan.spec.headroom.memory_fraction,
-        static_fraction=_floor_percent((memory.capacity_bytes - besides) / whole),
-        cache_fraction=_floor_percent(cache / free if free > 0 else 0.0),
+        memory_fraction=share,
+        static_fraction=given.gpu_memory_utilization or _floor_percent((memory.capacity_bytes - besides) / whole),
+        cache_fraction=given.gpu_memory_utilization or _floor_percent(cache / free if free > 0 else 0.0),
+        enforce_eager=given.enforce_eager,
         prefix_cache=True,
         prefill_replicas=sum(pool.replicas for pool in performance.pools if pool.role == "prefill"),
         draft_tokens=0 if workload.speculation is None else workload.speculation.draft_tokens,

@@ -46,6 +46,7 @@ def _common(settings: ServingSettings) -> tuple[str, ...]:
         max_running_requests=settings.sequences,
         chunked_prefill_size=settings.chunk_tokens if settings.chunked_prefill else -1,
         mem_fraction_static=settings.static_fraction,
+        disable_cuda_graph=settings.enforce_eager,
         disable_radix_cache=not settings.prefix_cache,
         tensor_parallel_size=settings.tensor,
         pipeline_parallel_size=settings.pipeline,

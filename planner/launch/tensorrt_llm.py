@@ -42,8 +42,9 @@ def config(settings: ServingSettings) -> str:
             "dtype": "fp8" if settings.kv_cache == "fp8" else "auto",
             "enable_block_reuse": settings.prefix_cache,
         },
-        "cuda_graph_config": {"enable_padding": True, "max_batch_size": settings.sequences},
     }
+    if not settings.enforce_eager:
+        document["cuda_graph_config"] = {"enable_padding": True, "max_batch_size": settings.sequences}
     if settings.attention_data > 1:
         document["enable_attention_dp"] = True
     if settings.draft_tokens and settings.drafts_itself:

@@ -44,6 +44,7 @@ def _common(settings: ServingSettings) -> tuple[str, ...]:
         enable_chunked_prefill=settings.chunked_prefill,
         no_enable_chunked_prefill=not settings.chunked_prefill,
         gpu_memory_utilization=settings.memory_fraction,
+        enforce_eager=settings.enforce_eager,
         enable_prefix_caching=settings.prefix_cache,
         no_enable_prefix_caching=not settings.prefix_cache,
         tensor_parallel_size=settings.tensor // groups,

@@ -99,6 +99,8 @@ class SoftwareRequirement(PlanModel):
     """Newest FlashAttention version that supports the GPU."""
     weights_native: bool
     """Whether the GPU multiplies in the format of the weights; otherwise kernels convert them to 16 bits."""
+    kernel_path: str | None = None
+    """Kernels that the plan counts on for products with the weights; None in plans made before this field."""
     engines: dict[str, str]
     """Serving engines that can run the plan, with version and requirements of their packages; empty when training."""
     refused_engines: dict[str, str]

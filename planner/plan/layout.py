@@ -109,3 +109,5 @@ class MemoryPerGpu:
     """Name of the rank with the fullest GPU."""
     overhead: dict[str, int] = field(default_factory=dict)
     """Parts of overhead_bytes in bytes, if the engine knows them; they sum to it."""
+    weights: dict[str, int] = field(default_factory=dict)
+    """Serving: parts of weights_bytes in bytes as the engine loads them; they sum to it."""

@@ -67,6 +67,36 @@ class Queueing(PlanModel):
     prefill with the decode steps that share it. None if a queue grows without end."""
 
 
+class CacheCapacity(PlanModel):
+    """What the KV cache of one replica holds, as its engine allocates it.
+
+    The engine profiles its start-up with `max_num_batched_tokens` and `max_num_seqs`, and gives the rest of its memory
+    to the KV cache.
+    """
+
+    engine: str
+    """Serving engine whose memory is counted."""
+    version: str
+    memory_setting: float
+    """Share of GPU memory: gpu_memory_utilization of vLLM, mem_fraction_static of SGLang, free_gpu_memory_fraction of
+    TensorRT-LLM, or headroom.memory_fraction."""
+    max_num_batched_tokens: int
+    max_num_seqs: int
+    pool_bytes_per_gpu: int
+    """Memory of the KV cache on the fullest GPU."""
+    outside_bytes_per_gpu: int
+    """CUDA graphs that the engine captures without deducting them from its share."""
+    tokens: int
+    """Tokens of the KV cache, as the engine logs them; those of all data-parallel attention groups together."""
+    longest_request_tokens: int
+    """Longest request that fits, prompt and output together, at most the positions of the model."""
+    requests_at_planned_length: int
+    """Requests of prompt_tokens + output_tokens that are in flight at once."""
+    max_context_tokens: int
+    requests_at_max_context: int
+    """Requests of max_context_tokens that are in flight at once."""
+
+
 class InferencePerformance(PlanModel):
     """Predicted performance of a serving fleet.
 
@@ -114,5 +144,7 @@ class InferencePerformance(PlanModel):
     pools: tuple[ServingPool, ...] = ()
     """Pools of a disaggregated fleet, which sum to the replicas of the layout. Empty if every replica runs both
     phases."""
+    cache: CacheCapacity | None = None
+    """What the KV cache of one replica holds; None in plans made before this field."""
     queueing: Queueing | None = None
     """None for a pinned static batch, which has no queue."""

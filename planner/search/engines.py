@@ -6,7 +6,8 @@ from planner.cost.updates import days_left_to_train
 from planner.engine.candidate import Engine
 from planner.errors import SpecError
 from planner.serving.engine import InferenceEngine
-from planner.sizing.formats import with_formats
+from planner.serving.replica_memory import ServedBy
+from planner.sizing.formats import served_precision, with_formats
 from planner.sizing.profile import ModelProfile
 from planner.spec import ClusterSpec, InferenceWorkload
 from planner.training.compression import constrained_pin
@@ -26,7 +27,10 @@ def check_against_model(spec: ClusterSpec, architecture: ModelArchitecture) -> N
     if limit is None:
         return
     if isinstance(workload, InferenceWorkload):
-        context, field = workload.prompt_tokens + workload.output_tokens, "prompt_tokens + workload.output_tokens"
+        context = workload.longest_context_tokens
+        field = (
+            "prompt_tokens + workload.output_tokens" if workload.max_context_tokens is None else "max_context_tokens"
+        )
     else:
         context, field = workload.sequence_length, "sequence_length"
     measured = isinstance(workload, InferenceWorkload) and (spec.pin.nodes or spec.pin.batch)
@@ -70,17 +74,18 @@ def engine_of(
     weights, kv_cache = spec.precision.weights, spec.precision.kv_cache
     experts, keep = spec.precision.experts, spec.precision.keep
     if isinstance(spec.workload, InferenceWorkload):
-        stored = architecture.published_precision if weights == "auto" else weights
+        stored = served_precision(architecture) if weights == "auto" else weights
         served = with_formats(architecture, stored, None if experts == "auto" else experts, keep)
         return InferenceEngine(
             profile=ModelProfile.of(served),
             workload=spec.workload,
             headroom=spec.headroom,
             pin=spec.pin,
-            weights=served.published_precision if weights == "auto" else weights,
+            weights=stored,
             kv_cache="bf16" if kv_cache == "auto" else kv_cache,
             may_widen=weights == "auto",
             also=spec.precision.also,
+            served_by=ServedBy(spec.engine, spec.serving_engine),
         )
     _check_training(spec)
     precision: Precision = "bf16" if weights == "auto" else weights

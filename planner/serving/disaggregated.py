@@ -137,6 +137,7 @@ class DisaggregatedFleet:
         return InferencePerformance(
             engine=replica.engine,
             queueing=self._queueing(arrivals_per_s / prefills),
+            cache=replica.memory.capacity,
             ttft_ms=(self.prefill_s * (1 + load / (2 * (1 - load))) + self.transfer_s) * 1e3,
             tpot_ms=self.tpot_s(batch) * 1e3,
             prefill_ms=replica.prefill_s(replica.layout.attention_data) * 1e3,

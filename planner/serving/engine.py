@@ -1,7 +1,7 @@
 """The serving engine: it finds layouts and the number of replicas that carry a load, for the search to price."""
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 
@@ -16,9 +16,11 @@ from planner.serving.forward import AnalyticTiming, arithmetic_precision, peak_f
 from planner.serving.generation_rates import rates_of
 from planner.serving.replica import Replica, Timing
 from planner.serving.replica_count import replicas_within
+from planner.serving.replica_memory import ServedBy
 from planner.serving.silicon import SILICON, SiliconTiming
 from planner.sizing.legal_layouts import divisors, expert_count, head_count, legal_tensor_degrees
 from planner.sizing.profile import ModelProfile
+from planner.sizing.split_rules import broken_rule, pinned_split_error
 from planner.spec import Headroom, InferenceWorkload, Pin
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import NodeTopology
@@ -52,6 +54,8 @@ class InferenceEngine:
     """Name of the engine in the plan."""
     timing_of: TimingOf = AnalyticTiming
     """Builds the timing of forward passes."""
+    served_by: ServedBy = field(default=ServedBy())
+    """Serving engine of the spec."""
 
     def least_node_hours(self, node: NodeTopology) -> float:
         """Return 0: a serving fleet runs without end, so its node-hours have no lower bound."""
@@ -95,14 +99,21 @@ class InferenceEngine:
 
     def _splits(self, node: NodeTopology, max_nodes: int, multi_node: bool) -> Iterator[Candidate | NearMiss]:
         """Yield a fleet or a miss for each layout of a replica, with the weights in one format."""
-        across = 0
+        across, broken, legal = 0, "", False
         for layout in self._layouts(node, multi_node):
+            rule = broken_rule(self.profile.architecture, self.weights, layout)
+            if rule is not None:
+                broken = broken or f"{layout.serving_name} in {self.weights}: {rule}"
+                continue
+            legal = True
             over_nodes = layout.gpus_per_replica > node.gpus
             if over_nodes and across >= ACROSS_NODES_TRIED:
                 continue
             for found in self._fleets(self.replica(node, layout), node, max_nodes):
                 across += over_nodes and isinstance(found, Candidate)
                 yield found
+        if broken and not legal:
+            yield NearMiss(broken, float("inf"))
 
     def replica(self, node: NodeTopology, layout: Layout) -> Replica:
         """Return one replica in a layout on a kind of node.
@@ -137,6 +148,7 @@ class InferenceEngine:
             timing=self.timing_of(self.profile.architecture, node, layout, self.weights, self.kv_cache),
             engine=self.name,
             peak_flops=peak_flops(node.gpu, arithmetic),
+            served_by=self.served_by,
         )
 
     def notes(self, candidate: Candidate, node: NodeTopology) -> tuple[str, ...]:
@@ -237,6 +249,8 @@ class InferenceEngine:
                 f"pin.layout.tensor is {tensor}; the tensor-parallel ranks of one attention group, {tensor // groups},"
                 f" must divide the {heads} attention heads of {architecture.name}: nearest is {nearest}"
             )
+        if fixed.tensor is not None:
+            self._check_split(fixed.tensor, groups)
         if expert > max(experts, 1):
             allowed = f"1 to its {experts} routed experts" if experts else "1: the model has no routed experts"
             raise SpecError(f"pin.layout.expert is {expert}; allowed for {architecture.name}: {allowed}")
@@ -249,6 +263,16 @@ class InferenceEngine:
                 f"pin.layout.pipeline is {fixed.pipeline}; {architecture.name} has {architecture.layer_count} layers,"
                 " so at most that many stages"
             )
+
+    def _check_split(self, tensor: int, groups: int) -> None:
+        """Refuses a pinned tensor-parallel degree that serving engines refuse."""
+        architecture, pinned = self.profile.architecture, self.pin.layout.expert
+        experts = expert_count(architecture)
+        expert = pinned or (tensor if experts and experts % tensor == 0 else 1)
+        layout = Layout(tensor=tensor, expert=min(expert, tensor), attention_data=groups)
+        error = pinned_split_error(architecture, self.weights, layout, whole_experts=pinned is None)
+        if error is not None:
+            raise SpecError(error)
 
     @cached_property
     def _has_latent_cache(self) -> bool:

@@ -344,14 +344,14 @@ def arithmetic_precision(weights: Precision, gpu: Gpu) -> Precision | None:
 
     4-bit integers are a storage format: AWQ (arXiv 2306.00978) and GPTQ (arXiv 2210.17323) widen them to 16 bits before
     the product. The same holds for MXFP4, whose models keep 16-bit activations (gpt-oss model card, arXiv 2508.10925,
-    section 2.1), and for NVFP4 on GPUs without NVFP4 tensor cores.
+    section 2.1), for NVFP4 on GPUs without NVFP4 tensor cores, and for FP8 on Ampere (Marlin, vLLM pull 5975).
     """
     sixteen: Precision = "bf16" if "bf16" in gpu.peak_tflops else "fp16"
     if weights in ("int4", "mxfp4"):
         return sixteen
     if weights in gpu.peak_tflops:
         return weights
-    return sixteen if BITS_PER_VALUE[weights] == 4 else None
+    return sixteen if BITS_PER_VALUE[weights] == 4 or (weights == "fp8" and gpu.generation == "Ampere") else None
 
 
 def peak_flops(gpu: Gpu, precision: Precision) -> float:

@@ -1,6 +1,6 @@
 """One serving replica: its step times, and its latency and throughput under continuous batching."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
 from typing import NamedTuple, Protocol
@@ -12,8 +12,9 @@ from planner.serving.bisection import largest
 from planner.serving.forward import Pass
 from planner.serving.host_time import SERVING_HOST, HostTime
 from planner.serving.queueing import TtftModel
-from planner.serving.replica_memory import MAX_BATCH, PREFILL_CHUNK_TOKENS, ReplicaMemory
+from planner.serving.replica_memory import MAX_BATCH, PREFILL_CHUNK_TOKENS, ReplicaMemory, ServedBy
 from planner.serving.slo import latency
+from planner.sizing.engine_settings import GIB
 from planner.sizing.profile import ModelProfile
 from planner.spec import Headroom, InferenceWorkload
 from provider_catalog.hardware import NodeTopology
@@ -65,12 +66,21 @@ class Replica:
     """Dense peak of one GPU in the arithmetic of the weights."""
     host: HostTime = SERVING_HOST
     """Time that the serving engine's host adds to each step."""
+    served_by: ServedBy = field(default=ServedBy())
+    """Serving engine of the spec."""
 
     @cached_property
     def memory(self) -> ReplicaMemory:
         """Memory of the replica's GPUs."""
         return ReplicaMemory(
-            self.profile, self.workload, self.headroom, self.weights, self.kv_cache, self.node, self.layout
+            self.profile,
+            self.workload,
+            self.headroom,
+            self.weights,
+            self.kv_cache,
+            self.node,
+            self.layout,
+            self.served_by,
         )
 
     def largest_batch(self) -> int | NearMiss:
@@ -81,15 +91,24 @@ class Replica:
     def _largest_batch(self) -> int | NearMiss:
         fits = self.memory.max_batch
         if fits < 1:
-            needed = self.memory.per_gpu(1)
-            return NearMiss(
-                f"{self.layout.serving_name} needs {needed.total_bytes / 2**30:.1f} GiB a GPU for one sequence,"
-                f" {needed.capacity_bytes / 2**30:.1f} GiB may be used",
-                needed.total_bytes / needed.capacity_bytes,
-            )
+            return self._memory_miss()
         if not self.meets_slo(1):
             return self._slo_miss()
         return largest(self.meets_slo, fits)
+
+    def _memory_miss(self) -> NearMiss:
+        memory = self.memory
+        needed, longest = memory.per_gpu(1), memory.workload.longest_context_tokens
+        cache = memory.ledger.cache.request_bytes(longest)
+        total = needed.total_bytes - needed.kv_cache_bytes + cache
+        total += int(memory.settings.memory.margin_gib * GIB)
+        fits = memory.longest_request_tokens if memory.longest_request_tokens < longest else 0
+        shorter = f"; the longest request that fits has {fits:,} tokens" if fits else ""
+        return NearMiss(
+            f"{self.layout.serving_name} needs {total / GIB:.1f} GiB a GPU for one sequence of {longest:,} tokens,"
+            f" {needed.capacity_bytes / GIB:.1f} GiB may be used{shorter}",
+            max(total / needed.capacity_bytes, 1.0),
+        )
 
     def meets_slo(self, batch: int) -> bool:
         """Return whether TTFT and mean TPOT hold with `batch` requests in flight.
@@ -337,6 +356,7 @@ class Replica:
             tokens_per_s=tokens_per_s,
             tokens_per_s_per_gpu=tokens_per_s / (replicas * self.layout.gpus_per_replica),
             breakdown_ms={name: seconds * 1e3 for name, seconds in parts.items()},
+            cache=self.memory.capacity,
             queueing=queueing,
         )
 

@@ -3,7 +3,9 @@
 from planner.engine.candidate import Candidate
 from planner.plan.choice import Autoscaling
 from planner.plan.performance import InferencePerformance
+from planner.sizing.engine_settings import GIB
 from planner.spec import ClusterSpec, InferenceWorkload, Slo
+from provider_catalog.engine_memory import engine_memory
 
 LONG_SLOT_WAIT = 0.05
 """Share of requests that find the batch full at which the plan notes it. Our own choice."""
@@ -14,7 +16,7 @@ def serving_notes(spec: ClusterSpec, candidate: Candidate, scaling: Autoscaling 
     workload, performance = spec.workload, candidate.performance
     if not isinstance(workload, InferenceWorkload) or not isinstance(performance, InferencePerformance):
         return ()
-    notes = []
+    notes = _engine_notes(spec, performance)
     replicas = candidate.layout.data
     if workload.spare_replicas:
         per_node = max(1, round(replicas / candidate.nodes))
@@ -29,6 +31,20 @@ def serving_notes(spec: ClusterSpec, candidate: Candidate, scaling: Autoscaling 
             f" average), in steps of {scaling.step_nodes}"
         )
     return tuple(notes)
+
+
+def _engine_notes(spec: ClusterSpec, performance: InferencePerformance) -> list[str]:
+    """Return notes on an engine version outside of the data, and on CUDA graphs that the engine does not deduct."""
+    notes, cache, name = [], performance.cache, spec.serving_engine
+    if name != "auto" and spec.engine.version is not None:
+        warning = engine_memory(name, spec.engine.version).warning
+        notes += [warning] if warning else []
+    if cache is not None and cache.outside_bytes_per_gpu:
+        notes.append(
+            f"{cache.engine} {cache.version} captures CUDA graphs, about {cache.outside_bytes_per_gpu / GIB:.1f} GiB,"
+            f" beyond the {cache.memory_setting:.0%} of memory that it counts"
+        )
+    return notes
 
 
 def _full_batch(waits: float, p95_ms: float | None, slo: Slo) -> str:

@@ -31,9 +31,8 @@ def unsupported_reason(
         refused = software.refuse_format(gpu, weights)
         if refused is not None:
             return refused
-    workload = spec.workload
-    if isinstance(workload, InferenceWorkload) and workload.serving_engine != "auto":
-        return software.refuse_engine(workload.serving_engine, gpu, model, weights, kv_cache)
+    if isinstance(spec.workload, InferenceWorkload) and spec.serving_engine != "auto":
+        return software.refuse_engine(spec.serving_engine, gpu, model, weights, kv_cache)
     return None
 
 
@@ -66,6 +65,7 @@ def software_requirement(
         min_driver=runtime.min_driver,
         attention=_kernel(attention, runtime) if attention else None,
         weights_native=row is None or gpu.generation in row.native,
+        kernel_path=software.kernel_path(gpu, weights) if isinstance(spec.workload, InferenceWorkload) else None,
         engines=engines,
         refused_engines=refused,
         source=runtime.source,

@@ -16,6 +16,7 @@ from planner.sizing.overhead import (
     SERVING_WORKSPACE_BYTES,
 )
 from planner.sizing.profile import ModelProfile
+from planner.sizing.split_rules import legal_tensors
 from planner.sizing.training_memory import communicators, training_memory
 from planner.sizing.weights import weights_bytes_per_gpu
 from provider_catalog.architecture import ModelArchitecture
@@ -71,7 +72,9 @@ def smallest_serving(architecture: ModelArchitecture, serving: Serving, gpu: Gpu
     repeats a latent cache on every rank; data-parallel attention is used instead where it takes less memory.
     """
     for gpus in _counts(1, MAX_SERVING_GPUS):
-        tensor = _tensor_degree(architecture, gpus, gpu.gpus_per_node)
+        limit = min(gpus, gpu.gpus_per_node, NODE_GPUS)
+        degrees = [degree for degree in range(1, limit + 1) if gpus % degree == 0]
+        tensor = max(legal_tensors(architecture, serving.weights, degrees), default=1)
         pipeline = gpus // tensor
         if pipeline > architecture.layer_count:
             continue

@@ -16,6 +16,14 @@ BLOCKS: Final = ("attention", "mlp", "experts")
 ALLOWED: Final = "attention, mlp, experts, or layers counted from 0 such as 0-2"
 
 
+def served_precision(architecture: ModelArchitecture) -> Precision:
+    """The format in which a model is served unless the spec names one: the published one, or bf16 instead of fp32.
+
+    vLLM and SGLang load fp32 checkpoints in 16 bits (`--dtype auto`).
+    """
+    return "bf16" if architecture.published_precision == "fp32" else architecture.published_precision
+
+
 def with_formats(
     architecture: ModelArchitecture, weights: Precision, experts: Precision | None = None, keep: Sequence[str] = ()
 ) -> ModelArchitecture:

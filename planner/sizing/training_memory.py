@@ -98,6 +98,7 @@ def training_memory(
         capacity_bytes=capacity_bytes,
         rank=_rank_name(fullest, layout),
         overhead=overhead,
+        weights={},
     )
 
 

@@ -4,6 +4,8 @@ The pydantic models define the schema, its documentation (`llmcluster spec schem
 provider_catalog and `planner.vocabulary`.
 """
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from planner.spec.base import SpecModel
@@ -20,6 +22,7 @@ from planner.spec.cluster import (
 )
 from planner.spec.dataset import Dataset
 from planner.spec.elasticity import check_bounds
+from planner.spec.engine import DEFAULT_ENGINE, ServingEngineChoice
 from planner.spec.fault_tolerance import FaultTolerance
 from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
@@ -42,6 +45,7 @@ from planner.spec.workload import (
     TrainingWorkload,
     Workload,
 )
+from provider_catalog.software_matrix import ServingEngineName
 
 __all__ = [
     "BLOCK_MAX_NODES",
@@ -71,6 +75,7 @@ __all__ = [
     "PrecisionChoice",
     "Rollout",
     "Security",
+    "ServingEngineChoice",
     "Slo",
     "SpecModel",
     "Speculation",
@@ -102,6 +107,11 @@ class ClusterSpec(SpecModel):
         ),
     )
     workload: Workload = Field(description="What the model does: inference, training or finetuning")
+    engine: ServingEngineChoice = Field(
+        default=DEFAULT_ENGINE,
+        exclude_if=lambda given: given == DEFAULT_ENGINE,
+        description="Serving: the engine with its version and the settings that decide its memory",
+    )
     precision: PrecisionChoice = Field(
         default=PrecisionChoice(), description="Number formats of weights, experts and KV cache"
     )
@@ -169,6 +179,42 @@ class ClusterSpec(SpecModel):
         default_factory=dict, description="Tags that every resource carries in addition to those of llmcluster"
     )
     pin: Pin = Field(default=Pin(), description="Decisions that the search must not change")
+
+    @property
+    def serving_engine(self) -> ServingEngineName | Literal["auto"]:
+        """Name of the serving engine: engine.name, or workload.serving_engine of older specs."""
+        if self.engine.name != "auto" or not isinstance(self.workload, InferenceWorkload):
+            return self.engine.name
+        return self.workload.serving_engine
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> "ClusterSpec":
+        if not isinstance(self.workload, InferenceWorkload):
+            if self.engine != DEFAULT_ENGINE:
+                raise ValueError(
+                    f"engine is given, but workload.kind is {self.workload.kind}, which runs no serving engine; leave"
+                    " engine out"
+                )
+            return self
+        older = self.workload.serving_engine
+        if self.engine.name != "auto" and older not in ("auto", self.engine.name):
+            raise ValueError(
+                f"engine.name is {self.engine.name}, but workload.serving_engine is {older}; leave"
+                " workload.serving_engine out"
+            )
+        share, setting = self.headroom.memory_fraction, self.engine.gpu_memory_utilization
+        if setting is not None and share not in (setting, Headroom().memory_fraction):
+            raise ValueError(
+                f"engine.gpu_memory_utilization is {setting:g}, but headroom.memory_fraction is {share:g}; both set the"
+                " share of GPU memory that the engine may use: give one of them"
+            )
+        budget, context = self.engine.max_num_batched_tokens, self.workload.longest_context_tokens
+        if budget is not None and not self.workload.chunked_prefill and budget < context:
+            raise ValueError(
+                f"engine.max_num_batched_tokens is {budget}, but workload.chunked_prefill is false, so that a prompt of"
+                f" the longest context, {context} tokens, must fit one iteration; raise it or allow chunked prefill"
+            )
+        return self
 
     @model_validator(mode="after")
     def _settings_of_the_orchestrator(self) -> "ClusterSpec":

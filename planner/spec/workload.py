@@ -102,6 +102,16 @@ class InferenceWorkload(SpecModel):
         le=10_000_000,
         description="Generated tokens per request; fewer by default if the model needs it",
     )
+    max_context_tokens: int | None = Field(
+        default=None,
+        gt=0,
+        le=20_000_000,
+        exclude_if=lambda given: given is None,
+        description=(
+            "Longest request that must be possible, prompt and output together, in tokens. Default: prompt_tokens + "
+            "output_tokens"
+        ),
+    )
     slo: Slo = Field(default=Slo(), description="Latencies that requests must meet")
     engine: Literal["analytic", "silicon", "auto"] = Field(
         default="analytic",
@@ -139,7 +149,8 @@ class InferenceWorkload(SpecModel):
     serving_engine: Literal["auto", "vllm", "sglang", "tensorrt-llm"] = Field(
         default="auto",
         description=(
-            "Serving engine. Plans that it cannot run are refused. auto: any engine, and launch commands are for vLLM"
+            "Serving engine; engine.name replaces this field. Plans that it cannot run are refused. auto: any engine, "
+            "and launch commands are for vLLM"
         ),
     )
 
@@ -150,6 +161,16 @@ class InferenceWorkload(SpecModel):
         If the spec gives `concurrency`, the rate follows from it and this value is not used.
         """
         return DEFAULT_REQUEST_RATE_PER_S if self.request_rate_per_s is None else self.request_rate_per_s
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens of a request of planned length at its end."""
+        return self.prompt_tokens + self.output_tokens
+
+    @property
+    def longest_context_tokens(self) -> int:
+        """Tokens of the longest request that must be possible."""
+        return self.max_context_tokens or self.context_tokens
 
     @property
     def cached_prompt_tokens(self) -> float:
@@ -165,6 +186,15 @@ class InferenceWorkload(SpecModel):
     def _one_load(self) -> "InferenceWorkload":
         if self.request_rate_per_s is not None and self.concurrency is not None:
             raise ValueError("give request_rate_per_s or concurrency, not both: one determines the other")
+        return self
+
+    @model_validator(mode="after")
+    def _the_longest_context_holds_a_request(self) -> "InferenceWorkload":
+        if self.max_context_tokens is not None and self.max_context_tokens < self.context_tokens:
+            raise ValueError(
+                f"max_context_tokens is {self.max_context_tokens}, but a request has {self.context_tokens} tokens"
+                f" (prompt_tokens + output_tokens); the smallest allowed value is {self.context_tokens}"
+            )
         return self
 
 
