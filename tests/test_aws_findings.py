@@ -12,6 +12,7 @@ from tests.support.checkov import accepted
 from tests.support.plans import planned_spec
 
 
+@pytest.mark.slow
 def test_every_accepted_finding_has_a_reason(tmp_path: Path) -> None:
     for cluster, plan in FEATURES.items():
         (tmp_path / cluster).mkdir()

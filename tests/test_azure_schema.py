@@ -57,6 +57,7 @@ NAT = "resource/azurerm_public_ip/nat"
 LUSTRE = "resource/azurerm_managed_lustre_file_system/shared"
 
 
+@pytest.mark.slow
 def test_a_sound_document_has_no_problems() -> None:
     assert problems(SOUND) == []
 

@@ -76,6 +76,7 @@ def test_a_plan_with_the_suggested_change_is_feasible(workload: dict[str, Any], 
         assert field in found.change
 
 
+@pytest.mark.slow
 def test_the_fastest_that_is_named_is_the_fastest() -> None:
     error = refused(
         {
@@ -184,6 +185,7 @@ def test_the_command_line_gives_the_nearest_plans_as_data(tmp_path: Path) -> Non
     assert (finished.exit_code, json.loads(finished.stdout)["error"]["exit_code"]) == (2, 2)
 
 
+@pytest.mark.slow
 def test_a_budget_per_run_refuses_with_the_amount_that_is_missing() -> None:
     document = changed(workload={"deadline_days": 10})
     architecture, catalog = load_model(MODEL, None), Catalog.load()
@@ -235,6 +237,7 @@ def test_of_two_budgets_the_one_that_is_missed_most_is_named() -> None:
     assert not {"budget.usd_per_run", "budget.usd_per_month"} & set(both)
 
 
+@pytest.mark.slow
 def test_an_update_is_the_run_of_continued_training() -> None:
     document = changed(workload={"tokens": 1e9, "every_days": 30})
     architecture, catalog = load_model(MODEL, None), Catalog.load()

@@ -24,6 +24,7 @@ def reference_errors() -> dict[str, list[float]]:
     return errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 def test_latencies_agree_with_the_kernel_reference(phase: str) -> None:
     median, ninth, _ = summary(reference_errors()[phase])

@@ -290,6 +290,7 @@ def _llmcluster(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_writes_what_it_names(tmp_path: Path) -> None:
     spec = tmp_path / "chat.yaml"
     spec.write_text(

@@ -217,6 +217,7 @@ def test_a_network_that_goes_away_ends_the_source_with_what_it_has(server: Serve
     assert "look-ups were not made" in fetched.failures[-1]
 
 
+@pytest.mark.slow
 def test_spot_prices_by_zone_from_moto(moto: MotoServer) -> None:
     fetched = spot.fetch_prices(request("us-east-1", limits=Limits()), ignore)
     assert fetched.answered == {"us-east-1"}
@@ -397,6 +398,7 @@ def test_price_list_faults_are_said(server: Server, answer: Answer, message: str
         price_list.fetch_on_demand(request(), ignore)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

@@ -44,6 +44,7 @@ def test_scenarios_hold_the_figures_of_the_guide() -> None:
     assert (training.requirements.lustre_gb, training.requirements.rdma_ms) == (10_000, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", scenario_names(PACKAGED_DATA))
 def test_every_scenario_is_judged_and_ours_meets_what_the_guide_asks(name: str) -> None:
     found = judged(name)

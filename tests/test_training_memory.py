@@ -213,6 +213,7 @@ def test_more_recompute_never_takes_more(case: Case) -> None:
     assert all(more <= less + 8 for more, less in pairwise(totals))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(case=cases(), field=st.sampled_from(["sequence_length", "micro_batch"]))
 def test_longer_and_wider_never_takes_less(case: Case, field: str) -> None:
