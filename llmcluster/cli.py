@@ -8,8 +8,10 @@ from llmcluster.commands.compare_command import compare
 from llmcluster.commands.cost_command import cost
 from llmcluster.commands.demo_command import demo
 from llmcluster.commands.diff_command import diff
+from llmcluster.commands.init_command import init
 from llmcluster.commands.launch_command import launch
 from llmcluster.commands.mix_command import mix
+from llmcluster.commands.models_command import models
 from llmcluster.commands.plan_command import plan
 from llmcluster.commands.scenario_command import scenario
 from llmcluster.commands.size_command import size
@@ -24,6 +26,8 @@ def cli() -> None:
 
 
 for command in (
+    init,
+    models,
     plan,
     synth,
     bootstrap_state,

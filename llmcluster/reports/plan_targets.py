@@ -62,8 +62,8 @@ def _load(plan: Plan, performance: InferencePerformance, workload: InferenceWork
         used = workload.concurrency / most
     else:
         asked, carried = workload.offered_requests_per_s, performance.requests_per_s
-        holds = workload.request_rate_per_s is None or carried >= asked * (1 - ROUNDING)
-        stated = asked if workload.request_rate_per_s is not None else min(asked, carried)
+        holds = workload.stated_requests_per_s is None or carried >= asked * (1 - ROUNDING)
+        stated = asked if workload.stated_requests_per_s is not None else min(asked, carried)
         text = f"{requests_per_s(stated)}: {in_flight:,} in flight, {most:,} possible"
         verdict = f"misses the load: carries {carried:,.3g} of {asked:,.4g} requests/s"
         used = in_flight / most

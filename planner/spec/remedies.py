@@ -7,7 +7,7 @@ SYNONYMS: Final = {
     "qps": "request_rate_per_s",
     "rps": "request_rate_per_s",
     "requests_per_second": "request_rate_per_s",
-    "users": "concurrency",
+    "requests_per_hour": "requests_per_user_per_hour",
     "batch_size": "global_batch_tokens",
     "seq_len": "sequence_length",
     "region": "regions",

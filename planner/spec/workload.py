@@ -72,6 +72,8 @@ class Speculation(SpecModel):
 
 DEFAULT_REQUEST_RATE_PER_S = 1.0
 """Load to plan for if a spec gives neither request_rate_per_s nor concurrency (our assumption)."""
+LEAST_RATE_PER_S = 1e-9
+LARGEST_RATE_PER_S = 1e6
 
 
 class InferenceWorkload(SpecModel):
@@ -80,15 +82,31 @@ class InferenceWorkload(SpecModel):
     kind: Literal["inference"] = Field(description="inference: the model serves requests")
     request_rate_per_s: float | None = Field(
         default=None,
-        ge=1e-9,
-        le=1e6,
-        description="Requests per second at peak. Default: 1, unless concurrency is given",
+        ge=LEAST_RATE_PER_S,
+        le=LARGEST_RATE_PER_S,
+        description="Requests per second at peak. Default: 1, unless concurrency or users is given",
     )
     concurrency: int | None = Field(
         default=None,
         gt=0,
         le=10_000_000,
         description="Requests in flight at peak, instead of request_rate_per_s",
+    )
+    users: int | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000_000,
+        exclude_if=lambda given: given is None,
+        description=(
+            "Users at peak, instead of request_rate_per_s: the rate is users x requests_per_user_per_hour / 3600"
+        ),
+    )
+    requests_per_user_per_hour: float | None = Field(
+        default=None,
+        gt=0,
+        le=3_600_000,
+        exclude_if=lambda given: given is None,
+        description="Requests that one user sends in an hour at peak; given with users",
     )
     prompt_tokens: int = Field(
         default=1024,
@@ -160,7 +178,15 @@ class InferenceWorkload(SpecModel):
 
         If the spec gives `concurrency`, the rate follows from it and this value is not used.
         """
-        return DEFAULT_REQUEST_RATE_PER_S if self.request_rate_per_s is None else self.request_rate_per_s
+        stated = self.stated_requests_per_s
+        return DEFAULT_REQUEST_RATE_PER_S if stated is None else stated
+
+    @property
+    def stated_requests_per_s(self) -> float | None:
+        """Requests per second at peak that the spec states, itself or by its users; None if it states no rate."""
+        if self.users is not None and self.requests_per_user_per_hour is not None:
+            return self.users * self.requests_per_user_per_hour / 3600
+        return self.request_rate_per_s
 
     @property
     def context_tokens(self) -> int:
@@ -184,8 +210,19 @@ class InferenceWorkload(SpecModel):
 
     @model_validator(mode="after")
     def _one_load(self) -> "InferenceWorkload":
-        if self.request_rate_per_s is not None and self.concurrency is not None:
-            raise ValueError("give request_rate_per_s or concurrency, not both: one determines the other")
+        given = [name for name in ("request_rate_per_s", "concurrency", "users") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give {' or '.join(given)}, not both: one determines the other")
+        if (self.users is None) != (self.requests_per_user_per_hour is None):
+            raise ValueError(
+                "users and requests_per_user_per_hour belong together, such as users: 200 and "
+                "requests_per_user_per_hour: 20; for requests in flight give concurrency"
+            )
+        if self.users is not None and not LEAST_RATE_PER_S <= self.offered_requests_per_s <= LARGEST_RATE_PER_S:
+            raise ValueError(
+                f"users x requests_per_user_per_hour / 3600 is {self.offered_requests_per_s:.3g} requests per second; "
+                f"allowed: {LEAST_RATE_PER_S:g} to {LARGEST_RATE_PER_S:g}"
+            )
         return self
 
     @model_validator(mode="after")
