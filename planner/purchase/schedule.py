@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from math import ceil
+from math import ceil, gcd
 from typing import Final
 
 from planner.plan.choice import ScheduledAction
@@ -82,6 +82,18 @@ def hourly_units(week: tuple[float, ...], units: int, spare: int, least: int) ->
     """
     loaded = units - spare
     return tuple(min(units, max(least, ceil(fraction * loaded - 1e-9) + spare)) for fraction in week)
+
+
+@lru_cache(maxsize=1024)
+def units_with_lead(hourly: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the units that run in each quarter of an hour, or finer, where the next hour's are started before it."""
+    slots = 60 // gcd(60, LEAD_MIN)
+    early = LEAD_MIN * slots // 60
+    return tuple(
+        max(now, hourly[(hour + 1) % len(hourly)]) if slot >= slots - early else now
+        for hour, now in enumerate(hourly)
+        for slot in range(slots)
+    )
 
 
 @lru_cache(maxsize=1024)
