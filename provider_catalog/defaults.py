@@ -58,8 +58,8 @@ class PrivateEndpoint(Fact):
 
     service: str
     """Name of the service, as the provider writes it."""
-    used_by: Literal["nodes", "kubernetes", "slurm", "metrics"]
-    """Part of the cluster that needs the service; only nodes are in every cluster."""
+    used_by: Literal["nodes", "none", "kubernetes", "slurm", "metrics"]
+    """Part of the cluster that needs the service: nodes, which are in every cluster, an orchestrator, or metrics."""
     why: str
 
 

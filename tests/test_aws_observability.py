@@ -53,13 +53,13 @@ def test_people_hear_of_gpus_fabric_and_space(watched: Documents) -> None:
 
 
 def test_spot_interruptions_are_announced(watched: Documents) -> None:
-    (rule,) = compute(watched)["aws_cloudwatch_event_rule"].values()
+    rule = compute(watched)["aws_cloudwatch_event_rule"]["spot_interruptions"]
     # EC2 user guide, "Spot Instance interruption notices".
     assert json.loads(rule["event_pattern"]) == {
         "source": ["aws.ec2"],
         "detail-type": ["EC2 Spot Instance Interruption Warning"],
     }
-    (target,) = compute(watched)["aws_cloudwatch_event_target"].values()
+    target = compute(watched)["aws_cloudwatch_event_target"]["spot_interruptions"]
     assert target["arn"] == "${aws_sns_topic.alarms.arn}"
 
 
@@ -77,8 +77,10 @@ def test_a18_the_topic_is_encrypted_and_taken_by_alarms_of_this_account_only(wat
         assert "condition" not in events
 
 
-def test_a18_without_spot_no_rule_of_eventbridge_reaches_the_topic(tmp_path: Path) -> None:
-    policies = synthesize(example_plan(nodes=2, purchase=Purchase(on_demand_nodes=2), spec=WATCHED), tmp_path)
+def test_a18_without_events_no_rule_of_eventbridge_reaches_the_topic(tmp_path: Path) -> None:
+    # EKS, and not the project, replaces the nodes of its groups.
+    spec = {**WATCHED, "orchestrator": "kubernetes"}
+    policies = synthesize(example_plan(nodes=2, purchase=Purchase(on_demand_nodes=2), spec=spec), tmp_path)
     assert "events.amazonaws.com" not in json.dumps(policies["compute"]["data"])
 
 
@@ -219,7 +221,8 @@ def test_new_errors_are_published_once(tmp_path: Path) -> None:
 def test_user_data_is_compressed_only_where_ec2_would_not_take_it(watched: Documents, tmp_path: Path) -> None:
     (long,) = compute(watched)["aws_launch_template"].values()
     assert long["user_data"] == "${base64gzip(local.user_data)}"
-    (plain,) = compute(synthesize(example_plan(), tmp_path))["aws_launch_template"].values()
+    short = example_plan(shared_storage=None, scratch="none")
+    (plain,) = compute(synthesize(short, tmp_path))["aws_launch_template"].values()
     assert plain["user_data"] == "${base64encode(local.user_data)}"
 
 

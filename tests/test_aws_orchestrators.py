@@ -431,6 +431,19 @@ def test_a19_nodes_wait_for_network_and_identity_add_ons_and_coredns_waits_for_n
     assert with_volume == {"kubernetes_gang", "kubernetes_block"}
 
 
+def test_eks_repairs_gpu_nodes_by_what_the_monitoring_agent_finds(clusters: dict[str, Documents]) -> None:
+    for cluster in (clusters[name] for name in clusters if name.startswith("kubernetes")):
+        groups = resources(cluster, "aws_eks_node_group")
+        assert all(
+            group["node_repair_config"] == {"enabled": True} for name, group in groups.items() if name != "system"
+        )
+        agent = resources(cluster, "aws_eks_addon")["node_monitoring_agent"]
+        assert agent["addon_name"] == "eks-node-monitoring-agent"
+        # The chart gives the agent itself every toleration, and the host engine of DCGM none.
+        settings = json.loads(agent["configuration_values"])
+        assert settings == {"dcgmAgent": {"tolerations": [{"operator": "Exists"}]}}
+
+
 def test_a14_local_disks_are_one_raid_0_under_kubernetes(clusters: dict[str, Documents]) -> None:
     text = clusters["kubernetes_gang"]["compute"]["locals"]["user_data"]
     assert "Content-Type: application/node.eks.aws" in text

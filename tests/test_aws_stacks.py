@@ -329,7 +329,9 @@ def test_a18_no_statement_of_a_role_allows_everything(cluster: Documents) -> Non
     for name, policy in policies.items():
         for statement in policy["statement"]:
             assert not any("*" in action for action in statement["actions"]), name
-            assert "*" not in statement.get("resources", []), name
+            # Service Authorization Reference, "Amazon EC2 Auto Scaling": descriptions have no resource.
+            if statement["actions"] != ["autoscaling:DescribeAutoScalingInstances"]:
+                assert "*" not in statement.get("resources", []), name
 
 
 # Terraform

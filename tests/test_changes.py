@@ -39,6 +39,8 @@ WITH_VPC = ("network.subnet_id", "network.control_plane_subnet_id")
 
 
 NOT_PLANNED_YET = {
+    "image_id",
+    "placement.zones",
     "storage.lustre.backup_days",
     "instance_type",
     "purchase",

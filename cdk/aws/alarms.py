@@ -50,6 +50,8 @@ class AlarmConfig:
     file_system_id: str | None
     file_system_gib: int
     spot: bool
+    groups: tuple[str, ...]
+    """Auto Scaling groups whose failing nodes raise an alarm."""
     usd_per_month: float | None
     """Limit of the budget; None: there is no budget, because the bill is unknown."""
 
@@ -66,13 +68,14 @@ class Alarms(Construct):
         super().__init__(scope, construct_id)
         self._config = config
         account = account_id(self)
+        events = config.spot or bool(config.groups)
         self.key = rotated_key(
             Construct(self, "encryption"),
             "alarms",
             name=f"{config.name}-alarms",
             description=f"Alarms of cluster {config.name}",
             # SNS guide, "Enabling compatibility between event sources from AWS services and encrypted topics".
-            statements=_published(["kms:Decrypt", "kms:GenerateDataKey*"], "UseKey", "*", account, config.spot),
+            statements=_published(["kms:Decrypt", "kms:GenerateDataKey*"], "UseKey", "*", account, events),
         )
         self.topic = named(
             SnsTopic(self, "topic", name=f"{config.name}-alarms", kms_master_key_id=self.key.arn), "alarms"
@@ -81,7 +84,7 @@ class Alarms(Construct):
             DataAwsIamPolicyDocument(
                 self,
                 "topic_policy",
-                statement=_published(["sns:Publish"], "Publish", self.topic.arn, account, config.spot),
+                statement=_published(["sns:Publish"], "Publish", self.topic.arn, account, events),
             ),
             "publish_alarms",
         )
@@ -96,7 +99,32 @@ class Alarms(Construct):
             subscription.move_from_id(f"{subscription.terraform_resource_type}.email_{number}")
         self.alarms = self._alarms()
         if config.spot:
-            self._spot()
+            # The notice names an instance but no tags, so that notices for other clusters of the account arrive too.
+            self._event(
+                "spot_interruptions",
+                "Two minutes before EC2 takes a Spot node",
+                {"source": ["aws.ec2"], "detail-type": ["EC2 Spot Instance Interruption Warning"]},
+            )
+        if config.groups:
+            groups = list(config.groups)
+            self._event(
+                "failed_launches",
+                "A node did not start, or did not become ready; the event names it and the reason",
+                {
+                    "source": ["aws.autoscaling"],
+                    "detail-type": ["EC2 Instance Launch Unsuccessful"],
+                    "detail": {"AutoScalingGroupName": groups},
+                },
+            )
+            self._event(
+                "replaced_nodes",
+                "A node failed and is replaced; the event names it and the reason",
+                {
+                    "source": ["aws.autoscaling"],
+                    "detail-type": ["EC2 Instance Terminate Successful"],
+                    "detail": {"AutoScalingGroupName": groups, "Cause": [{"wildcard": "*health*check*"}]},
+                },
+            )
         self.budget = None if config.usd_per_month is None else self._budget(config.usd_per_month)
 
     def _alarms(self) -> list[CloudwatchMetricAlarm]:
@@ -154,25 +182,23 @@ class Alarms(Construct):
             name,
         )
 
-    def _spot(self) -> None:
-        # The notice names an instance but no tags, so that notices for other clusters of the account arrive too.
+    def _event(self, address: str, description: str, pattern: dict[str, object]) -> None:
+        """Adds a rule that sends events to the topic."""
         rule = named(
             CloudwatchEventRule(
                 self,
-                "spot",
-                name=f"{self._config.name}-spot-interruptions",
-                description="Two minutes before EC2 takes a Spot node",
-                event_pattern=json.dumps(
-                    {"source": ["aws.ec2"], "detail-type": ["EC2 Spot Instance Interruption Warning"]}
-                ),
+                address,
+                name=f"{self._config.name}-{address.replace('_', '-')}",
+                description=description,
+                event_pattern=json.dumps(pattern),
             ),
-            "spot_interruptions",
+            address,
         )
         named(
             CloudwatchEventTarget(
-                self, "spot_target", rule=rule.name, arn=self.topic.arn, depends_on=[self._published]
+                self, f"{address}_target", rule=rule.name, arn=self.topic.arn, depends_on=[self._published]
             ),
-            "spot_interruptions",
+            address,
         )
 
     def _budget(self, usd_per_month: float) -> BudgetsBudget:

@@ -8,6 +8,7 @@ from typing import Final
 from cdktf import Fn, ITerraformDependable, TerraformLocal, TerraformResourceLifecycle, TerraformVariable, Token
 from cdktf_cdktf_provider_aws.autoscaling_group import (
     AutoscalingGroup,
+    AutoscalingGroupInitialLifecycleHook,
     AutoscalingGroupInstanceRefresh,
     AutoscalingGroupInstanceRefreshPreferences,
     AutoscalingGroupLaunchTemplate,
@@ -37,6 +38,11 @@ BOOT_SECONDS: Final = 900
 """Grace period before the health of a node counts: GPU instances with terabytes of memory take minutes to start."""
 NOTICE_SECONDS: Final = 120
 """Time between the notice and the end of a Spot node (EC2 user guide, "Spot Instance interruption notices")."""
+READY_HOOK: Final = "ready"
+"""Lifecycle hook that holds a new node until it reports that it is ready."""
+READY_SECONDS: Final = 7200
+"""Time in which a node has to report: the longest heartbeat (Auto Scaling API reference, PutLifecycleHook). Boot takes
+minutes, and a burn-in of eight GPUs under DCGM's level 3 about an hour."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,11 @@ def encoded_user_data(scope: Construct, text: str) -> str:
     return Fn.base64gzip(local)
 
 
+def group_name(cluster: str, kind: PurchaseKind) -> str:
+    """Name of the Auto Scaling group with the nodes of a purchase kind."""
+    return f"{cluster}-{slug(kind)}"
+
+
 class AutoScalingNodes(Construct):
     """The nodes of one purchase kind.
 
@@ -100,7 +111,7 @@ class AutoScalingNodes(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._kind = kind
-        self._name = f"{config.template.name}-{slug(kind)}"
+        self._name = group_name(config.template.name, kind)
         self._config = config
         template = replace(
             config.template,
@@ -150,6 +161,15 @@ class AutoScalingNodes(Construct):
                 mixed_instances_policy=self._spot_policy(version) if spot else None,
                 # Replacing a node at the first sign of a reclaim saves a replica, but costs a gang a restart.
                 capacity_rebalance=spot and not config.gang,
+                # A node that has not reported by then, or reports a failure, is ended and started again.
+                initial_lifecycle_hook=[
+                    AutoscalingGroupInitialLifecycleHook(
+                        name=READY_HOOK,
+                        lifecycle_transition="autoscaling:EC2_INSTANCE_LAUNCHING",
+                        heartbeat_timeout=READY_SECONDS,
+                        default_result="ABANDON",
+                    )
+                ],
                 health_check_type="EC2",
                 health_check_grace_period=BOOT_SECONDS,
                 suspended_processes=["AZRebalance"],

@@ -15,7 +15,7 @@ from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
 from constructs import Construct
 
-from cdk.aws.account import partition
+from cdk.aws.account import account_id, partition
 from cdk.aws.roles import service_trust
 from cdk.naming import named
 
@@ -34,6 +34,8 @@ class IdentityConfig:
     """Prometheus workspace to which nodes send metrics; None: they send none."""
     pulls_images: bool = False
     """Whether nodes pull container images from ECR registries."""
+    reports_to: tuple[str, ...] = ()
+    """Names of the Auto Scaling groups to which nodes report that they are ready or have failed."""
     finds_peers: bool = False
     """Whether nodes look up each other's addresses, to measure the bandwidth between them."""
 
@@ -72,6 +74,8 @@ class NodeIdentity(Construct):
         yield self._inline("checkpoints", checkpoint_access(self, config))
         if config.pulls_images:
             yield self._managed("images", "AmazonEC2ContainerRegistryPullOnly")
+        if config.reports_to:
+            yield self._inline("reports", self._reports(config))
         if config.finds_peers:
             # EC2 lists instances by filter, not by resource (Service Authorization Reference).
             statement = DataAwsIamPolicyDocumentStatement(
@@ -81,6 +85,27 @@ class NodeIdentity(Construct):
         if statements := metric_statements(config):
             policy = named(DataAwsIamPolicyDocument(self, "metrics", statement=statements), "metrics")
             yield self._inline("metrics", policy)
+
+    def _reports(self, config: IdentityConfig) -> DataAwsIamPolicyDocument:
+        arn = f"arn:{partition(self)}:autoscaling:{config.region}:{account_id(self)}:autoScalingGroup:*"
+        return named(
+            DataAwsIamPolicyDocument(
+                self,
+                "reports",
+                statement=[
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="ReportReadyOrFailed",
+                        actions=["autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth"],
+                        resources=[f"{arn}:autoScalingGroupName/{name}" for name in config.reports_to],
+                    ),
+                    # Descriptions are given for all groups or for none (Service Authorization Reference).
+                    DataAwsIamPolicyDocumentStatement(
+                        sid="FindGroup", actions=["autoscaling:DescribeAutoScalingInstances"], resources=["*"]
+                    ),
+                ],
+            ),
+            "reports",
+        )
 
     def _managed(self, address: str, policy: str) -> IamRolePolicyAttachment:
         arn = f"arn:{partition(self)}:iam::aws:policy/{policy}"

@@ -22,9 +22,11 @@ from cdk.bootstrap.render import (
     services_cloud_init,
     services_script,
 )
+from cdk.bootstrap.repair import FATAL_XIDS, Repair
 
 __all__ = [
     "AWS_INSTANCE_STORE",
+    "FATAL_XIDS",
     "GPU_EXPORTER_IMAGE",
     "METRICS_DIR",
     "NODE_EXPORTER_IMAGE",
@@ -37,6 +39,7 @@ __all__ = [
     "Metrics",
     "NodeBootstrap",
     "NodeServices",
+    "Repair",
     "all_reduce",
     "burn_in_job",
     "cloud_init",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from cdk.bootstrap.metrics import Metrics
+from cdk.bootstrap.repair import Repair
 
 AWS_INSTANCE_STORE: Final = "nvme-Amazon_EC2_NVMe_Instance_Storage_*"
 """Pattern of AWS instance store disks below /dev/disk/by-id: their model is `Amazon EC2 NVMe Instance Storage`. EBS
@@ -129,6 +130,8 @@ class NodeBootstrap:
     burn_in: BurnIn | None = None
     health: Health | None = None
     metrics: Metrics | None = None
+    repair: Repair | None = None
+    """How the node reports that it is ready or has failed; None: it reports to nobody."""
     scratch_dir: str = "/scratch"
     interruptible: bool = False
     """Whether the cloud may take the node back at short notice; it then runs the programs in

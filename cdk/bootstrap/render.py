@@ -147,12 +147,21 @@ def _files(config: NodeBootstrap) -> Iterator[_File]:
     if config.interruptible:
         yield _File(f"{_BIN}/llmcluster-interruption", _render("interruption.sh.j2", config), "0755")
         yield _File(f"{_UNITS}/{INTERRUPTION_UNIT}", _render("interruption.service.j2", config))
+    if config.repair:
+        yield from _repair_files(config)
     if config.burn_in and config.burn_in.between:
         yield _File(f"{_BIN}/llmcluster-burn-in-between", _render("burn-in-between.sh.j2", config), "0755")
         yield _File("/usr/local/lib/llmcluster/all-reduce.py", all_reduce())
     yield from _service_files(NodeServices(config.cluster, config.health, config.metrics, containers=True))
     yield _File(f"{_UNITS}/llmcluster-ready.service", _render("ready.service.j2", config))
     yield _File(f"{_UNITS}/llmcluster-ready.target", _render("ready.target.j2", config))
+
+
+def _repair_files(config: NodeBootstrap) -> Iterator[_File]:
+    for name in ("report", "watchdog"):
+        yield _File(f"{_BIN}/llmcluster-{name}", _render(f"{name}.sh.j2", config), "0755")
+    for unit in ("report.service", "failed.service", "watchdog.service", "watchdog.timer"):
+        yield _File(f"{_UNITS}/llmcluster-{unit}", _render(f"{unit}.j2", config))
 
 
 def _service_files(services: NodeServices) -> Iterator[_File]:
@@ -162,7 +171,7 @@ def _service_files(services: NodeServices) -> Iterator[_File]:
     if services.lustre:
         yield _File("/etc/llmcluster/node.env", render("lustre.env.j2"))
         yield _File(f"{_BIN}/llmcluster-lustre-client", render("lustre-client-aws.sh.j2"), "0755")
-        unit = render("lustre-client.service.j2", boot=not services.lustre_before)
+        unit = render("lustre-client.service.j2", boot=not services.lustre_before, report_failure=False)
         yield _File(f"{_UNITS}/{LUSTRE_UNIT}", unit)
         if services.lustre_before:
             yield _File(f"{_UNITS}/{services.lustre_before}.d/llmcluster.conf", render("needs-lustre.conf.j2"))
@@ -206,7 +215,9 @@ def _environment() -> Environment:
 def _render(template: str, config: NodeBootstrap) -> str:
     units = [f"llmcluster-{name}.service" for name in steps(config)]
     template_of = _environment().get_template(template)
-    return template_of.render(node=config, marker=READY_MARKER, units=units, boot=False)
+    return template_of.render(
+        node=config, marker=READY_MARKER, units=units, boot=False, report_failure=config.repair is not None
+    )
 
 
 def _texts(config: object, path: str = "") -> Iterator[tuple[str, str]]:

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from cdktf import ITerraformDependable, TerraformStack, TerraformVariable
 
-from cdk.aws.auto_scaling import AutoScalingNodes, NodeConfig, encoded_user_data
+from cdk.aws.auto_scaling import READY_HOOK, AutoScalingNodes, NodeConfig, encoded_user_data, group_name
 from cdk.aws.identity import NodeIdentity
 from cdk.aws.images import burn_in_image, docker_login
 from cdk.aws.interfaces import Interface
 from cdk.aws.launch_template import TemplateConfig
 from cdk.aws.phases import phase, phase_parameter, publish_phase
-from cdk.bootstrap import AWS_INSTANCE_STORE, BetweenNodes, BurnIn, NodeBootstrap, cloud_init
+from cdk.bootstrap import AWS_INSTANCE_STORE, BetweenNodes, BurnIn, NodeBootstrap, Repair, cloud_init
 from cdk.naming import address
 from planner.plan.plan import Plan
 from provider_catalog.collective_environment import reasons, values
@@ -57,13 +57,18 @@ def plain_nodes(
         burn_in=_burn_in(plan, instance_type),
         health=health(plan),
         metrics=metrics(plan, foundation),
+        repair=Repair(choice.region, READY_HOOK),
         interruptible="spot" in foundation.nodes,
     )
     between = bool(bootstrap.burn_in and bootstrap.burn_in.between)
     rights = foundation.identity(plan, health=bootstrap.health is not None, metrics=bootstrap.metrics)
-    identity = NodeIdentity(
-        stack, "identity", replace(rights, pulls_images=between or rights.pulls_images, finds_peers=between)
+    rights = replace(
+        rights,
+        pulls_images=between or rights.pulls_images,
+        finds_peers=between,
+        reports_to=tuple(group_name(plan.name, kind) for kind in foundation.nodes),
     )
+    identity = NodeIdentity(stack, "identity", rights)
     config = NodeConfig(
         template=TemplateConfig(
             name=plan.name,

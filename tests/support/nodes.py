@@ -9,7 +9,7 @@ from typing import Final
 
 import yaml
 
-from cdk.bootstrap import BetweenNodes, BurnIn, Health, LustreMount, Metrics, NodeBootstrap, cloud_init
+from cdk.bootstrap import BetweenNodes, BurnIn, Health, LustreMount, Metrics, NodeBootstrap, Repair, cloud_init
 
 AWS: Final = NodeBootstrap(
     cluster="example",
@@ -35,6 +35,7 @@ EVERYTHING: Final = replace(
     lustre=LustreMount("aws", "fs-0123@tcp:/abcdefgh", efa_interfaces=4),
     metrics=Metrics("https://aps.example/workspaces/ws-1/api/v1/remote_write", "us-east-1"),
     health=Health("aws cloudwatch put-metric-data --namespace llmcluster/example"),
+    repair=Repair("us-east-1", "ready"),
     interruptible=True,
 )
 NODES: Final = {"aws": AWS, "azure": AZURE, "bare": BARE, "everything": EVERYTHING}
@@ -103,10 +104,11 @@ def stub_tool(folder: Path, tool: str) -> None:
     stub.chmod(0o755)
 
 
-def run(folder: Path, script: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, script: str, environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run an installed script to its end, whatever its exit code."""
+    command = [str(folder / script), *arguments]
     return subprocess.run(
-        [str(folder / script)], env=dict(environment), cwd="/", capture_output=True, text=True, timeout=30, check=False
+        command, env=dict(environment), cwd="/", capture_output=True, text=True, timeout=30, check=False
     )
 
 

@@ -59,6 +59,16 @@ class ServiceAddons(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         _addon(self, config, "coredns", "coredns", depends_on=[system_nodes])
+        # Finds Xid and ECC errors, failed disks and broken networks, and sets the conditions by which EKS repairs nodes
+        # (EKS user guide, "Detect node health issues"). Its host engine of DCGM tolerates no taint by default.
+        _addon(
+            self,
+            config,
+            "eks-node-monitoring-agent",
+            "node_monitoring_agent",
+            settings={"dcgmAgent": {"tolerations": [{"operator": "Exists"}]}},
+            depends_on=[system_nodes],
+        )
         if config.lustre:
             # The volume exists already, so that the driver needs no permissions in the account.
             _addon(

@@ -10,6 +10,7 @@ from cdktf_cdktf_provider_aws.autoscaling_schedule import AutoscalingSchedule
 from cdktf_cdktf_provider_aws.eks_node_group import (
     EksNodeGroup,
     EksNodeGroupLaunchTemplate,
+    EksNodeGroupNodeRepairConfig,
     EksNodeGroupScalingConfig,
     EksNodeGroupTaint,
     EksNodeGroupTimeouts,
@@ -209,6 +210,9 @@ class GpuNodes(Construct):
                 taint=[GPU_TAINT],
                 # A new image or template replaces nodes one by one, and drains each of them first.
                 update_config=EksNodeGroupUpdateConfig(max_unavailable=1),
+                # Reboots or replaces a node 10 minutes after its GPUs failed, 30 minutes after other failures (EKS user
+                # guide, "Automatically repair nodes in EKS clusters").
+                node_repair_config=EksNodeGroupNodeRepairConfig(enabled=True),
                 # GPU capacity may take hours to arrive.
                 timeouts=EksNodeGroupTimeouts(create="3h", update="24h", delete="1h"),
                 # Scheduled actions and the Cluster Autoscaler set the number of nodes.
