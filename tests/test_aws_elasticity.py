@@ -3,13 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from planner.errors import SpecError
-from planner.plan.choice import Autoscaling, Purchase, ScheduledAction
 from planner.plan.cost import Usage
 from planner.plan.plan import Plan
 from planner.workspace.planning import plan_specs
@@ -17,30 +15,10 @@ from provider_catalog.catalog import Catalog
 from stacks.app import write_stacks
 from tests.support.aws_stacks import Documents, resources, statements, synthesize
 from tests.support.bills import assert_same_bill, bill_of
+from tests.support.elastic import REPLICAS, scheduled
 from tests.support.plans import example_plan
 
 pytestmark = pytest.mark.slow
-
-OFFICE = (ScheduledAction(recurrence="45 7 * * 1-5", nodes=3), ScheduledAction(recurrence="0 20 * * 1-5", nodes=0))
-SCALING = Autoscaling(
-    min_nodes=2,
-    max_nodes=8,
-    mean_nodes=4.2,
-    step_nodes=1,
-    time_zone="Europe/Berlin",
-    schedule={"spot": OFFICE, "on_demand": OFFICE},
-)
-REPLICAS: dict[str, Any] = {
-    "nodes": 8,
-    "multi_node": False,
-    "instance_type": "g6.xlarge",
-    "gpu": "L4",
-    "purchase": Purchase(reserved_nodes=2, spot_nodes=3, on_demand_nodes=3),
-}
-
-
-def scheduled(**spec: Any) -> Plan:
-    return example_plan(spec=spec, **REPLICAS).model_copy(update={"autoscaling": SCALING})
 
 
 @pytest.fixture(scope="module")

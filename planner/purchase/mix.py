@@ -155,7 +155,8 @@ def serving_mix(
 
 def _scheduled_hours(nodes: int, capacity: Capacity, spare_nodes: int) -> tuple[int, ...]:
     """Returns the nodes that a schedule runs in each hour of a week."""
-    return hourly_units(week_of(demand_fractions(capacity)), nodes, spare_nodes, capacity.min_nodes or 0)
+    week = week_of(demand_fractions(capacity), 0 if isinstance(capacity.demand, str) else capacity.first_hour)
+    return hourly_units(week, nodes, spare_nodes, capacity.min_nodes or 0)
 
 
 def _running(nodes: int, gang: int, capacity: Capacity, scaler: Scaler, hourly: tuple[int, ...]) -> Demand:

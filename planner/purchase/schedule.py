@@ -59,15 +59,19 @@ class WeeklySchedule:
 
 
 @lru_cache(maxsize=256)
-def week_of(fractions: tuple[float, ...]) -> tuple[float, ...]:
-    """Returns a demand profile as the 168 hours of a week.
+def week_of(fractions: tuple[float, ...], first_hour: int = 0) -> tuple[float, ...]:
+    """Returns a demand profile as the 168 hours of a week from Monday at 0 h.
 
     A day is repeated. Of a year, every hour of the week gets its highest demand in the year, because scheduled actions
     recur by the week.
+
+    Args:
+        fractions: Hours of a day, a week or a year.
+        first_hour: Hour of the week at which they begin.
     """
     if len(fractions) < WEEK_HOURS:
-        return (fractions * WEEK_HOURS)[:WEEK_HOURS]
-    return tuple(max(fractions[hour::WEEK_HOURS]) for hour in range(WEEK_HOURS))
+        fractions = (fractions * WEEK_HOURS)[:WEEK_HOURS]
+    return tuple(max(fractions[(hour - first_hour) % WEEK_HOURS :: WEEK_HOURS]) for hour in range(WEEK_HOURS))
 
 
 @lru_cache(maxsize=1024)
