@@ -1,8 +1,13 @@
 """Terraform builds, keeps and removes what starts and stops nodes, against a local AWS."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from provider_catalog.catalog import Catalog
+from stacks.estimate.bill import estimate
 from tests.support.aws_ground import compute, lay_ground
 from tests.support.elastic import scheduled
 from tests.support.moto_server import MotoServer
@@ -18,6 +23,20 @@ def actions(account: MotoServer) -> list[dict[str, Any]]:
     return found
 
 
+def assert_the_state_costs_what_the_document_does(tf: Terraform, folder: Path, scratch: Path) -> None:
+    usage = scratch / "usage.yaml"
+    usage.write_text("{quantities: {log_data: 1}}")
+    state = scratch / "state.json"
+    state.write_text(json.dumps(tf.show_json(folder)))
+    (built,) = estimate([state], Catalog.load(), usage=usage, region="us-east-1")
+    (written,) = estimate([folder], Catalog.load(), usage=usage, region="us-east-1")
+    nodes = written.usd_per_hour_by_role()
+    assert built.usd_per_hour_by_role() == pytest.approx(nodes)
+    # Three nodes run 61 and a quarter of 168 hours.
+    (billed,) = {line.meter.quantity for line in built.lines if line.meter.role == "compute_on_demand"}
+    assert billed == pytest.approx(3 * 61.25 / 168)
+
+
 def test_a_schedule_of_plain_nodes_lives_is_left_alone_and_dies(
     terraform: Terraform, account: MotoServer, tmp_path: Path
 ) -> None:
@@ -31,6 +50,7 @@ def test_a_schedule_of_plain_nodes_lives_is_left_alone_and_dies(
     assert {(action["Recurrence"], action["DesiredCapacity"]) for action in found} == OFFICE
     assert {action["TimeZone"] for action in found} == {"Europe/Berlin"}
     assert tf.changes(folder) == {}
+    assert_the_state_costs_what_the_document_does(tf, folder, tmp_path)
 
     # A scheduled action has ended the nodes, or somebody has.
     scaling = account.client("autoscaling")
@@ -70,6 +90,7 @@ def test_a_node_group_starts_empty_is_scaled_and_dies(
     fill = [action for action in actions(account) if action["Recurrence"] == "0,15,30,45 * * * *"]
     assert [action["MinSize"] for action in fill] == [2]
     assert tf.changes(folder) == {}
+    assert_the_state_costs_what_the_document_does(tf, folder, tmp_path)
 
     eks.update_nodegroup_config(
         clusterName="example",

@@ -1,9 +1,9 @@
 """Operations of EKS that our stacks call and moto 5.2.5 lacks, written as moto writes its own.
 
 Added: add-ons, access entries with their policies, pod identity associations, updates; the security group and the VPC
-of a cluster, its access and upgrade settings, and what a node group says of its updates; tags of the Auto Scaling
-groups of node groups, which moto names but does not make. Shapes follow the EKS API reference. Everything is ACTIVE as
-soon as it is asked for.
+of a cluster, its access and upgrade settings, and what a node group says of its updates and of repair; tags of the Auto
+Scaling groups of node groups, which moto names but does not make. Shapes follow the EKS API reference. Everything is
+ACTIVE as soon as it is asked for.
 """
 
 from typing import Any
@@ -97,6 +97,7 @@ def _create_with_updates(self: EKSResponse) -> ActionResult:
     answer = _create_nodegroup_response(self)
     group: Any = self.eks_backend.describe_nodegroup(self._get_param("name"), self._get_param("nodegroupName"))
     group.update_config = self._get_param("updateConfig")
+    group.node_repair_config = self._get_param("nodeRepairConfig")
     if group.launch_template:
         # These come from the template, and EKS shows none of them.
         group.disk_size = group.instance_types = group.remote_access = None

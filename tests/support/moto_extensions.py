@@ -4,6 +4,7 @@ Added: EC2 placement groups and capacity reservations (create, describe, modify,
 Capacity Blocks, the default key of EBS as it is read (moto only sets it), and the life cycle of FSx for Lustre file
 systems, which moto creates without one. Shapes and error codes follow the EC2 and FSx API references. Mended: a delete
 marker can be removed from a bucket whose versioning is suspended; moto answers such a request with an error of its own.
+An Auto Scaling group keeps its mixed instances policy when an update does not name one; moto drops it.
 """
 
 import time
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
@@ -282,6 +284,7 @@ _file_system_to_dict = FileSystem.to_dict
 _create_file_system = FSxBackend.create_file_system
 _describe_file_systems = FSxBackend.describe_file_systems
 _delete_file_system = FSxBackend.delete_file_system
+_update_group = FakeAutoScalingGroup.update
 
 
 def _init_file_system(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -348,6 +351,13 @@ def _delete_and_answer_as_to_a_repeated_call(self: FSxBackend, **kwargs: Any) ->
     raise FileSystemNotFound(kwargs["file_system_id"])
 
 
+def _update_and_keep_the_policy(self: FakeAutoScalingGroup, **kwargs: Any) -> None:
+    names = ("launch_config_name", "launch_template", "mixed_instances_policy")
+    if not any(kwargs.get(name) for name in names):
+        kwargs["mixed_instances_policy"] = self.mixed_instances_policy
+    _update_group(self, **kwargs)
+
+
 def _dispose_of_nothing(self: FakeDeleteMarker) -> None:
     """A marker has no content to close."""
 
@@ -382,6 +392,7 @@ def install() -> None:
         DefaultKeyOfVolumes,
     )
     patches: dict[type, dict[str, Any]] = {
+        FakeAutoScalingGroup: {"update": _update_and_keep_the_policy},
         FakeDeleteMarker: {"dispose": _dispose_of_nothing},
         FileSystem: {"__init__": _init_file_system, "to_dict": _describe_file_system},
         FSxBackend: {
