@@ -269,6 +269,10 @@ def test_replicas_of_several_nodes_run_at_every_hour() -> None:
         ),
         ({"orchestrator": "slurm", "capacity": {**TOKYO, "min_nodes": 1}}, "capacity.min_nodes.*Slurm"),
         (
+            {"capacity": {**TOKYO, "min_nodes": 1, "reservation": {"id": "cr-0123456789abcdef0"}}},
+            r"capacity.min_nodes is 1, but all \d+ nodes of the plan run at every hour; leave",
+        ),
+        (
             {"placement": {"providers": ["azure"]}, "capacity": {**TOKYO, "min_nodes": 1}},
             "capacity.min_nodes: not supported on Microsoft Azure",
         ),

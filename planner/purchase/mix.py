@@ -217,7 +217,9 @@ def block_days(days: float) -> int | None:
 def own_reservation_mix(nodes: int, own: OwnReservation, offers: Offers) -> Mix:
     """Mix of a cluster whose nodes all run in a reservation that exists already."""
     reason = f"the nodes run in {own.name}, which is paid for whether they run or not"
-    return Mix(Purchase(reserved_nodes=nodes, reason=reason), offers.commitment or offers.on_demand, 0.0, 0.0)
+    return Mix(
+        Purchase(reserved_nodes=nodes, reason=reason), offers.commitment or offers.on_demand, 0.0, 0.0, scaler="nothing"
+    )
 
 
 def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:
@@ -233,7 +235,7 @@ def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:
     size = f"{instances} instance{'' if instances == 1 else 's'}"
     reason = f"a Capacity Block of {size} for {block.days} days from {block.start}, paid in advance{idle}"
     purchase = Purchase(capacity_block_nodes=nodes, capacity_block_instances=instances, reason=reason)
-    return Mix(purchase, offers.block, 0.0, 0.0)
+    return Mix(purchase, offers.block, 0.0, 0.0, scaler="nothing")
 
 
 def _serving_reason(reserved: int, spot: int, nodes: int, capacity: Capacity, offers: Offers) -> str:
