@@ -162,7 +162,7 @@ def test_a_run_is_counted_by_stack_phase_and_token() -> None:
 def test_tokens_in_and_out_pay_for_the_hour_together() -> None:
     workload = {"kind": "inference", "request_rate_per_s": 40, "prompt_tokens": 2000, "output_tokens": 500}
     for demand, mean in (("constant", 1.0), ("business-hours", sum(BUSINESS_HOURS) / 168)):
-        found = serve(workload=workload, capacity={"demand": demand})
+        found = serve(workload=workload, capacity={"demand": demand, "time_zone": "Etc/UTC"})
         cost, tokens = found.cost, found.cost.tokens
         assert found.performance.kind == "inference"
         assert tokens is not None
@@ -238,7 +238,10 @@ def test_a_cheaper_price_never_raises_the_total(kind: str, factors: list[float])
         "model": "Qwen/Qwen2.5-7B",
         "workload": workload,
         "placement": {"providers": ["aws"], "regions": ["us-east-1"], "instance_types": TYPES},
-        "capacity": {"interruption": "tolerate", **({"demand": "business-hours"} if kind == "serving" else {})},
+        "capacity": {
+            "interruption": "tolerate",
+            **({"demand": "business-hours", "time_zone": "Etc/UTC"} if kind == "serving" else {}),
+        },
     }
     spec, model = read_spec(document, "spec"), load_model("Qwen/Qwen2.5-7B", None)
     before, after = (plan(spec, model, catalog).cost for catalog in (dear, cheap))

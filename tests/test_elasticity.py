@@ -1,6 +1,8 @@
 """Schedules of serving fleets: what runs at which hour, what the bill counts, and which bounds are refused."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from planner.purchase.schedule import (
 from planner.search.optimizer import plan
 from planner.spec import Capacity
 from planner.spec.reader import read_spec
+from planner.workspace.specs import load_spec
 from provider_catalog.catalog import Catalog
 from provider_catalog.models import load_model
 from stacks.estimate.documents import Resource, Resources
@@ -114,6 +117,26 @@ def test_an_hour_of_the_week_has_its_highest_demand_in_the_year() -> None:
     assert [(action.recurrence, action.nodes) for action in scheduled.actions()] == [
         ("45 8 * * 1", 10),
         ("0 10 * * 1", 2),
+    ]
+
+
+def test_times_in_a_trace_say_which_hour_of_the_week_they_are(tmp_path: Path) -> None:
+    # 2026-01-01 is a Thursday; the trace has one busy hour, 9 h UTC of Monday 2026-07-06, which is 18 h in Tokyo.
+    start, busy = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 7, 6, 9, tzinfo=UTC)
+    times = [start + timedelta(hours=hour) for hour in range(8760)]
+    rows = "".join(f"{time.isoformat()},{10 if time == busy else 1}\n" for time in times)
+    (tmp_path / "year.csv").write_text(f"hour,demand\n{rows}")
+    capacity = "{demand: year.csv, time_zone: Asia/Tokyo, reservation: none}"
+    (tmp_path / "chat.yaml").write_text(
+        f"name: chat\nmodel: {MODEL}\nworkload: {{kind: inference}}\ncapacity: {capacity}\n"
+    )
+    spec = load_spec(tmp_path / "chat.yaml").spec
+    assert spec.capacity.first_hour == 3 * 24 + 9
+    mix = serving_mix(10, 1, spec.capacity, offers(), scaler="schedule")
+    assert mix is not None
+    assert [(action.recurrence, action.nodes) for action in mix.schedule["on_demand"].actions()] == [
+        ("45 17 * * 1", 10),
+        ("0 19 * * 1", 1),
     ]
 
 
@@ -245,6 +268,10 @@ def test_replicas_of_several_nodes_run_at_every_hour() -> None:
             r"kubernetes.initial_nodes is 99, but the plan has (\d+) nodes; give at most \1",
         ),
         ({"orchestrator": "slurm", "capacity": {**TOKYO, "min_nodes": 1}}, "capacity.min_nodes.*Slurm"),
+        (
+            {"capacity": {**TOKYO, "min_nodes": 1, "reservation": {"id": "cr-0123456789abcdef0"}}},
+            r"capacity.min_nodes is 1, but all \d+ nodes of the plan run at every hour; leave",
+        ),
         (
             {"placement": {"providers": ["azure"]}, "capacity": {**TOKYO, "min_nodes": 1}},
             "capacity.min_nodes: not supported on Microsoft Azure",

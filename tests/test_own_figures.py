@@ -100,7 +100,8 @@ def test_a_cloud_is_not_cheapest_for_a_price_that_nobody_knows(tmp_path: Path) -
     (tmp_path / "spike.csv").write_text(f"hour,demand\n{rows}")
     (tmp_path / "spike.yaml").write_text(
         "name: spike\nmodel: Qwen/Qwen2.5-72B\nworkload: {kind: inference, request_rate_per_s: 60}\n"
-        "placement: {instance_types: [p5.48xlarge, Standard_ND96isr_H100_v5]}\ncapacity: {demand: spike.csv}\n"
+        "placement: {instance_types: [p5.48xlarge, Standard_ND96isr_H100_v5]}\n"
+        "capacity: {demand: spike.csv, time_zone: Etc/UTC}\n"
     )
     done = CliRunner().invoke(cli, ["compare", str(tmp_path / "spike.yaml")])
     assert done.exit_code == 0, done.output

@@ -126,7 +126,7 @@ def test_demand_that_moves_gives_bounds_for_a_scaler() -> None:
         "meta-llama/Meta-Llama-3.1-8B",
         workload,
         placement={**AWS, "instance_types": ["g6e.xlarge"]},
-        capacity={"demand": [0.5] * 12 + [1.0] * 12},
+        capacity={"demand": [0.5] * 12 + [1.0] * 12, "time_zone": "Etc/UTC"},
     )
     scaling = decided.autoscaling
     assert scaling is not None

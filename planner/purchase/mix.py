@@ -9,7 +9,7 @@ from planner.errors import SpecError
 from planner.market.offers import Offers
 from planner.plan.choice import Purchase
 from planner.purchase.policy import POLICIES, Demand, Rates, Shares, spot_lost_share
-from planner.purchase.schedule import WeeklySchedule, hourly_units, schedule_of, week_of
+from planner.purchase.schedule import WeeklySchedule, hourly_units, schedule_of, units_with_lead, week_of
 from planner.spec import Capacity, CapacityBlock, OwnReservation
 from provider_catalog.prices import InstancePrice
 from provider_catalog.purchase_kinds import PurchaseKind
@@ -125,11 +125,12 @@ def serving_mix(
     rates = serving_rates(nodes, gang, capacity, offers)
     if rates is None:
         return None
-    demand = _running(nodes, gang, capacity, scaler, spare_nodes)
+    hourly = _scheduled_hours(nodes, capacity, spare_nodes) if scaler == "schedule" else ()
+    demand = _running(nodes, gang, capacity, scaler, hourly)
     shares = POLICIES[capacity.policy](demand, rates)
     reserved, spot = gang * shares.reserved, gang * shares.spot
     in_use = shares.reserved + shares.spot
-    schedule = _schedules(demand, shares) if scaler == "schedule" else {}
+    schedule = _schedules(hourly, shares) if hourly else {}
     means: dict[PurchaseKind, float] = {
         "spot": demand.mean_units(shares.reserved, in_use),
         "on_demand": demand.mean_units(in_use, demand.units),
@@ -152,27 +153,29 @@ def serving_mix(
     )
 
 
-def _running(nodes: int, gang: int, capacity: Capacity, scaler: Scaler, spare_nodes: int) -> Demand:
-    """Returns the replicas that run in each hour."""
-    if scaler == "nothing":
-        return _demand((1.0,), nodes // gang)
-    if scaler == "schedule":
-        week = week_of(demand_fractions(capacity))
-        return _hourly(hourly_units(week, nodes, spare_nodes, capacity.min_nodes or 0), nodes)
-    return serving_demand(nodes, gang, capacity)
+def _scheduled_hours(nodes: int, capacity: Capacity, spare_nodes: int) -> tuple[int, ...]:
+    """Returns the nodes that a schedule runs in each hour of a week."""
+    week = week_of(demand_fractions(capacity), 0 if isinstance(capacity.demand, str) else capacity.first_hour)
+    return hourly_units(week, nodes, spare_nodes, capacity.min_nodes or 0)
+
+
+def _running(nodes: int, gang: int, capacity: Capacity, scaler: Scaler, hourly: tuple[int, ...]) -> Demand:
+    """Returns the replicas that run over time."""
+    if hourly:
+        return _units(units_with_lead(hourly), nodes)
+    return _demand((1.0,), nodes // gang) if scaler == "nothing" else serving_demand(nodes, gang, capacity)
 
 
 @lru_cache(maxsize=256)
-def _hourly(hourly: tuple[int, ...], units: int) -> Demand:
-    return Demand(hourly, units)
+def _units(running: tuple[int, ...], units: int) -> Demand:
+    return Demand(running, units)
 
 
-def _schedules(demand: Demand, shares: Shares) -> dict[PurchaseKind, WeeklySchedule]:
+def _schedules(hourly: tuple[int, ...], shares: Shares) -> dict[PurchaseKind, WeeklySchedule]:
     """Returns the schedules of the purchase kinds whose number of nodes varies: Spot before on-demand."""
-    in_use = shares.reserved + shares.spot
     found: dict[PurchaseKind, WeeklySchedule] = {
-        "spot": schedule_of(demand.hourly_units, shares.reserved, shares.spot),
-        "on_demand": schedule_of(demand.hourly_units, in_use, shares.on_demand),
+        "spot": schedule_of(hourly, shares.reserved, shares.spot),
+        "on_demand": schedule_of(hourly, shares.reserved + shares.spot, shares.on_demand),
     }
     return {kind: scheduled for kind, scheduled in found.items() if scheduled.steps}
 
@@ -214,7 +217,9 @@ def block_days(days: float) -> int | None:
 def own_reservation_mix(nodes: int, own: OwnReservation, offers: Offers) -> Mix:
     """Mix of a cluster whose nodes all run in a reservation that exists already."""
     reason = f"the nodes run in {own.name}, which is paid for whether they run or not"
-    return Mix(Purchase(reserved_nodes=nodes, reason=reason), offers.commitment or offers.on_demand, 0.0, 0.0)
+    return Mix(
+        Purchase(reserved_nodes=nodes, reason=reason), offers.commitment or offers.on_demand, 0.0, 0.0, scaler="nothing"
+    )
 
 
 def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:
@@ -230,7 +235,7 @@ def block_mix(nodes: int, block: CapacityBlock, offers: Offers) -> Mix:
     size = f"{instances} instance{'' if instances == 1 else 's'}"
     reason = f"a Capacity Block of {size} for {block.days} days from {block.start}, paid in advance{idle}"
     purchase = Purchase(capacity_block_nodes=nodes, capacity_block_instances=instances, reason=reason)
-    return Mix(purchase, offers.block, 0.0, 0.0)
+    return Mix(purchase, offers.block, 0.0, 0.0, scaler="nothing")
 
 
 def _serving_reason(reserved: int, spot: int, nodes: int, capacity: Capacity, offers: Offers) -> str:

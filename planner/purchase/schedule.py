@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from math import ceil
+from math import ceil, gcd
 from typing import Final
 
 from planner.plan.choice import ScheduledAction
@@ -59,15 +59,19 @@ class WeeklySchedule:
 
 
 @lru_cache(maxsize=256)
-def week_of(fractions: tuple[float, ...]) -> tuple[float, ...]:
-    """Returns a demand profile as the 168 hours of a week.
+def week_of(fractions: tuple[float, ...], first_hour: int = 0) -> tuple[float, ...]:
+    """Returns a demand profile as the 168 hours of a week from Monday at 0 h.
 
     A day is repeated. Of a year, every hour of the week gets its highest demand in the year, because scheduled actions
     recur by the week.
+
+    Args:
+        fractions: Hours of a day, a week or a year.
+        first_hour: Hour of the week at which they begin.
     """
     if len(fractions) < WEEK_HOURS:
-        return (fractions * WEEK_HOURS)[:WEEK_HOURS]
-    return tuple(max(fractions[hour::WEEK_HOURS]) for hour in range(WEEK_HOURS))
+        fractions = (fractions * WEEK_HOURS)[:WEEK_HOURS]
+    return tuple(max(fractions[(hour - first_hour) % WEEK_HOURS :: WEEK_HOURS]) for hour in range(WEEK_HOURS))
 
 
 @lru_cache(maxsize=1024)
@@ -82,6 +86,18 @@ def hourly_units(week: tuple[float, ...], units: int, spare: int, least: int) ->
     """
     loaded = units - spare
     return tuple(min(units, max(least, ceil(fraction * loaded - 1e-9) + spare)) for fraction in week)
+
+
+@lru_cache(maxsize=1024)
+def units_with_lead(hourly: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the units that run in each quarter of an hour, or finer, where the next hour's are started before it."""
+    slots = 60 // gcd(60, LEAD_MIN)
+    early = LEAD_MIN * slots // 60
+    return tuple(
+        max(now, hourly[(hour + 1) % len(hourly)]) if slot >= slots - early else now
+        for hour, now in enumerate(hourly)
+        for slot in range(slots)
+    )
 
 
 @lru_cache(maxsize=1024)

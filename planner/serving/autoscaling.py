@@ -78,7 +78,8 @@ def check_bounds_of_fleet(spec: ClusterSpec, candidate: Candidate, mix: Mix) -> 
         if given is not None and given > nodes:
             raise SpecError(f"{field} is {given}, but the plan has {nodes} nodes; give at most {nodes}")
     if spec.capacity.min_nodes is not None and mix.scaler == "nothing":
+        gang = f", because a replica spans {candidate.gang} of them" if candidate.gang > 1 else ""
         raise SpecError(
-            f"capacity.min_nodes is {spec.capacity.min_nodes}, but a replica of the plan spans {candidate.gang} nodes, "
-            f"which are not started and stopped: all {nodes} nodes run at every hour; leave min_nodes out"
+            f"capacity.min_nodes is {spec.capacity.min_nodes}, but all {nodes} nodes of the plan run at every hour"
+            f"{gang}; leave min_nodes out"
         )

@@ -19,7 +19,7 @@ def elasticity_notes(spec: ClusterSpec, nodes: int, mix: Mix, scaling: Autoscali
         return ()
     if mix.scaler == "schedule" and scaling is not None:
         return tuple(_scheduled(spec, mix, len(fractions)))
-    if mix.scaler == "nothing":
+    if mix.scaler == "nothing" and (mix.purchase.on_demand_nodes or mix.purchase.spot_nodes):
         return (
             f"a replica spans several nodes, which an Auto Scaling group cannot start and stop together: all {nodes} "
             "nodes run at every hour, and the bill counts them at every hour",

@@ -176,6 +176,16 @@ class Capacity(SpecModel):
             "and stop by a schedule: serving on AWS with a demand that varies, except under Slurm"
         ),
     )
+    first_hour: int = Field(
+        default=0,
+        ge=0,
+        lt=168,
+        exclude_if=lambda hour: not hour,
+        description=(
+            "Hour of the week at which the fractions of demand begin, counted from Monday at 0 h in time_zone. A CSV "
+            "file with times says it itself"
+        ),
+    )
     min_nodes: int | None = Field(
         default=None,
         ge=0,

@@ -3,9 +3,11 @@
 import csv
 import io
 import math
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from planner.errors import SpecError
 from provider_catalog.text import one_line, shortened
@@ -21,7 +23,15 @@ DIGITS: Final = 6
 
 
 def read_demand(path: Path, folder: Path | None = None) -> tuple[float, ...]:
-    """Returns the 8,760 hourly fractions of the peak from a CSV file with the columns `hour` and `demand`.
+    """Returns the 8,760 hourly fractions of the peak from a CSV file; see `read_trace`."""
+    return read_trace(path, folder)[0]
+
+
+def read_trace(path: Path, folder: Path | None = None, time_zone: str | None = None) -> tuple[tuple[float, ...], int]:
+    """Returns the 8,760 hourly fractions of the peak from a CSV file, and the hour of the week at which they begin.
+
+    The file has the columns `hour` and `demand`. The hour of the week counts from Monday at 0 h. It is 0 where the file
+    numbers its hours.
 
     `hour` counts from 0 to 8759 (or from 1 to 8760), or is an ISO time that advances by an hour per row. `demand` may
     have any unit.
@@ -29,6 +39,7 @@ def read_demand(path: Path, folder: Path | None = None) -> tuple[float, ...]:
     Args:
         path: The file.
         folder: Folder of the spec. Symbolic links in it must not lead out of it.
+        time_zone: IANA time zone of the hour of the week, to which times with an offset are converted.
 
     Raises:
         SpecError: the file cannot be read, hours are missing or repeated, a value is negative or not a number, or the
@@ -41,15 +52,27 @@ def read_demand(path: Path, folder: Path | None = None) -> tuple[float, ...]:
             f"{where}: {len(rows):,} hours, but a year has {HOURS_PER_YEAR:,}; give each hour of 365 days once "
             "(without 29 February)"
         )
+    first: float | datetime | None = None
     previous: float | datetime | None = None
     demand = []
     for line, (hour, value) in rows:
         previous = _next_hour(hour, previous, f"{where}, line {line}")
+        first = previous if first is None else first
         demand.append(_amount(value, f"{where}, line {line}"))
     peak = max(demand)
     if peak <= 0:
         raise SpecError(f"{where}: demand is zero in every hour; at least one must be above 0")
-    return tuple(round(value / peak, DIGITS) for value in demand)
+    return tuple(round(value / peak, DIGITS) for value in demand), _hour_of_week(first, time_zone)
+
+
+def _hour_of_week(first: float | datetime | None, time_zone: str | None) -> int:
+    if not isinstance(first, datetime):
+        return 0
+    if first.tzinfo is not None and time_zone is not None:
+        # The check of the spec names a wrong time zone.
+        with suppress(ValueError, ZoneInfoNotFoundError, OSError):
+            first = first.astimezone(ZoneInfo(time_zone))
+    return first.weekday() * 24 + first.hour
 
 
 def _rows(path: Path, folder: Path | None, where: str) -> list[tuple[int, tuple[str, str]]]:

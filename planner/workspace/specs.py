@@ -7,7 +7,7 @@ from planner.errors import SpecError
 from planner.spec import ClusterSpec, NominalModel
 from planner.spec.model_limits import within_model
 from planner.spec.reader import read_spec
-from planner.workspace.demand_file import read_demand
+from planner.workspace.demand_file import read_trace
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import PACKAGED_DATA, Catalog
 from provider_catalog.errors import CatalogError
@@ -62,7 +62,10 @@ def _with_demand(document: object, folder: Path) -> object:
         return document
     if not demand.lower().endswith(".csv"):
         return document
-    return {**document, "capacity": {**capacity, "demand": read_demand(folder / demand, folder)}}
+    zone = capacity.get("time_zone")
+    hours, first_hour = read_trace(folder / demand, folder, zone if isinstance(zone, str) else None)
+    begins = {"first_hour": first_hour} if first_hour else {}
+    return {**document, "capacity": {**begins, **capacity, "demand": hours}}
 
 
 def priced_catalog(catalog: Catalog, loaded: LoadedSpec | None, overlay: Path | None = None) -> Catalog:

@@ -78,6 +78,7 @@ def _files(**changed: Any) -> dict[str, Any]:
 
 CASES: Final = (
     Case("kubernetes.administrators", "any", {"kubernetes.administrators": [DATA, OPS]}, only=("kubernetes",)),
+    Case("kubernetes.initial_nodes", "any", {"kubernetes.initial_nodes": 0}, only=("kubernetes",)),
     Case("kubernetes.public_api_cidrs", "any", {"kubernetes.public_api_cidrs": []}, only=("kubernetes",)),
     Case("kubernetes.version", "larger", {"kubernetes.version": "1.35"}, only=("kubernetes",)),
     Case("network.cidr", "any", {"network.cidr": "10.43.0.0/16"}),

@@ -1,14 +1,15 @@
 """Operations of EKS that our stacks call and moto 5.2.5 lacks, written as moto writes its own.
 
 Added: add-ons, access entries with their policies, pod identity associations, updates; the security group and the VPC
-of a cluster, its access and upgrade settings, and what a node group says of its updates and
-repair. Shapes follow the EKS API
-reference. Everything is ACTIVE as soon as it is asked for.
+of a cluster, its access and upgrade settings, and what a node group says of its updates and of repair; tags of the Auto
+Scaling groups of node groups, which moto names but does not make. Shapes follow the EKS API reference. Everything is
+ACTIVE as soon as it is asked for.
 """
 
 from typing import Any
 from uuid import uuid4
 
+from moto.autoscaling.models import AutoScalingBackend
 from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
@@ -17,6 +18,9 @@ from moto.eks.exceptions import ResourceNotFoundException
 from moto.eks.models import Cluster, EKSBackend
 from moto.eks.responses import EKSResponse
 
+_create_tags = AutoScalingBackend.create_or_update_tags
+_delete_tags = AutoScalingBackend.delete_tags
+_describe_tags = AutoScalingBackend.describe_tags
 _create_cluster = EKSBackend.create_cluster
 _delete_cluster = EKSBackend.delete_cluster
 _create_cluster_response = EKSResponse.create_cluster
@@ -98,6 +102,38 @@ def _create_with_updates(self: EKSResponse) -> ActionResult:
         # These come from the template, and EKS shows none of them.
         group.disk_size = group.instance_types = group.remote_access = None
     return answer
+
+
+def _tags_of_node_groups(backend: AutoScalingBackend) -> dict[tuple[str, str], dict[str, str]]:
+    found: dict[tuple[str, str], dict[str, str]] = backend.__dict__.setdefault("tags_of_node_groups", {})
+    return found
+
+
+def _of_node_group(backend: AutoScalingBackend, tag: dict[str, str]) -> bool:
+    return tag["ResourceId"] not in backend.autoscaling_groups
+
+
+def _create_tags_of_all(self: AutoScalingBackend, tags: list[dict[str, str]]) -> None:
+    _create_tags(self, [tag for tag in tags if not _of_node_group(self, tag)])
+    theirs = [tag for tag in tags if _of_node_group(self, tag)]
+    _tags_of_node_groups(self).update({(tag["ResourceId"], tag["Key"]): tag for tag in theirs})
+
+
+def _delete_tags_of_all(self: AutoScalingBackend, tags: list[dict[str, str]]) -> None:
+    _delete_tags(self, [tag for tag in tags if not _of_node_group(self, tag)])
+    for tag in tags:
+        _tags_of_node_groups(self).pop((tag["ResourceId"], tag["Key"]), None)
+
+
+def _describe_tags_of_all(self: AutoScalingBackend, filters: list[dict[str, Any]]) -> list[dict[str, str]]:
+    fields = {"auto-scaling-group": "ResourceId", "key": "Key", "value": "Value"}
+    wanted = {fields[each["Name"]]: each["Values"] for each in filters if each["Name"] in fields}
+    theirs = [
+        tag
+        for tag in _tags_of_node_groups(self).values()
+        if all(tag[name] in values for name, values in wanted.items())
+    ]
+    return [*_describe_tags(self, filters), *theirs]
 
 
 class Extended:
@@ -257,6 +293,11 @@ def install() -> None:
     EKSResponse.__bases__ = (*EKSResponse.__bases__, Extended)
     patches: dict[type, dict[str, Any]] = {
         EKSBackend: {"create_cluster": _create_with_group, "delete_cluster": _delete_with_group},
+        AutoScalingBackend: {
+            "create_or_update_tags": _create_tags_of_all,
+            "delete_tags": _delete_tags_of_all,
+            "describe_tags": _describe_tags_of_all,
+        },
         EKSResponse: {"create_cluster": _create_with_access, "create_nodegroup": _create_with_updates},
     }
     for owner, methods in patches.items():
