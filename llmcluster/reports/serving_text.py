@@ -5,6 +5,7 @@ from typing import Final
 
 from rich.table import Table
 
+from llmcluster.reports.serving_parts import PART_NAMES
 from llmcluster.reports.tables import report_table
 from planner.plan.choice import SoftwareRequirement
 from planner.plan.layout import MemoryPerGpu
@@ -14,15 +15,6 @@ from planner.serving.slo import SloLine, slo_lines
 from planner.spec import InferenceWorkload
 
 GIB: Final = 2**30
-PART_NAMES: Final = {
-    "expert_padding": "padding of experts",
-    "rotary_tables": "rotary tables",
-    "mtp": "multi-token prediction",
-    "non_torch": "CUDA and NCCL",
-    "cuda_graphs": "CUDA graphs",
-    "moe_workspace": "workspace of experts",
-}
-"""Names of the parts of memory in reports; other parts are named as in the plan."""
 
 
 def slo_table(plan: Plan) -> Table | None:

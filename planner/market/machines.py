@@ -14,7 +14,7 @@ from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Provenance
-from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
+from provider_catalog.hardware import InstanceType, NodeTopology
 from provider_catalog.prices import InstancePrice
 from provider_catalog.suggestions import did_you_mean
 
@@ -243,7 +243,7 @@ def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:
         node=NodeTopology(
             gpu=gpu,
             gpus=node.gpus,
-            gpu_memory_bytes=_reported_memory_bytes(gpu, catalog),
+            gpu_memory_bytes=catalog.reported_memory_bytes(gpu),
             nvlink_gb_per_s=gpu.nvlink_gb_per_s if node.nvlink_gb_per_s is None else node.nvlink_gb_per_s,
             nic_gbit_per_s=node.nic_gbit_per_s,
             fabric="infiniband",
@@ -271,15 +271,6 @@ def _on_prem_price(node: PinnedNode, gpu: str) -> InstancePrice | None:
         usd_per_hour=node.usd_per_hour,
         provenance=Provenance(source="pin.node.usd_per_hour of the spec", as_of="", kind="list"),
     )
-
-
-def _reported_memory_bytes(gpu: Gpu, catalog: Catalog) -> int:
-    """Returns the smallest memory that an instance type reports for the GPU, else the marketed size.
-
-    An "80 GB" H100 reports 81,559 MiB.
-    """
-    reported = (kind.gpu_memory_mib for kind in catalog.instance_types.values() if kind.gpu == gpu.name)
-    return min((mib * 2**20 for mib in reported), default=int(gpu.memory_gb * 1e9))
 
 
 def _unknown(field: str, value: str, known: Iterable[str]) -> str:
