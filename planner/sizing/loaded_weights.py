@@ -56,7 +56,8 @@ def expert_widths(
     if stored != "mxfp4" or multiples is None or not widths:
         return 1.0, 1.0
     inner = max(widths) / max(1, layout.tensor // layout.expert)
-    return _padded(inner, multiples[0]) / inner, _padded(arch.hidden_size, multiples[1]) / arch.hidden_size
+    hidden = max(g.feed_forward.expert_hidden or arch.hidden_size for g in arch.layers if g.feed_forward.experts)
+    return _padded(inner, multiples[0]) / inner, _padded(hidden, multiples[1]) / hidden
 
 
 def _expert_padding(arch: ModelArchitecture, weights: Precision, layout: Layout, settings: EngineSettings) -> int:
