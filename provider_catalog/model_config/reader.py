@@ -69,6 +69,13 @@ the families of `llama_traits.TRAITS`, which are not repeated here."""
 READERS: Final = {family: (module, name) for module, name, families in _FAMILIES for family in families}
 
 
+def is_known(model_type: str) -> bool:
+    """Whether a family has a reader other than the generic one."""
+    from provider_catalog.model_config.llama_traits import TRAITS
+
+    return model_type in READERS or model_type in TRAITS
+
+
 def family_reader(model_type: str) -> FamilyReader:
     """The reader of a family, or the generic reader for an unknown family; only its module is imported."""
     module, name = READERS.get(model_type, ("llama_like", "read"))
@@ -97,6 +104,9 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
     root = ConfigFields(config, name)
     text = _text_fields(root)
     model_type = text.text("model_type", default="") or root.text("model_type", default="")
+    if not is_known(model_type) and is_known(f"{model_type}_text"):
+        # A decoder nested without a type of its own has that of its model, such as minimax_m3_vl.
+        model_type = f"{model_type}_text"
     parts = family_reader(model_type)(text, model_type)
     vision, vision_warnings = vision_parameters(root, parts.hidden)
     audio, audio_warnings = audio_parameters(root, parts.hidden)
