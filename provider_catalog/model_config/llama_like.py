@@ -85,7 +85,7 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
 
 def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
     """Count Hunyuan with experts, whose published configuration repeats one number for every layer."""
-    values = dict(config.values)
+    values: dict[str, object] = dict(config.values)
     for key in ("moe_topk", "num_shared_expert", "moe_intermediate_size"):
         numbers = values.get(key)
         if isinstance(numbers, list):
@@ -93,13 +93,13 @@ def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
                 raise config.error(key, "the same integer for every layer")
             values[key] = numbers[0]
     values.setdefault("num_shared_expert", 1)
-    return read(ConfigFields(values, config.model, config.path), model_type)
+    return read(config.replaced(**values), model_type)
 
 
 def read_arctic(config: ConfigFields, model_type: str) -> Parts:
     """Counts Snowflake Arctic, whose layers have a dense block of the hidden width beside their experts."""
     width = config.integer("hidden_size") if config.flag("use_residual", default=True) else 0
-    return read(ConfigFields({**config.values, "residual_width": width}, config.model, config.path), model_type)
+    return read(config.replaced(residual_width=width), model_type)
 
 
 def read_granite_shared(config: ConfigFields, model_type: str) -> Parts:

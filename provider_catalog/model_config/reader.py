@@ -11,6 +11,7 @@ from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.parts import Parts
 from provider_catalog.model_config.published_formats import published_formats
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
+from provider_catalog.model_config.unread import unread_warnings
 from provider_catalog.text import harmless, kind_of, one_line
 
 MAX_PARAMETERS: Final = 10**15
@@ -133,7 +134,16 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
         active_leaves_out=parts.active_leaves_out,
         # They quote keys and values of the configuration.
         warnings=tuple(
-            map(one_line, (*parts.warnings, *published.warnings, *vision_warnings, *audio_warnings)),
+            map(
+                one_line,
+                (
+                    *parts.warnings,
+                    *published.warnings,
+                    *vision_warnings,
+                    *audio_warnings,
+                    *unread_warnings(root, text, model_type),
+                ),
+            ),
         ),
     )
     if architecture.total_parameters > MAX_PARAMETERS:
@@ -163,4 +173,4 @@ def _with_tying(root: ConfigFields, text: ConfigFields) -> ConfigFields:
     if "tie_word_embeddings" not in root:
         return text
     tied = root.flag("tie_word_embeddings", default=False)
-    return ConfigFields({**text.values, "tie_word_embeddings": tied}, text.model, text.path)
+    return text.replaced(tie_word_embeddings=tied)
