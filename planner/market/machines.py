@@ -8,9 +8,10 @@ from planner.errors import SpecError
 from planner.market.features import check_features
 from planner.market.lustre import no_efa_client
 from planner.market.offers import Offers, offers_of
+from planner.market.pinned_gpu import described_gpu
 from planner.market.place import ON_PREM_PROVIDER, ON_PREMISES, CloudPlace, Place
 from planner.plan.choice import RootDisk
-from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedNode
+from planner.spec import BLOCK_MAX_NODES, ClusterSpec, PinnedGpu, PinnedNode
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Provenance
@@ -231,10 +232,13 @@ def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: Instanc
 
 
 def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:
-    try:
-        gpu = catalog.gpu(node.gpu)
-    except CatalogError as error:
-        raise SpecError(f"pin.node.gpu: {error}") from error
+    if isinstance(node.gpu, PinnedGpu):
+        gpu = described_gpu(node.gpu)
+    else:
+        try:
+            gpu = catalog.gpu(node.gpu)
+        except CatalogError as error:
+            raise SpecError(f"pin.node.gpu: {error}; or describe it: {{name, memory_gib, …}}") from error
     return Machine(
         provider=ON_PREM_PROVIDER,
         region=ON_PREM_PROVIDER,
@@ -243,7 +247,11 @@ def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:
         node=NodeTopology(
             gpu=gpu,
             gpus=node.gpus,
-            gpu_memory_bytes=catalog.reported_memory_bytes(gpu),
+            gpu_memory_bytes=(
+                int(node.gpu.memory_gib * 2**30)
+                if isinstance(node.gpu, PinnedGpu)
+                else catalog.reported_memory_bytes(gpu)
+            ),
             nvlink_gb_per_s=gpu.nvlink_gb_per_s if node.nvlink_gb_per_s is None else node.nvlink_gb_per_s,
             nic_gbit_per_s=node.nic_gbit_per_s,
             fabric="infiniband",

@@ -27,7 +27,7 @@ from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
 from planner.spec.observability import Observability
 from planner.spec.orchestrator import Kubernetes, Orchestrator
-from planner.spec.pin import Pin, PinnedLayout, PinnedNode
+from planner.spec.pin import Pin, PinnedGpu, PinnedLayout, PinnedNode
 from planner.spec.rollout import Rollout
 from planner.spec.text import FilePath, ImportAddress, ImportId, ModelReference, TagKey, TagValue
 from planner.spec.workload import (
@@ -66,6 +66,7 @@ __all__ = [
     "Optimizer",
     "Orchestrator",
     "Pin",
+    "PinnedGpu",
     "PinnedLayout",
     "PinnedNode",
     "Placement",
