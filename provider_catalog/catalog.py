@@ -13,7 +13,7 @@ from provider_catalog.collective_environment import CollectiveEnvironment, Varia
 from provider_catalog.data_files import fact, read_csv, read_yaml
 from provider_catalog.defaults import ProviderDefaults
 from provider_catalog.errors import CatalogError
-from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
+from provider_catalog.hardware import Gpu, InstanceType, NodeTopology, visible_memory_bytes
 from provider_catalog.interruptions import Cause, InterruptionRate, InterruptionRecord, cause_shares, interruption_rate
 from provider_catalog.price_dates import first_day
 from provider_catalog.price_files import in_each_region, read_instance_prices, read_service_prices
@@ -304,6 +304,18 @@ class Catalog:
             path = self.folder / provider / "defaults.yaml"
             self._defaults[provider] = fact(ProviderDefaults, {"provider": provider, **_mapping(path)}, str(path))
         return self._defaults[provider]
+
+    def reported_memory_bytes(self, gpu: Gpu) -> int:
+        """The smallest memory that an instance type reports for the GPU, else the marketed size.
+
+        An "80 GB" H100 reports 81,559 MiB.
+        """
+        reported = (kind.gpu_memory_mib for kind in self.instance_types.values() if kind.gpu == gpu.name)
+        return min((mib * _MIB for mib in reported), default=int(gpu.memory_gb * 1e9))
+
+    def visible_memory_bytes(self, gpu: Gpu) -> int:
+        """The memory that a process sees as the total of the GPU, in bytes."""
+        return visible_memory_bytes(gpu, self.reported_memory_bytes(gpu))
 
     def topology(self, instance_type: InstanceType) -> NodeTopology:
         """The links of a node of that type: between its own GPUs, and to other nodes."""

@@ -20,6 +20,8 @@ class FeedForward:
     experts: int = 0
     experts_per_token: int = 0
     expert_intermediate_size: int = 0
+    expert_hidden: int = 0
+    """Width of the vectors that routed experts read and write; 0 means `hidden`."""
     expert_bias: bool = False
     """Whether routed experts have biases, and clamp the input of their activation function (gpt-oss)."""
     expert_groups: int = 0
@@ -51,16 +53,17 @@ class FeedForward:
     @cached_property
     def expert_matrices(self) -> tuple[Matrix, ...]:
         """Matrices of one routed expert; none in a dense block."""
-        return self._matrices(self.expert_intermediate_size) if self.experts else ()
+        return self._matrices(self.expert_intermediate_size, self.expert_hidden) if self.experts else ()
 
     @cached_property
     def projection_names(self) -> tuple[str, ...]:
         """Names of the matrices of a block, dense or expert."""
         return ("gate_proj", "up_proj", "down_proj") if self.gated else ("up_proj", "down_proj")
 
-    def _matrices(self, width: int) -> tuple[Matrix, ...]:
+    def _matrices(self, width: int, hidden: int = 0) -> tuple[Matrix, ...]:
         if not width:
             return ()
         *up, down = self.projection_names
-        into = (Matrix(name, self.hidden, width, "columns") for name in up)
-        return (*into, Matrix(down, width, self.hidden, "rows", "inner"))
+        outer = hidden or self.hidden
+        into = (Matrix(name, outer, width, "columns") for name in up)
+        return (*into, Matrix(down, width, outer, "rows", "inner"))

@@ -39,6 +39,13 @@ class Gpu(Fact):
     as_of: str
 
 
+def visible_memory_bytes(gpu: Gpu, reported_bytes: int) -> int:
+    """Return the memory that a process sees as the total of a GPU whose driver reports some size, in bytes."""
+    if gpu.visible_memory_gib is None:
+        return int(reported_bytes * VISIBLE_SHARE)
+    return int(gpu.visible_memory_gib * 2**30)
+
+
 Paths = Literal["rails", "any-to-any", "unknown"]
 """Network between nodes. rails: cards at the same position share a leaf switch, and others communicate over the spine.
 any-to-any: all pairs of cards communicate equally well. unknown: the provider documents nothing."""
@@ -72,9 +79,7 @@ class NodeTopology(Fact):
     @property
     def visible_memory_bytes(self) -> int:
         """Memory of one GPU that a process sees as the total, in bytes; the driver keeps the rest for itself."""
-        if self.gpu.visible_memory_gib is None:
-            return int(self.gpu_memory_bytes * VISIBLE_SHARE)
-        return int(self.gpu.visible_memory_gib * 2**30)
+        return visible_memory_bytes(self.gpu, self.gpu_memory_bytes)
 
     @property
     def nvlink_domain_gpus(self) -> int:

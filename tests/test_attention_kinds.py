@@ -184,7 +184,7 @@ def test_serving_is_planned_and_timed(t6: Any) -> None:
         decided = decide(t6(num_attention_heads=heads), workload, nodes=1, layout={"tensor": 1, "pipeline": 1})
         assert isinstance(decided.performance, InferencePerformance)
         times[heads] = decided.performance.prefill_ms
-        assert decided.memory_per_gpu.weights_bytes == 2 * t6(num_attention_heads=heads).total_parameters
+        assert decided.memory_per_gpu.weights["decoder"] == 2 * t6(num_attention_heads=heads).total_parameters
         cache = LAYERS * (KEY_RANK + VALUE_RANK) * (heads + DIM)
         sequences, rest = divmod(decided.memory_per_gpu.kv_cache_bytes, (1024 + 256) * 2 * cache)
         assert sequences >= decided.performance.batch

@@ -61,15 +61,15 @@ def test_deepseek_r1_fits_one_node_of_eight_h200() -> None:
 
 
 def test_a_gpu_without_the_format_is_rejected_with_the_reason() -> None:
-    # NVIDIA A100 data sheet: no FP8 tensor cores
+    # AMD MI250X data sheet: no FP8, and no kernels widen it there
     with pytest.raises(InfeasibleError) as raised:
         serve(
             "meta-llama/Meta-Llama-3.1-8B",
             {"request_rate_per_s": 1},
             precision={"weights": "fp8"},
-            placement={**AWS, "instance_types": ["p4d.24xlarge"]},
+            pin={"node": {"gpu": "MI250X", "gpus": 8, "nic_gbit_per_s": 800}},
         )
-    assert "A100-40GB has no fp8" in raised.value.nearest[0].reason
+    assert "MI250X has no fp8" in raised.value.nearest[0].reason
 
 
 def test_the_slo_holds_and_memory_fits() -> None:

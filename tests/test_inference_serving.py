@@ -148,7 +148,7 @@ def test_a_format_that_no_gpu_has_names_the_nearest() -> None:
             LLAMA,
             {"request_rate_per_s": 1},
             precision={"weights": "fp8"},
-            placement={"providers": ["aws"], "instance_types": ["p4de.24xlarge"]},
+            pin={"node": {"gpu": "MI250X", "gpus": 8, "nic_gbit_per_s": 800}},
         )
     assert "has no fp8 arithmetic" in raised.value.nearest[0].reason
 

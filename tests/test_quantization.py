@@ -262,7 +262,7 @@ def test_a_plan_serves_the_chosen_formats() -> None:
     model = with_formats(load_model(R1), "fp8", "int4", ["attention"])
     layout = planned.choice.layout
     weights = weights_bytes_per_gpu(model, "fp8", layout.tensor, layout.pipeline, layout.expert)
-    assert planned.memory_per_gpu.weights_bytes == weights
+    assert planned.memory_per_gpu.weights["decoder"] == weights
     training = {**document, "workload": {"kind": "training", "tokens": 1e12}, "pin": {}}
     with pytest.raises(SpecError, match="serving"):
         plan(read_spec(training, "spec"), load_model(R1), Catalog.load())

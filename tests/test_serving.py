@@ -138,15 +138,15 @@ def test_demand_that_moves_gives_bounds_for_a_scaler() -> None:
 
 
 def test_formats_and_engines_are_refused_by_the_software_matrix() -> None:
-    # Transformer Engine: NVFP4 from compute capability 10.0; TensorRT-LLM supports NVIDIA GPUs only
+    # vLLM documentation: no INT8 (W8A8) from compute capability 10.0; TensorRT-LLM supports NVIDIA GPUs only
     with pytest.raises(InfeasibleError) as raised:
         serve(
             "meta-llama/Meta-Llama-3.1-8B",
             {"request_rate_per_s": 1},
-            precision={"weights": "nvfp4"},
-            placement={**AWS, "instance_types": ["p5.48xlarge"]},
+            precision={"weights": "int8"},
+            placement={**AWS, "instance_types": ["p6-b200.48xlarge"]},
         )
-    assert "need Blackwell" in raised.value.nearest[0].reason
+    assert "no int8 (W8A8) kernels for Blackwell" in raised.value.nearest[0].reason
     with pytest.raises(InfeasibleError) as raised:
         serve(
             "meta-llama/Meta-Llama-3.1-8B",

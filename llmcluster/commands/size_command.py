@@ -19,6 +19,16 @@ from llmcluster.errors import exit_codes
 @click.option(
     "--fleet/--no-fleet", default=None, help="Print how many GPUs serve or train it. Default: in text, not in JSON."
 )
+@click.option("--gpu", default=None, help="Also print what an engine holds on GPUs of this kind, such as H100.")
+@click.option("--tp", type=int, default=None, help="Tensor-parallel degree on --gpu. Default: 1.")
+@click.option("--pp", type=int, default=None, help="Pipeline stages on --gpu. Default: 1.")
+@click.option("--ep", type=int, default=None, help="Expert-parallel degree on --gpu. Default: whole experts.")
+@click.option("--engine", default=None, help="Serving engine on --gpu: vllm (default), sglang or tensorrt-llm.")
+@click.option("--engine-version", default=None, help="Version of the engine, such as 0.19. Default: the newest known.")
+@click.option("--gpu-memory-utilization", type=float, default=None, help="Memory setting of the engine.")
+@click.option("--max-num-batched-tokens", type=int, default=None, help="Token budget of an iteration of the engine.")
+@click.option("--max-num-seqs", type=int, default=None, help="Most sequences in an iteration of the engine.")
+@click.option("--enforce-eager", is_flag=True, help="Start the engine without CUDA graphs.")
 @json_option
 def size(
     model: str,
@@ -31,6 +41,16 @@ def size(
     guide: bool,
     exact: bool,
     fleet: bool | None,
+    gpu: str | None,
+    tp: int | None,
+    pp: int | None,
+    ep: int | None,
+    engine: str | None,
+    engine_version: str | None,
+    gpu_memory_utilization: float | None,
+    max_num_batched_tokens: int | None,
+    max_num_seqs: int | None,
+    enforce_eager: bool,
     as_json: bool,
 ) -> None:
     """Print the parameters and bytes of MODEL: a preset, a config.json or its folder, or a nominal size such as 65B."""
@@ -49,6 +69,18 @@ def size(
                 guide=guide,
                 exact=exact,
                 fleet=fleet,
+                started={
+                    "gpu": gpu,
+                    "tp": tp,
+                    "pp": pp,
+                    "ep": ep,
+                    "engine": engine,
+                    "engine_version": engine_version,
+                    "gpu_memory_utilization": gpu_memory_utilization,
+                    "max_num_batched_tokens": max_num_batched_tokens,
+                    "max_num_seqs": max_num_seqs,
+                    "enforce_eager": enforce_eager or None,
+                },
                 as_json=as_json,
             )
         )

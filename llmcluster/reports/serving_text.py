@@ -5,6 +5,7 @@ from typing import Final
 
 from rich.table import Table
 
+from llmcluster.reports.serving_parts import PART_NAMES
 from llmcluster.reports.tables import report_table
 from planner.plan.choice import SoftwareRequirement
 from planner.plan.layout import MemoryPerGpu
@@ -14,15 +15,8 @@ from planner.serving.slo import SloLine, slo_lines
 from planner.spec import InferenceWorkload
 
 GIB: Final = 2**30
-PART_NAMES: Final = {
-    "expert_padding": "padding of experts",
-    "rotary_tables": "rotary tables",
-    "mtp": "multi-token prediction",
-    "non_torch": "CUDA and NCCL",
-    "cuda_graphs": "CUDA graphs",
-    "moe_workspace": "workspace of experts",
-}
-"""Names of the parts of memory in reports; other parts are named as in the plan."""
+SMALLEST_SHOWN_GIB: Final = 0.05
+"""Parts below are left out of a line, because they would be shown as 0.0; the JSON has them."""
 
 
 def slo_table(plan: Plan) -> Table | None:
@@ -76,7 +70,8 @@ def _ledger(memory: MemoryPerGpu, cache: CacheCapacity) -> str:
 
 
 def _parts(sizes: Mapping[str, int]) -> str:
-    return " + ".join(f"{PART_NAMES.get(name, name)} {size / GIB:.1f}" for name, size in sizes.items()) or "0"
+    shown = {name: size for name, size in sizes.items() if size / GIB >= SMALLEST_SHOWN_GIB} or sizes
+    return " + ".join(f"{PART_NAMES.get(name, name)} {size / GIB:.1f}" for name, size in shown.items()) or "0"
 
 
 def cache_line(cache: CacheCapacity, workload: object) -> str:

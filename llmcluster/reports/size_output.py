@@ -1,6 +1,6 @@
 """The output of `llmcluster size`, as text or JSON. Parts that are not requested are not loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,9 +20,13 @@ def size_output(
     guide: bool = False,
     exact: bool = False,
     fleet: bool | None = None,
+    started: Mapping[str, str | int | float | None] | None = None,
     as_json: bool = False,
 ) -> str:
-    """Returns what to print about a model. With `fleet` at None, GPU counts are in the text and not in the JSON.
+    """Returns what to print about a model.
+
+    With `fleet` at None, GPU counts are in the text and not in the JSON. `started` has the options of a start-up on a
+    GPU by their names; GPU counts are then left out unless they are asked for.
 
     Raises:
         CatalogError: there is no such model, or it cannot be counted exactly.
@@ -42,7 +46,12 @@ def size_output(
         )
     size = model_size(architecture, weights, kv_cache, context_tokens, concurrency)
     found = rows = None
-    if fleet or (fleet is None and not as_json):
+    engine = None
+    if started is not None and any(given is not None for given in started.values()):
+        from llmcluster.reports.engine_size import engine_size, start_up
+
+        engine = engine_size(architecture, start_up(started), size, weights_given=weights is not None)
+    if fleet or (fleet is None and not as_json and engine is None):
         from llmcluster.reports.gpu_counts import smallest_fleet
 
         found = smallest_fleet(architecture, size)
@@ -54,12 +63,18 @@ def size_output(
         more: dict[str, object] = {}
         if found is not None:
             more["fleet"] = asdict(found)
+        if engine is not None:
+            more["engine"] = asdict(engine)
         if rows is not None:
             more["guide"] = [{**asdict(row), "off_by": row.off_by} for row in rows]
         return size.to_json(**more)
     from llmcluster.reports.size_text import fleet_text, guide_text, size_text
 
     parts = [size_text(size)]
+    if engine is not None:
+        from llmcluster.reports.engine_size_text import engine_text
+
+        parts.append(engine_text(engine))
     if found is not None:
         parts.append(fleet_text(found))
     if rows is not None:

@@ -23,7 +23,8 @@ def columns() -> int:
     return shutil.get_terminal_size((120, 24)).columns
 
 
-def _wrapped(text: str, first: str = "", later: str = "") -> list[str]:
+def wrapped(text: str, first: str = "", later: str = "") -> list[str]:
+    """Returns the lines of a paragraph."""
     width = min(WIDEST_PROSE, columns())
     return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
 
@@ -32,14 +33,14 @@ def size_text(size: ModelSize) -> str:
     """Returns parameters by component, weights by format and the KV cache."""
     counts, cache = size.parameters, size.kv_cache
     lines = [
-        *_wrapped(f"{size.model}: {counts.total:,} parameters, {counts.active:,} active per token"),
+        *wrapped(f"{size.model}: {counts.total:,} parameters, {counts.active:,} active per token"),
         "",
-        *_table(
+        *table(
             ("component", "parameters", "share"),
             [(name, f"{count:,}", f"{count / counts.total:.1%}") for name, count in counts.by_component.items()],
         ),
         "",
-        *_table(
+        *table(
             ("weights in", "GiB", "bytes per parameter"),
             [
                 (name, f"{held / GIB:,.1f}", f"{held / counts.total:.3f}")
@@ -48,7 +49,7 @@ def size_text(size: ModelSize) -> str:
         ),
         f"weights used: {size.weights_precision}, {size.weights_bytes / GIB:,.1f} GiB",
         "",
-        *_wrapped(
+        *wrapped(
             f"KV cache in {size.kv_cache_precision}: {size.kv_cache_bytes_per_token / 1024:,.2f} KiB per token; "
             f"{cache.context_tokens:,} tokens x {cache.concurrency} sequences: {cache.bytes / GIB:,.2f} GiB "
             f"(blocks of {cache.block_tokens} tokens)"
@@ -70,12 +71,12 @@ def fleet_text(fleet: Fleet) -> str:
         "in bf16 mixed precision, ZeRO 1, full recompute, micro-batch 1, "
         f"{fleet.training_sequence_tokens:,} tokens per sequence."
     )
-    table = _table(headings, rows, left=(0, 3, 6))
-    if max(map(len, table)) > columns():
-        serving = _table(headings[:5], [row[:5] for row in rows], left=(0, 3))
-        training = _table((headings[0], *headings[5:]), [(row[0], *row[5:]) for row in rows], left=(0, 2))
-        table = [*serving, "", *training]
-    return "\n".join([*table, *_wrapped(note)])
+    lines = table(headings, rows, left=(0, 3, 6))
+    if max(map(len, lines)) > columns():
+        serving = table(headings[:5], [row[:5] for row in rows], left=(0, 3))
+        training = table((headings[0], *headings[5:]), [(row[0], *row[5:]) for row in rows], left=(0, 2))
+        lines = [*serving, "", *training]
+    return "\n".join([*lines, *wrapped(note)])
 
 
 def guide_text(rows: Iterable[GuideRow]) -> str:
@@ -84,15 +85,15 @@ def guide_text(rows: Iterable[GuideRow]) -> str:
     for row in rows:
         lines += [
             "",
-            *_wrapped(row.rule),
-            *_wrapped(
+            *wrapped(row.rule),
+            *wrapped(
                 f"guide {row.guide:,.1f} {row.unit}, ours {row.ours:,.1f} {row.unit}: "
                 f"the guide's figure is {row.off_by:.2f} times ours",
                 "  ",
                 "    ",
             ),
-            *_wrapped(f"interpretation: {row.reading}", "  ", "    "),
-            *_wrapped(f"reason: {row.why}", "  ", "    "),
+            *wrapped(f"interpretation: {row.reading}", "  ", "    "),
+            *wrapped(f"reason: {row.why}", "  ", "    "),
         ]
     return "\n".join(lines)
 
@@ -106,7 +107,8 @@ def _fit_cells(fit: Fit | None) -> tuple[str, str, str]:
     return str(fit.gpus), layout, f"{fit.bytes_per_gpu / GIB:.1f}"
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    """Returns the lines of a table; the columns of `left` are aligned to the left."""
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
 
     def line(cells: Sequence[str]) -> str:

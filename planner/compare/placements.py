@@ -15,6 +15,7 @@ from planner.compare.tco import (
 from planner.cost.price_ages import compute_as_of, price_ages
 from planner.cost.unpriced import unpriced_upper_bound_usd
 from planner.errors import InfeasibleError, SpecError
+from planner.market.pinned_gpu import gpu_of_plan
 from planner.plan.base import PlanModel
 from planner.plan.performance import TrainingPerformance
 from planner.plan.plan import Plan
@@ -304,4 +305,4 @@ def _power_kw(decided: Plan, catalog: Catalog, on_prem: OnPrem) -> tuple[float, 
     for server in on_prem.servers:
         if server.gpu == choice.gpu:
             return choice.gpus * server.max_power_kw.value / server.gpus, ""
-    return choice.gpus * catalog.gpu(choice.gpu).tdp_w / 1000, GPU_ONLY
+    return choice.gpus * gpu_of_plan(decided.spec, choice.gpu, catalog).tdp_w / 1000, GPU_ONLY

@@ -5,6 +5,7 @@ from planner.launch.commands import Launch
 from planner.launch.script import script
 from planner.launch.serving_launch import serving_launch
 from planner.launch.training_launch import ENGINE, training_launch
+from planner.market.pinned_gpu import gpu_of_plan
 from planner.plan.plan import Plan
 from planner.spec import InferenceWorkload
 from provider_catalog.architecture import ModelArchitecture
@@ -26,7 +27,9 @@ def launch_of(plan: Plan, architecture: ModelArchitecture, catalog: Catalog, eng
         SpecError: The engine cannot run the plan.
     """
     if isinstance(plan.spec.workload, InferenceWorkload):
-        return serving_launch(plan, architecture, catalog.software, catalog.gpu(plan.choice.gpu), engine)
+        return serving_launch(
+            plan, architecture, catalog.software, gpu_of_plan(plan.spec, plan.choice.gpu, catalog), engine
+        )
     if engine not in (None, ENGINE):
         raise SpecError(f"engine is {engine!r}, but workload.kind is {plan.spec.workload.kind}; allowed: {ENGINE}")
     return training_launch(plan, architecture, catalog.software)

@@ -11,6 +11,7 @@ from planner.plan.performance import InferencePerformance
 from planner.plan.plan import Plan
 from planner.sizing.split_rules import broken_rule
 from planner.spec import InferenceWorkload
+from planner.spec.pin import UNLISTED_GENERATION
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu
 from provider_catalog.software_matrix import SoftwareMatrix
@@ -46,7 +47,7 @@ def serving_launch(
         raise SpecError(f"engine is {name!r}; allowed: {', '.join(ENGINES)}")
     choice = plan.choice
     refused = software.refuse_engine(name, gpu, architecture, choice.weights, choice.kv_cache)
-    if refused is not None:
+    if refused is not None and gpu.generation != UNLISTED_GENERATION:
         raise SpecError(f"engine: {refused}")
     broken = broken_rule(architecture, choice.weights, choice.layout)
     if broken is not None:

@@ -8,15 +8,16 @@ from planner.errors import SpecError
 from planner.market.features import check_features
 from planner.market.lustre import no_efa_client, too_many_efa_clients
 from planner.market.offers import Offers, offers_of
+from planner.market.pinned_gpu import described_gpu
 from planner.market.place import ON_PREM_PROVIDER, ON_PREMISES, CloudPlace, Place
 from planner.market.regions import unknown_region
 from planner.market.zones import check_zones, no_known_zone, zone_of
 from planner.plan.choice import RootDisk
-from planner.spec import BLOCK_MAX_NODES, ClusterSpec, OwnReservation, PinnedNode
+from planner.spec import BLOCK_MAX_NODES, ClusterSpec, OwnReservation, PinnedGpu, PinnedNode
 from provider_catalog.catalog import Catalog
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Provenance
-from provider_catalog.hardware import Gpu, InstanceType, NodeTopology
+from provider_catalog.hardware import InstanceType, NodeTopology
 from provider_catalog.prices import InstancePrice
 from provider_catalog.suggestions import did_you_mean
 
@@ -274,10 +275,13 @@ def _most_efa_clients(spec: ClusterSpec, place: CloudPlace, instance_type: Insta
 
 
 def _on_prem_machine(node: PinnedNode, catalog: Catalog, max_nodes: int) -> Machine:
-    try:
-        gpu = catalog.gpu(node.gpu)
-    except CatalogError as error:
-        raise SpecError(f"pin.node.gpu: {error}") from error
+    if isinstance(node.gpu, PinnedGpu):
+        gpu = described_gpu(node.gpu)
+    else:
+        try:
+            gpu = catalog.gpu(node.gpu)
+        except CatalogError as error:
+            raise SpecError(f"pin.node.gpu: {error}; or describe it: {{name, memory_gib, …}}") from error
     return Machine(
         provider=ON_PREM_PROVIDER,
         region=ON_PREM_PROVIDER,
@@ -286,7 +290,11 @@ def _on_prem_machine(node: PinnedNode, catalog: Catalog, max_nodes: int) -> Mach
         node=NodeTopology(
             gpu=gpu,
             gpus=node.gpus,
-            gpu_memory_bytes=_reported_memory_bytes(gpu, catalog),
+            gpu_memory_bytes=(
+                int(node.gpu.memory_gib * 2**30)
+                if isinstance(node.gpu, PinnedGpu)
+                else catalog.reported_memory_bytes(gpu)
+            ),
             nvlink_gb_per_s=gpu.nvlink_gb_per_s if node.nvlink_gb_per_s is None else node.nvlink_gb_per_s,
             nic_gbit_per_s=node.nic_gbit_per_s,
             fabric="infiniband",
@@ -314,15 +322,6 @@ def _on_prem_price(node: PinnedNode, gpu: str) -> InstancePrice | None:
         usd_per_hour=node.usd_per_hour,
         provenance=Provenance(source="pin.node.usd_per_hour of the spec", as_of="", kind="list"),
     )
-
-
-def _reported_memory_bytes(gpu: Gpu, catalog: Catalog) -> int:
-    """Returns the smallest memory that an instance type reports for the GPU, else the marketed size.
-
-    An "80 GB" H100 reports 81,559 MiB.
-    """
-    reported = (kind.gpu_memory_mib for kind in catalog.instance_types.values() if kind.gpu == gpu.name)
-    return min((mib * 2**20 for mib in reported), default=int(gpu.memory_gb * 1e9))
 
 
 def _unknown(field: str, value: str, known: Iterable[str]) -> str:

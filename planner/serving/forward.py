@@ -326,7 +326,7 @@ class _Shapes:
         arithmetic = arithmetic_precision(precision, self.gpu) or "bf16"
         ranks = min(self.layout.expert, feed_forward.experts)
         return GroupedGemm(
-            hidden=self.architecture.hidden_size,
+            hidden=feed_forward.expert_hidden or self.architecture.hidden_size,
             width=ceil(feed_forward.expert_intermediate_size / max(1, self.layout.tensor // ranks)),
             matrices=len(feed_forward.expert_matrices),
             experts=feed_forward.experts,

@@ -2,6 +2,7 @@
 
 from planner.plan.choice import SoftwareRequirement
 from planner.spec import ClusterSpec, InferenceWorkload
+from planner.spec.pin import UNLISTED_GENERATION
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.hardware import Gpu
 from provider_catalog.precision import BITS_PER_VALUE, Precision
@@ -27,6 +28,8 @@ def unsupported_reason(
     kv_cache: Precision,
 ) -> str | None:
     """Return why the GPU or the spec's serving engine cannot run the model in these formats; None if they can."""
+    if gpu.generation == UNLISTED_GENERATION:
+        return None
     if BITS_PER_VALUE[weights] < MATRIX_BELOW_BITS:
         refused = software.refuse_format(gpu, weights)
         if refused is not None:

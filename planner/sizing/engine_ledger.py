@@ -145,7 +145,8 @@ class EngineLedger:
         tokens = max(tokens, self.settings.batched_tokens)
         for block in (group.feed_forward for group in self.arch.layers if group.feed_forward.experts):
             inner = block.expert_intermediate_size / max(1, layout.tensor // layout.expert)
-            widths = max(inner, block.hidden) + max(block.up_matrices * inner, block.hidden)
+            outer = block.expert_hidden or block.hidden
+            widths = max(inner, outer) + max(block.up_matrices * inner, outer)
             most = max(most, tokens * block.experts_per_token * widths * self._value_bytes)
         return ceil(most)
 

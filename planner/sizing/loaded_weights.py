@@ -6,6 +6,8 @@ from planner.plan.layout import Layout
 from planner.sizing.engine_settings import EngineSettings
 from planner.sizing.weights import stored_bytes_per_value, weights_bytes_per_gpu
 from provider_catalog.architecture import ModelArchitecture
+from provider_catalog.attention.base import Attention
+from provider_catalog.attention.latent import CompressedAttention, LatentAttention
 from provider_catalog.precision import BITS_PER_VALUE, Precision
 
 SIXTEEN_BIT_BYTES = 2
@@ -56,7 +58,8 @@ def expert_widths(
     if stored != "mxfp4" or multiples is None or not widths:
         return 1.0, 1.0
     inner = max(widths) / max(1, layout.tensor // layout.expert)
-    return _padded(inner, multiples[0]) / inner, _padded(arch.hidden_size, multiples[1]) / arch.hidden_size
+    hidden = max(g.feed_forward.expert_hidden or arch.hidden_size for g in arch.layers if g.feed_forward.experts)
+    return _padded(inner, multiples[0]) / inner, _padded(hidden, multiples[1]) / hidden
 
 
 def _expert_padding(arch: ModelArchitecture, weights: Precision, layout: Layout, settings: EngineSettings) -> int:
@@ -69,10 +72,16 @@ def _expert_padding(arch: ModelArchitecture, weights: Precision, layout: Layout,
 
 
 def _rotary_tables(arch: ModelArchitecture, weights: Precision) -> int:
-    """Return the bytes of the sine and cosine tables, one for each head width and every position."""
-    widths = {group.attention.head_dim for group in arch.layers if group.attention.cache_values_per_token}
+    """Return the bytes of the sine and cosine tables, one for each rotary width and every position."""
+    widths = {_rotary_width(group.attention) for group in arch.layers if group.attention.cache_values_per_token}
     size = 4 if BITS_PER_VALUE[weights] > 16 else SIXTEEN_BIT_BYTES
     return sum(widths) * (arch.max_position_embeddings or 0) * size if len(widths) < 4 else 0
+
+
+def _rotary_width(attention: Attention) -> int:
+    if isinstance(attention, LatentAttention | CompressedAttention):
+        return attention.qk_rope_head_dim
+    return attention.head_dim
 
 
 def _padded(width: float, multiple: int) -> int:

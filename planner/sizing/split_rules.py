@@ -52,7 +52,7 @@ class Split(NamedTuple):
     weights: Precision
     tensor: int
     attention_ranks: int
-    """Tensor-parallel ranks of one group of data-parallel attention."""
+    """Tensor-parallel ranks of one group of data-parallel attention, which also cut dense blocks and shared experts."""
     expert_ranks: int
     """Ranks among which each expert is cut."""
 
@@ -88,7 +88,7 @@ def _output_groups(split: Split, group: LayerGroup) -> str | None:
 
 
 def _dense_width(split: Split, group: LayerGroup) -> str | None:
-    return _whole(group.feed_forward.intermediate_size, split.tensor, "dense feed-forward width")
+    return _whole(group.feed_forward.intermediate_size, split.attention_ranks, "dense feed-forward width")
 
 
 def _expert_width(split: Split, group: LayerGroup) -> str | None:
@@ -107,7 +107,7 @@ def _attention_scales(split: Split, group: LayerGroup) -> str | None:
 
 def _dense_scales(split: Split, group: LayerGroup) -> str | None:
     scale = _values_per_scale(split.arch, split.weights, "mlp")
-    return _scaled(group.feed_forward.intermediate_size, split.tensor, scale, "input of the down projection")
+    return _scaled(group.feed_forward.intermediate_size, split.attention_ranks, scale, "input of the down projection")
 
 
 def _expert_scales(split: Split, group: LayerGroup) -> str | None:

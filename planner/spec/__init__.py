@@ -28,7 +28,7 @@ from planner.spec.lustre import DataRepository, Lustre
 from planner.spec.network import Network
 from planner.spec.observability import Observability
 from planner.spec.orchestrator import Kubernetes, Orchestrator
-from planner.spec.pin import Pin, PinnedLayout, PinnedNode
+from planner.spec.pin import Pin, PinnedGpu, PinnedLayout, PinnedNode
 from planner.spec.reservation import OwnReservation, check_reservation
 from planner.spec.rollout import Rollout
 from planner.spec.text import FilePath, ImportAddress, ImportId, ModelReference, TagKey, TagValue
@@ -69,6 +69,7 @@ __all__ = [
     "Orchestrator",
     "OwnReservation",
     "Pin",
+    "PinnedGpu",
     "PinnedLayout",
     "PinnedNode",
     "Placement",

@@ -1,6 +1,6 @@
 """Spec models for pins, decisions that the search must not change."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -58,10 +58,52 @@ class PinnedLayout(SpecModel):
     )
 
 
+UNLISTED_GENERATION = "unlisted"
+"""Generation of a GPU that a spec describes without one. The software matrix is not applied to it."""
+
+
+class PinnedGpu(SpecModel):
+    """A GPU that the catalog lacks, by the figures of its data sheet. Peaks are dense, without sparsity."""
+
+    name: GpuName = Field(description="Name of the GPU in the plan")
+    memory_gib: float = Field(gt=0, le=100_000, description="Memory that a process sees, in GiB (2^30 bytes)")
+    bandwidth_tb_per_s: float = Field(gt=0, le=1000, description="Memory bandwidth in TB/s (10^12 bytes per second)")
+    bf16_tflops: float = Field(gt=0, le=1e6, description="Peak in bf16 and fp16 in TFLOP/s")
+    fp8_tflops: float | None = Field(
+        default=None, gt=0, le=1e6, description="Peak in fp8 in TFLOP/s. Default: no fp8 arithmetic"
+    )
+    fp4_tflops: float | None = Field(
+        default=None, gt=0, le=1e6, description="Peak in nvfp4 and mxfp4 in TFLOP/s. Default: no fp4 arithmetic"
+    )
+    int8_tflops: float | None = Field(
+        default=None, gt=0, le=1e6, description="Peak in int8 in TOP/s. Default: no int8 arithmetic"
+    )
+    fp32_tflops: float | None = Field(
+        default=None, gt=0, le=1e6, description="Peak of fp32 vectors in TFLOP/s. Default: a sixteenth of bf16"
+    )
+    nvlink_gb_per_s: float = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="NVLink or Infinity Fabric bandwidth of one GPU, both directions, in GB/s. Default: PCIe only",
+    )
+    tdp_w: float = Field(default=700, gt=0, le=100_000, description="Power of one GPU in watts")
+    vendor: Literal["nvidia", "amd"] = Field(default="nvidia", description="Vendor, which decides the software stack")
+    generation: GpuName = Field(
+        default=UNLISTED_GENERATION,
+        description=(
+            "Micro-architecture as in the catalog, such as Hopper; kernels and software are those of it. Default: "
+            "formats are served in which the GPU has a peak"
+        ),
+    )
+
+
 class PinnedNode(SpecModel):
     """An on-premises node, instead of an instance type of a cloud."""
 
-    gpu: GpuName = Field(description="GPU of the catalog, such as H800 or A100-80GB")
+    gpu: GpuName | PinnedGpu = Field(
+        description="GPU of the catalog, such as H800 or A100-80GB, or the figures of a GPU that the catalog lacks"
+    )
     gpus: int = Field(gt=0, le=1024, description="Number of GPUs of one node")
     nvlink_gb_per_s: float | None = Field(
         default=None,

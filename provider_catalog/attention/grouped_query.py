@@ -34,6 +34,10 @@ class GroupedQueryAttention(SoftmaxAttention):
     """One projection makes both keys and values; both are still cached."""
     owns_cache: bool = True
     """False where the layer reads the keys and values of an earlier one and has no projections for them."""
+    indexer_heads: int = 0
+    """Query heads of an indexer that selects blocks of tokens, with norms on its queries and keys (MiniMax-M3)."""
+    indexer_dim: int = 0
+    """Width of a head of the indexer, which caches one key per token."""
     q_lora_rank: int | None = None
     """Width of the latent that queries are computed from (Step-3, arXiv 2507.19427, section 3); None has no latent."""
 
@@ -57,6 +61,9 @@ class GroupedQueryAttention(SoftmaxAttention):
             yield Matrix("q_gate", self.hidden, self.query_width, "columns_by_head", main=False)
         if self.head_gate:
             yield Matrix("g_proj", self.hidden, self.heads, "columns_by_head", main=False)
+        if self.indexer_heads:
+            yield Matrix("index_q_proj", self.hidden, self.indexer_heads * self.indexer_dim, main=False)
+            yield Matrix("index_k_proj", self.hidden, self.indexer_dim, main=False)
 
     @property
     def timed_projections(self) -> tuple[Matrix, ...]:
@@ -68,6 +75,8 @@ class GroupedQueryAttention(SoftmaxAttention):
     def list_vectors(self) -> Iterator[Vector]:
         """Yields norms, sinks and biases."""
         yield Vector("q_norm and k_norm", self.norm)
+        if self.indexer_heads:
+            yield Vector("index_q_norm and index_k_norm", 2 * self.indexer_dim)
         if self.sinks:
             yield Vector("sinks", self.heads, "columns_by_head")
         if self.query_bias:
@@ -81,6 +90,11 @@ class GroupedQueryAttention(SoftmaxAttention):
     def cache_values_per_token(self) -> int:
         """Keys and values of every key/value head: 2·n_kv·d where both are equally wide."""
         return self.kv_heads * (self.head_dim + self.value_dim) if self.owns_cache else 0
+
+    @property
+    def indexer_values_per_token(self) -> int:
+        """One key of the indexer per token."""
+        return self.indexer_dim
 
     @property
     def latent_width(self) -> int:

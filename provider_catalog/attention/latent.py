@@ -35,6 +35,8 @@ class LatentAttention(SoftmaxAttention):
     """Biases on the down-projections and on the output projection."""
     head_gate: bool = False
     """A projection of the input makes one gate per head (Ling 2.5)."""
+    output_gate: bool = False
+    """A projection of the input makes a gate as wide as the values of all heads (Kimi K3)."""
     indexer_heads: int = 0
     indexer_dim: int = 0
     indexer_pool: int = 1
@@ -54,6 +56,8 @@ class LatentAttention(SoftmaxAttention):
         yield Matrix("o_proj", self.value_width, self.hidden, "rows_by_head", "values")
         if self.head_gate:
             yield Matrix("g_proj", self.hidden, self.heads, "columns_by_head", main=False)
+        if self.output_gate:
+            yield Matrix("g_proj", self.hidden, self.value_width, "columns_by_head", main=False)
         if self.indexer_heads:
             reads = self.q_lora_rank or self.hidden
             yield Matrix("indexer.wq_b", reads, self.indexer_heads * self.indexer_dim, main=False)

@@ -67,6 +67,8 @@ class KimiDelta(LinearAttention):
     """Tokens that the convolutions span."""
     low_rank_gates: bool = True
     """Whether the gates pass through a latent of `head_dim` (Kimi Linear) or are whole (Ling 2.5)."""
+    whole_output_gate: bool = False
+    """Whether the output gate is whole although the forget gate passes through a latent (Kimi K3)."""
 
     def list_matrices(self) -> Iterator[Matrix]:
         """Yields queries, keys, values, the step, both gates and the output."""
@@ -75,7 +77,7 @@ class KimiDelta(LinearAttention):
             yield Matrix(name, self.hidden, inner, "columns")
         yield Matrix("b_proj", self.hidden, self.heads, "columns")
         for gate in ("f", "g"):
-            if self.low_rank_gates:
+            if self.low_rank_gates and not (gate == "g" and self.whole_output_gate):
                 yield Matrix(f"{gate}_a_proj", self.hidden, self.head_dim)
                 yield Matrix(f"{gate}_b_proj", self.head_dim, inner, "columns", f"{gate} latent")
             else:

@@ -55,6 +55,8 @@ def mixture_of_experts(
     shared_gate: bool = False,
     router_extra: int = 0,
     groups: tuple[int, int] = (0, 0),
+    latent: int = 0,
+    latent_norm: bool = False,
 ) -> FeedForward:
     """A block of experts: a router h·E, E routed experts, and the shared experts as one dense block.
 
@@ -70,9 +72,13 @@ def mixture_of_experts(
         shared_gate: a gate h·1 on the shared experts (Qwen).
         router_extra: further router parameters, scales and norms.
         groups: number of groups of experts, and number of groups that one token may use.
+        latent: width of the vectors that routed experts read and write, with a projection to and from it (Kimi K3,
+            LatentMoE); 0 means the width of the residual stream.
+        latent_norm: whether the output of the experts passes through a norm of that width.
     """
-    up = 2 if gated else 1
-    routed = experts * ((up + 1) * hidden * expert_width + (up * expert_width + hidden if expert_bias else 0))
+    up, read = (2 if gated else 1), latent or hidden
+    routed = experts * ((up + 1) * read * expert_width + (up * expert_width + read if expert_bias else 0))
+    projected = 2 * hidden * latent + (latent if latent_norm else 0)
     router = experts * (hidden + (1 if router_bias else 0)) + router_extra
     gate = hidden if shared_gate else 0
     return FeedForward(
@@ -86,10 +92,11 @@ def mixture_of_experts(
         expert_bias=expert_bias,
         expert_groups=groups[0],
         groups_per_token=groups[1],
-        parameters=routed + router + (up + 1) * hidden * shared_width + gate,
+        parameters=routed + router + (up + 1) * hidden * shared_width + gate + projected,
         routed_expert_parameters=routed,
         router_parameters=router,
-        high_precision_parameters=gate,
+        high_precision_parameters=gate + projected,
+        expert_hidden=latent,
     )
 
 

@@ -17,13 +17,42 @@ MAX_POSITIONS: Final = 1 << 40
 T = TypeVar("T")
 
 
+class Reads:
+    """The keys of an object that a reader has asked for, and those of the objects nested in it."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.nested: dict[str, Reads] = {}
+
+
+class _Recorded(dict[str, object]):
+    """Values that record which keys are asked for. Copies and iterations record nothing."""
+
+    def __init__(self, values: Mapping[str, object], reads: Reads) -> None:
+        super().__init__(values)
+        self._reads = reads
+
+    def get(self, key: str, default: object = None) -> object:
+        self._reads.keys.add(key)
+        return super().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        self._reads.keys.add(str(key))
+        return super().__contains__(key)
+
+
 class ConfigFields:
     """One JSON object of a configuration; error messages name the model and the path of the object."""
 
-    def __init__(self, values: Mapping[str, object], model: str, path: str = "") -> None:
-        self.values = values
+    def __init__(self, values: Mapping[str, object], model: str, path: str = "", reads: Reads | None = None) -> None:
+        self.reads = Reads() if reads is None else reads
+        self.values: Mapping[str, object] = _Recorded(values, self.reads)
         self.model = model
         self.path = path
+
+    def replaced(self, **changes: object) -> "ConfigFields":
+        """Return the object with some values replaced; what is read of it counts as read of this object."""
+        return ConfigFields({**self.values, **changes}, self.model, self.path, self.reads)
 
     def __contains__(self, key: str) -> bool:
         return self.values.get(key) is not None
@@ -134,7 +163,8 @@ class ConfigFields:
             return None
         if not isinstance(value, Mapping):
             raise self.error(key, "an object")
-        return ConfigFields(value, self.model, f"{self.path}{key}.")
+        reads = self.reads.nested.setdefault(key, Reads())
+        return ConfigFields(value, self.model, f"{self.path}{key}.", reads)
 
     def divided(self, key: str, value: int, divisor: int, divisor_name: str) -> int:
         """Divide `value` by `divisor` and refuse a remainder.

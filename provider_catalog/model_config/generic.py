@@ -12,6 +12,7 @@ from provider_catalog.model_config.parts import Parts
 RECURRENT_PREFIXES: Final = ("mamba_", "ssm_", "conv_", "linear_")
 UNGATED: Final = ("relu2", "relu_squared", "gelu_new", "relu")
 """Activations that decoders rarely combine with a gate."""
+SHARED_KEYS: Final = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
 EXPERT_KEYS: Final = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
@@ -40,12 +41,12 @@ def read(config: ConfigFields, model_type: str) -> Parts:
         output_bias="attention_bias",
         mlp_bias="mlp_bias",
         query_norm="head",
-        query_norm_key="use_qk_norm",
+        query_norm_key="qk_norm" if "qk_norm" in config else "use_qk_norm",
         gated=gated,
         experts=experts,
         expert_width=widths,
         shared_width="shared_expert_intermediate_size",
-        shared_count="n_shared_experts" if "n_shared_experts" in config else None,
+        shared_count=next((key for key in SHARED_KEYS if key in config), None),
     )
     parts = llama_like.read(renamed, model_type, traits)
     recurrent = sorted(key for key in config.values if key.startswith(RECURRENT_PREFIXES))
@@ -64,7 +65,7 @@ def read_renamed(config: ConfigFields, model_type: str) -> Parts:
     width = values.get("intermediate_size")
     if model_type == "qwen" and isinstance(width, int):
         values["intermediate_size"] = width // 2
-    return llama_like.read(ConfigFields(values, config.model, config.path), model_type)
+    return llama_like.read(config.replaced(**values), model_type)
 
 
 def renamed_keys(config: ConfigFields) -> dict[str, object]:

@@ -125,23 +125,30 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
         indexer_heads=config.count("index_n_heads", default=0, minimum=0),
         indexer_dim=index_dim,
         indexer_pool=pool,
+        output_gate=config.flag("mla_use_output_gate", default=False),
     )
     linear = _kimi_delta(config, hidden, heads)
     experts = config.count("num_experts", "n_routed_experts")
     width = config.integer("moe_intermediate_size")
+    # With attention residuals (Kimi K3), attention and feed-forward each have a norm and a vector that weighs earlier
+    # blocks, and so has the output; the balancing bias of the router is counted there as well.
+    residuals = 2 * hidden if "attn_res_block_size" in config else 0
     moe = blocks.mixture_of_experts(
         hidden,
         experts=experts,
         experts_per_token=blocks.experts_per_token(config, experts, *TOP_K),
         expert_width=width,
         shared_width=width * config.count("num_shared_experts", "n_shared_experts", default=0, minimum=0),
+        router_extra=experts if residuals else 0,
+        latent=config.integer("routed_expert_hidden_size", default=0, minimum=0),
+        latent_norm=config.flag("latent_moe_use_norm", default=False),
     )
     dense = blocks.dense_feed_forward(hidden, config.integer("intermediate_size"))
     types = config.words("layer_types", layer_count)
     published = config.child("linear_attn_config")
     # Published configurations list the layers of full attention, counted from 1.
     numbers = (published.integers("full_attn_layers") if published is not None else None) or ()
-    norms = 2 * hidden + blocks.hyper_connections(hidden, streams)
+    norms = 2 * hidden + blocks.hyper_connections(hidden, streams) + 2 * residuals
     shapes: dict[tuple[bool, bool], blocks.Layer] = {}
     layers = []
     for index, sparse in enumerate(sparse_layers(config, layer_count)):
@@ -154,7 +161,7 @@ def read_kimi_linear(config: ConfigFields, model_type: str) -> Parts:
         positions=positions(config, "max_position_embeddings", "model_max_length"),
         tied=config.flag("tie_word_embeddings", default=False),
         layers=layers,
-        other=hidden,
+        other=hidden + residuals,
         active_leaves_out=("embedding", "head") if model_type.startswith("glm") else (),
     )
 
@@ -165,7 +172,10 @@ def _kimi_delta(config: ConfigFields, hidden: int, heads: int) -> Attention:
     linear_heads = (published or config).count("num_heads" if published else "linear_num_heads", default=heads)
     dim = (published or config).integer("head_dim" if published else "linear_head_dim", default=128)
     kernel = (published or config).count("short_conv_kernel_size" if published else "linear_conv_kernel_dim", default=4)
-    return KimiDelta(hidden, linear_heads, linear_heads, dim, kernel=kernel, state_precision="fp32")
+    whole = published is not None and published.flag("use_full_rank_gate", default=False)
+    return KimiDelta(
+        hidden, linear_heads, linear_heads, dim, kernel=kernel, whole_output_gate=whole, state_precision="fp32"
+    )
 
 
 def read_bailing_hybrid(config: ConfigFields, model_type: str) -> Parts:

@@ -36,7 +36,12 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
     if traits.query_norm_key is None or config.flag(traits.query_norm_key, default=model_type == "minimax_m2"):
         query_norm = {"none": 0, "head": 2 * head_dim, "width": (heads + kv_heads) * head_dim}[traits.query_norm]
 
-    def attention(window: int | None) -> Attention:
+    indexer = config.child("sparse_attention_config")
+    indexed = [False] * layer_count
+    if indexer is not None:
+        indexed = [value > 0 for value in indexer.integers("sparse_attention_freq", layer_count) or [1] * layer_count]
+
+    def attention(window: int | None, selects: bool) -> Attention:
         return GroupedQueryAttention(
             hidden,
             heads,
@@ -48,15 +53,18 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
             sinks=traits.sinks,
             output_gate=traits.output_gate,
             window=window,
+            indexer_heads=indexer.count("sparse_num_index_heads", default=0, minimum=0) if indexer and selects else 0,
+            indexer_dim=indexer.integer("sparse_index_dim", default=0, minimum=0) if indexer and selects else 0,
         )
 
     windows = layer_windows(config, layer_count, traits)
-    by_window = {window: attention(window) for window in dict.fromkeys(windows)}
+    kinds = list(zip(windows, indexed, strict=True))
+    by_kind = {kind: attention(*kind) for kind in dict.fromkeys(kinds)}
     dense, moe, sparse = _feed_forwards(config, layer_count, hidden, traits, switched(traits.mlp_bias))
     norm = hidden * ((1 if traits.norm_weights else 0) + (1 if traits.norm_biases else 0))
     layers = [
-        (by_window[window], feed_forward, traits.norms * norm)
-        for window, feed_forward in zip(windows, (moe if s else dense for s in sparse), strict=True)
+        (by_kind[kind], feed_forward, traits.norms * norm)
+        for kind, feed_forward in zip(kinds, (moe if s else dense for s in sparse), strict=True)
         if feed_forward is not None
     ]
     tied = config.flag("tie_word_embeddings", default=traits.tied)
@@ -77,7 +85,7 @@ def read(config: ConfigFields, model_type: str, traits: Traits | None = None) ->
 
 def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
     """Count Hunyuan with experts, whose published configuration repeats one number for every layer."""
-    values = dict(config.values)
+    values: dict[str, object] = dict(config.values)
     for key in ("moe_topk", "num_shared_expert", "moe_intermediate_size"):
         numbers = values.get(key)
         if isinstance(numbers, list):
@@ -85,13 +93,13 @@ def read_hunyuan_experts(config: ConfigFields, model_type: str) -> Parts:
                 raise config.error(key, "the same integer for every layer")
             values[key] = numbers[0]
     values.setdefault("num_shared_expert", 1)
-    return read(ConfigFields(values, config.model, config.path), model_type)
+    return read(config.replaced(**values), model_type)
 
 
 def read_arctic(config: ConfigFields, model_type: str) -> Parts:
     """Counts Snowflake Arctic, whose layers have a dense block of the hidden width beside their experts."""
     width = config.integer("hidden_size") if config.flag("use_residual", default=True) else 0
-    return read(ConfigFields({**config.values, "residual_width": width}, config.model, config.path), model_type)
+    return read(config.replaced(residual_width=width), model_type)
 
 
 def read_granite_shared(config: ConfigFields, model_type: str) -> Parts:
@@ -177,5 +185,6 @@ def _feed_forwards(
         router_bias=traits.router_bias,
         expert_bias=traits.expert_bias,
         shared_gate=traits.shared_gate and shared > 0,
+        router_extra=experts if traits.balancing_bias else 0,
     )
     return dense, moe, sparse

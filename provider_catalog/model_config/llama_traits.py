@@ -43,6 +43,8 @@ class Traits:
     """Key for the number of shared experts, which are as wide as the routed experts."""
     shared_gate: bool = False
     router_bias: bool = False
+    balancing_bias: bool = False
+    """Whether the published total counts the bias that balances the experts."""
     expert_bias: bool = False
     sinks: bool = False
     output_gate: bool = False
@@ -190,6 +192,7 @@ TRAITS: Final[dict[str, Traits]] = {
         expert_width=("intermediate_size",),
         dense_width=("dense_intermediate_size", "intermediate_size"),
         shared_width="shared_intermediate_size",
+        balancing_bias=True,
     ),
     "ernie4_5_moe": Traits(
         query_bias="use_bias",

@@ -11,6 +11,7 @@ from provider_catalog.model_config.fields import ConfigFields
 from provider_catalog.model_config.parts import Parts
 from provider_catalog.model_config.published_formats import published_formats
 from provider_catalog.model_config.towers import audio_parameters, vision_parameters
+from provider_catalog.model_config.unread import unread_warnings
 from provider_catalog.text import harmless, kind_of, one_line
 
 MAX_PARAMETERS: Final = 10**15
@@ -69,6 +70,13 @@ the families of `llama_traits.TRAITS`, which are not repeated here."""
 READERS: Final = {family: (module, name) for module, name, families in _FAMILIES for family in families}
 
 
+def is_known(model_type: str) -> bool:
+    """Whether a family has a reader other than the generic one."""
+    from provider_catalog.model_config.llama_traits import TRAITS
+
+    return model_type in READERS or model_type in TRAITS
+
+
 def family_reader(model_type: str) -> FamilyReader:
     """The reader of a family, or the generic reader for an unknown family; only its module is imported."""
     module, name = READERS.get(model_type, ("llama_like", "read"))
@@ -97,6 +105,9 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
     root = ConfigFields(config, name)
     text = _text_fields(root)
     model_type = text.text("model_type", default="") or root.text("model_type", default="")
+    if not is_known(model_type) and is_known(f"{model_type}_text"):
+        # A decoder nested without a type of its own has that of its model, such as minimax_m3_vl.
+        model_type = f"{model_type}_text"
     parts = family_reader(model_type)(text, model_type)
     vision, vision_warnings = vision_parameters(root, parts.hidden)
     audio, audio_warnings = audio_parameters(root, parts.hidden)
@@ -123,7 +134,16 @@ def read_config(config: Mapping[str, object], name: str) -> ModelArchitecture:
         active_leaves_out=parts.active_leaves_out,
         # They quote keys and values of the configuration.
         warnings=tuple(
-            map(one_line, (*parts.warnings, *published.warnings, *vision_warnings, *audio_warnings)),
+            map(
+                one_line,
+                (
+                    *parts.warnings,
+                    *published.warnings,
+                    *vision_warnings,
+                    *audio_warnings,
+                    *unread_warnings(root, text, model_type),
+                ),
+            ),
         ),
     )
     if architecture.total_parameters > MAX_PARAMETERS:
@@ -153,4 +173,4 @@ def _with_tying(root: ConfigFields, text: ConfigFields) -> ConfigFields:
     if "tie_word_embeddings" not in root:
         return text
     tied = root.flag("tie_word_embeddings", default=False)
-    return ConfigFields({**text.values, "tie_word_embeddings": tied}, text.model, text.path)
+    return text.replaced(tie_word_embeddings=tied)

@@ -16,6 +16,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "NominalModel": {"parameters": "7B"},
     "CapacityBlock": {"start": "2026-12-10", "days": 7},
     "DataRepository": {"bucket": "s3://example-data"},
+    "PinnedGpu": {"name": "X1", "memory_gib": 96, "bandwidth_tb_per_s": 4, "bf16_tflops": 148},
     "PinnedNode": {"gpu": "H800", "gpus": 8, "nic_gbit_per_s": 3200},
     "Dataset": {"examples": 1000, "tokens_per_example": 512},
 }
