@@ -63,7 +63,7 @@ def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:
         SpecError: a provider, region, zone or instance type of the spec is not in the catalog.
     """
     if spec.pin.node is not None:
-        yield _on_prem_machine(spec.pin.node, catalog)
+        yield _on_prem_machine(spec.pin.node, _most_on_prem_nodes(spec), catalog)
         return
     providers = _providers(spec, catalog)
     wanted = _wanted_types(spec, catalog, providers)
@@ -230,7 +230,12 @@ def _no_efa_storage(spec: ClusterSpec, place: CloudPlace, instance_type: Instanc
     return no_efa_client(spec.storage.lustre, place.file_system(spec), instance_type.name, topology)
 
 
-def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:
+def _most_on_prem_nodes(spec: ClusterSpec) -> int:
+    """Returns the most nodes that a plan on `pin.node` may have: the pinned number, else placement.max_nodes."""
+    return spec.pin.nodes or spec.placement.max_nodes
+
+
+def _on_prem_machine(node: PinnedNode, max_nodes: int, catalog: Catalog) -> Machine:
     try:
         gpu = catalog.gpu(node.gpu)
     except CatalogError as error:
@@ -252,7 +257,7 @@ def _on_prem_machine(node: PinnedNode, catalog: Catalog) -> Machine:
         root_disk_gib=0,
         root_disk="ephemeral",
         multi_node=True,
-        max_nodes=1_000_000,
+        max_nodes=max_nodes,
         offers=Offers(on_demand=_on_prem_price(node, gpu.name), spot=None, commitment=None, reservable=False),
         unavailable_reason=None,
         place=ON_PREMISES,

@@ -39,6 +39,8 @@ class CollectiveRates:
     """Fixed latency of a ring or in-switch all-reduce."""
     switch_share: float | None = None
     """Share of the link bandwidth when the NVSwitch reduces (NVLink SHARP); None where the switch cannot."""
+    pcie_bytes_per_s: float = PCIE_GROUP_BYTES_PER_S
+    """Bandwidth of each of more than two GPUs without links of their own."""
 
 
 class CollectiveTimes:
@@ -122,5 +124,5 @@ class CollectiveTimes:
         """Return the bandwidth of one GPU in one direction."""
         if ranks > self._node.gpus:
             return self._between.bytes_per_s
-        pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else PCIE_GROUP_BYTES_PER_S
+        pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else self._rates.pcie_bytes_per_s
         return max(peer_bytes_per_s(self._node, ranks), pcie)

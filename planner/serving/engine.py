@@ -14,6 +14,7 @@ from planner.serving.bisection import largest
 from planner.serving.disaggregated import DisaggregatedFleet
 from planner.serving.forward import AnalyticTiming, arithmetic_precision, peak_flops
 from planner.serving.generation_rates import rates_of
+from planner.serving.host_time import SERVING_HOST, HostTime
 from planner.serving.replica import Replica, Timing
 from planner.serving.replica_count import replicas_within
 from planner.serving.silicon import SILICON, SiliconTiming
@@ -52,6 +53,8 @@ class InferenceEngine:
     """Name of the engine in the plan."""
     timing_of: TimingOf = AnalyticTiming
     """Builds the timing of forward passes."""
+    host: HostTime = SERVING_HOST
+    """Time that the serving engine's host adds to each step."""
 
     def least_node_hours(self, node: NodeTopology) -> float:
         """Return 0: a serving fleet runs without end, so its node-hours have no lower bound."""
@@ -135,6 +138,7 @@ class InferenceEngine:
             timing=self.timing_of(self.profile.architecture, node, layout, self.weights, self.kv_cache),
             engine=self.name,
             peak_flops=peak_flops(node.gpu, arithmetic),
+            host=self.host,
         )
 
     def notes(self, candidate: Candidate, node: NodeTopology) -> tuple[str, ...]:

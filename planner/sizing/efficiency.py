@@ -103,8 +103,9 @@ SUSTAINED: Final = {
 These are the only numbers that are calibrated on training runs: one per generation and width, and one for a part with
 another power limit. All 94 runs of docs/training.md are fitted together; the leave-one-out error beside each run is the
 error of a fit without its family. Hopper's 8-bit rate lies 3 % above that fit, half of the way to the MLPerf runs of
-tests/data/training_e2e.csv, whose software is tuned further; Ampere's lies 3 % below it, half of the way to MegaScale's
-baseline and JAX-Toolbox's runs, whose software is tuned less. Range 0.8 to 1.25; 1 where no run is known.
+tests/data/training_e2e.yaml, whose software is tuned further; Ampere's lies 3 % below it, half of the way to the
+baseline of MegaScale and the runs of JAX-Toolbox, whose software is tuned less. Range 0.8 to 1.25; 1 where no run is
+known.
 """
 
 REFERENCE_HEADROOM: Final = 0.30
