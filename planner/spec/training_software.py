@@ -32,6 +32,14 @@ class TrainingSoftware(SpecModel):
         default=True,
         description="Whether sending tokens to experts overlaps with the computation of another micro-batch",
     )
+    interleaved_overlap: bool = Field(
+        default=True,
+        description=(
+            "Whether the interleaved schedule hides the exchange between replicas behind as many micro-batches as there "
+            "are pipeline stages (Megatron-Core's overlap_grad_reduce and overlap_param_gather). false: behind one, as "
+            "in Megatron-LM of 2023"
+        ),
+    )
     cuda_graphs: CudaGraphs = Field(
         default="partial",
         description=(

@@ -51,6 +51,8 @@ class ReplicaExchange:
     rules: StateRules
     rates: KernelRates
     compression: Compression | None = None
+    interleaved_overlap: bool = True
+    """Whether the interleaved schedule hides the exchange behind several micro-batches."""
 
     @cached_property
     def _exchanges(self) -> dict[tuple[object, ...], Exchange]:
@@ -143,7 +145,7 @@ class ReplicaExchange:
         # No computation overlaps with the first or last bucket or layer of a pass.
         edge = self._edge(replica.pipeline)
         late = edge if method is None or method.overlaps else 1.0
-        window = min(micro_batches, replica.pipeline) if replica.chunks > 1 else 1
+        window = min(micro_batches, replica.pipeline) if replica.chunks > 1 and self.interleaved_overlap else 1
         forward, backward = time.forward, time.backward + time.weights
         if zero_stage <= 1:
             forward, backward = window * forward, window * backward

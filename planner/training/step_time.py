@@ -84,7 +84,8 @@ class StepModel:
     @cached_property
     def exchange(self) -> ReplicaExchange:
         """Times communication between replicas."""
-        return ReplicaExchange(self.profile, self.node, self.rules, self.rates, self.compression)
+        overlap = self.software.interleaved_overlap
+        return ReplicaExchange(self.profile, self.node, self.rules, self.rates, self.compression, overlap)
 
     @cached_property
     def _layer_parts(self) -> dict[tuple[int, Split], StageParts]:
