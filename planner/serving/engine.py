@@ -13,7 +13,7 @@ from planner.reliability.failures import NodeEnvironment
 from planner.serving.bisection import largest
 from planner.serving.disaggregated import DisaggregatedFleet
 from planner.serving.forward import AnalyticTiming, arithmetic_precision, peak_flops
-from planner.serving.generation_rates import rates_of
+from planner.serving.generation_rates import RATES, rates_of
 from planner.serving.host_time import SERVING_HOST, HostTime
 from planner.serving.replica import Replica, Timing
 from planner.serving.replica_count import replicas_within
@@ -146,7 +146,10 @@ class InferenceEngine:
         found = []
         measured = candidate.performance.engine != ANALYTIC or rates_of(node.gpu).measured
         if not measured:
-            found.append(f"no kernels of {node.gpu.generation} were measured: the plan assumes Hopper's shares of peak")
+            assumed = (
+                "shares of peak from published runs" if node.gpu.generation in RATES else "Hopper's shares of peak"
+            )
+            found.append(f"no kernels of {node.gpu.generation} were measured: the plan assumes {assumed}")
         if gain := self._batching_gain(candidate, node):
             found.append(gain)
         return tuple(found)

@@ -35,9 +35,9 @@ class TrainingSoftware(SpecModel):
     interleaved_overlap: bool = Field(
         default=True,
         description=(
-            "Whether the interleaved schedule hides the exchange between replicas behind as many micro-batches as there "
-            "are pipeline stages (Megatron-Core's overlap_grad_reduce and overlap_param_gather). false: behind one, as "
-            "in Megatron-LM of 2023"
+            "Whether the interleaved schedule hides the exchange between replicas behind as many micro-batches as "
+            "there are pipeline stages (Megatron-Core's overlap_grad_reduce and overlap_param_gather). false: behind "
+            "one, as in Megatron-LM of 2023"
         ),
     )
     cuda_graphs: CudaGraphs = Field(
