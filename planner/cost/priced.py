@@ -11,7 +11,7 @@ from planner.engine.candidate import Candidate
 from planner.market.machines import Machine
 from planner.plan.choice import Purchase, SharedStorage
 from planner.plan.cost import Cost, UpdateCosts
-from planner.plan.performance import TrainingPerformance
+from planner.plan.performance import InferencePerformance, TrainingPerformance
 from planner.purchase.mix import (
     Mix,
     Scaler,
@@ -36,6 +36,8 @@ class Priced:
     updates: UpdateCosts | None = None
     unpriced_usd_per_hour: float = 0.0
     """Upper bound for unpriced items in USD an hour."""
+    uncarried_share: float = 0.0
+    """Share of the offered requests that pinned nodes do not serve."""
 
     @property
     def search_cost_usd(self) -> float:
@@ -73,16 +75,16 @@ class Priced:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Sort key: fit in memory, cost, speed, simplicity, then the name to keep ties stable.
+        """Sort key: fit in memory, load carried, cost, speed, simplicity, then the name to keep ties stable.
 
-        Only a pinned layout can exceed the memory.
+        Only a pinned layout can exceed the memory, and only pinned nodes can leave load behind.
         """
         layout = self.candidate.layout
         simplicity = (layout.pipeline, layout.tensor, layout.zero_stage, layout.micro_batch)
         memory = self.candidate.memory
         overfull = memory.total_bytes > memory.capacity_bytes
         money_and_speed = (round(self.search_cost_usd, 6), round(self.days_or_tpot_ms, 9))
-        return (overfull, *money_and_speed, simplicity, self.machine.label)
+        return (overfull, round(self.uncarried_share, 6), *money_and_speed, simplicity, self.machine.label)
 
 
 def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Candidate) -> Priced:
@@ -151,7 +153,26 @@ def price(spec: ClusterSpec, catalog: Catalog, machine: Machine, candidate: Cand
     )
     cost = cluster_cost(catalog.prices, services, machine.offers, mix, performance, run_hours)
     unknown_usd = unpriced_upper_bound_usd_per_hour(cost, catalog, machine.provider)
-    return Priced(machine, replace(candidate, performance=performance), mix, cost, unpriced_usd_per_hour=unknown_usd)
+    return Priced(
+        machine,
+        replace(candidate, performance=performance),
+        mix,
+        cost,
+        unpriced_usd_per_hour=unknown_usd,
+        uncarried_share=_uncarried_share(spec, performance),
+    )
+
+
+def _uncarried_share(spec: ClusterSpec, performance: TrainingPerformance | InferencePerformance) -> float:
+    """Returns the share of the offered load that pinned nodes do not serve; other plans have the nodes they need."""
+    workload = spec.workload
+    if not isinstance(workload, InferenceWorkload) or not isinstance(performance, InferencePerformance):
+        return 0.0
+    if spec.pin.nodes is None or spec.pin.batch is not None:
+        return 0.0
+    if workload.concurrency is not None:
+        return max(0.0, 1 - performance.max_concurrency / workload.concurrency)
+    return max(0.0, 1 - performance.requests_per_s / workload.offered_requests_per_s)
 
 
 def _spare_nodes(spec: ClusterSpec, candidate: Candidate) -> int:

@@ -66,7 +66,7 @@ def machines(spec: ClusterSpec, catalog: Catalog) -> Iterator[Machine]:
         SpecError: a provider, region, zone or instance type of the spec is not in the catalog.
     """
     if spec.pin.node is not None:
-        yield _on_prem_machine(spec.pin.node, catalog, spec.placement.max_nodes)
+        yield _on_prem_machine(spec.pin.node, _most_on_prem_nodes(spec), catalog)
         return
     providers = _providers(spec, catalog)
     wanted = _wanted_types(spec, catalog, providers)
@@ -274,7 +274,12 @@ def _most_efa_clients(spec: ClusterSpec, place: CloudPlace, instance_type: Insta
     return clients.most_clients(instance_type.name, instance_type.rdma_cards)
 
 
-def _on_prem_machine(node: PinnedNode, catalog: Catalog, max_nodes: int) -> Machine:
+def _most_on_prem_nodes(spec: ClusterSpec) -> int:
+    """Returns the most nodes that a plan on `pin.node` may have: the pinned number, else placement.max_nodes."""
+    return spec.pin.nodes or spec.placement.max_nodes
+
+
+def _on_prem_machine(node: PinnedNode, max_nodes: int, catalog: Catalog) -> Machine:
     if isinstance(node.gpu, PinnedGpu):
         gpu = described_gpu(node.gpu)
     else:

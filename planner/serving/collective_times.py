@@ -11,8 +11,9 @@ PCIE_PAIR_BYTES_PER_S = 20e9
 """Bandwidth between two GPUs on PCIe 4.0 x16, which is nominally 32e9. Estimate, 15e9 to 25e9."""
 PCIE_GROUP_BYTES_PER_S = 16e9
 """Bandwidth of each of more than two PCIe GPUs in one direction. A ring passes every link once, so the GPUs do not
-share it. Estimate, 11e9 to 20e9: implied by TensorRT-LLM 0.14 at tensor parallelism 4 on L40S (perf-overview.md); NCCL
-assumes 24e9 between root ports of one socket (PHB paths in the logs of NVIDIA/nccl-tests issue 307)."""
+share it. Geometric mean of what NCCL counts for PCIe 4.0: 24e9 between root ports of a socket, 10e9 between sockets
+(topology in the log of NVIDIA/nccl-tests issue 307). Estimate, 11e9 to 20e9; TensorRT-LLM 0.14 on four L40S implies
+11e9 to 17e9."""
 
 ACROSS_NODES_LATENCY_S = 63e-6
 """Time that a second node adds to a small all-reduce. nccl-tests on two nodes of H100 take 75 us for 4 kB, three times
@@ -39,6 +40,8 @@ class CollectiveRates:
     """Fixed latency of a ring or in-switch all-reduce."""
     switch_share: float | None = None
     """Share of the link bandwidth when the NVSwitch reduces (NVLink SHARP); None where the switch cannot."""
+    pcie_bytes_per_s: float = PCIE_GROUP_BYTES_PER_S
+    """Bandwidth of each of more than two GPUs without links of their own."""
 
 
 class CollectiveTimes:
@@ -122,5 +125,5 @@ class CollectiveTimes:
         """Return the bandwidth of one GPU in one direction."""
         if ranks > self._node.gpus:
             return self._between.bytes_per_s
-        pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else PCIE_GROUP_BYTES_PER_S
+        pcie = PCIE_PAIR_BYTES_PER_S if ranks == 2 else self._rates.pcie_bytes_per_s
         return max(peer_bytes_per_s(self._node, ranks), pcie)

@@ -13,7 +13,8 @@ from planner.reliability.failures import NodeEnvironment
 from planner.serving.bisection import largest
 from planner.serving.disaggregated import DisaggregatedFleet
 from planner.serving.forward import AnalyticTiming, arithmetic_precision, peak_flops
-from planner.serving.generation_rates import rates_of
+from planner.serving.generation_rates import RATES, rates_of
+from planner.serving.host_time import SERVING_HOST, HostTime
 from planner.serving.replica import Replica, Timing
 from planner.serving.replica_count import replicas_within
 from planner.serving.replica_memory import ServedBy
@@ -56,6 +57,8 @@ class InferenceEngine:
     """Builds the timing of forward passes."""
     served_by: ServedBy = field(default=ServedBy())
     """Serving engine of the spec."""
+    host: HostTime = SERVING_HOST
+    """Time that the serving engine's host adds to each step."""
 
     def least_node_hours(self, node: NodeTopology) -> float:
         """Return 0: a serving fleet runs without end, so its node-hours have no lower bound."""
@@ -149,6 +152,7 @@ class InferenceEngine:
             engine=self.name,
             peak_flops=peak_flops(node.gpu, arithmetic),
             served_by=self.served_by,
+            host=self.host,
         )
 
     def notes(self, candidate: Candidate, node: NodeTopology) -> tuple[str, ...]:
@@ -156,7 +160,10 @@ class InferenceEngine:
         found = []
         measured = candidate.performance.engine != ANALYTIC or rates_of(node.gpu).measured
         if not measured:
-            found.append(f"no kernels of {node.gpu.generation} were measured: the plan assumes Hopper's shares of peak")
+            assumed = (
+                "shares of peak from published runs" if node.gpu.generation in RATES else "Hopper's shares of peak"
+            )
+            found.append(f"no kernels of {node.gpu.generation} were measured: the plan assumes {assumed}")
         if gain := self._batching_gain(candidate, node):
             found.append(gain)
         return tuple(found)

@@ -218,8 +218,9 @@ class Replica:
         most = max(1.0, budget / (chunk + steps / self._chunks))
         decoding = min(group, most * steps / self._chunks)
         wanted = decoding / steps * self._chunks
-        # Data-parallel attention groups prefill in the same step, because all of them wait for the slowest.
-        prompts = max(float(self.layout.attention_data), min(wanted, most))
+        # A fixed number of users with equal requests finish together, so all data-parallel groups prefill together.
+        together = 1.0 if self.workload.concurrency is None else float(self.layout.attention_data)
+        prompts = max(together, min(wanted, most))
         return _Running(
             decoding,
             prompts,

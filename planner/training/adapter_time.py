@@ -1,7 +1,7 @@
 """Time of LoRA and QLoRA adapters and of expanding 4-bit weights, on top of the products of a layer."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from planner.sizing.adapters import AdapterShares, Part
@@ -39,6 +39,10 @@ class AdapterTime:
     """Seconds of the adapters in the backward pass."""
     dequantize: float = 0.0
     """Seconds of expanding all 4-bit weights once."""
+
+    def slower(self, forward: float, backward: float) -> "AdapterTime":
+        """Return the time with more seconds in each pass."""
+        return replace(self, forward=self.forward + forward, backward=self.backward + backward)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class ReplicaExchange:
     rules: StateRules
     rates: KernelRates
     compression: Compression | None = None
+    interleaved_overlap: bool = True
+    """Whether the interleaved schedule hides the exchange behind several micro-batches."""
 
     @cached_property
     def _exchanges(self) -> dict[tuple[object, ...], Exchange]:
@@ -126,7 +128,9 @@ class ReplicaExchange:
         after every micro-batch, and ZeRO 3 also gathers weights for each forward and backward pass (arXiv 1910.02054,
         section 7). The backward pass hides the scattering and the forward pass the gathering (Megatron-LM's
         overlap_grad_reduce and overlap_param_gather; FSDP, arXiv 2304.11277, section 3.3), except for the first or last
-        layer.
+        layer. Under the interleaved schedule a rank works on one virtual stage for as many micro-batches as there are
+        pipeline stages before it comes to the next one (arXiv 2104.04473, section 2.2.2), and all of them hide what the
+        finished or awaited virtual stages exchange.
         """
         split = replica.split
         scatter, gather, again, packing = self._known(replica, data, method)
@@ -134,14 +138,17 @@ class ReplicaExchange:
             return 0.0
         if self.rules.method != "full" and zero_stage == 3:
             ring = self._ring(data * split.context, max(1, self.node.gpus // split.tensor))
-            # Frozen 4-bit weights are sent in 4 bits.
-            frozen_bytes = NF4_BYTES if self.rules.method == "qlora" else GATHERED_BYTES
+            # Frozen weights never change, so they are kept and sent in the format of the products.
+            frozen_bytes = NF4_BYTES if self.rules.method == "qlora" else self.rates.value_bytes
             frozen_s = ring.gather_s(frozen_bytes * self._frozen_parameters() / (split.tensor * replica.pipeline))
             gather, again = gather + frozen_s, again + frozen_s
         # No computation overlaps with the first or last bucket or layer of a pass.
         edge = self._edge(replica.pipeline)
         late = edge if method is None or method.overlaps else 1.0
+        window = min(micro_batches, replica.pipeline) if replica.chunks > 1 and self.interleaved_overlap else 1
         forward, backward = time.forward, time.backward + time.weights
+        if zero_stage <= 1:
+            forward, backward = window * forward, window * backward
         if zero_stage == 0:
             return _exposed(2 * scatter, backward, late) + packing
         if zero_stage == 1:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from planner.sizing.adapters import Part
 from planner.sizing.efficiency import KernelRates
 from planner.sizing.layer_profile import BF16_BYTES, LayerProfile, layer_profile
+from planner.spec.training_software import Framework
 from planner.training.adapter_time import AdapterTime, AdapterTimer, FrozenProduct
 from planner.vocabulary import Recompute
 from provider_catalog.architecture import LayerGroup
@@ -40,8 +41,31 @@ before the fused gate (weighted_bias_quick_geglu_impl). The backward pass revers
 values for the gradients of bias and routing weight. The bytes are counted from that code, with one kernel per PyTorch
 operation."""
 EAGER_PASSES: Final = 1.5
-"""Factor on residual and inner passes where adapters train in eager PyTorch, which runs norms, rotary embeddings and
-activation functions as several kernels each. Estimate, 1 to 2."""
+"""Factor on residual and inner passes in eager PyTorch, which runs norms, rotary embeddings and activation functions as
+several kernels each. Estimate, 1 to 2."""
+SMALL_KERNELS: Final = {2.0: (14, 28), 1.0: (24, 44), 0.5: (28, 52)}
+"""Kernels of a layer beside its products and attention, (forward, backward), by bytes of an operand: norms, residual
+sums, rotary embeddings, activation functions, biases; below 16 bits a cast, a transpose and an absolute maximum for
+each operand; collectives. Counted in Transformer Engine's layers; estimate, two thirds to twice as many."""
+KERNEL_START_S: Final = 4e-6
+"""Start and tail of such a kernel, in which the GPU moves no data. Estimate, 3e-6 to 6e-6. It is the start of a product
+in `efficiency.py`. Published pairs of runs show it as a cost per layer that does not depend on tokens: GPT-3 on 512
+H100 in MLPerf 3.1 and 4.0 with micro-batches of 1 and 2, Llama 2 70B with 1024 tokens a GPU in MLPerf 5.0, and the Qwen
+fine-tunings of docs/training.md at 1024 to 8192 tokens."""
+EAGER_KERNELS: Final = 4
+"""Factor on the number of small kernels in eager PyTorch, which runs each operation as a kernel. Estimate, 3 to 6."""
+EAGER: Final[dict[Framework, bool | None]] = {
+    "auto": None,
+    "megatron-core": False,
+    "nemo": False,
+    "torchtitan": False,
+    "jax": False,
+    "deepspeed": True,
+    "hf-peft": True,
+}
+"""Whether a framework runs layers as single PyTorch operations. Megatron-Core and NeMo run Transformer Engine's fused
+layers, torchtitan compiles them, JAX is compiled by XLA; DeepSpeed and PEFT train the modules of Hugging Face
+Transformers as they are. None: by layout, see `LayerTimer`."""
 ROUTING_S: Final = (0.4e-3, 0.6e-3)
 """Idle GPU seconds around the routing of one micro-batch to experts, (forward, backward).
 
@@ -150,6 +174,8 @@ class LayerTimer:
     """Bytes of a weight's gradient, which is read and written for every micro-batch."""
     adapters: AdapterTimer | None = None
     """Times the adapters of frozen weights; None where the weights are trained."""
+    eager: bool | None = None
+    """Whether layers run in eager PyTorch; None: as the usual framework for the layout does."""
     profiles: dict[int, LayerProfile] = field(default_factory=dict)
     products: dict[tuple[int, int, int, int, int], ProductsTime] = field(default_factory=dict)
 
@@ -161,8 +187,14 @@ class LayerTimer:
         forward, inputs, weights, again = self._products_s(group, split, tokens)
         attention_forward, attention_backward = self._attention(group.attention, split, tokens)
         forward_bytes, backward_bytes, cheap_bytes = self._moved_bytes(group, split)
-        routing = ROUTING_S if group.feed_forward.experts else (0.0, 0.0)
-        elementwise_forward = rates.streaming_s(tokens * forward_bytes) + routing[0]
+        starts = self._starts_s(group)
+        if self._eager(split):
+            more = tuple((EAGER_KERNELS - 1) * KERNEL_START_S * n for n in SMALL_KERNELS[rates.value_bytes])
+            if self.adapters is None:
+                starts = starts[0] + more[0], starts[1] + more[1]
+            else:
+                beside = beside.slower(*more)
+        elementwise_forward = rates.streaming_s(tokens * forward_bytes) + starts[0]
         recompute, expansions = 0.0, 1
         if split.recompute == "full":
             recompute, expansions = forward + attention_forward + elementwise_forward + beside.forward, 2
@@ -176,7 +208,7 @@ class LayerTimer:
             attention_forward=attention_forward,
             attention_backward=attention_backward,
             elementwise_forward=elementwise_forward,
-            elementwise_backward=rates.streaming_s(tokens * backward_bytes) + routing[1],
+            elementwise_backward=rates.streaming_s(tokens * backward_bytes) + starts[1],
             recompute=recompute,
             adapters_forward=beside.forward,
             adapters_backward=beside.backward,
@@ -264,6 +296,22 @@ class LayerTimer:
             self.profiles[id(group)] = layer_profile(group, self.hidden)
         return self.profiles[id(group)]
 
+    def _eager(self, split: Split) -> bool:
+        """Return whether a layer runs in eager PyTorch.
+
+        Unless the spec names the framework, adapters do where PEFT can train them: in 16 bits and without tensor or
+        context parallelism.
+        """
+        if self.eager is not None:
+            return self.eager
+        return self.adapters is not None and self.rates.value_bytes >= BF16_BYTES and split.tensor * split.context == 1
+
+    def _starts_s(self, group: LayerGroup) -> tuple[float, float]:
+        """Return the seconds of a layer's small kernels that do not depend on its tokens, (forward, backward)."""
+        routing = ROUTING_S if group.feed_forward.experts else (0.0, 0.0)
+        forward, backward = SMALL_KERNELS[self.rates.value_bytes]
+        return KERNEL_START_S * forward + routing[0], KERNEL_START_S * backward + routing[1]
+
     def _moved_bytes(self, group: LayerGroup, split: Split) -> tuple[float, float, float]:
         """Return the memory traffic of a token without products in bytes: forward, backward, and cheap recompute."""
         layer = self._profile(group)
@@ -271,7 +319,7 @@ class LayerTimer:
         copies = 2 * BF16_BYTES * layer.expert_tokens * self.hidden / split.tensor
         inner = layer.sharded_activation_bytes / split.tensor - copies
         casts = CAST_PASSES[self.rates.value_bytes]
-        eager = 1.0 if self.adapters is None else EAGER_PASSES
+        eager = EAGER_PASSES if self._eager(split) else 1.0
         forward, backward = (
             residual * (eager * RESIDUAL_PASSES[way] + casts)
             + inner * (eager * INNER_PASSES[way] + casts)

@@ -209,7 +209,9 @@ class LayoutSearch:
             if promising[-1] is not degrees[-1] and not self._fit.may_fit(plain, stages[-1], promising[-1]):
                 continue
             left = self._fit.stages_that_may_fit(plain, stages, promising[-1])
-            exact_times = self._exchange_times(plain, left[0])
+            # Interleaved schedules hide most of the exchange, so their times are a lower bound for all.
+            hiding = plain._replace(schedule="interleaved", chunks=2) if pipeline > 1 and not bidirectional else plain
+            exact_times = self._exchange_times(hiding, left[0])
             if not bidirectional:
                 promising = self._degrees_that_may_win(busy_s, bubble_s, exact_times, promising)
             if promising:
@@ -228,7 +230,8 @@ class LayoutSearch:
             plain: The pipeline in 1F1B.
             stages: ZeRO stages to try; lower ones do not fit.
             degrees: Numbers of replicas to try.
-            exchange_times: Data-parallel and optimizer times at the lowest of the stages, in 1F1B.
+            exchange_times: Data-parallel and optimizer times at the lowest of the stages, in the schedule that hides
+                most of them.
         """
         chunks_hidden = False
         for schedule, chunks in self._bounds.schedules_of(plain.pipeline):
