@@ -11,6 +11,7 @@ from llmcluster.commands.diff_command import diff
 from llmcluster.commands.launch_command import launch
 from llmcluster.commands.mix_command import mix
 from llmcluster.commands.plan_command import plan
+from llmcluster.commands.preflight_command import preflight
 from llmcluster.commands.scenario_command import scenario
 from llmcluster.commands.size_command import size
 from llmcluster.commands.spec_command import spec
@@ -25,6 +26,7 @@ def cli() -> None:
 
 for command in (
     plan,
+    preflight,
     synth,
     bootstrap_state,
     demo,

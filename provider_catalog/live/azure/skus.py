@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Final
 
@@ -91,17 +92,27 @@ def compute_client(credential: Any, subscription: str, limits: Limits, **options
 
 
 def _skus(compute: ComputeManagementClient, region: str) -> Iterator[Any]:
-    where = f"{PERMISSION} in {region}"
-    try:
+    with as_live_error(f"{PERMISSION} in {region}", PERMISSION):
         for sku in compute.resource_skus.list(filter=f"location eq '{region}'"):
             if sku.resource_type == "virtualMachines":
                 yield sku
+
+
+@contextmanager
+def as_live_error(where: str, permission: str) -> Iterator[None]:
+    """Turn errors of azure-core into a LiveError.
+
+    Raises:
+        LiveError: azure-core raised an error; the message says what failed, where, and what to do.
+    """
+    try:
+        yield
     except ClientAuthenticationError as error:
         raise LiveError(f"{where}: the Azure sign-in is not accepted or has expired; {_SIGN_IN}") from error
     except HttpResponseError as error:
         if error.status_code == 403:
             raise LiveError(
-                f"{where}: not permitted; give this identity the action {PERMISSION} (Reader has it)"
+                f"{where}: not permitted; give this identity the action {permission} (Reader has it)"
             ) from error
         if error.status_code == 429:
             raise LiveError(f"{where}: throttled after every attempt; try again later") from error
