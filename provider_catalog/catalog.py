@@ -43,6 +43,8 @@ _FOLLOWS_PRICES: Final = (
     "outdated_prices",
     "_laid_instance_prices",
     "service_prices",
+    "instance_types",
+    "_defaults",
 )
 
 
@@ -153,6 +155,7 @@ class Catalog:
                 if instance_type.gpu not in self.gpus:
                     raise CatalogError(f"{where}: {_unknown('gpu', instance_type.gpu, self.gpus)}")
                 types[key] = instance_type
+        types |= {(added.provider, added.name): added for layer in self.layers for added in layer.instance_types}
         return MappingProxyType(types)
 
     @cached_property
@@ -289,7 +292,10 @@ class Catalog:
         self._require_provider(provider)
         if provider not in self._defaults:
             path = self.folder / provider / "defaults.yaml"
-            self._defaults[provider] = fact(ProviderDefaults, {"provider": provider, **_mapping(path)}, str(path))
+            packaged = fact(ProviderDefaults, {"provider": provider, **_mapping(path)}, str(path))
+            added = {new.region: new.zone for layer in self.layers for new in layer.regions if new.provider == provider}
+            zones = {**packaged.default_zones, **added}
+            self._defaults[provider] = packaged.model_copy(update={"default_zones": zones}) if added else packaged
         return self._defaults[provider]
 
     def topology(self, instance_type: InstanceType) -> NodeTopology:
