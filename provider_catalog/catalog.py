@@ -43,6 +43,7 @@ _FOLLOWS_PRICES: Final = (
     "outdated_prices",
     "_laid_instance_prices",
     "service_prices",
+    "_listed_service_prices",
     "instance_types",
     "_defaults",
 )
@@ -161,7 +162,7 @@ class Catalog:
     @cached_property
     def prices(self) -> PriceBook:
         """All prices of all clouds."""
-        return PriceBook(self.instance_prices, self.service_prices)
+        return PriceBook(self.instance_prices, self._listed_service_prices)
 
     @cached_property
     def instance_prices(self) -> tuple[InstancePrice, ...]:
@@ -189,13 +190,13 @@ class Catalog:
     @cached_property
     def service_prices(self) -> tuple[ServicePrice, ...]:
         """All prices of services, cloud by cloud; a service without a sourced price has the price None."""
-        prices = tuple(
-            price
-            for name in self.providers
-            for price in in_each_region(
-                read_service_prices(self.folder / name, name), tuple(self.provider_defaults(name).default_zones)
-            )
-        )
+        regions = {name: tuple(self.provider_defaults(name).default_zones) for name in self.providers}
+        return tuple(in_each_region(self._listed_service_prices, regions))
+
+    @cached_property
+    def _listed_service_prices(self) -> tuple[ServicePrice, ...]:
+        """The prices as they are listed: one row may hold in every region of its cloud."""
+        prices = tuple(p for name in self.providers for p in read_service_prices(self.folder / name, name))
         for layer in self.layers:
             prices = lay_services(prices, layer.services)
         return prices
