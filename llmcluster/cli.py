@@ -13,6 +13,7 @@ from llmcluster.commands.launch_command import launch
 from llmcluster.commands.mix_command import mix
 from llmcluster.commands.models_command import models
 from llmcluster.commands.plan_command import plan
+from llmcluster.commands.preflight_command import preflight
 from llmcluster.commands.scenario_command import scenario
 from llmcluster.commands.size_command import size
 from llmcluster.commands.spec_command import spec
@@ -29,6 +30,7 @@ for command in (
     init,
     models,
     plan,
+    preflight,
     synth,
     bootstrap_state,
     demo,

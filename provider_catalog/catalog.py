@@ -44,6 +44,9 @@ _FOLLOWS_PRICES: Final = (
     "outdated_prices",
     "_laid_instance_prices",
     "service_prices",
+    "_listed_service_prices",
+    "instance_types",
+    "_defaults",
 )
 
 
@@ -154,12 +157,13 @@ class Catalog:
                 if instance_type.gpu not in self.gpus:
                     raise CatalogError(f"{where}: {_unknown('gpu', instance_type.gpu, self.gpus)}")
                 types[key] = instance_type
+        types |= {(added.provider, added.name): added for layer in self.layers for added in layer.instance_types}
         return MappingProxyType(types)
 
     @cached_property
     def prices(self) -> PriceBook:
         """All prices of all clouds."""
-        return PriceBook(self.instance_prices, self.service_prices)
+        return PriceBook(self.instance_prices, self._listed_service_prices)
 
     @cached_property
     def instance_prices(self) -> tuple[InstancePrice, ...]:
@@ -187,13 +191,13 @@ class Catalog:
     @cached_property
     def service_prices(self) -> tuple[ServicePrice, ...]:
         """All prices of services, cloud by cloud; a service without a sourced price has the price None."""
-        prices = tuple(
-            price
-            for name in self.providers
-            for price in in_each_region(
-                read_service_prices(self.folder / name, name), tuple(self.provider_defaults(name).default_zones)
-            )
-        )
+        regions = {name: tuple(self.provider_defaults(name).default_zones) for name in self.providers}
+        return tuple(in_each_region(self._listed_service_prices, regions))
+
+    @cached_property
+    def _listed_service_prices(self) -> tuple[ServicePrice, ...]:
+        """The prices as they are listed: one row may hold in every region of its cloud."""
+        prices = tuple(p for name in self.providers for p in read_service_prices(self.folder / name, name))
         for layer in self.layers:
             prices = lay_services(prices, layer.services)
         return prices
@@ -302,7 +306,10 @@ class Catalog:
         self._require_provider(provider)
         if provider not in self._defaults:
             path = self.folder / provider / "defaults.yaml"
-            self._defaults[provider] = fact(ProviderDefaults, {"provider": provider, **_mapping(path)}, str(path))
+            packaged = fact(ProviderDefaults, {"provider": provider, **_mapping(path)}, str(path))
+            added = {new.region: new.zone for layer in self.layers for new in layer.regions if new.provider == provider}
+            zones = {**packaged.default_zones, **added}
+            self._defaults[provider] = packaged.model_copy(update={"default_zones": zones}) if added else packaged
         return self._defaults[provider]
 
     def reported_memory_bytes(self, gpu: Gpu) -> int:

@@ -2,21 +2,19 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 from provider_catalog.data_files import fact, read_csv
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Provenance
-from provider_catalog.prices import InstancePrice, ServicePrice
+from provider_catalog.prices import EVERY_REGION, InstancePrice, ServicePrice
 
 PriceT = TypeVar("PriceT", InstancePrice, ServicePrice)
 
 INSTANCE_PRICES: Final = "instance_prices.csv"
 SERVICE_PRICES: Final = "service_prices.csv"
-EVERY_REGION: Final = "*"
-"""Region of a row whose price holds in every region that has no row of its own for the service."""
 _KEYS: Final = {INSTANCE_PRICES: ("region", "zone", "instance_type", "option"), SERVICE_PRICES: ("region", "sku")}
 _PROVENANCE: Final = ("source", "as_of", "kind")
 _ZONE_SEPARATOR: Final = "|"
@@ -41,16 +39,16 @@ def read_service_prices(folder: Path, provider: str) -> Iterator[ServicePrice]:
     return _read(folder / SERVICE_PRICES, provider, ServicePrice)
 
 
-def in_each_region(prices: Iterable[ServicePrice], regions: Sequence[str]) -> Iterator[ServicePrice]:
-    """Yield a price for each region in place of a price that holds in every region."""
+def in_each_region(prices: Iterable[ServicePrice], regions: Mapping[str, Sequence[str]]) -> Iterator[ServicePrice]:
+    """Yield a price for each region of its cloud in place of a price that holds in every region."""
     listed = tuple(prices)
-    own = {(price.region, price.sku) for price in listed}
+    own = {(price.provider, price.region, price.sku) for price in listed}
     for price in listed:
         if price.region != EVERY_REGION:
             yield price
             continue
-        for region in regions:
-            if (region, price.sku) not in own:
+        for region in regions[price.provider]:
+            if (price.provider, region, price.sku) not in own:
                 yield price.model_copy(update={"region": region})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from provider_catalog.errors import CatalogError
+from provider_catalog.hardware import InstanceType
 from provider_catalog.price_files import INSTANCE_PRICES, SERVICE_PRICES, read_instance_prices, read_service_prices
 from provider_catalog.prices import InstancePrice, ServicePrice
 
@@ -16,8 +17,18 @@ LIVE_PRICES_VARIABLE: Final = "LLMCLUSTER_PRICES"
 
 
 @dataclass(frozen=True)
+class AddedRegion:
+    """A region that a layer adds to a cloud."""
+
+    provider: str
+    region: str
+    zone: str | None
+    """Zone that plans use by default; None in a region without zones."""
+
+
+@dataclass(frozen=True)
 class PriceLayer:
-    """Prices that replace the prices of the layers below."""
+    """Prices that replace the prices of the layers below, and the regions and instance types that they are for."""
 
     source: Path
     digest: str
@@ -26,6 +37,8 @@ class PriceLayer:
     services: tuple[ServicePrice, ...]
     names_every_zone: bool
     """Whether a type and option that this layer prices by zone has no price in the zones that the layer leaves out."""
+    regions: tuple[AddedRegion, ...] = ()
+    instance_types: tuple[InstanceType, ...] = ()
 
 
 def live_folder() -> Path | None:

@@ -1,6 +1,7 @@
-"""Overlay files: negotiated prices of the user that replace those of the catalog."""
+"""Overlay files: the user's negotiated prices, and regions and instance types that the catalog does not hold yet."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,12 +11,14 @@ from provider_catalog.catalog import Catalog
 from provider_catalog.data_files import LARGEST_FOREIGN_BYTES, fact, read_foreign_yaml
 from provider_catalog.errors import CatalogError
 from provider_catalog.facts import Fact, Provenance
-from provider_catalog.price_layers import PriceLayer, contents_digest
+from provider_catalog.hardware import InstanceType
+from provider_catalog.price_layers import AddedRegion, PriceLayer, contents_digest
 from provider_catalog.prices import InstancePrice, PurchaseOption, ServicePrice
 from provider_catalog.suggestions import did_you_mean
 from provider_catalog.text import kind_of, shortened, unsafe_part
 from provider_catalog.text_files import read_file
 
+KEYS: Final = ("source", "as_of", "currency", "regions", "instance_types", "prices")
 LONGEST_SOURCE: Final = 500
 """Characters of the source of prices."""
 
@@ -46,6 +49,8 @@ class NegotiatedPrice(Fact):
 def read_overlay(path: Path, catalog: Catalog, folder: Path | None = None) -> PriceLayer:
     """Read the negotiated prices of a YAML file with `source`, `as_of` and a list of `prices`.
 
+    The optional lists `regions` and `instance_types` add what the prices are for.
+
     Args:
         path: The file.
         catalog: The catalog whose prices are replaced.
@@ -59,10 +64,22 @@ def read_overlay(path: Path, catalog: Catalog, folder: Path | None = None) -> Pr
     if not isinstance(document, Mapping) or not isinstance(document.get("prices"), list):
         raise CatalogError(f"{path}: expected source, as_of and a list of prices; see docs/catalog.md for an example")
     for key in document:
-        if key not in ("source", "as_of", "prices"):
-            raise CatalogError(f"{path}: unknown key {shortened(key)}; the keys are source, as_of and prices")
+        if key not in KEYS:
+            raise CatalogError(f"{path}: unknown key {shortened(key)}; the keys are {', '.join(KEYS)}")
+    _require_dollars(document.get("currency", "USD"), path)
     given = {key: _words(document[key], key, path) for key in ("source", "as_of") if document.get(key) is not None}
     provenance = fact(Provenance, {**given, "kind": "negotiated"}, str(path))
+    digest = contents_digest([("overlay", read_file(path, largest_bytes=LARGEST_FOREIGN_BYTES, folder=folder))])
+    facts = PriceLayer(
+        path,
+        digest,
+        (),
+        (),
+        names_every_zone=False,
+        regions=tuple(_added_regions(document, catalog, path)),
+        instance_types=tuple(_added_types(document, catalog, provenance, path)),
+    )
+    extended = catalog.under(facts) if facts.regions or facts.instance_types else catalog
     instances: list[InstancePrice] = []
     services: list[ServicePrice] = []
     seen: set[tuple[Any, ...]] = set()
@@ -71,7 +88,7 @@ def read_overlay(path: Path, catalog: Catalog, folder: Path | None = None) -> Pr
         if not isinstance(row, Mapping):
             raise CatalogError(f"{where}: expected a mapping, found {kind_of(row)}")
         line = fact(NegotiatedPrice, row, where)
-        _require_known(line, catalog, where)
+        _require_known(line, extended, where)
         key = (line.provider, line.region, line.zone, line.instance_type or line.sku, line.option)
         if key in seen:
             raise CatalogError(
@@ -82,8 +99,54 @@ def read_overlay(path: Path, catalog: Catalog, folder: Path | None = None) -> Pr
             instances.append(_instance_price(line, provenance))
         else:
             services.append(_service_price(line, provenance, catalog))
-    digest = contents_digest([("overlay", read_file(path, largest_bytes=LARGEST_FOREIGN_BYTES, folder=folder))])
-    return PriceLayer(path, digest, tuple(instances), tuple(services), names_every_zone=False)
+    return replace(facts, instances=tuple(instances), services=tuple(services))
+
+
+def _require_dollars(currency: object, path: Path) -> None:
+    """Refuse another currency: every price of the catalog is in US dollars, and no exchange rate is known."""
+    if currency != "USD":
+        raise CatalogError(
+            f"{path}: currency is {shortened(currency)}; prices are in USD. Convert them, and name the rate in source"
+        )
+
+
+def _rows(document: Mapping[Any, Any], key: str, path: Path) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    rows = document.get(key, [])
+    if not isinstance(rows, list):
+        raise CatalogError(f"{path}: {key} holds {kind_of(rows)}; give a list")
+    for number, row in enumerate(rows, start=1):
+        where = f"{path}, {key} {number}"
+        if not isinstance(row, Mapping):
+            raise CatalogError(f"{where}: expected a mapping, found {kind_of(row)}")
+        yield where, row
+
+
+class NewRegion(Fact):
+    """A region that an overlay adds."""
+
+    provider: str
+    region: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
+    zone: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,40}$")
+
+
+def _added_regions(document: Mapping[Any, Any], catalog: Catalog, path: Path) -> Iterator[AddedRegion]:
+    for where, row in _rows(document, "regions", path):
+        added = fact(NewRegion, row, where)
+        _require("provider", added.provider, catalog.providers, where)
+        yield AddedRegion(added.provider, added.region, added.zone)
+
+
+def _added_types(
+    document: Mapping[Any, Any], catalog: Catalog, provenance: Provenance, path: Path
+) -> Iterator[InstanceType]:
+    """Yield instance types with the columns of instances.csv; source and date are those of the overlay by default."""
+    for where, row in _rows(document, "instance_types", path):
+        added = fact(InstanceType, {"source": provenance.source, "as_of": provenance.as_of, **row}, where)
+        _require("provider", added.provider, catalog.providers, where)
+        _require("gpu", added.gpu, catalog.gpus, where)
+        if unsafe := unsafe_part(added.name):
+            raise CatalogError(f"{where}: name holds {unsafe}; give one line of printable text")
+        yield added
 
 
 def _words(value: object, key: str, path: Path) -> str:

@@ -1,7 +1,7 @@
 """Prices with their place, date and source; a price without a source stays unknown and is never invented."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,10 @@ MarketOption = Literal["on-demand", "spot", "capacity-block"]
 CommittedOption = Literal["reserved-1y", "reserved-3y"]
 PurchaseOption = Literal[MarketOption, CommittedOption]
 """A row of the price list: a market in which instances are sold, or a commitment that lowers the on-demand rate."""
+
+
+EVERY_REGION: Final = "*"
+"""Region of a service price that holds in every region without a price of its own."""
 
 
 class InstancePrice(Fact):
@@ -79,5 +83,11 @@ class PriceBook:
         return (provider, sku) in self._sold
 
     def service(self, provider: str, region: str, sku: str) -> ServicePrice | None:
-        """The unit price of a service; None when the catalog has no row for it."""
-        return self._services.get((provider, region, sku))
+        """The unit price of a service in a region, or else in every region; None when the catalog has no row for it."""
+        key = (provider, region, sku)
+        if key not in self._services:
+            everywhere = self._services.get((provider, EVERY_REGION, sku))
+            if everywhere is None:
+                return None
+            self._services[key] = everywhere.model_copy(update={"region": region})
+        return self._services[key]

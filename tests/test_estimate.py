@@ -224,11 +224,12 @@ def test_without_a_usage_what_is_billed_by_use_is_named_and_not_free(written: Wr
 
 
 def test_a_kind_it_does_not_know_is_listed(tmp_path: Path) -> None:
-    document = {"resource": {"aws_lb": {"front": {"name": "front"}}}, "provider": {"aws": [{"region": "us-east-1"}]}}
+    unknown = {"aws_sagemaker_endpoint": {"front": {"name": "front"}}}
+    document = {"resource": unknown, "provider": {"aws": [{"region": "us-east-1"}]}}
     (tmp_path / "cdk.tf.json").write_text(json.dumps(document))
     (found,) = estimate([tmp_path], Catalog.load())
     assert found.usd_per_hour is None
-    assert [resource.kind for resource, _ in found.not_priced] == ["aws_lb"]
+    assert [resource.kind for resource, _ in found.not_priced] == ["aws_sagemaker_endpoint"]
 
 
 @pytest.mark.parametrize(

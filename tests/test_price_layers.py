@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +329,65 @@ def test_a_plan_without_a_commitment_says_what_one_would_save(tmp_path: Path) ->
     assert any(said in note for note in notes)
     spec.write_text(spec.read_text() + "capacity: {commitment: 1-year}\n")
     assert not any(said in note for note in json.loads(run("plan", str(spec), "--json").stdout)["notes"])
+
+
+REGION: dict[str, Any] = {"provider": "aws", "region": "eu-central-2", "zone": "euc2-az1"}
+TYPE: dict[str, Any] = {
+    "provider": "aws",
+    "name": "g7.mini",
+    "gpu": "L40S",
+    "gpus": 1,
+    "gpu_memory_mib": 45776,
+    "vcpus": 8,
+    "memory_mib": 65536,
+    "nic_gbit_per_s": 5,
+    "fabric": "ethernet",
+    "network_cards": 1,
+    "rdma_cards": 0,
+    "gpudirect_rdma": False,
+    "nvlink": False,
+    "nvme_disks": 1,
+    "nvme_total_gb": 450,
+    "purchase_options": "on-demand|spot",
+    "multi_node": False,
+}
+OFFER = {**REGION, "instance_type": "g7.mini", "option": "on-demand", "usd_per_hour": 2.5}
+del OFFER["zone"]
+
+
+def test_a_region_and_a_type_are_added_by_the_overlay_alone(tmp_path: Path) -> None:
+    spec = tmp_path / "chat.yaml"
+    document = yaml.safe_load(SPEC)
+    document["placement"] = {"providers": ["aws"], "regions": ["eu-central-2"]}
+    document["prices"] = "negotiated.yaml"
+    spec.write_text(yaml.safe_dump(document))
+    overlay(tmp_path, OFFER, {**NAT, "region": "eu-central-2"}, regions=[REGION], instance_types=[TYPE])
+    (planned,) = plan_specs([spec], CATALOG)
+    choice, cost = planned.plan.choice, planned.plan.cost
+    assert (choice.region, choice.zone, choice.instance_type) == ("eu-central-2", "euc2-az1", "g7.mini")
+    [compute] = [item for item in cost.items if item.role.startswith("compute")]
+    assert (compute.unit_price_usd, compute.provenance.kind) == (2.5, "negotiated")
+    # Stacks need the facts of the type; a price that holds in every region holds in the new one.
+    assert planned.catalog.instance_type("aws", "g7.mini").vcpus == 8
+    assert planned.catalog.prices.service("aws", "eu-central-2", "public_ip_hour") is not None
+    assert ("aws", "g7.mini") not in CATALOG.instance_types
+    assert "eu-central-2" not in CATALOG.provider_defaults("aws").default_zones
+
+
+@pytest.mark.parametrize(
+    ("top", "message"),
+    [
+        ({"currency": "EUR"}, "currency is 'EUR'; prices are in USD"),
+        ({"regions": {"aws": "eu-central-2"}}, "regions holds a mapping; give a list"),
+        ({"regions": [{**REGION, "provider": "gcp"}]}, "regions 1: unknown provider 'gcp'"),
+        ({"regions": [{**REGION, "region": "eu central"}]}, "column 'region' is 'eu central'"),
+        ({"instance_types": [{**TYPE, "gpu": "L41S"}]}, "unknown gpu 'L41S'; did you mean 'L40S'"),
+        ({"instance_types": [{**TYPE, "vcpus": 0}]}, "column 'vcpus' is 0"),
+        ({"instance_types": [{**TYPE, "cores": 4}]}, "unknown column 'cores'"),
+        ({"instance_types": ["g7.mini"]}, "instance_types 1: expected a mapping"),
+        ({"zones": []}, "unknown key 'zones'; the keys are source, as_of, currency, regions, instance_types, prices"),
+    ],
+)
+def test_a_wrong_addition_is_refused(tmp_path: Path, top: dict[str, Any], message: str) -> None:
+    with pytest.raises(CatalogError, match=re.escape(message)):
+        read_overlay(overlay(tmp_path, NAT, **top), CATALOG)

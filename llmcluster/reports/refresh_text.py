@@ -67,6 +67,9 @@ def _print(outcome: Outcome) -> None:
     name = f"{outcome.provider} {outcome.source.name}"
     if outcome.state == "failed":
         click.echo(f"{name}: failed; the old prices stay", err=True)
+    elif outcome.state == "skipped":
+        click.echo(f"{name}: skipped, {outcome.notes[0]}")
+        return
     elif outcome.state == "held back":
         click.echo(f"{name}: suspicious; the old prices stay, --accept takes the new ones", err=True)
     else:

@@ -26,7 +26,8 @@ class PlannedSpec:
     architecture: ModelArchitecture
     """Architecture of the spec's model."""
     catalog: Catalog
-    """The catalog without negotiated prices: stacks and launch scripts need its facts only."""
+    """The catalog without negotiated prices: stacks and launch scripts need its facts only. If an overlay has added the
+    region or the type of the plan, its facts are in this catalog too."""
     priced_catalog: Callable[[], Catalog]
     """Returns the catalog with the negotiated prices of the spec and of the caller.
 
@@ -60,8 +61,18 @@ def plan_specs(spec_paths: Sequence[Path], catalog: Catalog, overlay: Path | Non
         locked = read_lock(path, loaded, catalog)
         priced = cache(partial(_priced, loaded, catalog, overlay))
         plan = locked or _decide(loaded, priced())
-        planned[name] = PlannedSpec(path, plan, locked is not None, loaded.architecture, catalog, priced)
+        facts = catalog if _holds_facts_of(plan, catalog) else priced()
+        planned[name] = PlannedSpec(path, plan, locked is not None, loaded.architecture, facts, priced)
     return tuple(planned.values())
+
+
+def _holds_facts_of(plan: Plan, catalog: Catalog) -> bool:
+    """Returns whether the catalog knows region and instance type of a plan; an overlay may have added them."""
+    choice = plan.choice
+    if choice.provider not in catalog.providers:
+        return True
+    known = (choice.provider, choice.instance_type) in catalog.instance_types
+    return known and choice.region in catalog.provider_defaults(choice.provider).default_zones
 
 
 def _priced(loaded: LoadedSpec, catalog: Catalog, overlay: Path | None) -> Catalog:

@@ -28,9 +28,10 @@ MAX_UNANSWERED: Final = 2
 class Limits:
     """Time-outs and number of attempts; the wait between attempts doubles, with jitter."""
 
-    connect_timeout_s: float = 5
-    read_timeout_s: float = 30
-    attempts: int = 5
+    connect_timeout_s: float = 3
+    read_timeout_s: float = 10
+    """Longest wait for the next bytes of an answer."""
+    attempts: int = 3
     backoff_s: float = 0.5
     """First wait between attempts; boto3 uses its own instead."""
 
@@ -134,6 +135,8 @@ class LiveSource:
     fetch: Callable[[Request, ReportProgress], Fetched]
     options: frozenset[PurchaseOption] = frozenset()
     """Purchase options whose prices the source replaces."""
+    missing_credentials: Callable[[], str | None] = lambda: None
+    """Returns why the caller has no credentials for the source; None where it has some, or needs none."""
 
 
 @contextmanager

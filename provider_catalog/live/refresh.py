@@ -18,7 +18,7 @@ from provider_catalog.suggestions import did_you_mean
 
 SERVICES: Final = "services"
 """Name of the source of service prices, the same on every cloud."""
-State = Literal["kept", "held back", "failed"]
+State = Literal["kept", "held back", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Outcome:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the source was kept and none of its regions failed."""
-        return self.state == "kept" and not self.reasons
+        """Whether the source was kept, or skipped for want of credentials, and none of its regions failed."""
+        return self.state == "skipped" or (self.state == "kept" and not self.reasons)
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,9 @@ def _run(
 ) -> tuple[Outcome, Request]:
     """Refresh one source; return its outcome, and a request for the next source with the prices kept so far."""
     provider = request.provider
+    missing = None if options.sources else source.missing_credentials()
+    if missing is not None:
+        return Outcome(provider, source, "skipped", 0, notes=(missing,)), request
     try:
         fetched = source.fetch(request, advance)
     except LiveError as error:

@@ -5,6 +5,7 @@ from math import ceil, fsum
 from typing import Final
 
 from planner.cost.lustre_lines import included_metadata_iops
+from stacks.estimate import aws_plain
 from stacks.estimate.documents import Resource
 from stacks.estimate.meters import (
     NOT_KNOWN_YET,
@@ -48,6 +49,9 @@ FREE: Final = frozenset(
         "aws_internet_gateway",
         "aws_kms_alias",
         "aws_launch_template",
+        "aws_lb_listener",
+        "aws_lb_target_group",
+        "aws_lb_target_group_attachment",
         "aws_placement_group",
         "aws_route",
         "aws_route_table",
@@ -64,6 +68,7 @@ FREE: Final = frozenset(
         "aws_sns_topic_policy",
         "aws_sns_topic_subscription",
         "aws_subnet",
+        "aws_volume_attachment",
         "aws_vpc",
         "aws_vpc_security_group_egress_rule",
         "aws_vpc_security_group_ingress_rule",
@@ -157,6 +162,8 @@ def _group(resource: Resource, context: Context) -> Reading:
 
 
 def _node_group(resource: Resource, context: Context) -> Reading:
+    if context.resources.linked(resource, "aws_launch_template") is None and resource.arguments.get("instance_types"):
+        return aws_plain.plain_node_group(resource, context)
     most = resource.block_number("max_size", "scaling_config")
     nodes = most if _of_block(resource, context) else resource.block_number("desired_size", "scaling_config")
     spot = resource.text("capacity_type") == "SPOT"
@@ -291,4 +298,5 @@ READERS: Final[dict[str, Reader]] = {
     "aws_s3_bucket": _bucket,
     "aws_ssm_parameter": _parameter,
     "aws_vpc_endpoint": _endpoint,
+    **aws_plain.READERS,
 }

@@ -49,6 +49,15 @@ def client(service: str, region: str, limits: Limits) -> Any:
         return boto3.session.Session(botocore_session=core).client(service, region_name=region, config=config)
 
 
+def missing_credentials() -> str | None:
+    """Say that boto's default chain finds no credentials; None where it does."""
+    try:
+        found = botocore.session.get_session().get_credentials()
+    except boto_errors.BotoCoreError as error:
+        return f"no AWS credentials ({_one_line(str(error))})"
+    return None if found is not None else "no AWS credentials; set AWS_PROFILE, or run `aws sso login`"
+
+
 @cache
 def _models() -> Any:
     """The loader of botocore's service models, shared so that each model is parsed once.

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from provider_catalog.errors import LiveError
 from provider_catalog.live.aws.client import PRICING_REGION, as_live_error, by_enabled_region, client, pages
+from provider_catalog.live.aws.price_list import is_instance_in_use
 from provider_catalog.live.aws.spot import LINUX, zone_ids_by_name
 from provider_catalog.live.live_source import Fetched, ReportProgress, Request
 from provider_catalog.prices import PurchaseOption
@@ -41,7 +42,7 @@ def fetch_savings_plans(request: Request, advance: ReportProgress) -> Fetched:
                 properties = {item["name"]: item["value"] for item in entry["properties"]}
                 term = _TERM_BY_S.get(offering["durationSeconds"])
                 # The list has separate entries for running instances and for unused reservations.
-                running = entry["usageType"].rpartition("-")[2].startswith("BoxUsage")
+                running = is_instance_in_use(entry["usageType"])
                 if term is not None and running and entry["unit"] == "Hrs" and offering["currency"] == "USD":
                     rates[properties["region"], term, offering["planType"]] = float(entry["rate"])
         for region, term in sorted({key[:2] for key in rates}):

@@ -18,7 +18,7 @@ from provider_catalog.live.live_source import MAX_UNANSWERED, Fetched, ReportPro
 PERMISSION: Final = "pricing:GetProducts"
 SOURCE: Final = "AWS Price List API, GetProducts"
 
-_LINUX: Final = {
+LINUX: Final = {
     "operatingSystem": "Linux",
     "tenancy": "Shared",
     "preInstalledSw": "NA",
@@ -142,18 +142,28 @@ def _on_demand(request: Request, pricing: Any, instance_type: str, fetched: Fetc
 
 
 def _linux_rates(pricing: Any, instance_type: str) -> Iterator[tuple[str, float]]:
-    for product in _products(pricing, "AmazonEC2", {**_LINUX, "instanceType": instance_type}):
+    for product in _products(pricing, "AmazonEC2", {**LINUX, "instanceType": instance_type}):
         attributes = product["product"]["attributes"]
-        if not attributes.get("usagetype", "").rpartition("-")[2].startswith("BoxUsage"):
+        if not is_instance_in_use(attributes.get("usagetype", "")):
             continue
         for _, unit, usd in _dimensions(product):
             if unit == "Hrs" and usd > 0:
                 yield attributes["regionCode"], usd
 
 
+def is_instance_in_use(usage_type: str) -> bool:
+    """Whether a usage type, such as `USE2-BoxUsage:p6-b200.48xlarge`, is that of running instances."""
+    return usage_type.partition(":")[0].rpartition("-")[2] == "BoxUsage"
+
+
+def usage_pattern(meter: PriceListMeter) -> re.Pattern[str]:
+    """The usage types of a meter, with the prefix of any region."""
+    return re.compile(rf"(?:[A-Za-z0-9]+(?:-[a-z]+-\d)?-)?(?:{meter.usage_type})")
+
+
 def _unit_prices(pricing: Any, meter: PriceListMeter, region: str) -> set[float]:
     """The distinct prices of the first tier with costs."""
-    pattern = re.compile(rf"(?:[A-Za-z0-9]+(?:-[a-z]+-\d)?-)?(?:{meter.usage_type})")
+    pattern = usage_pattern(meter)
     found: set[float] = set()
     for product in _products(pricing, meter.service_code, {**meter.filters, "regionCode": region}):
         if not pattern.fullmatch(product["product"]["attributes"].get("usagetype", "")):

@@ -12,5 +12,11 @@ SOURCES = (
         options=frozenset({"on-demand", "spot", "reserved-1y", "reserved-3y"}),
     ),
     LiveSource("services", "service prices", retail.PERMISSION, retail.fetch_services),
-    LiveSource("instance-types", "hardware facts", skus.PERMISSION, skus.check),
+    LiveSource(
+        "instance-types",
+        "hardware facts",
+        skus.PERMISSION,
+        skus.check,
+        missing_credentials=skus.missing_sign_in,
+    ),
 )

@@ -8,23 +8,23 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Final
 
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
-from azure.core.pipeline.policies import RetryPolicy
 from azure.mgmt.compute import ComputeManagementClient
 
 from provider_catalog.errors import LiveError, NoAnswerError
 from provider_catalog.hardware import InstanceType
+from provider_catalog.live.http import BoundedRetryPolicy
 from provider_catalog.live.live_source import Fetched, Limits, ReportProgress, Request, by_region
 
 PERMISSION: Final = "Microsoft.Compute/skus/read"
 _MANAGEMENT: Final = "https://management.azure.com/"
 _SIGN_IN: Final = "run `az login`, and `az account set` for the subscription"
 _CLI_TIMEOUT_S: Final = 30
-_LONGEST_WAIT_S: Final = 30
 
 
 class AzureCliCredential:
@@ -86,32 +86,33 @@ def compute_client(credential: Any, subscription: str, limits: Limits, **options
         subscription,
         connection_timeout=limits.connect_timeout_s,
         read_timeout=limits.read_timeout_s,
-        retry_policy=_BoundedRetryPolicy(retry_total=limits.attempts - 1, retry_backoff_factor=limits.backoff_s),
+        retry_policy=BoundedRetryPolicy(retry_total=limits.attempts - 1, retry_backoff_factor=limits.backoff_s),
         **options,
     )
 
 
-class _BoundedRetryPolicy(RetryPolicy[Any, Any]):
-    """A retry policy that follows Retry-After up to a longest wait."""
-
-    def get_retry_after(self, response: Any) -> float | None:
-        """The seconds to wait; None if the service states none."""
-        wait = super().get_retry_after(response)
-        return None if wait is None else min(wait, _LONGEST_WAIT_S)
-
-
 def _skus(compute: ComputeManagementClient, region: str) -> Iterator[Any]:
-    where = f"{PERMISSION} in {region}"
-    try:
+    with as_live_error(f"{PERMISSION} in {region}", PERMISSION):
         for sku in compute.resource_skus.list(filter=f"location eq '{region}'"):
             if sku.resource_type == "virtualMachines":
                 yield sku
+
+
+@contextmanager
+def as_live_error(where: str, permission: str) -> Iterator[None]:
+    """Turn errors of azure-core into a LiveError.
+
+    Raises:
+        LiveError: azure-core raised an error; the message says what failed, where, and what to do.
+    """
+    try:
+        yield
     except ClientAuthenticationError as error:
         raise LiveError(f"{where}: the Azure sign-in is not accepted or has expired; {_SIGN_IN}") from error
     except HttpResponseError as error:
         if error.status_code == 403:
             raise LiveError(
-                f"{where}: not permitted; give this identity the action {PERMISSION} (Reader has it)"
+                f"{where}: not permitted; give this identity the action {permission} (Reader has it)"
             ) from error
         if error.status_code == 429:
             raise LiveError(f"{where}: throttled after every attempt; try again later") from error
@@ -134,6 +135,11 @@ def _differences(known: InstanceType, sku: Any, region: str) -> Iterator[str]:
         reason = restriction.reason_code
         code = reason.value if isinstance(reason, Enum) else reason
         yield f"{known.name} in {region}: restricted for this subscription ({code})"
+
+
+def missing_sign_in() -> str | None:
+    """Say that the Azure command line, which holds the sign-in, is not installed; None where it is."""
+    return None if shutil.which("az") else f"no sign-in: the Azure command line (az) is not installed; {_SIGN_IN}"
 
 
 def _ask_az() -> dict[str, Any]:
