@@ -20,7 +20,8 @@ FACTOR: Final = 30
 
 MODELS: Final = (
     "Qwen/Qwen2.5-7B", "meta-llama/Llama-3.1-8B", "deepseek-ai/DeepSeek-R1", "meta-llama/Meta-Llama-3.1-70B",
-    "mistralai/Mixtral-8x7B-v0.1", "openai/gpt-oss-20b", "Qwen/Qwen3-30B-A3B", "gpt2", "65B", "lite",
+    "mistralai/Mixtral-8x7B-v0.1", "openai/gpt-oss-20b", "Qwen/Qwen3-30B-A3B", "openai-community/gpt2-xl",
+    "65B", "lite",
 )  # fmt: skip
 
 WORDS: Final[dict[str, tuple[str, ...]]] = {
