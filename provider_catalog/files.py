@@ -89,8 +89,8 @@ def publish(folders: Mapping[Path, Path], last: str = "") -> None:
     """Moves every file of each stage to the same relative path in its folder, files named `last` after all others.
 
     Other files in a folder stay, because Terraform keeps its working data beside the stacks. Symbolic links below a
-    folder are not followed: a folder that is one is an error, and a file that is one is replaced. If a file cannot be moved,
-    the files that have been moved are removed and the old ones are restored.
+    folder are not followed: a folder that is one is an error, and a file that is one is replaced. If a file cannot be
+    moved, the files that have been moved are removed and the old ones are restored.
 
     Args:
         folders: The folder to publish to, by stage.
