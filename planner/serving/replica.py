@@ -136,8 +136,12 @@ class Replica:
         return 1.0 if speculation is None else speculation.tokens_per_step
 
     def tpot_s(self, batch: int) -> float:
-        """Return the mean time per output token with `batch` requests in flight."""
-        step_s = self._mean_step_s(batch) if self.workload.dynamic_batching else self._running(batch).decode_s
+        """Return the mean time per output token with `batch` requests in flight.
+
+        After a single output token no token follows that a prefill could delay.
+        """
+        delayed = self.workload.dynamic_batching and self.workload.output_tokens > 1
+        step_s = self._mean_step_s(batch) if delayed else self._running(batch).decode_s
         return step_s / self.tokens_per_step
 
     def _mean_step_s(self, batch: int) -> float:
@@ -183,7 +187,7 @@ class Replica:
         """Return the requests per second that a replica sustains with `batch` in flight (Little's law)."""
         if not self.workload.dynamic_batching:
             return min(batch / self._static_run_s(batch), self._requests_per_s_at_headroom)
-        decoding = self._output_steps * self.tpot_s(batch) * self.tokens_per_step
+        decoding = self._output_steps * (self._mean_step_s(batch) / self.tokens_per_step) * self.tokens_per_step
         return min(batch / decoding, self._requests_per_s_at_headroom)
 
     def _static_run_s(self, batch: int) -> float:
@@ -208,14 +212,16 @@ class Replica:
     def ttft_s(self, batch: int) -> float:
         """Return the mean time to first token: the wait for other prefills, the prefill, and one running step.
 
-        The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine). With static batches a
-        request waits for half of the running batch on average.
+        The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine), and never longer than
+        the prefills of all other requests in flight. With static batches a request waits for half of the running batch
+        on average.
         """
         if not self.workload.dynamic_batching:
             return self.prefill_s(batch) + self._static_run_s(batch) / 2
         service, running = self.prefill_service_s(batch), self._running(batch)
         load = min(FULL_LOAD, self.requests_per_s(batch) * service / running.prompts / self.layout.pipeline)
-        return service * (1 + load / (2 * (1 - load))) + running.decode_s
+        ahead = max(1.0, (batch - 1) / running.prompts / self.layout.pipeline)
+        return service * (1 + min(load / (2 * (1 - load)), ahead)) + running.decode_s
 
     def prefill_service_s(self, batch: int) -> float:
         """Return the prefill time of one prompt while `batch` requests are in flight."""

@@ -73,12 +73,17 @@ def _one_more(path: tuple[str, ...], default: int) -> Change:
     return lambda document: with_value(document, path, (_at(document, path) or default) + 1)
 
 
+def _at_a_rate(change: Change) -> Change:
+    """Applies a change only to an arrival rate: a fixed number of users sends fewer requests if each takes longer."""
+    return lambda document: None if _at(document, ("workload", "concurrency")) else change(document)
+
+
 TRAINING: Final = ("training", "finetuning")
 RELATIONS: Final = (
     Relation("more requests", (SERVING,), _times(("workload", "request_rate_per_s"), 1.5)),
     Relation("more users", (SERVING,), _times(("workload", "concurrency"), 2)),
-    Relation("one more output token", (SERVING,), _one_more(("workload", "output_tokens"), 256)),
-    Relation("longer outputs", (SERVING,), _times(("workload", "output_tokens"), 2, 256)),
+    Relation("one more output token", (SERVING,), _at_a_rate(_one_more(("workload", "output_tokens"), 256))),
+    Relation("longer outputs", (SERVING,), _at_a_rate(_times(("workload", "output_tokens"), 2, 256))),
     Relation("longer prompts", (SERVING,), _times(("workload", "prompt_tokens"), 2, 1024)),
     Relation("tighter TTFT", (SERVING,), _times(("workload", "slo", "ttft_ms"), 0.7, 2000)),
     Relation("tighter TPOT", (SERVING,), _times(("workload", "slo", "tpot_ms"), 0.7, 100)),
