@@ -104,6 +104,11 @@ def test_an_index_of_another_model_is_refused(config: str, total_size: int, tmp_
         load_model(str(path))
 
 
+def test_a_file_system_above_the_largest_size_names_the_field() -> None:
+    with pytest.raises(SpecError, match=r"storage\.shared_tib is 4096: .* exceeds 131,072 GiB"):
+        planned({**SERVING, "storage": {"shared_tib": 4096}, "placement": {"providers": ["azure"]}})
+
+
 @pytest.mark.parametrize("degree", ["tensor", "pipeline", "data", "expert", "micro_batch", "virtual_stages"])
 def test_degrees_are_bounded(degree: str) -> None:
     with pytest.raises(SpecError, match=f"pin.layout.{degree}: at most {LARGEST_DEGREE} is needed"):
