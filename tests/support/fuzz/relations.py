@@ -78,6 +78,11 @@ def _at_a_rate(change: Change) -> Change:
     return lambda document: None if _at(document, ("workload", "concurrency")) else change(document)
 
 
+def _only_aws(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    given = _at(document, ("placement", "providers"))
+    return with_value(document, ("placement", "providers"), ["aws"]) if given is None else None
+
+
 TRAINING: Final = ("training", "finetuning")
 RELATIONS: Final = (
     Relation("more requests", (SERVING,), _times(("workload", "request_rate_per_s"), 1.5)),
@@ -95,7 +100,7 @@ RELATIONS: Final = (
     Relation("shorter deadline", TRAINING, _times(("workload", "deadline_days"), 0.6, 30)),
     Relation("no interruption", (SERVING, *TRAINING), _set(("capacity", "interruption"), "never", None)),
     Relation("fewer nodes", (SERVING, *TRAINING), _times(("placement", "max_nodes"), 0.5, 64, 1)),
-    Relation("only AWS", (SERVING, *TRAINING), _set(("placement", "providers"), ["aws"])),
+    Relation("only AWS", (SERVING, *TRAINING), _only_aws),
     Relation("more memory kept free", (SERVING, *TRAINING), _set(("headroom", "memory_fraction"), 0.7)),
     Relation("more compute kept free", (SERVING, *TRAINING), _set(("headroom", "compute_fraction"), 0.5)),
 )
