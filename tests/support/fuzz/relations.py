@@ -114,6 +114,9 @@ def relations(draw: st.DrawFn) -> RelationCase:
     document = base(kind)
     document["model"] = draw(st.sampled_from(MODELS))
     document = _placed(draw, _loaded(draw, document, kind, relation))
+    if kind == SERVING and relation.name != "no interruption":
+        # At most half of a fleet is on Spot, so a fleet of two replicas may cost less than a single one.
+        document["capacity"]["interruption"] = "never"
     return RelationCase(relation, document)
 
 
