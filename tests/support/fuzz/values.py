@@ -102,7 +102,7 @@ def _flat(constraints: list[Any]) -> Iterator[Any]:
 
 
 def _of_type(annotation: Any, constraints: tuple[Any, ...], name: str, default: Any) -> st.SearchStrategy[Any]:
-    strategies = []
+    strategies: list[st.SearchStrategy[Any]] = []
     for kind, bounds in _typed(annotation, constraints):
         if kind is type(None):
             strategies.append(st.none())
@@ -131,7 +131,8 @@ def _of_type(annotation: Any, constraints: tuple[Any, ...], name: str, default: 
 
 
 def _section(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
-    needed, optional = {}, {}
+    needed: dict[str, st.SearchStrategy[Any]] = {}
+    optional: dict[str, st.SearchStrategy[Any]] = {}
     for name, field in model.model_fields.items():
         strategy = _of_type(field.annotation, tuple(field.metadata), name, None)
         (needed if field.is_required() else optional)[name] = strategy
