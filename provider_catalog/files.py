@@ -88,8 +88,9 @@ def write_files(folder: Path, files: Mapping[str, str], executable: Collection[s
 def publish(folders: Mapping[Path, Path], last: str = "") -> None:
     """Moves every file of each stage to the same relative path in its folder, files named `last` after all others.
 
-    Other files in a folder stay, because Terraform keeps its working data beside the stacks. If a file cannot be moved,
-    the files that have been moved are removed and the old ones are restored.
+    Other files in a folder stay, because Terraform keeps its working data beside the stacks. Symbolic links below a
+    folder are not followed: a folder that is one is an error, and a file that is one is replaced. If a file cannot be
+    moved, the files that have been moved are removed and the old ones are restored.
 
     Args:
         folders: The folder to publish to, by stage.
@@ -108,6 +109,7 @@ def publish(folders: Mapping[Path, Path], last: str = "") -> None:
     try:
         # Steps that may fail come first; renaming a file afterwards needs no space.
         for target in moves.values():
+            _refuse_links(target, folders.values())
             made += _missing_parents(target.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir():
@@ -151,10 +153,22 @@ def _kept(target: Path, path: Path) -> Path | None:
         return None
     old = path.with_name(f".{path.name}.replaced")
     try:
-        old.hardlink_to(target)
+        os.link(target, old, follow_symlinks=False)
     except OSError:  # a file system without hard links
-        shutil.copy2(target, old)
+        shutil.copy2(target, old, follow_symlinks=False)
     return old
+
+
+def _refuse_links(target: Path, folders: Collection[Path]) -> None:
+    """Refuses a target that a symbolic link below its folder would lead elsewhere.
+
+    The folder itself may be a link, because the user named it. A link in place of the file is replaced, not followed.
+    """
+    for parent in target.parents:
+        if parent in folders:
+            return
+        if parent.is_symlink():
+            raise OSError(errno.ELOOP, "is a symbolic link, which is not followed; remove it", str(parent))
 
 
 def _take_back(moved: list[tuple[Path, Path | None]], made: list[Path]) -> None:

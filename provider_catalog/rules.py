@@ -56,11 +56,11 @@ def rule_of(kind: str, context: Mapping[str, Any], message: str) -> str:
     if kind == "literal_error":
         return f"allowed: {str(context['expected']).replace(chr(39), '')}"
     if kind == "string_too_long":
-        return f"at most {context['max_length']} characters are allowed"
+        return f"at most {_counted(context['max_length'], kind)} allowed"
     if kind in ("string_too_short", "too_short"):
-        return f"at least {context['min_length']} {'characters' if kind.startswith('string') else 'entries'} are needed"
+        return f"at least {_counted(context['min_length'], kind)} needed"
     if kind == "too_long":
-        return f"at most {context['max_length']} entries are allowed"
+        return f"at most {_counted(context['max_length'], kind)} allowed"
     if kind == "string_pattern_mismatch":
         return f"text of the pattern {context['pattern']} is needed"
     if kind == "union_tag_invalid":
@@ -71,6 +71,11 @@ def rule_of(kind: str, context: Mapping[str, Any], message: str) -> str:
 def rule_of_error(detail: Mapping[str, Any]) -> str:
     """Returns what a field allows, from the details of an error of pydantic, without the value that was given."""
     return rule_of(detail["type"], detail.get("ctx", {}), one_line(detail["msg"].removeprefix("Value error, ")))
+
+
+def _counted(number: int, kind: str) -> str:
+    one, several = ("character", "characters") if kind.startswith("string") else ("entry", "entries")
+    return f"1 {one} is" if number == 1 else f"{number:,} {several} are"
 
 
 def _plain(bound: float) -> str:

@@ -90,8 +90,8 @@ class FileSystemSku(Fact):
             raise CatalogError(f"{self.sku}: a file system needs a positive size, not {requested_gib} GiB")
         if self.max_gib is not None and requested_gib > self.max_gib:
             raise CatalogError(
-                f"{self.sku}: {requested_gib:g} GiB exceeds {self.max_gib} GiB, the largest size without a support "
-                "request; use less, or choose a SKU with a larger maximum"
+                f"{self.sku}: {requested_gib:,.0f} GiB exceeds {self.max_gib:,} GiB, the largest size without a "
+                "support request; use less, or choose a SKU with a larger maximum"
             )
         if efa and self.efa_step_gib is not None:
             return -int(-requested_gib // self.efa_step_gib) * self.efa_step_gib

@@ -222,3 +222,42 @@ def test_a_failed_refresh_replaces_neither_price_file(tmp_path: Path, monkeypatc
     with pytest.raises(NothingWrittenError):
         store.write(tmp_path, "azure", store.StoredPrices(stored.instances[:1], stored.services[:1]))
     assert content(tmp_path) == before
+
+
+def test_links_in_an_output_folder_are_not_followed(old: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "c").write_text("mine")
+    (old / "folder").symlink_to(elsewhere)
+    before = content(old)
+    with pytest.raises(NothingWrittenError, match="symbolic link"):
+        replace_all(old)
+    assert content(old) == before
+    assert content(elsewhere) == {"c": "mine"}
+
+
+def test_a_link_in_place_of_a_file_is_replaced(old: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (old / "a").unlink()
+    (old / "a").symlink_to(tmp_path / "mine")
+    replace_all(old)
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (old / "a").is_symlink()
+    assert content(old) == NEW
+
+
+def test_a_link_is_restored_when_a_later_file_fails(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (old / "a").unlink()
+    (old / "a").symlink_to(tmp_path / "mine")
+    monkeypatch.setattr(Path, "replace", after(2, OSError(28, "No space left on device"), Path.replace))
+    with pytest.raises(NothingWrittenError):
+        replace_all(old)
+    assert (old / "a").is_symlink()
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_the_output_folder_itself_may_be_a_link(old: Path, tmp_path: Path) -> None:
+    (tmp_path / "named").symlink_to(old)
+    replace_all(tmp_path / "named")
+    assert content(old) == NEW

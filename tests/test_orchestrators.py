@@ -74,7 +74,7 @@ def test_an_orchestrator_without_stacks_on_the_cloud_is_refused_by_name() -> Non
 
 
 def test_settings_of_another_orchestrator_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"kubernetes is given, but orchestrator is none"):
+    with pytest.raises(SpecError, match=r"kubernetes\.\w+ is given, but orchestrator is none"):
         plan(kubernetes={"version": "1.34"})
 
 

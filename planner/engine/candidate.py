@@ -69,13 +69,18 @@ class Incumbents:
     """Lower bound on the price of a node-hour of the other machine."""
     runs: tuple[tuple[float, float], ...] = ()
     """(USD, days) of each run, cheapest first; each is faster than the one before."""
+    idle_h: float = 0.0
+    """Hours for which nodes are paid beside the run, at least."""
+    paid_h_per_run_h: float = 1.0
+    """Hours for which nodes are paid for each hour of the run, at least."""
 
     def days_beaten(self, nodes: float) -> float:
         """Returns the days from which a run on `nodes` nodes is dominated by an incumbent; infinite if never."""
-        usd_per_day = self.usd_per_node_hour * nodes * 24
-        if not usd_per_day:
+        usd_per_hour = self.usd_per_node_hour * nodes
+        if not usd_per_hour:
             return inf
-        return min((max(usd / usd_per_day, days) for usd, days in self.runs), default=inf)
+        usd_per_day, idle_usd = usd_per_hour * 24 * self.paid_h_per_run_h, usd_per_hour * self.idle_h
+        return min((max((usd - idle_usd) / usd_per_day, days) for usd, days in self.runs), default=inf)
 
 
 NO_INCUMBENTS: Final = Incumbents()

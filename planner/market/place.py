@@ -108,7 +108,10 @@ class CloudPlace:
         system = self.file_system(spec)
         check_lustre(spec.storage.lustre, system)
         requested_gib = spec.storage.shared_tib * 1024
-        size_gib = system.legal_size_gib(requested_gib, efa=spec.storage.lustre.efa)
+        try:
+            size_gib = system.legal_size_gib(requested_gib, efa=spec.storage.lustre.efa)
+        except CatalogError as error:
+            raise SpecError(f"storage.shared_tib is {spec.storage.shared_tib:g}: {error}") from error
         return SharedStorage(
             sku=system.sku,
             deployment_type=system.deployment_type,

@@ -5,7 +5,7 @@ from math import inf
 from typing import NamedTuple
 
 from planner.cost.priced import Priced, price
-from planner.cost.updates import late_update_reason, with_updates
+from planner.cost.updates import EVALUATION_SHARE, START_H, late_update_reason, with_updates
 from planner.engine.candidate import NO_INCUMBENTS, Candidate, Engine, Incumbents, NearMiss
 from planner.errors import Period
 from planner.market.environment import node_environment
@@ -189,6 +189,9 @@ class MachineSearch:
         if not self.wants_nearest and self.budget.usd_per_run is not None:
             # A run of no duration at the cost of the budget prunes every run above the budget.
             runs.append((self.budget.usd_per_run, 0.0))
+        if self.period == "update" and self.spec.capacity.block is None:
+            # The nodes of an update are also paid while they start and while the model is evaluated.
+            return Incumbents(bounded.usd_per_node_hour, tuple(runs), START_H, 1 + EVALUATION_SHARE)
         return Incumbents(bounded.usd_per_node_hour, tuple(runs))
 
     def _most_nodes(self, bounded: MachineBounds) -> int:

@@ -174,8 +174,12 @@ class Replica:
         return 1.0 if speculation is None else speculation.tokens_per_step
 
     def tpot_s(self, batch: int) -> float:
-        """Return the mean time per output token with `batch` requests in flight."""
-        step_s = self._mean_step_s(batch) if self.workload.dynamic_batching else self._running(batch).decode_s
+        """Return the mean time per output token with `batch` requests in flight.
+
+        After a single output token no token follows that a prefill could delay.
+        """
+        delayed = self.workload.dynamic_batching and self.workload.output_tokens > 1
+        step_s = self._mean_step_s(batch) if delayed else self._running(batch).decode_s
         return step_s / self.tokens_per_step
 
     def _mean_step_s(self, batch: int) -> float:
@@ -238,7 +242,7 @@ class Replica:
         if not self.workload.dynamic_batching:
             return min(batch / self._static_run_s(batch), self._requests_per_s_at_headroom)
         sequences = self._decoding(batch)
-        seconds = self._output_steps * self.tpot_s(batch) * self.tokens_per_step
+        seconds = self._output_steps * (self._mean_step_s(batch) / self.tokens_per_step) * self.tokens_per_step
         return min(sequences / seconds, self._requests_per_s_at_headroom)
 
     def _decoding(self, batch: int) -> float:
@@ -267,16 +271,17 @@ class Replica:
     def ttft_s(self, batch: int) -> float:
         """Return the mean time to first token: the wait for other prefills, the prefill, and one running step.
 
-        The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine). Where requests wait
-        because others use up the token budget, Little's law gives the time that they wait. A fixed number of users
-        queues no more requests than there are users. With static batches a request waits for half of the running batch
-        on average.
+        The wait is that of an M/D/1 queue, rho/(2(1-rho)) service times (Pollaczek-Khinchine), and never longer than
+        the prefills of all other requests in flight. Where requests wait because others use up the token budget,
+        Little's law gives the time that they wait. A fixed number of users queues no more requests than there are
+        users. With static batches a request waits for half of the running batch on average.
         """
         if not self.workload.dynamic_batching:
             return self.prefill_step_s(batch) + self._static_run_s(batch) / 2
         service, running, rate_per_s = self.prefill_service_s(batch), self._running(batch), self.requests_per_s(batch)
         load = min(FULL_LOAD, rate_per_s * service / running.prompts / self.layout.pipeline)
-        queue_s = service * load / (2 * (1 - load))
+        ahead = max(1.0, (batch - 1) / running.prompts / self.layout.pipeline)
+        queue_s = service * min(load / (2 * (1 - load)), ahead)
         saturated_s = (batch - self._decoding(batch)) / rate_per_s
         if self.workload.concurrency is None:
             wait_s = queue_s + saturated_s

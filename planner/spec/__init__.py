@@ -220,8 +220,9 @@ class ClusterSpec(SpecModel):
     @model_validator(mode="after")
     def _settings_of_the_orchestrator(self) -> "ClusterSpec":
         if self.orchestrator != "kubernetes" and self.kubernetes != Kubernetes():
+            given = [name for name, value in self.kubernetes if value != getattr(Kubernetes(), name)]
             raise ValueError(
-                f"kubernetes is given, but orchestrator is {self.orchestrator}; set orchestrator: kubernetes"
+                f"kubernetes.{given[0]} is given, but orchestrator is {self.orchestrator}; set orchestrator: kubernetes"
             )
         return self
 

@@ -63,7 +63,7 @@ def hostile_specs(draw: st.DrawFn) -> SpecCase:
         return SpecCase(anything, ((),))
     if way == "key":
         name = draw(st.text(max_size=12) | st.sampled_from(["__proto__", "[/]", "\x1b[2J", "\ud800", 1, None, True]))
-        path = (*leaf.path[:-1], name)
+        path: tuple[Any, ...] = (*leaf.path[:-1], name)
         return SpecCase(completed(with_value(document, path, anything)), (path,))
     path = leaf.path[:1] if way == "section" else leaf.path
     return SpecCase(completed(with_value(document, path, anything)), (path,))

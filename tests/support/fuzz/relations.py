@@ -73,12 +73,22 @@ def _one_more(path: tuple[str, ...], default: int) -> Change:
     return lambda document: with_value(document, path, (_at(document, path) or default) + 1)
 
 
+def _at_a_rate(change: Change) -> Change:
+    """Applies a change only to an arrival rate: a fixed number of users sends fewer requests if each takes longer."""
+    return lambda document: None if _at(document, ("workload", "concurrency")) else change(document)
+
+
+def _only_aws(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    given = _at(document, ("placement", "providers"))
+    return with_value(document, ("placement", "providers"), ["aws"]) if given is None else None
+
+
 TRAINING: Final = ("training", "finetuning")
 RELATIONS: Final = (
     Relation("more requests", (SERVING,), _times(("workload", "request_rate_per_s"), 1.5)),
     Relation("more users", (SERVING,), _times(("workload", "concurrency"), 2)),
-    Relation("one more output token", (SERVING,), _one_more(("workload", "output_tokens"), 256)),
-    Relation("longer outputs", (SERVING,), _times(("workload", "output_tokens"), 2, 256)),
+    Relation("one more output token", (SERVING,), _at_a_rate(_one_more(("workload", "output_tokens"), 256))),
+    Relation("longer outputs", (SERVING,), _at_a_rate(_times(("workload", "output_tokens"), 2, 256))),
     Relation("longer prompts", (SERVING,), _times(("workload", "prompt_tokens"), 2, 1024)),
     Relation("tighter TTFT", (SERVING,), _times(("workload", "slo", "ttft_ms"), 0.7, 2000)),
     Relation("tighter TPOT", (SERVING,), _times(("workload", "slo", "tpot_ms"), 0.7, 100)),
@@ -90,7 +100,7 @@ RELATIONS: Final = (
     Relation("shorter deadline", TRAINING, _times(("workload", "deadline_days"), 0.6, 30)),
     Relation("no interruption", (SERVING, *TRAINING), _set(("capacity", "interruption"), "never", None)),
     Relation("fewer nodes", (SERVING, *TRAINING), _times(("placement", "max_nodes"), 0.5, 64, 1)),
-    Relation("only AWS", (SERVING, *TRAINING), _set(("placement", "providers"), ["aws"])),
+    Relation("only AWS", (SERVING, *TRAINING), _only_aws),
     Relation("more memory kept free", (SERVING, *TRAINING), _set(("headroom", "memory_fraction"), 0.7)),
     Relation("more compute kept free", (SERVING, *TRAINING), _set(("headroom", "compute_fraction"), 0.5)),
 )
@@ -104,6 +114,9 @@ def relations(draw: st.DrawFn) -> RelationCase:
     document = base(kind)
     document["model"] = draw(st.sampled_from(MODELS))
     document = _placed(draw, _loaded(draw, document, kind, relation))
+    if kind == SERVING and relation.name != "no interruption":
+        # At most half of a fleet is on Spot, so a fleet of two replicas may cost less than a single one.
+        document["capacity"]["interruption"] = "never"
     return RelationCase(relation, document)
 
 

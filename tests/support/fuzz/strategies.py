@@ -33,15 +33,15 @@ class Strategy(NamedTuple):
 
 
 STRATEGIES: Final = (
-    Strategy("valid specs", valid_specs(), judge_spec, 2000, 40),
-    Strategy("near-valid specs", near_specs(), judge_spec, 3000, 200),
-    Strategy("hostile specs", hostile_specs(), judge_spec, 4000, 500),
-    Strategy("texts of specs", spec_texts(), judge_text, 2000, 250),
-    Strategy("configurations", configs(), judge_config, 3000, 350),
-    Strategy("planned configurations", configs(), judge_planned_config, 500, 20),
+    Strategy("valid specs", valid_specs(), judge_spec, 2000, 20),
+    Strategy("near-valid specs", near_specs(), judge_spec, 3000, 120),
+    Strategy("hostile specs", hostile_specs(), judge_spec, 4000, 600),
+    Strategy("texts of specs", spec_texts(), judge_text, 2000, 300),
+    Strategy("configurations", configs(), judge_config, 3000, 400),
+    Strategy("planned configurations", configs(), judge_planned_config, 500, 10),
     Strategy("locks", locks(), judge_lock, 3000, 350),
-    Strategy("price files", overlays(), judge_overlay, 1000, 150),
-    Strategy("demand files", demand_files(), judge_demand, 700, 100),
-    Strategy("harder specs", relations(), judge_relation, 500, 30),
-    Strategy("restricted searches", relations(), judge_restriction, 300, 10),
+    Strategy("price files", overlays(), judge_overlay, 1000, 120),
+    Strategy("demand files", demand_files(), judge_demand, 700, 60),
+    Strategy("harder specs", relations(), judge_relation, 500, 14),
+    Strategy("restricted searches", relations(), judge_restriction, 300, 6),
 )

@@ -20,7 +20,8 @@ FACTOR: Final = 30
 
 MODELS: Final = (
     "Qwen/Qwen2.5-7B", "meta-llama/Llama-3.1-8B", "deepseek-ai/DeepSeek-R1", "meta-llama/Meta-Llama-3.1-70B",
-    "mistralai/Mixtral-8x7B-v0.1", "openai/gpt-oss-20b", "Qwen/Qwen3-30B-A3B", "gpt2", "65B", "lite",
+    "mistralai/Mixtral-8x7B-v0.1", "openai/gpt-oss-20b", "Qwen/Qwen3-30B-A3B", "openai-community/gpt2-xl",
+    "65B", "lite",
 )  # fmt: skip
 
 WORDS: Final[dict[str, tuple[str, ...]]] = {
@@ -101,7 +102,7 @@ def _flat(constraints: list[Any]) -> Iterator[Any]:
 
 
 def _of_type(annotation: Any, constraints: tuple[Any, ...], name: str, default: Any) -> st.SearchStrategy[Any]:
-    strategies = []
+    strategies: list[st.SearchStrategy[Any]] = []
     for kind, bounds in _typed(annotation, constraints):
         if kind is type(None):
             strategies.append(st.none())
@@ -130,7 +131,8 @@ def _of_type(annotation: Any, constraints: tuple[Any, ...], name: str, default: 
 
 
 def _section(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
-    needed, optional = {}, {}
+    needed: dict[str, st.SearchStrategy[Any]] = {}
+    optional: dict[str, st.SearchStrategy[Any]] = {}
     for name, field in model.model_fields.items():
         strategy = _of_type(field.annotation, tuple(field.metadata), name, None)
         (needed if field.is_required() else optional)[name] = strategy
