@@ -352,10 +352,10 @@ def _delete_and_answer_as_to_a_repeated_call(self: FSxBackend, **kwargs: Any) ->
 
 
 def _update_and_keep_the_policy(self: FakeAutoScalingGroup, **kwargs: Any) -> None:
-    names = ("launch_config_name", "launch_template", "mixed_instances_policy")
-    if not any(kwargs.get(name) for name in names):
-        kwargs["mixed_instances_policy"] = self.mixed_instances_policy
+    policy = self.mixed_instances_policy
     _update_group(self, **kwargs)
+    if not any(kwargs.get(name) for name in ("launch_config_name", "launch_template", "mixed_instances_policy")):
+        self.mixed_instances_policy = policy
 
 
 def _dispose_of_nothing(self: FakeDeleteMarker) -> None:
