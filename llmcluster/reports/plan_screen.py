@@ -150,11 +150,21 @@ def _period(plan: Plan) -> str:
 
 
 def _others(plan: Plan, columns: int) -> str:
-    """Returns alternatives with their price against the plan's, as many as fit one line, and how many were rejected."""
-    now = bill_usd(plan)
+    """Returns alternatives with their price against the plan's, as many as fit one line, and how many were rejected.
+
+    Another layout on the same nodes is nothing else to buy.
+    """
+    now, choice = bill_usd(plan), plan.choice
     rejected = f"{len(plan.rejected):,} rejected (--detail)" if plan.rejected else ""
+    seen = {(choice.instance_type, choice.region, choice.nodes)}
+    rivals = []
+    for each in plan.alternatives:
+        nodes = (each.instance_type, each.region, each.nodes)
+        if nodes not in seen:
+            seen.add(nodes)
+            rivals.append(each)
     shown: list[str] = []
-    for other in plan.alternatives[:RUNNERS_UP]:
+    for other in rivals[:RUNNERS_UP]:
         longer = [*shown, _runner_up(other, now, plan.updates is None)]
         if shown and len(SEPARATOR.join([*longer, rejected])) > columns:
             break

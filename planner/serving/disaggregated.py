@@ -15,7 +15,7 @@ from planner.serving.replica import Replica
 from planner.serving.slo import latency
 from planner.sizing.communication import links
 from planner.sizing.kv_cache import kv_cache_bytes
-from planner.spec.workload import SloPercentile
+from planner.spec.serving_workload import SloPercentile
 
 MAX_PREFILL_LOAD = 0.9
 """Highest load of a prefill replica; close to 1 the mean wait grows without bound. Estimate, 0.8 to 0.95."""

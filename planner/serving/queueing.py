@@ -10,7 +10,7 @@ from math import ceil, inf, log
 from typing import Final
 
 from planner.plan.performance import Queueing
-from planner.spec.workload import SloPercentile
+from planner.spec.serving_workload import SloPercentile
 
 QUANTILE: Final[dict[SloPercentile, float]] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 STATISTICS: Final[tuple[SloPercentile, ...]] = ("mean", "p50", "p95", "p99")

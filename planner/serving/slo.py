@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from planner.plan.performance import InferencePerformance
 from planner.spec import Slo
-from planner.spec.workload import SloPercentile
+from planner.spec.serving_workload import SloPercentile
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,16 +31,14 @@ from planner.spec.orchestrator import Kubernetes, Orchestrator
 from planner.spec.pin import Pin, PinnedGpu, PinnedLayout, PinnedNode
 from planner.spec.reservation import OwnReservation, check_reservation
 from planner.spec.rollout import Rollout
+from planner.spec.serving_workload import InferenceWorkload, Slo, Speculation
 from planner.spec.text import FilePath, ImportAddress, ImportId, ModelReference, TagKey, TagValue
 from planner.spec.workload import (
     GradientCompression,
-    InferenceWorkload,
     LoraTargets,
     NominalModel,
     Optimizer,
     PrecisionChoice,
-    Slo,
-    Speculation,
     TrainingMethod,
     TrainingWorkload,
     Workload,
