@@ -35,7 +35,7 @@ def serve(given: dict[str, Any], catalog: Catalog = CATALOG, most: float | None 
     document = {
         "name": "unknown",
         "model": "mistralai/Mistral-7B-v0.1",
-        "workload": {"kind": "inference", "request_rate_per_s": 20, "prompt_tokens": 1024, "output_tokens": 256},
+        "workload": {"kind": "inference", "request_rate_per_s": 18, "prompt_tokens": 1024, "output_tokens": 256},
         **given,
     }
     within = None if most is None else Budget(usd_per_month=most)
