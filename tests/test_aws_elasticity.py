@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -28,7 +29,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Documents:
 
 @pytest.fixture(scope="module")
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Documents:
-    spec = {"orchestrator": "kubernetes", "kubernetes": {"initial_nodes": 1}}
+    spec: dict[str, Any] = {"orchestrator": "kubernetes", "kubernetes": {"initial_nodes": 1}}
     return synthesize(scheduled(**spec), tmp_path_factory.mktemp("kubernetes"))
 
 
