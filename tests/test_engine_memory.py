@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InfeasibleError
+from planner.launch.launch_files import launch_of
 from planner.plan.layout import Layout
 from planner.sizing.engine_cache import cache_layout
 from planner.sizing.engine_ledger import EngineLedger
 from planner.sizing.engine_settings import GIB, engine_settings
 from planner.spec.engine import ServingEngineChoice
+from provider_catalog.catalog import Catalog
 from provider_catalog.engine_memory import engine_memory
 from provider_catalog.models import load_model
 from provider_catalog.precision import Precision
@@ -202,3 +204,26 @@ def test_an_fp32_configuration_is_served_in_16_bits() -> None:
     assert serve("google/gemma-2-27b", {"concurrency": 1}, pin=pin).choice.weights == "bf16"
     asked = serve("google/gemma-2-9b", {"concurrency": 1}, pin=pin, precision={"weights": "fp32"})
     assert asked.choice.weights == "fp32"
+
+
+def test_launch_starts_the_engine_as_it_was_counted() -> None:
+
+    given = {
+        "name": "vllm",
+        "version": "0.40",
+        "gpu_memory_utilization": 0.95,
+        "max_num_batched_tokens": 4096,
+        "max_num_seqs": 64,
+        "enforce_eager": True,
+    }
+    pin = {"node": {"gpu": "H100", "gpus": 1, "nic_gbit_per_s": 400}, "nodes": 1}
+    decided = serve("Qwen/Qwen2.5-7B", {"concurrency": 8, "max_context_tokens": 16_000}, engine=given, pin=pin)
+    command = " ".join(launch_of(decided, load_model("Qwen/Qwen2.5-7B"), Catalog.load()).commands[0].argv)
+    for flag in ("gpu-memory-utilization 0.95", "max-num-batched-tokens 4096", "max-model-len 16000", "enforce-eager"):
+        assert f"--{flag}" in command
+    cache = performance(decided).cache
+    assert cache is not None
+    assert (cache.max_num_batched_tokens, cache.max_num_seqs, cache.max_context_tokens) == (4096, 64, 16_000)
+    assert performance(decided).max_concurrency <= 64
+    assert "cuda_graphs" not in decided.memory_per_gpu.overhead
+    assert any("newer than 0.33" in note for note in decided.notes)

@@ -7,15 +7,17 @@ from typing import Final
 from rich.console import Console
 
 from llmcluster.reports.plan_targets import Target, targets
-from llmcluster.reports.plan_words import bill_words, bought, layout_words, short_usd, title
+from llmcluster.reports.plan_words import bill_words, bought, cache_words, layout_words, short_usd, title
 from llmcluster.reports.terminal import plain, terminal
 from planner.cost.price_ages import compute_as_of, price_ages
 from planner.market.place import place_of
 from planner.plan.alternatives import Alternative
+from planner.plan.performance import InferencePerformance
 from planner.plan.plan import Plan
 from planner.relax.cheaper import CheaperPlan, bill_usd
 from planner.search.quotas import needed_quotas
 from planner.search.spot_advice import NO_SPOT
+from planner.spec import InferenceWorkload
 from provider_catalog.catalog import Catalog
 from provider_catalog.price_dates import STALE_DAYS, days_apart
 from provider_catalog.scenarios import PREFIX
@@ -114,6 +116,9 @@ def _decision_rows(plan: Plan, met: Sequence[Target]) -> Iterator[tuple[str, str
         if target.label:
             yield target.label, target.text
     yield "Layout", layout_words(plan)
+    cache = plan.performance.cache if isinstance(plan.performance, InferencePerformance) else None
+    if cache is not None and isinstance(plan.spec.workload, InferenceWorkload):
+        yield "Cache", cache_words(cache, plan.spec.workload)
 
 
 def _print_cheaper(screen: Console, plan: Plan, cheaper: Sequence[CheaperPlan]) -> None:

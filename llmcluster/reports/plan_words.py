@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from planner.plan.performance import TrainingPerformance
+from planner.plan.performance import CacheCapacity, TrainingPerformance
 from planner.plan.plan import Plan
 from planner.spec import InferenceWorkload, TrainingWorkload
 
@@ -113,3 +113,11 @@ def short_usd(usd: float) -> str:
     if usd >= 1e4:
         return f"{usd / 1e3:.0f}k"
     return f"{usd / 1e3:.1f}k" if usd >= 1e3 else f"{usd:,.0f}" if usd >= 10 else f"{usd:,.2f}"
+
+
+def cache_words(cache: CacheCapacity, workload: InferenceWorkload) -> str:
+    """Returns tokens of the KV cache of a replica, the longest request, and the requests in flight at once."""
+    held = f"{cache.requests_at_planned_length:,} requests of {workload.context_tokens:,}"
+    if cache.max_context_tokens != workload.context_tokens:
+        held += f" or {cache.requests_at_max_context:,} of {cache.max_context_tokens:,}"
+    return f"{cache.tokens:,} tokens a replica: {held}; longest request {cache.longest_request_tokens:,}"
