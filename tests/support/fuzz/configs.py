@@ -122,7 +122,8 @@ def _judge(case: ConfigCase, folder: Path, use: Callable[[ModelArchitecture], No
         use(architecture)
     except (CatalogError, SpecError, InfeasibleError) as error:
         # A change may contradict another key, which the message then names.
-        check_message(error)
+        keys = ("config key", "metadata.total_size", "the configuration", *(path[-1] for path in case.changed))
+        check_message(error, keys if isinstance(error, CatalogError) else ())
         return False
     return True
 
