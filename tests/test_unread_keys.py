@@ -46,7 +46,7 @@ def test_keys_without_a_size_are_not_named(key: str, value: object) -> None:
 
 
 def test_nested_keys_are_named_with_their_path() -> None:
-    config = dict(published_config("google/gemma-3-27b-it"))
+    config: dict[str, Any] = dict(published_config("google/gemma-3-27b-it"))
     text = {**config["text_config"], "memory_layers": 4}
     warnings = read_config({**config, "text_config": text}, "changed").warnings
     assert any("text_config.memory_layers = 4" in warning for warning in warnings)
