@@ -98,9 +98,13 @@ def test_terms_and_formats_are_compared_and_the_largest_savings_come_first() -> 
 
 
 def test_an_eight_bit_kv_cache_is_a_change_of_its_own() -> None:
-    made = quickstart()
+    workload = {"kind": "inference", "request_rate_per_s": 1.1, "slo": {"ttft_ms": 2000, "tpot_ms": 100}}
+    fields = {"name": "advice", "model": "meta-llama/Llama-3.1-8B", "workload": workload}
+    document = {**fields, "placement": {"providers": ["aws"], "regions": ["us-east-1"]}}
+    architecture = load_model("meta-llama/Llama-3.1-8B")
+    made = plan(read_spec(document, "spec"), architecture, CATALOG)
     assert made.choice.kv_cache == "bf16"
-    changed = {each.field: each.plan for each in advice(made)}["precision.kv_cache"]
+    changed = {each.field: each.plan for each in cheaper_plans(made, architecture, CATALOG)}["precision.kv_cache"]
     assert (changed.choice.kv_cache, changed.choice.weights) == ("fp8", made.choice.weights)
 
 

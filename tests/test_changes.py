@@ -22,6 +22,7 @@ DECIDED = (
     "workload",
     "precision",
     "headroom",
+    "engine",
     "pin",
     "prices",
     "capacity",

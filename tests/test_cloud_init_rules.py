@@ -83,4 +83,4 @@ def test_a_second_run_writes_the_same_files_and_starts_the_same_units(node: Node
 def test_user_data_that_is_too_long_as_text_fits_when_compressed() -> None:
     # EC2 user guide, "Run commands at launch": 16 KB, before base64.
     text = cloud_init(EVERYTHING).encode()
-    assert len(text) > 16_384 > 2 * len(gzip.compress(text, mtime=0))
+    assert len(text) > 16_384 > 1.5 * len(gzip.compress(text, mtime=0))

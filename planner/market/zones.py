@@ -1,9 +1,12 @@
 """The zone in which nodes of a type stand: the one of the spec, or one that is known to sell the type."""
 
+from typing import get_args
+
 from planner.errors import SpecError
 from planner.plan.choice import Choice
 from planner.spec import ClusterSpec, OwnReservation
 from provider_catalog.catalog import Catalog
+from provider_catalog.prices import PurchaseOption
 
 
 def zone_of(spec: ClusterSpec, catalog: Catalog, provider: str, region: str, instance_type: str) -> str | None:
@@ -39,9 +42,15 @@ def no_known_zone(spec: ClusterSpec, catalog: Catalog, provider: str, region: st
     """Why the type is not planned in the region: no zone is known to sell it and the spec names none; else None."""
     if fixed_zone(spec) is not None or _asked_of(spec, catalog, provider, region):
         return None
-    if catalog.zones(provider, region, instance_type) != ():
+    if catalog.zones(provider, region, instance_type) != () or _negotiated(catalog, provider, region, instance_type):
         return None
     return f"no zone of {region} is known to sell {instance_type}; name one in placement.zone"
+
+
+def _negotiated(catalog: Catalog, provider: str, region: str, instance_type: str) -> bool:
+    """Whether the user has a price of their own for the type in the region: then it is sold to them there."""
+    prices = (catalog.prices.instance(provider, region, instance_type, option) for option in get_args(PurchaseOption))
+    return any(price is not None and price.provenance.kind == "negotiated" for price in prices)
 
 
 def zone_notes(spec: ClusterSpec, catalog: Catalog, choice: Choice) -> list[str]:

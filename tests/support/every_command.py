@@ -19,7 +19,7 @@ SPEC: Final = """
 name: chat
 model: Qwen/Qwen2.5-7B
 workload: {kind: inference, request_rate_per_s: 2}
-capacity: {demand: business-hours, interruption: tolerate}
+capacity: {demand: business-hours, time_zone: Europe/Berlin, interruption: tolerate}
 placement: {providers: [aws], instance_types: [g6e.12xlarge, p5.4xlarge]}
 tags: {team: search}
 """
@@ -46,10 +46,18 @@ COMMANDS: Final[tuple[tuple[str, ...], ...]] = (
     ("size", "Qwen/Qwen2.5-7B", "--json"),
     ("scenario", "list"),
     ("spec", "schema"),
+    ("spec", "reference"),
+    ("spec", "explain", "workload"),
+    ("spec", "validate", "chat.yaml", "tune.yaml"),
+    ("models", "qwen"),
+    (
+        *("init", "first.yaml", "--model", "Qwen/Qwen2.5-7B", "--task", "serve", "--users", "200"),
+        *("--requests-per-user-per-hour", "20", "--cloud", "aws"),
+    ),
     ("catalog", "list"),
 )
-WITH_NODE_OR_NETWORK: Final = {"synth", "bootstrap-state", "demo"}
-"""Commands that start Node; their documents are compared by `benchmarks.byte_identity`."""
+WITH_NODE_OR_NETWORK: Final = {"synth", "bootstrap-state", "demo", "preflight"}
+"""Commands that start Node, whose documents `benchmarks.byte_identity` compares, and one that asks the cloud."""
 
 
 def commands() -> set[str]:
