@@ -95,7 +95,7 @@ test: setup tools ## run the whole suite (ARGS=... goes to pytest)
 
 # Long tests carry a marker (pyproject.toml). What is slow and has none shows in the list of durations.
 quick: setup ## run the tests without Terraform, npm and long computations (ARGS=... as above)
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup --durations 5 \
+	HYPOTHESIS_PROFILE=quick $(PY) -m pytest -n $(WORKERS) --dist loadgroup --durations 5 \
 		-m "not terraform and not npm and not slow and not exact and not silicon" $(ARGS)
 
 CASES ?= 20000

@@ -20,6 +20,9 @@ from tests.support.aws_stacks import Documents, synthesize
 from tests.support.nodes import AWS, files, unit
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 THRESHOLDS: Final = PassThresholds(inside_gb_per_s=204.0, between_gb_per_s=34.0)
 TORCH: Final = """
 import os

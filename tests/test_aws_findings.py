@@ -11,6 +11,9 @@ from tests.support.aws_stacks import FEATURES, synthesize
 from tests.support.checkov import accepted
 from tests.support.plans import planned_spec
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_every_accepted_finding_has_a_reason(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from provider_catalog.catalog import Catalog
 from tests.support.aws_stacks import Documents, synthesize
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 BLOCK = {"start": "2026-12-10", "days": 7}
 OWN = {"vpc_id": "vpc-0a1b2c3d", "subnet_id": "subnet-0a1b2c3d"}
 

@@ -24,6 +24,9 @@ from tests.support.aws_stacks import Documents, synthesize
 from tests.support.nodes import AWS, files
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 WATCHED: dict[str, Any] = {"observability": {"notify": ["ops@example.com"], "metrics": True}}
 
 

@@ -16,6 +16,9 @@ from tests.support import parallelcluster
 from tests.support.aws_stacks import ORCHESTRATED, Documents, cluster_plan, only, resources, statements, synthesize
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 NODES_GROUP = "${aws_security_group.nodes.id}"
 COMPUTE_SUBNET = "${data.terraform_remote_state.network.outputs.compute_subnet_id}"
 KEY = "${data.terraform_remote_state.storage.outputs.kms_key_arn}"

@@ -14,6 +14,9 @@ from planner.plan.choice import Purchase
 from tests.support.aws_stacks import FEATURES, ORCHESTRATED, Documents, synthesize
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 REFERENCE: Final = re.compile(r"(?:data\.)?(?:aws_\w+|local)\.\w+")
 
 

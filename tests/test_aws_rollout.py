@@ -22,6 +22,9 @@ from tests.support.aws_stacks import synthesize
 from tests.support.nodes import AWS, files, unit
 from tests.support.plans import example_plan, planned_spec
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 CATALOG = Catalog.load()
 TWO_FIRST: dict[str, Any] = {"spec": {"rollout": {"validation_nodes": 2}}}
 

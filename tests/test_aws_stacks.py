@@ -20,6 +20,9 @@ from tests.support.aws_stacks import (
 )
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 ANYWHERE = {"0.0.0.0/0", "::/0"}
 
 

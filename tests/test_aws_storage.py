@@ -18,6 +18,9 @@ from provider_catalog.models import load_model
 from tests.support.aws_stacks import synthesize
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 CATALOG = Catalog.load()
 
 

@@ -7,6 +7,9 @@ import pytest
 
 from tests.support.azure_schema import missing_outputs, problems, resource_types, schema
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 SOUND: dict[str, Any] = {
     "provider": {"azurerm": [{"features": [{}]}]},
     "variable": {"zone": {"type": "string"}},

@@ -23,6 +23,9 @@ from tests.support.azure_stacks import Documents, addresses, documents
 from tests.support.plans import example_plan
 from tests.support.terraform import Terraform
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 SCALE_SET = "azurerm_linux_virtual_machine_scale_set"
 
 

@@ -10,6 +10,9 @@ from click.testing import CliRunner
 from llmcluster.cli import cli
 from tests.support.azure_schema import problems
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 SPEC = """
 name: example
 model: {parameters: 7B}

@@ -19,6 +19,9 @@ from tests.support.aws_stacks import ROLES, Documents, only, resources, stack_fo
 from tests.support.bills import assert_same_bill, bill_of
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 CR = "cr-0123456789abcdef0"
 GROUP = "arn:aws:resource-groups:us-east-1:123456789012:group/racks"
 CATALOG = Catalog.packaged()
@@ -145,6 +148,13 @@ def test_a_plan_takes_no_more_nodes_than_the_reservation_holds() -> None:
         ({"capacity": {"reservation": {"group": CR}}}, "capacity.reservation.group: ARN of a resource group"),
         ({"capacity": {"reservation": {"id": CR, "zonee": "x"}}}, "did you mean 'zone'"),
         ({"capacity": {"reservation": {"id": CR}, "interruption": "tolerate"}}, "drop one of the two"),
+        (
+            {
+                "capacity": {"block": {"start": "2026-12-10", "days": 7}},
+                "pin": {"node": {"gpu": "H100", "gpus": 8, "nic_gbit_per_s": 3200}},
+            },
+            "capacity.block is capacity of a cloud, and pin.node is a node of your own; drop one",
+        ),
         (
             {"capacity": {"reservation": {"id": CR}, "block": {"start": "2026-12-10", "days": 7}}},
             "a launch template buys nodes in one way",

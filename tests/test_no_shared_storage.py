@@ -20,6 +20,9 @@ from provider_catalog.models import load_model
 from tests.support.aws_stacks import synthesize
 from tests.support.azure_stacks import documents as azure_documents
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 CATALOG = Catalog.load()
 TYPES = {"aws": "p5.48xlarge", "azure": "Standard_ND96isr_H100_v5"}
 SERVING = {"kind": "inference", "request_rate_per_s": 1, "prompt_tokens": 512, "output_tokens": 128}

@@ -13,6 +13,9 @@ from tests.support.aws_stacks import Documents, only, resources, statements, syn
 from tests.support.nodes import EVERYTHING, calls, files, install, run, stub_tool, unit
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 INSTANCE: Final = "i-0123456789abcdef0"
 STEPS: Final = ("scratch", "lustre-client", "shared", "check", "burn-in", "ready")
 

@@ -105,6 +105,8 @@ def test_shellcheck_accepts_the_scripts_of_every_kind_of_node(shellcheck: str, t
 def test_shellcheck_accepts_the_scripts_in_the_documents(shellcheck: str, tmp_path: Path) -> None:
     plans = {name: cluster_plan(name) for name in ("p4d_gang_spot", "g6_single")}
     plans |= {name: FEATURES[name] for name in ("open", "closed", "watched", "kubernetes", "slurm")}
+    over_efa = {"orchestrator": "slurm", "storage": {"lustre": {"efa": True}}}
+    plans["slurm-efa"] = example_plan(instance_type="p5.48xlarge", nodes=2, spec=over_efa)
     found: dict[str, str] = {}
     for name, plan in plans.items():
         for role, document in synthesize(plan, tmp_path / name).items():

@@ -190,8 +190,9 @@ class ClusterSpec(SpecModel):
     def _one_engine(self) -> "ClusterSpec":
         if not isinstance(self.workload, InferenceWorkload):
             if self.engine != DEFAULT_ENGINE:
+                given = ", ".join(f"engine.{name}" for name in sorted(self.engine.model_fields_set)) or "engine"
                 raise ValueError(
-                    f"engine is given, but workload.kind is {self.workload.kind}, which runs no serving engine; leave"
+                    f"{given} is given, but workload.kind is {self.workload.kind}, which runs no serving engine; leave"
                     " engine out"
                 )
             return self

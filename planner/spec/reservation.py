@@ -50,12 +50,14 @@ class OwnReservation(SpecModel):
 
 
 def check_reservation(spec: "ClusterSpec") -> None:
-    """Compares what the spec says about the reservation with the rest of the spec.
+    """Compares what the spec says about reserved capacity with the rest of the spec.
 
     Raises:
         ValueError: two fields contradict each other; the message names both and the value that fits.
     """
     own, placement, pin = spec.capacity.reservation, spec.placement, spec.pin
+    if spec.capacity.block is not None and pin.node is not None:
+        raise ValueError("capacity.block is capacity of a cloud, and pin.node is a node of your own; drop one")
     if not isinstance(own, OwnReservation):
         return
     if pin.node is not None:

@@ -65,4 +65,6 @@ def check_error(error: LlmclusterError, names: Sequence[object] = ()) -> None:
 
 
 def _names(changed: Sequence[Sequence[Any]]) -> list[object]:
-    return [path[-1] for path in changed if path]
+    # A rule about a whole block, such as pin.node, names the block by its path.
+    blocks = (".".join(map(str, path[:-1])) for path in changed if len(path) > 2)
+    return [*(path[-1] for path in changed if path), *blocks]
