@@ -22,7 +22,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support import aws_moto
 from tests.support import moto_server as moto
 from tests.support import terraform as terraform_cli
 from tests.support.moto_server import MotoServer
@@ -85,6 +84,8 @@ def aws(moto_server: MotoServer) -> Iterator[MotoServer]:
 @pytest.fixture
 def account(aws: MotoServer) -> MotoServer:
     """A local AWS with the corrections of moto that our stacks need."""
+    from tests.support import aws_moto  # imported here: moto takes seconds to import
+
     aws_moto.install()
     aws.reset()
     return aws

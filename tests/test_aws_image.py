@@ -15,6 +15,9 @@ from provider_catalog.models import load_model
 from tests.support.aws_stacks import synthesize
 from tests.support.plans import example_plan
 
+# Most of these tests synthesize stacks, which starts Node.
+pytestmark = pytest.mark.slow
+
 IMAGE = "ami-0a1b2c3d4e5f60718"
 
 

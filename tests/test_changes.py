@@ -129,6 +129,7 @@ network: {{cidr: {cidr}}}
 """
 
 
+@pytest.mark.slow
 def test_diff_prints_verdicts_and_synth_warns_before_a_replacement(tmp_path: Path) -> None:
     old, new, out = tmp_path / "old.yaml", tmp_path / "new.yaml", tmp_path / "out"
     old.write_text(SPEC.format(cidr="10.42.0.0/16"))

@@ -132,6 +132,7 @@ def test_size_reads_a_config_and_its_folder(tmp_path: Path) -> None:
     assert totals == {6_738_415_616}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Each of these tests runs pytest.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SKIPPING = {
     "test": "import pytest\n\ndef test_it():\n    pytest.skip('no terraform here')\n",

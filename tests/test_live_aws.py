@@ -16,6 +16,9 @@ from tests.support.boto_shapes import strict_requests
 from tests.support.faulty_http import Answer, Server
 from tests.support.moto_server import MotoServer
 
+# These tests start a local AWS.
+pytestmark = pytest.mark.slow
+
 CATALOG = Catalog.load()
 TODAY = date(2026, 11, 24)
 FAST = Limits(connect_timeout_s=1, read_timeout_s=0.4, attempts=2)

@@ -20,6 +20,9 @@ from tests.support import processes
 from tests.support.moto_server import MotoServer, serve
 from tests.support.processes import OverdueError
 
+# These tests start a local AWS.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[MotoServer]:

@@ -320,6 +320,7 @@ def test_script_of_parallelcluster_fails_with_the_client(tmp_path: Path) -> None
     assert any("llmcluster-lustre-client" in call for call in calls(environment, "journalctl"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orchestrator", ["none", "slurm", "kubernetes"])
 def test_clients_over_efa_are_configured_under_every_orchestrator(orchestrator: str, tmp_path: Path) -> None:
     plan = example_plan(

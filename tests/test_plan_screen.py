@@ -41,6 +41,7 @@ def decided(path: Path) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_takes_about_twenty_lines_of_eighty_columns(name: str) -> None:
     lines = shown(ROOT / "clusters" / f"{name}.yaml").stdout.splitlines()
@@ -65,6 +66,7 @@ def test_the_screen_states_the_figures_of_the_plan(tmp_path: Path) -> None:
     assert "SLO against prediction" in shown(path, "--detail").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deepseek-r1-serving", "quickstart", "llama-65b-training"])
 def test_each_cheaper_change_holds_and_costs_what_it_says_when_the_spec_makes_it(name: str, tmp_path: Path) -> None:
     source = ROOT / "clusters" / f"{name}.yaml"

@@ -28,6 +28,9 @@ from tests.support.faulty_http import Answer, Seen, Server
 from tests.support.moto_server import MotoServer
 from tests.support.plans import example_plan
 
+# These tests start a local AWS.
+pytestmark = pytest.mark.slow
+
 CATALOG = Catalog.packaged()
 FAST = Limits(connect_timeout_s=2, read_timeout_s=30, attempts=1, backoff_s=0.01)
 VCPUS = QuotaNeed("ec2", "L-417A185B", "Running On-Demand P instances", 192, "vCPUs")

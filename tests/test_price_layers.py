@@ -252,6 +252,7 @@ BILLED = sorted({(p.provider, p.region, p.sku) for p in CATALOG.service_prices})
 AMOUNTS = st.floats(min_value=0.001, max_value=500)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     instances=st.dictionaries(st.sampled_from(OFFERS), AMOUNTS, max_size=5),

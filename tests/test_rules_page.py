@@ -60,6 +60,7 @@ def test_every_rule_is_on_one_line_with_a_source() -> None:
     assert all(rule.endswith(".") and len(source) > 10 for rule, source in rules.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_messages_say_the_rule_and_not_its_code(package: str) -> None:
     files = list((ROOT / package).rglob("*.py"))

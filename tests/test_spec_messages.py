@@ -122,6 +122,7 @@ def with_value(path: tuple[str, ...], value: Any, workload: dict[str, Any]) -> d
     return document
 
 
+@pytest.mark.slow
 def test_no_message_about_any_field_speaks_pydantic() -> None:
     messages: list[str] = []
     for path in dict.fromkeys(fields(ClusterSpec)):
