@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 
 # Without a deadline and with fixed seeds a loaded machine and a second run give the same verdict.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
-settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=20)
+settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Prices that a developer has refreshed are not those that the tests are about.
