@@ -263,6 +263,7 @@ def test_schema_describes_every_field() -> None:
     assert not [name for name, shape in fields.items() if len(shape.get("description", "").split()) < 3]
 
 
+@pytest.mark.slow
 def test_schema_accepts_the_examples_and_refuses_a_misspelt_key() -> None:
     import jsonschema
     import yaml

@@ -123,6 +123,7 @@ def test_adapters_of_experts_cost_memory_and_time() -> None:
     assert attention_bytes < every_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "gpu_gb"), [("huggyllama/llama-65b", 48), ("huggyllama/llama-30b", 24)])
 def test_qlora_fits_on_the_single_gpu_of_the_paper(model: str, gpu_gb: float) -> None:
     # QLoRA (arXiv 2305.14314), section 5: 65B on one 48 GB GPU in 24 hours, 33B on one of 24 GB in 12; rank 64 on all

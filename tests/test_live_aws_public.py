@@ -189,6 +189,7 @@ def test_a_tenfold_jump_and_a_short_list_are_held_back(server: Server) -> None:
     assert any("vanish" in doubt or "lack" in doubt for doubt in price_store.suspicions(source, on_demand(), before))
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_given_up_in_seconds(server: Server) -> None:
     server.play(Answer(delay_s=30))
     started = time.monotonic()

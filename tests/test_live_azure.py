@@ -147,6 +147,7 @@ def test_a_passing_fault_is_tried_again(server: Server, fault: Answer) -> None:
     assert len(server.seen) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -199,6 +200,7 @@ def test_without_a_network_the_host_is_named(monkeypatch: pytest.MonkeyPatch) ->
         retail.fetch_instances(request(), ignore)
 
 
+@pytest.mark.slow
 def test_without_a_network_not_every_region_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.play(Answer(delay_s=0.6))
     with pytest.raises(LiveError, match="the other regions were not asked"):

@@ -137,6 +137,7 @@ KEYS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     family=st.sampled_from(FAMILIES),

@@ -90,6 +90,7 @@ def test_the_screen_says_it_above_the_decision(tmp_path: Path) -> None:
     assert printed.index("days apart") < printed.index("  Buy  ")
 
 
+@pytest.mark.slow
 def test_a_difference_between_plans_of_different_age_says_so() -> None:
     found = diff_plans(service(["us-west-2"]), service(["us-east-1"]))
     assert found.price_ages is not None

@@ -209,6 +209,7 @@ def test_the_looser_slo_that_is_named_holds_and_a_tighter_one_does_not() -> None
     assert not _works(prompt_tokens=round(prompt * 1.05))
 
 
+@pytest.mark.slow
 def test_other_hardware_and_a_larger_budget_are_named() -> None:
     small = {
         "name": "chat",

@@ -13,11 +13,13 @@ def test_readme_shows_what_the_demonstration_prints() -> None:
     assert shown.readme(text) == text, "make docs"
 
 
+@pytest.mark.slow
 def test_the_page_about_planning_shows_the_detailed_report() -> None:
     text = shown.PLANNING.read_text()
     assert shown.planning(text) == text, "make docs"
 
 
+@pytest.mark.slow
 def test_the_annotated_compute_stack_is_the_one_written() -> None:
     text = shown.COMPUTE_STACK.read_text()
     assert text.count("```hcl") >= 5
