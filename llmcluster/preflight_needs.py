@@ -6,6 +6,7 @@ from planner.errors import SpecError
 from planner.market.place import place_of
 from planner.plan.plan import Plan
 from planner.search.quotas import needed_quotas
+from planner.spec import OwnReservation
 from provider_catalog.catalog import Catalog
 from provider_catalog.live.preflight import BY_NAME, QuotaNeed, Wanted
 
@@ -30,7 +31,8 @@ def wanted_of(plan: Plan, catalog: Catalog, image_parameter: str | None = None) 
     sold = place.instance_type(choice.instance_type)
     if sold is None:
         raise SpecError(f"{plan.name}: on-premises nodes (pin.node) need nothing of an account")
-    purchase, block = choice.purchase, spec.capacity.block
+    purchase, block, own = choice.purchase, spec.capacity.block, spec.capacity.reservation
+    held = own.id if isinstance(own, OwnReservation) else None if block is None else block.reservation_id
     needs = [
         QuotaNeed("ec2", quota.code, quota.name, quota.vcpus, "vCPUs")
         for quota in needed_quotas(purchase, place, choice.instance_type)
@@ -51,11 +53,13 @@ def wanted_of(plan: Plan, catalog: Catalog, image_parameter: str | None = None) 
         block=None
         if block is None or block.reservation_id is not None
         else (block.start, block.days, purchase.capacity_block_instances),
-        reservation_id=None if block is None else block.reservation_id,
-        image_parameter=image_parameter if spec.orchestrator == "none" else None,
+        # An image of the user's own takes the place of the one that the parameter names.
+        image_parameter=image_parameter if spec.orchestrator == "none" and spec.image_id is None else None,
         state_bucket=(state.bucket, state.region) if state.backend == "s3" and state.bucket and state.region else None,
         subnet_id=spec.network.subnet_id,
         ephemeral_root_disk=choice.root_disk == "ephemeral" and choice.provider == "azure",
+        reservation_id=held,
+        reservation_field="capacity.block.reservation_id" if block else "capacity.reservation.id",
     )
 
 

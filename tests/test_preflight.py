@@ -241,6 +241,14 @@ def test_a_block_that_is_bought_is_checked_and_one_that_is_not_is_looked_for() -
     assert (need.block, need.reservation_id) == (None, "cr-0123456789abcdef0")
 
 
+def test_a_reservation_and_an_image_of_ones_own_are_the_ones_that_are_checked() -> None:
+    spec = {"capacity": {"reservation": {"id": "cr-0123456789abcdef0"}}, "image_id": "ami-0123456789abcdef0"}
+    plan = example_plan(instance_type="p5.48xlarge", nodes=2, purchase=Purchase(reserved_nodes=2), spec=spec)
+    need = wanted_of(plan, CATALOG, "/image")
+    assert (need.reservation_id, need.reservation_field) == ("cr-0123456789abcdef0", "capacity.reservation.id")
+    assert need.image_parameter is None
+
+
 def test_a_cloud_without_checks_is_refused() -> None:
     with pytest.raises(ValueError, match="preflight checks nothing on nowhere"):
         preflight_of("nowhere")

@@ -41,6 +41,9 @@ class Wanted:
     block: tuple[date, int, int] | None = None
     """First day, days and instances of a Capacity Block that is to be bought."""
     reservation_id: str | None = None
+    """Reservation that exists already and that all nodes run in."""
+    reservation_field: str = "capacity.block.reservation_id"
+    """Field of the spec that names it."""
     image_parameter: str | None = None
     """Public parameter that names the machine image."""
     state_bucket: tuple[str, str] | None = None

@@ -19,13 +19,10 @@ from planner.plan.plan import Plan
 from planner.search.quotas import needed_quotas
 from planner.spec import OwnReservation
 from provider_catalog.catalog import Catalog
+from provider_catalog.node_images import DEEP_LEARNING_IMAGE
 from stacks.aws.zones import zone_field, zone_id
 
-IMAGE_PARAMETER: Final = (
-    "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
-)
-"""Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023): NVIDIA driver, EFA installer, libfabric and
-aws-ofi-nccl for P4d to P6-B300 and G5 to G6e (DLAMI developer guide, release notes of 2026-09-04)."""
+IMAGE_PARAMETER: Final = DEEP_LEARNING_IMAGE
 EKS_PARAMETERS: Final = "/aws/service/eks/optimized-ami/{version}/amazon-linux-2023/x86_64/nvidia/recommended/image_id"
 """Image of GPU nodes by version of Kubernetes (EKS user guide, "Retrieve recommended Amazon Linux AMI IDs")."""
 PARALLELCLUSTER_IMAGE: Final = "aws-parallelcluster-3.16.*-amzn2023-hvm-x86_64-*"

@@ -8,12 +8,10 @@ from provider_catalog.errors import LiveError
 from provider_catalog.live.aws.client import as_live_error, client, pages
 from provider_catalog.live.live_source import Limits, documented_shape
 from provider_catalog.live.preflight import BY_NAME, Check, Checks, QuotaNeed, Wanted
+from provider_catalog.node_images import DEEP_LEARNING_IMAGE
 
 QUOTA_PAGE: Final = "https://{region}.console.aws.amazon.com/servicequotas/home/services/{service}/quotas/{code}"
-IMAGE_PARAMETER: Final = (
-    "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
-)
-"""Public parameter of the image that plain nodes run; the stacks name the same."""
+IMAGE_PARAMETER: Final = DEEP_LEARNING_IMAGE
 LOW_SCORE: Final = 3
 """Spot placement score, of 10, up to which a request is unlikely to be filled."""
 ACTIONS: Final = {
@@ -204,7 +202,7 @@ def _reservation(ec2: Any, wanted: Wanted) -> Check | None:
         return Check("capacity reservation", "fail", f"{wanted.reservation_id} is for {found['InstanceType']}")
     if state not in ("active", "scheduled") or free < wanted.nodes:
         what = f"{wanted.reservation_id} is {state} with {free:,} free instances; the plan takes {wanted.nodes:,}"
-        return Check("capacity reservation", "fail", what, "give another capacity.block.reservation_id")
+        return Check("capacity reservation", "fail", what, f"give another {wanted.reservation_field}")
     return Check("capacity reservation", "pass", f"{wanted.reservation_id} is {state}, {free:,} instances are free")
 
 
