@@ -102,3 +102,4 @@ def test_wrong_input_names_the_option(arguments: tuple[str, ...], words: str) ->
     result = size("microsoft/phi-4", *arguments)
     assert result.exit_code == 2
     assert words in result.output
+    assert "Input should be" not in result.output

@@ -18,6 +18,7 @@ from planner.spec.engine import ServingEngineChoice
 from provider_catalog.architecture import ModelArchitecture
 from provider_catalog.catalog import Catalog
 from provider_catalog.precision import BITS_PER_VALUE, Precision
+from provider_catalog.rules import rule_of_error
 from provider_catalog.software_matrix import ServingEngineName
 
 LONGEST_REQUEST: Final = 10_000_000
@@ -102,7 +103,7 @@ def start_up(options: Mapping[str, str | int | float | None]) -> StartUp:
         problem = error.errors(include_url=False)[0]
         field = str(problem["loc"][0]) if problem["loc"] else "max_num_seqs"
         option = _flag("engine_version" if field == "version" else field)
-        raise SpecError(f"{option} is {problem['input']!r}: {problem['msg']}") from error
+        raise SpecError(f"{option} is {problem['input']!r}: {rule_of_error(problem)}") from error
     return StartUp(
         gpu=str(given["gpu"]),
         tensor=int(given.get("tp", 1)),
