@@ -108,7 +108,7 @@ def _text(name: str, answers: Mapping[str, Any]) -> str:
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
         "# Every field: llmcluster spec reference. One of them: llmcluster spec explain workload.slo",
         f"name: {_word(name)}",
-        f"model: {_model(answers['model'])}",
+        f"model: {_word(answers['model'])}",
         "workload:",
         *(f"  {line}" for line in _workload(answers)),
         "placement:",
@@ -136,11 +136,6 @@ def _workload(answers: Mapping[str, Any]) -> Iterator[str]:
     yield "# sequence_length: 4096  # tokens of one sequence"
     if task == "finetune":
         yield "# method: lora  # or full, qlora"
-
-
-def _model(given: Any) -> str:
-    text = str(given)
-    return f"{{parameters: {_word(text)}}}" if re.fullmatch(r"\s*\d+(\.\d+)?\s*[mMbBtT]\s*", text) else _word(text)
 
 
 def _word(value: Any) -> str:

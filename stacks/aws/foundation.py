@@ -7,6 +7,7 @@ from cdktf import ITerraformDependable, TerraformRemoteState, TerraformStack, Te
 from cdktf_cdktf_provider_aws.placement_group import PlacementGroup
 
 from cdk.aws.alarms import metric_namespace
+from cdk.aws.auto_scaling import group_name
 from cdk.aws.capacity import BlockConfig, ReservedCapacity, capacity_block_offering, purchase_command, reserve
 from cdk.aws.fabric import NodeSecurityGroup, gang_placement
 from cdk.aws.identity import IdentityConfig
@@ -64,6 +65,10 @@ class Foundation:
     def lustre_over_efa(self) -> LustreMount | None:
         """The shared file system where nodes reach it over EFA; None otherwise."""
         return self.lustre if self.lustre and self.lustre.efa else None
+
+    def group_names(self, cluster: str) -> tuple[str, ...]:
+        """Names of the Auto Scaling groups of plain nodes, one for each purchase kind."""
+        return tuple(group_name(cluster, kind) for kind in self.nodes)
 
     def billed(self, kind: PurchaseKind) -> str | None:
         """Terraform address of the reservation that is billed for nodes of this kind; None where there is none."""

@@ -3,7 +3,6 @@
 from cdktf import TerraformStack
 
 from cdk.aws.alarms import AlarmConfig, Alarms, metric_namespace
-from cdk.aws.auto_scaling import group_name
 from cdk.aws.images import mirror_login
 from cdk.bootstrap import Health, Metrics
 from cdk.naming import address
@@ -32,11 +31,7 @@ def add_alarms(stack: TerraformStack, plan: Plan, foundation: Foundation) -> dic
             file_system_id=foundation.storage.get_string("shared_file_system_id") if storage else None,
             file_system_gib=storage.size_gib if storage else 0,
             spot=bool(choice.purchase.spot_nodes),
-            groups=(
-                tuple(group_name(plan.name, kind) for kind in foundation.nodes)
-                if plan.spec.orchestrator == "none"
-                else ()
-            ),
+            groups=foundation.group_names(plan.name) if plan.spec.orchestrator == "none" else (),
             usd_per_month=plan.spec.budget.usd_per_month or plan.cost.usd_per_month,
         ),
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from cdktf import ITerraformDependable, TerraformStack, TerraformVariable
 
-from cdk.aws.auto_scaling import READY_HOOK, AutoScalingNodes, NodeConfig, encoded_user_data, group_name
+from cdk.aws.auto_scaling import READY_HOOK, AutoScalingNodes, NodeConfig, encoded_user_data
 from cdk.aws.identity import NodeIdentity
 from cdk.aws.images import burn_in_image, docker_login
 from cdk.aws.interfaces import Interface
@@ -66,7 +66,7 @@ def plain_nodes(
         rights,
         pulls_images=between or rights.pulls_images,
         finds_peers=between,
-        reports_to=tuple(group_name(plan.name, kind) for kind in foundation.nodes),
+        reports_to=foundation.group_names(plan.name),
     )
     identity = NodeIdentity(stack, "identity", rights)
     config = NodeConfig(
